@@ -1,0 +1,55 @@
+"""Hyperparameter search and K-fold validation for small neural networks: honest, repeatable, fast.
+
+The public names are loaded when first used: importing the package costs nothing.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from hpsearch.api import StudyResult, cross_validate, load_curves, load_folds, load_studies, load_trials, run
+    from hpsearch.errors import (
+        BundleError,
+        DataError,
+        DefinitionError,
+        HpsearchError,
+        StorageError,
+        StudyChangedError,
+        UnknownStudyError,
+    )
+    from hpsearch.model.bundle import Bundle
+    from hpsearch.model.retrain import retrain
+    from hpsearch.study.definition import StudyDefinition
+
+__all__ = [
+    "Bundle",
+    "BundleError",
+    "DataError",
+    "DefinitionError",
+    "HpsearchError",
+    "StorageError",
+    "StudyChangedError",
+    "StudyDefinition",
+    "StudyResult",
+    "UnknownStudyError",
+    "cross_validate",
+    "load_curves",
+    "load_folds",
+    "load_studies",
+    "load_trials",
+    "retrain",
+    "run",
+]
+
+_HOMES = {
+    "Bundle": "hpsearch.model.bundle",
+    "StudyDefinition": "hpsearch.study.definition",
+    "retrain": "hpsearch.model.retrain",
+    **dict.fromkeys((name for name in __all__ if name.endswith("Error")), "hpsearch.errors"),
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in __all__:
+        raise AttributeError(f"module 'hpsearch' has no attribute {name!r}")
+    return getattr(import_module(_HOMES.get(name, "hpsearch.api")), name)

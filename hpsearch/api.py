@@ -1,0 +1,154 @@
+"""What the command line does, from Python."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from hpsearch.results.best import Best
+    from hpsearch.study.coordinator import Progress
+    from hpsearch.study.definition import StudyDefinition
+    from hpsearch.study.storage import StoredStudy
+    from hpsearch.validation.cross_validate import CrossValidation
+
+DEFAULT_STORAGE = "sqlite:///hpsearch.db"
+
+
+def storage_url(given: str | None = None) -> str:
+    """The storage to use: the one given, or ``HPSEARCH_STORAGE``, or ``hpsearch.db`` in the working directory."""
+    return given or os.environ.get("HPSEARCH_STORAGE") or DEFAULT_STORAGE
+
+
+def open_study(study: str | Path, storage: str | None = None) -> StoredStudy:
+    """A stored study, by its name or by its file."""
+    from hpsearch.study.storage import StoredStudy
+
+    return StoredStudy.open(storage_url(storage), _name_of(study))
+
+
+def _name_of(study: str | Path) -> str:
+    text = str(study)
+    if isinstance(study, str) and not text.endswith(".toml") and os.sep not in text:
+        return text
+    from hpsearch.study.definition import StudyDefinition
+
+    return StudyDefinition.from_file(study).name
+
+
+@dataclass(frozen=True)
+class StudyResult:
+    """A stored study's tables and its best configuration; read anew at each access."""
+
+    name: str
+    storage: str
+
+    @property
+    def trials(self) -> pd.DataFrame:
+        """One row a trial."""
+        return load_trials(self.name, self.storage)
+
+    @property
+    def folds(self) -> pd.DataFrame:
+        """One row a complete trial and fold."""
+        return load_folds(self.name, self.storage)
+
+    @property
+    def curves(self) -> pd.DataFrame:
+        """One row a trial, checkpoint and fold."""
+        return load_curves(self.name, self.storage)
+
+    @property
+    def best(self) -> Best:
+        """The complete trial with the lowest objective value."""
+        from hpsearch.results.best import find_best
+
+        return find_best(open_study(self.name, self.storage))
+
+
+def run(
+    study: str | Path | StudyDefinition,
+    *,
+    trials: int | None = None,
+    storage: str | None = None,
+    watch: Callable[[Progress], None] = lambda progress: None,
+) -> StudyResult:
+    """Run a study, or go on with it where it stopped.
+
+    Args:
+        study: a study file, or a definition.
+        trials: how many there shall be in all; the file's number if None.
+        storage: a URL; see :func:`storage_url`.
+        watch: told the progress after every trial.
+
+    Raises:
+        HpsearchError: a definition, data or storage that cannot be used; nothing was trained then.
+    """
+    from hpsearch.study.coordinator import Coordinator
+    from hpsearch.study.definition import StudyDefinition
+    from hpsearch.study.objective import prepare
+    from hpsearch.study.storage import StoredStudy
+
+    definition = study if isinstance(study, StudyDefinition) else StudyDefinition.from_file(study)
+    if trials is not None:
+        definition = definition.with_trials(trials)
+    prepared = prepare(definition)
+    url = storage_url(storage)
+    identity = prepared.identity()
+    stored = StoredStudy.create_or_open(url, definition.name, {"identity": identity, **definition.attributes()})
+    stored.require_identity(identity)
+    Coordinator(prepared, stored, watch=watch).run()
+    return StudyResult(definition.name, url)
+
+
+def cross_validate(study: str | Path | StudyDefinition) -> CrossValidation:
+    """Cross-validate ``[train]`` of a study as it stands: no search, nothing stored."""
+    from threadpoolctl import threadpool_limits
+
+    from hpsearch.study.definition import StudyDefinition
+    from hpsearch.study.objective import prepare
+    from hpsearch.validation.cross_validate import cross_validate as validate
+
+    definition = study if isinstance(study, StudyDefinition) else StudyDefinition.from_file(study)
+    prepared = prepare(definition)
+    with threadpool_limits(1):
+        return validate(
+            prepared.search,
+            prepared.splits,
+            definition.train,
+            definition.seed,
+            rule=definition.validation.checkpoint,
+        )
+
+
+def load_trials(study: str | Path, storage: str | None = None) -> pd.DataFrame:
+    """The trials table of a stored study; its columns are described in :mod:`hpsearch.results.tables`."""
+    from hpsearch.results.tables import trials_table
+
+    return trials_table(open_study(study, storage))
+
+
+def load_folds(study: str | Path, storage: str | None = None) -> pd.DataFrame:
+    """The folds table of a stored study; its columns are described in :mod:`hpsearch.results.tables`."""
+    from hpsearch.results.tables import folds_table
+
+    return folds_table(open_study(study, storage))
+
+
+def load_curves(study: str | Path, storage: str | None = None) -> pd.DataFrame:
+    """The curves table of a stored study; its columns are described in :mod:`hpsearch.results.tables`."""
+    from hpsearch.results.tables import curves_table
+
+    return curves_table(open_study(study, storage))
+
+
+def load_studies(storage: str | None = None) -> pd.DataFrame:
+    """One row a study of a storage."""
+    from hpsearch.results.tables import studies_table
+
+    return studies_table(storage_url(storage))

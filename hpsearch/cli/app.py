@@ -1,0 +1,243 @@
+"""The commands."""
+
+from __future__ import annotations
+
+import json
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from hpsearch import api
+from hpsearch.cli import display
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from hpsearch.study.definition import StudyDefinition
+
+app = typer.Typer(
+    name="hpsearch",
+    help="Tune a small neural network by K-fold cross-validation; see the trials; export and retrain the best.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+class Format(StrEnum):
+    table = "table"
+    csv = "csv"
+    json = "json"
+    parquet = "parquet"
+
+
+File = Annotated[Path, typer.Argument(help="A study file (TOML).", show_default=False)]
+Study = Annotated[str, typer.Argument(help="A study's name, or its file.", show_default=False)]
+Storage = Annotated[
+    str | None,
+    typer.Option(help=f"Where studies are kept; by default $HPSEARCH_STORAGE or {api.DEFAULT_STORAGE}."),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+Set = Annotated[
+    list[str] | None, typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Override a key of the file; repeatable.")
+]
+Output = Annotated[Path | None, typer.Option("-o", "--output", help="Write to this file instead of the terminal.")]
+Kind = Annotated[Format | None, typer.Option("--format", help="By default what the output file's name ends in, or table.")]
+
+
+@app.callback(invoke_without_command=True)
+def _options(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks of errors.")] = False,
+) -> None:
+    if version:
+        from importlib.metadata import version as installed
+
+        typer.echo(f"hpsearch {installed('hpsearch')}")
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+def _definition(file: Path, overrides: list[str] | None) -> StudyDefinition:
+    from hpsearch.study.definition import StudyDefinition
+
+    return StudyDefinition.from_file(file, overrides or ())
+
+
+def _print_json(value: Any) -> None:
+    typer.echo(json.dumps(value, indent=2))
+
+
+@app.command()
+def run(
+    file: File,
+    trials: Annotated[int | None, typer.Option(min=1, help="Trials in all, instead of the file's number.")] = None,
+    storage: Storage = None,
+    set_: Set = None,
+    as_json: Json = False,
+) -> int:
+    """Run a study, or go on with it where it stopped."""
+    definition = _definition(file, set_)
+    if trials is not None:
+        definition = definition.with_trials(trials)
+    with display.progress(definition.name, quiet=as_json) as watch:
+        result = api.run(definition, storage=storage, watch=watch)
+    table = result.trials
+    if not (table["state"] == "COMPLETE").any():
+        return display.nothing_complete(table, definition.name)
+    best = result.best
+    if as_json:
+        from hpsearch.results.tables import records
+
+        _print_json({**best.summary(), "trials": records(table)})
+        return 0
+    display.trials(table, most=10)
+    display.best(best)
+    display.say(f"\nNext: hpsearch best {definition.name} -o best.toml && hpsearch retrain best.toml -o model")
+    return 0
+
+
+@app.command()
+def check(file: File, set_: Set = None, as_json: Json = False) -> None:
+    """Validate a study file, load its data, make its splits; train nothing."""
+    from hpsearch.study.objective import prepare
+
+    prepared = prepare(_definition(file, set_))
+    facts = prepared.facts()
+    if as_json:
+        _print_json(facts)
+        return
+    display.facts(facts)
+    display.say(f"{file} is fit to run.")
+
+
+@app.command()
+def cv(file: File, set_: Set = None, as_json: Json = False) -> int:
+    """Cross-validate [train] of a study file as it stands, without a search."""
+    from dataclasses import asdict
+
+    outcome = api.cross_validate(_definition(file, set_))
+    if as_json:
+        facts = {key: value for key, value in asdict(outcome).items() if key != "curve"}
+        _print_json(facts)
+    elif outcome.value is not None:
+        display.cross_validation(outcome)
+    if outcome.value is None:
+        display.complain(f"The configuration diverged: {outcome.reason}. Lower [train] learning_rate.")
+        return 1
+    return 0
+
+
+@app.command()
+def studies(storage: Storage = None, kind: Kind = None, output: Output = None, as_json: Json = False) -> None:
+    """List the studies of a storage."""
+    _emit(api.load_studies(storage), kind, output, as_json)
+
+
+@app.command()
+def trials(
+    study: Study, storage: Storage = None, kind: Kind = None, output: Output = None, as_json: Json = False
+) -> None:
+    """Show a study's trials, one row each."""
+    _emit(api.load_trials(study, storage), kind, output, as_json)
+
+
+@app.command()
+def folds(
+    study: Study, storage: Storage = None, kind: Kind = None, output: Output = None, as_json: Json = False
+) -> None:
+    """Show a study's folds, one row a complete trial and fold."""
+    _emit(api.load_folds(study, storage), kind, output, as_json)
+
+
+@app.command()
+def curves(
+    study: Study, storage: Storage = None, kind: Kind = None, output: Output = None, as_json: Json = False
+) -> None:
+    """Show a study's learning curves, one row a trial, checkpoint and fold."""
+    _emit(api.load_curves(study, storage), kind, output, as_json)
+
+
+def _emit(frame: pd.DataFrame, kind: Format | None, output: Path | None, as_json: bool) -> None:
+    from hpsearch.errors import HpsearchError
+    from hpsearch.results import tables
+
+    chosen = Format.json if as_json else kind
+    if output is not None:
+        if chosen is Format.table:
+            raise HpsearchError("A file must be csv, json or parquet, but --format is table.")
+        tables.write(frame, output, chosen and chosen.value)
+    elif chosen is Format.parquet:
+        raise HpsearchError("Parquet must go to a file: name one with -o.")
+    elif chosen in (None, Format.table):
+        display.table(frame)
+    else:
+        typer.echo(tables.render(frame, chosen.value), nl=False)
+
+
+@app.command()
+def best(study: Study, storage: Storage = None, output: Output = None, as_json: Json = False) -> None:
+    """Show a study's best configuration; with -o, export it as a complete study file."""
+    from hpsearch.results.best import export, find_best
+
+    found = find_best(api.open_study(study, storage))
+    if output is not None:
+        export(found, output)
+    if as_json:
+        _print_json(found.summary())
+    else:
+        display.best(found)
+        if output is not None:
+            display.say(f"\nWritten to {output}.")
+
+
+@app.command()
+def retrain(
+    file: File,
+    output: Annotated[Path, typer.Option("-o", "--output", help="The folder to save the model in.")] = Path("model"),
+    force: Annotated[bool, typer.Option("--force", help="Replace a saved model that is there.")] = False,
+    set_: Set = None,
+    as_json: Json = False,
+) -> None:
+    """Fit a configuration on all rows that are not held out, score the hold-out once, save the model."""
+    from hpsearch.model.bundle import require_free
+    from hpsearch.model.retrain import retrain as fit
+
+    require_free(output, force)
+    bundle = fit(_definition(file, set_))
+    bundle.save(output, force)
+    if as_json:
+        _print_json({"model": str(output), **bundle.about})
+    else:
+        display.retrained(bundle, output)
+
+
+@app.command()
+def predict(
+    model: Annotated[Path, typer.Argument(help="A folder that `retrain` saved.", show_default=False)],
+    rows: Annotated[Path, typer.Argument(help="A CSV file with the model's feature columns.", show_default=False)],
+    kind: Kind = None,
+    output: Output = None,
+    as_json: Json = False,
+) -> None:
+    """Predict the class of each row of a CSV file, with the probability of every class."""
+    from hpsearch.model.bundle import Bundle
+    from hpsearch.results.predictions import predict_csv
+
+    _emit(predict_csv(Bundle.load(model), rows), kind, output, as_json)
+
+
+@app.command()
+def dashboard(
+    storage: Storage = None,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="A port of this machine; 0 for any free one.")] = 8080,
+) -> None:
+    """Serve the dashboard to this machine, until Ctrl-C."""
+    from hpsearch.results.dashboard import serve
+
+    serve(api.storage_url(storage), port, lambda url: display.say(f"The dashboard is at {url} (Ctrl-C ends it)."))

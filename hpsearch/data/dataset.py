@@ -1,0 +1,120 @@
+"""A table of labelled rows, checked once."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from hpsearch.errors import DataError
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Labelled rows, frozen.
+
+    Attributes:
+        features: (N, D) floating point, finite, read-only.
+        labels: (N,) integers into ``class_names``, read-only.
+        feature_names: D names.
+        class_names: the classes as text, in the order of the network's outputs.
+        target_name: what the target is called.
+    """
+
+    features: NDArray[Any]
+    labels: NDArray[np.intp]
+    feature_names: tuple[str, ...]
+    class_names: tuple[str, ...]
+    target_name: str = "target"
+
+    def __post_init__(self) -> None:
+        self.features.setflags(write=False)
+        self.labels.setflags(write=False)
+
+    @classmethod
+    def of(
+        cls,
+        features: ArrayLike,
+        targets: ArrayLike,
+        *,
+        feature_names: Sequence[str] | None = None,
+        class_names: Sequence[str] | None = None,
+        target_name: str = "target",
+        origin: str = "the data",
+    ) -> Dataset:
+        """A dataset from whatever arrays a source has.
+
+        Args:
+            features: (N, D) numbers; float32 stays float32, all else becomes float64.
+            targets: (N,) labels of any kind: integers, text, booleans.
+            feature_names: D names; ``x1 … xD`` if not given.
+            class_names: the name of label 0, 1, …; otherwise the labels found, in order.
+            target_name: what the target is called.
+            origin: how to name the source in errors.
+
+        Raises:
+            DataError: wrong shapes, a value that is not a finite number, fewer than two classes.
+        """
+        try:
+            given = np.asarray(features)
+            table = np.array(given, dtype=np.float32 if given.dtype == np.float32 else np.float64, order="C")
+        except (TypeError, ValueError) as error:
+            raise DataError(f"{origin}: features must be numbers, but {error}.") from error
+        if table.ndim != 2 or 0 in table.shape:
+            raise DataError(f"{origin}: features must be a table of rows and columns, but have shape {table.shape}.")
+        names = tuple(feature_names) if feature_names is not None else tuple(f"x{i + 1}" for i in range(table.shape[1]))
+        if len(names) != table.shape[1]:
+            raise DataError(f"{origin}: {table.shape[1]} features need as many names, but got {len(names)}.")
+        for row, column in np.argwhere(~np.isfinite(table))[:1]:
+            raise DataError(
+                f"{origin}: every value must be a finite number, but row {row}, column {names[column]!r} is "
+                f"{table[row, column]}. Fill or leave out such rows."
+            )
+        labels, found = _encode(np.asarray(targets), origin)
+        if labels.shape != (len(table),):
+            raise DataError(f"{origin}: {len(table)} rows need as many targets, but targets have shape {labels.shape}.")
+        if len(found) < 2:
+            raise DataError(f"{origin}: a classifier needs at least two classes, but every target is {found[0]!r}.")
+        return cls(table, labels, names, tuple(class_names) if class_names is not None else found, target_name)
+
+    @property
+    def rows(self) -> int:
+        return len(self.features)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 over names, types and every byte of the rows and labels."""
+        names = [self.feature_names, self.class_names, self.target_name]
+        head = [*names, self.features.shape, str(self.features.dtype)]
+        digest = hashlib.sha256(json.dumps(head).encode())
+        digest.update(np.ascontiguousarray(self.features).data)
+        digest.update(self.labels.astype(np.int64).data)
+        return digest.hexdigest()
+
+    def take(self, rows: NDArray[np.intp]) -> Dataset:
+        """The same table with the given rows only."""
+        return Dataset(
+            self.features[rows], self.labels[rows], self.feature_names, self.class_names, self.target_name
+        )
+
+
+def _encode(targets: NDArray[Any], origin: str) -> tuple[NDArray[np.intp], tuple[str, ...]]:
+    """Labels 0 … C - 1 in the order of the sorted classes, and the classes as text."""
+    if targets.ndim == 2 and targets.shape[1] == 1:
+        targets = targets[:, 0]
+    if targets.dtype.kind == "f":
+        if not np.all(np.isfinite(targets)) or not np.array_equal(targets, np.round(targets)):
+            raise DataError(f"{origin}: targets must be class labels (whole numbers or text), but are fractions or nan.")
+        targets = targets.astype(np.int64)
+    elif targets.dtype.kind == "O":
+        if any(label is None or label != label for label in targets):
+            raise DataError(f"{origin}: every row must have a target, but some are missing.")
+        targets = targets.astype(str)
+    classes, labels = np.unique(targets, return_inverse=True)
+    return labels.astype(np.intp), tuple(str(name) for name in classes)

@@ -1,0 +1,187 @@
+"""Where rows come from. One class a source, with its options as fields, and its row in ``SOURCES``."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import sys
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import Annotated, Any, ClassVar
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from hpsearch.data.dataset import Dataset
+from hpsearch.data.table_file import read_csv
+from hpsearch.errors import DataError, DefinitionError, did_you_mean
+
+
+class Source(BaseModel, ABC):
+    """A source with its options, as ``[data]`` of a study file gives them."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    source: Annotated[str, Field(description="where the rows come from")]
+
+    @property
+    @abstractmethod
+    def redrawable(self) -> bool:
+        """Whether another seed gives other rows of the same kind."""
+
+    @abstractmethod
+    def load(self, folder: Path, seed: int) -> Dataset:
+        """The rows. ``folder`` is where relative paths start; ``seed`` (32 bits) matters if :attr:`redrawable`."""
+
+
+class Toy(Source):
+    """``nnfs:spiral`` and ``nnfs:vertical``: generated two-dimensional classes (Kinsley & Kukiela 2020)."""
+
+    KINDS: ClassVar = ("spiral", "vertical")
+
+    samples: Annotated[int, Field(ge=1, description="rows of each class")] = 100
+    classes: Annotated[int, Field(ge=2, description="classes")] = 3
+
+    @property
+    def redrawable(self) -> bool:
+        return True
+
+    def load(self, folder: Path, seed: int) -> Dataset:
+        import nnfs.datasets
+
+        draw = getattr(nnfs.datasets, f"{self.source.removeprefix('nnfs:')}_data")
+        # nnfs draws from NumPy's global generator: lend it one, and give it back as it was.
+        before = np.random.get_state()  # noqa: NPY002
+        try:
+            np.random.seed(seed)  # noqa: NPY002
+            features, labels = draw(self.samples, self.classes)
+        finally:
+            np.random.set_state(before)  # noqa: NPY002
+        return Dataset.of(features, labels, target_name="class", origin=self.source)
+
+
+class Bundled(Source):
+    """The data sets that come with scikit-learn."""
+
+    KINDS: ClassVar = ("breast_cancer", "digits", "iris", "wine")
+
+    @property
+    def redrawable(self) -> bool:
+        return False
+
+    def load(self, folder: Path, seed: int) -> Dataset:
+        import sklearn.datasets
+
+        bunch = getattr(sklearn.datasets, f"load_{self.source.removeprefix('sklearn:')}")()
+        return Dataset.of(
+            bunch.data,
+            bunch.target,
+            feature_names=[str(name) for name in bunch.feature_names],
+            class_names=[str(name) for name in bunch.target_names],
+            target_name="class",
+            origin=self.source,
+        )
+
+
+class Csv(Source):
+    """A CSV file: numeric columns and one target column, whose labels may be text."""
+
+    path: Annotated[str, Field(description="the file, relative to the study file")]
+    target: Annotated[str, Field(description="the column to predict")]
+
+    @property
+    def redrawable(self) -> bool:
+        return False
+
+    def load(self, folder: Path, seed: int) -> Dataset:
+        path = folder / self.path
+        values, names, texts = read_csv(path, [self.target])
+        if self.target not in texts:
+            raise DataError(f"{path}: has no column {self.target!r} to be the target. {did_you_mean(self.target, names)}")
+        labels = texts[self.target]
+        for number, label in enumerate(labels):
+            if not label.strip():
+                raise DataError(f"{path}: every row must have a target, but that of data row {number + 1} is empty.")
+        return Dataset.of(
+            values, _as_labels(labels), feature_names=names, target_name=self.target, origin=str(path)
+        )
+
+
+def _as_labels(texts: list[str]) -> np.ndarray[Any, Any]:
+    """Whole numbers sort as numbers, anything else as text."""
+    try:
+        return np.array([int(text) for text in texts])
+    except ValueError:
+        return np.array(texts)
+
+
+class PythonFunction(Source):
+    """``python:module:function``: a function that returns (features, targets); further keys are its arguments.
+
+    The module is looked up beside the study file first. A function with an argument ``seed`` gets one, unless the study
+    file sets it, and may then be drawn afresh for the hold-out.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="allow", strict=True)
+
+    @property
+    def options(self) -> dict[str, Any]:
+        return dict(self.model_extra or {})
+
+    @property
+    def redrawable(self) -> bool:
+        return "seed" not in self.options
+
+    def load(self, folder: Path, seed: int) -> Dataset:
+        function = self._function(folder)
+        options = self.options
+        if "seed" not in options and "seed" in inspect.signature(function).parameters:
+            options["seed"] = seed
+        try:
+            answer = function(**options)
+        except Exception as error:
+            raise DataError(f"{self.source} raised {type(error).__name__}: {error}") from error
+        if not isinstance(answer, tuple) or len(answer) != 2:
+            raise DataError(f"{self.source}: must return (features, targets), but returned {type(answer).__name__}.")
+        features, targets = answer
+        names = getattr(features, "columns", None)
+        return Dataset.of(
+            features,
+            targets,
+            feature_names=None if names is None else [str(name) for name in names],
+            target_name=str(getattr(targets, "name", None) or "target"),
+            origin=self.source,
+        )
+
+    def _function(self, folder: Path) -> Any:
+        parts = self.source.split(":")
+        if len(parts) != 3 or not all(parts):
+            raise DefinitionError(f"[data] source must read 'python:module:function', but is {self.source!r}.")
+        sys.path.insert(0, str(folder))
+        try:
+            return getattr(importlib.import_module(parts[1]), parts[2])
+        except (ImportError, AttributeError) as error:
+            raise DataError(f"[data] source {self.source!r} must name an importable function, but {error}.") from error
+        finally:
+            sys.path.remove(str(folder))
+
+
+SOURCES: dict[str, type[Source]] = {
+    "csv": Csv,
+    **{f"nnfs:{kind}": Toy for kind in Toy.KINDS},
+    "python:module:function": PythonFunction,
+    **{f"sklearn:{kind}": Bundled for kind in Bundled.KINDS},
+}
+
+
+def source_class(name: str) -> type[Source]:
+    """The class of a source by its name.
+
+    Raises:
+        DefinitionError: no such source.
+    """
+    if name.startswith("python:"):
+        return PythonFunction
+    if name not in SOURCES:
+        raise DefinitionError(f"Unknown data source {name!r}. {did_you_mean(name, SOURCES)}")
+    return SOURCES[name]

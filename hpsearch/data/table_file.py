@@ -1,0 +1,89 @@
+"""CSV files: read strictly, every refusal naming file, row and column."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hpsearch.errors import DataError
+
+
+def read_csv(path: Path, text_columns: Sequence[str]) -> tuple[NDArray[np.float64], list[str], dict[str, list[str]]]:
+    """Read a CSV file with a header line.
+
+    Args:
+        path: the file, UTF-8 (a byte-order mark is skipped).
+        text_columns: columns kept as text if they exist; all others must hold finite numbers.
+
+    Returns:
+        (values (N, D), the D names of their columns, the text columns by name).
+
+    Raises:
+        DataError: a file that cannot be read, a missing or double header, a ragged row, a value that is no finite
+            number. Rows are counted as an editor counts lines.
+    """
+    values: list[list[float]] = []
+    texts: list[list[str]] = []
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            lines = csv.reader(file, strict=True)
+            header = next(lines, [])
+            _check_header(path, header)
+            text_places = [i for i, name in enumerate(header) if name in text_columns]
+            places = [i for i in range(len(header)) if i not in text_places]
+            for cells in lines:
+                if not cells:
+                    continue
+                if len(cells) != len(header):
+                    raise DataError(
+                        f"{path}, row {lines.line_num}: must have {len(header)} values like the header, "
+                        f"but has {len(cells)}."
+                    )
+                try:
+                    values.append([float(cells[i]) for i in places])
+                except ValueError:
+                    _refuse_cell(path, lines.line_num, header, cells, places)
+                if not all(map(math.isfinite, values[-1])):
+                    _refuse_cell(path, lines.line_num, header, cells, places)
+                texts.append([cells[i] for i in text_places])
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path}: must be a readable CSV file in UTF-8, but {_reason(error)}.") from error
+    if not values:
+        raise DataError(f"{path}: must have rows below its header, but has none.")
+    columns = {header[place]: [row[i] for row in texts] for i, place in enumerate(text_places)}
+    return np.array(values, dtype=np.float64).reshape(len(values), -1), [header[i] for i in places], columns
+
+
+def _check_header(path: Path, header: list[str]) -> None:
+    if not header:
+        raise DataError(f"{path}: must begin with a header line, but is empty.")
+    for i, name in enumerate(header):
+        if not name.strip():
+            raise DataError(f"{path}, row 1: every column must have a name, but column {i + 1} has none.")
+        if name in header[:i]:
+            raise DataError(f"{path}, row 1: column names must differ, but {name!r} stands twice.")
+
+
+def _refuse_cell(path: Path, line: int, header: list[str], cells: list[str], places: list[int]) -> None:
+    for i in places:
+        try:
+            finite = math.isfinite(float(cells[i]))
+        except ValueError:
+            finite = False
+        if not finite:
+            got = repr(cells[i]) if cells[i].strip() else "empty"
+            raise DataError(
+                f"{path}, row {line}, column {header[i]!r}: must be a finite number, but is {got}. "
+                "Fill it in or leave the row out."
+            )
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, OSError):
+        return (error.strerror or str(error)).lower()
+    return str(error)

@@ -1,0 +1,1 @@
+"""A configuration fitted for good, and the bundle it is saved as."""

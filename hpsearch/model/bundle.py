@@ -1,0 +1,175 @@
+"""A saved model: ``model.safetensors`` for the arrays, ``model.json`` for the rest. No pickle anywhere."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+
+from hpsearch.data.dataset import Dataset
+from hpsearch.data.preprocess import Scaling
+from hpsearch.errors import BundleError
+from hpsearch.nn.losses import CLIP
+from hpsearch.nn.network import FloatArray, Network
+from hpsearch.nn.passes import Architecture, predict
+
+FORMAT, VERSION = "hpsearch-bundle", 1
+ARRAYS, REST = "model.safetensors", "model.json"
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A fitted network with all it takes to predict from raw rows.
+
+    Attributes:
+        architecture: shape, activation, number type.
+        parameters: (1, P).
+        scaling: of the features, fitted on the rows it was trained on.
+        feature_names, class_names, target_name: the columns it was trained with.
+        about: how it came to be: configuration, scores, origin; plain JSON values.
+    """
+
+    architecture: Architecture
+    parameters: FloatArray
+    scaling: Scaling
+    feature_names: tuple[str, ...]
+    class_names: tuple[str, ...]
+    target_name: str
+    about: Mapping[str, Any]
+
+    def probabilities(self, features: NDArray[Any]) -> FloatArray:
+        """The probability of each class, (N, C), for raw features (N, D) in the order of ``feature_names``."""
+        with threadpool_limits(1):
+            return predict(self.architecture, self.parameters, self.scaling.apply(features))
+
+    def score(self, data: Dataset) -> dict[str, Any]:
+        """Rows, data loss in nats and accuracy on labelled rows of the same columns and classes."""
+        answers = self.probabilities(data.features)
+        true = answers[np.arange(data.rows), data.labels].astype(np.float64)
+        loss = -np.log(np.clip(true, CLIP, 1 - CLIP)).mean()
+        return {"rows": data.rows, "loss": float(loss), "accuracy": float((answers.argmax(axis=1) == data.labels).mean())}
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """What the safetensors file holds."""
+        named = {name: np.ascontiguousarray(v[0]) for name, v in self.architecture.network.named(self.parameters).items()}
+        return {**named, "centre": self.scaling.centre, "scale": self.scaling.scale}
+
+    def save(self, folder: Path, force: bool = False) -> None:
+        """Write the bundle to ``folder``: complete or not at all.
+
+        Raises:
+            BundleError: the folder exists and ``force`` is not set, or it cannot be written.
+        """
+        import safetensors.numpy
+
+        require_free(folder, force)
+        arrays = safetensors.numpy.save(self.arrays())
+        network = self.architecture.network
+        rest = {
+            "format": FORMAT,
+            "version": VERSION,
+            "arrays_sha256": hashlib.sha256(arrays).hexdigest(),
+            "network": {
+                "inputs": network.inputs,
+                "neurons": list(network.neurons),
+                "classes": network.classes,
+                "activation": self.architecture.activation,
+                "leaky_slope": self.architecture.leaky_slope,
+                "dtype": self.architecture.dtype.name,
+            },
+            "features": list(self.feature_names),
+            "classes": list(self.class_names),
+            "target": self.target_name,
+            "about": dict(self.about),
+        }
+        try:
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+            try:
+                (temporary / ARRAYS).write_bytes(arrays)
+                (temporary / REST).write_text(json.dumps(rest, indent=2) + "\n", encoding="utf-8")
+                temporary.chmod(0o755)
+                _replace(temporary, folder)
+            finally:
+                shutil.rmtree(temporary, ignore_errors=True)
+        except OSError as error:
+            raise BundleError(f"{folder}: must be a folder that can be written, but {error}.") from error
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Bundle:
+        """Read a bundle and check that it is whole.
+
+        Raises:
+            BundleError: no bundle there, another format, or files that do not belong together.
+        """
+        import safetensors
+        import safetensors.numpy
+
+        folder = Path(folder)
+        try:
+            rest = json.loads((folder / REST).read_text(encoding="utf-8"))
+            raw = (folder / ARRAYS).read_bytes()
+        except (OSError, ValueError) as error:
+            raise BundleError(f"{folder}: must be a saved model with {REST} and {ARRAYS}, but {error}.") from error
+        if not isinstance(rest, dict) or (rest.get("format"), rest.get("version")) != (FORMAT, VERSION):
+            raise BundleError(f"{folder / REST}: must be a {FORMAT} of version {VERSION}, but is not.")
+        if hashlib.sha256(raw).hexdigest() != rest.get("arrays_sha256"):
+            raise BundleError(f"{folder / ARRAYS}: must have the SHA-256 that {REST} names, but it was changed since.")
+        try:
+            return cls._from(rest, safetensors.numpy.load(raw))
+        except (KeyError, TypeError, ValueError, safetensors.SafetensorError) as error:
+            raise BundleError(f"{folder}: {REST} and {ARRAYS} must fit each other, but: {error!r}.") from error
+
+    @classmethod
+    def _from(cls, rest: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Bundle:
+        shape = rest["network"]
+        network = Network(shape["inputs"], tuple(shape["neurons"]), shape["classes"])
+        dtype = np.dtype(shape["dtype"])
+        architecture = Architecture(network, shape["activation"], shape["leaky_slope"], dtype)
+        parameters = np.zeros((1, network.size), dtype)
+        for name, view in network.named(parameters).items():
+            if arrays[name].shape != view.shape[1:] or arrays[name].dtype != dtype:
+                raise ValueError(f"{name} must be {view.shape[1:]} {dtype}")
+            view[0] = arrays[name]
+        scaling = Scaling(arrays["centre"], arrays["scale"])
+        counts = (len(rest["features"]), len(rest["classes"]), len(scaling.centre), len(scaling.scale))
+        if counts != (network.inputs, network.classes, network.inputs, network.inputs):
+            raise ValueError("features, classes and scaling must have the network's widths")
+        return cls(
+            architecture, parameters, scaling, tuple(rest["features"]), tuple(rest["classes"]), rest["target"], rest["about"]
+        )
+
+
+def require_free(folder: Path, force: bool) -> None:
+    """Refuse to replace what is there.
+
+    Raises:
+        BundleError: ``folder`` exists and ``force`` is not set, or is a file, or a folder that is no saved model.
+    """
+    if not folder.exists():
+        return
+    if not force:
+        raise BundleError(f"{folder}: must not exist yet, but does. Choose another folder, or replace it with --force.")
+    if not folder.is_dir() or (any(folder.iterdir()) and not (folder / REST).exists()):
+        raise BundleError(f"{folder}: must be a saved model for --force to replace it, but is not.")
+
+
+def _replace(temporary: Path, folder: Path) -> None:
+    """Put a folder in another's place; a crash leaves one of the two whole."""
+    if folder.exists():
+        old = Path(tempfile.mkdtemp(prefix=f".{folder.name}-old-", dir=folder.parent))
+        os.rename(folder, old / "model")
+        os.rename(temporary, folder)
+        shutil.rmtree(old)
+    else:
+        os.rename(temporary, folder)

@@ -1,0 +1,66 @@
+"""Fit one configuration on every row that is not held out, and score the hold-out, once."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from hpsearch import seeds
+from hpsearch.errors import DefinitionError, HpsearchError
+from hpsearch.model.bundle import Bundle
+from hpsearch.nn.network import initial_parameters
+from hpsearch.study.definition import StudyDefinition
+from hpsearch.study.objective import prepare
+from hpsearch.validation.lanes import fit_scalings, lane_data, make_trainer
+
+
+def require_no_space(definition: StudyDefinition) -> None:
+    """Refuse a definition that still has something to search.
+
+    Raises:
+        DefinitionError: [space] is not empty.
+    """
+    if definition.space.dimensions:
+        raise DefinitionError(
+            "[space] must be empty to retrain, but there is something to search. Run the study, export its best "
+            "configuration with `hpsearch best STUDY -o best.toml`, and retrain that."
+        )
+
+
+def retrain(definition: StudyDefinition) -> Bundle:
+    """Train ``[train]`` for its epochs on all rows that are not held out, from initial weights that no trial used.
+
+    Raises:
+        HpsearchError: a definition with a search space, data that cannot be used, a training that diverges.
+    """
+    require_no_space(definition)
+    prepared, config = prepare(definition), definition.train
+    data, rows = prepared.search, np.arange(prepared.search.rows)
+    (scaling,) = fit_scalings(data, [rows], config.scaling)
+    trainer = make_trainer(config, lane_data(data, [scaling]), [rows], definition.evaluate_every)
+    architecture = trainer.architecture
+    weights, batches = (seeds.generator(definition.seed, f"retrain-{what}") for what in ("weights", "batches"))
+    parameters = initial_parameters(architecture.network, config.init, [weights], architecture.dtype)
+    with threadpool_limits(1):
+        for checkpoint in trainer.run(parameters, [batches]):
+            if checkpoint.diverged.any():
+                raise HpsearchError(
+                    f"The training must keep a finite loss, but it became {checkpoint.total_loss[0]} by epoch "
+                    f"{checkpoint.epoch}. Lower [train] learning_rate, now {config.learning_rate:.3g}."
+                )
+    bundle = Bundle(architecture, parameters, scaling, data.feature_names, data.class_names, data.target_name, {})
+    about: dict[str, Any] = {
+        "hpsearch": version("hpsearch"),
+        "study": definition.name,
+        "seed": definition.seed,
+        "data_fingerprint": data.fingerprint,
+        "train": config.model_dump(mode="json"),
+        "origin": None if definition.origin is None else definition.origin.model_dump(),
+        "learning_rate_at_end": float(checkpoint.learning_rate[0]),
+        "training": bundle.score(data) | {"penalty": float(checkpoint.penalty[0])},
+        "holdout": None if prepared.held_out is None else bundle.score(prepared.held_out),
+    }
+    return Bundle(architecture, parameters, scaling, data.feature_names, data.class_names, data.target_name, about)

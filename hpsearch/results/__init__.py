@@ -1,0 +1,1 @@
+"""What a study found: tables, the best configuration, the dashboard."""

@@ -1,0 +1,146 @@
+"""The best configuration of a study, and the complete study file that it exports to."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tomlkit
+
+from hpsearch.errors import HpsearchError
+from hpsearch.study.coordinator import best_of
+from hpsearch.study.definition import StudyDefinition
+from hpsearch.study.space import split_name
+from hpsearch.study.storage import StoredStudy, TrialResult, result_of
+from hpsearch.validation.config import PER_LAYER, Config, used_by
+
+
+@dataclass(frozen=True)
+class Best:
+    """The complete trial with the lowest objective value.
+
+    Attributes:
+        definition: the study's.
+        chosen: what the search chose for this trial.
+        config: the whole configuration; its ``epochs`` are those of the chosen checkpoint.
+        result: the trial's outcome.
+        trials: how many trials had been told: the value is the lowest of the complete ones among them.
+    """
+
+    definition: StudyDefinition
+    chosen: dict[str, Any]
+    config: Config
+    result: TrialResult
+    trials: int
+
+    def settings(self) -> dict[str, tuple[Any, str]]:
+        """Every hyperparameter that this configuration uses, and where its value came from."""
+        searched, layered = set(self.chosen), {split_name(name)[1] for name in self.chosen if "." in name}
+        values = {}
+        for name in Config.model_fields:
+            if not used_by(name, [self.config.optimizer], [self.config.activation]):
+                continue
+            value: Any = getattr(self.config, name)
+            if name in PER_LAYER:
+                layers = self.config.by_layer(name)
+                value = layers[0] if len(set(layers)) == 1 else list(layers)
+            if name == "hidden_layers":
+                value = self.config.depth
+            if name == "evaluate_every":
+                value = self.definition.evaluate_every
+            if name == "epochs":
+                origin = f"the chosen checkpoint of trial {self.result.number}, which ran {self.result.epochs[-1]}"
+            elif name in searched or name in layered:
+                origin = f"searched: trial {self.result.number}"
+            else:
+                origin = "set in the study file" if name in self.definition.train.model_fields_set else "default"
+            values[name] = value, origin
+        return values
+
+
+    @property
+    def has_holdout(self) -> bool:
+        holdout = self.definition.holdout
+        return holdout.fresh or holdout.fraction is not None
+
+    def summary(self) -> dict[str, Any]:
+        """The best trial and its configuration in plain values."""
+        return {
+            "study": self.definition.name,
+            "trial": self.result.number,
+            "trials_told": self.trials,
+            "value": self.result.value,
+            "accuracy": self.result.accuracy,
+            "best_epoch": self.result.best_epoch,
+            "parameters": self.result.parameters,
+            "config": {name: value for name, (value, _) in self.settings().items()},
+        }
+
+
+def load_definition(stored: StoredStudy) -> StudyDefinition:
+    """The definition that a stored study was begun with."""
+    attributes = stored.attributes
+    return StudyDefinition.from_mapping(attributes["definition"], Path(attributes["folder"]))
+
+
+def find_best(stored: StoredStudy) -> Best:
+    """The best configuration of a study.
+
+    Raises:
+        HpsearchError: no trial is complete.
+    """
+    trials = [trial for trial in stored.trials() if trial.state.is_finished()]
+    results = [result_of(trial) for trial in trials]
+    best = best_of(results)
+    if best is None:
+        raise HpsearchError(
+            f"The study {stored.name!r} must have a complete trial to have a best one, but has none among "
+            f"{len(results)} that ended. Run it on, or see its trials' reasons."
+        )
+    definition = load_definition(stored)
+    chosen = dict(trials[best.number].params)
+    config = definition.config(chosen).replaced({"epochs": best.best_epoch})
+    return Best(definition, chosen, config, best, len(results))
+
+
+def export(best: Best, path: Path) -> None:
+    """Write :func:`to_toml` to a file.
+
+    Raises:
+        HpsearchError: the file cannot be written.
+    """
+    try:
+        path.write_text(to_toml(best, path.parent.resolve()), encoding="utf-8")
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise HpsearchError(f"{path}: must be a file that can be written, but {reason}.") from error
+
+
+def to_toml(best: Best, folder: Path) -> str:
+    """A complete study file of the best configuration, without a search space; paths are relative to ``folder``."""
+    raw, result = best.definition.raw, best.result
+    document = tomlkit.document()
+    document.add(tomlkit.comment(f"The best of {best.trials} trials of the study {best.definition.name!r}."))
+    document.add(tomlkit.comment("`hpsearch retrain` fits it on all rows that are not held out."))
+    name = f"{best.definition.name[:95]}-best"
+    document["study"] = {"name": name, "seed": best.definition.seed}
+    data = dict(raw["data"])
+    if "path" in data:
+        data["path"] = os.path.relpath(best.definition.folder / data["path"], folder)
+    document["data"] = data
+    for section in ("holdout", "validation"):
+        if section in raw:
+            document[section] = dict(raw[section])
+    train = tomlkit.table()
+    for key, (value, origin) in best.settings().items():
+        train.add(key, value)
+        train[key].comment(origin)
+    document["train"] = train
+    origin = tomlkit.table()
+    origin["study"], origin["trial"], origin["trials"] = best.definition.name, result.number, best.trials
+    origin["objective_value"], origin["accuracy"] = result.value, result.accuracy
+    origin["objective_value"].comment(f"mean validation loss, the lowest of {best.trials} trials: optimistic")
+    document["origin"] = origin
+    return tomlkit.dumps(document)

@@ -1,0 +1,176 @@
+"""A study as pandas tables, with the same columns and types whatever its trials became.
+
+============================  =======  =================================================================
+``trials``: a row a trial     dtype    meaning
+============================  =======  =================================================================
+number                        int64    from 0, in the order of asking
+state                         str      COMPLETE, PRUNED, FAIL, or RUNNING where a run was interrupted
+value                         float64  objective value: mean validation loss in nats; missing unless complete
+best_epoch                    Int64    epoch of the chosen checkpoint
+accuracy                      float64  mean over splits of the share of rows whose class was predicted, 0 to 1
+*hyperparameters*             by kind  one column each, as ``layer1.neurons``; missing where it does not exist
+parameters                    Int64    weights and biases of one network
+epochs                        Int64    epochs trained when it ended
+seconds                       float64  training time; the one column that differs from run to run
+reason                        str      why it was pruned or failed
+============================  =======  =================================================================
+
+==============================  =======  ===========================================
+``folds``: a row a trial, fold  dtype    at the chosen checkpoint of complete trials
+==============================  =======  ===========================================
+trial, repeat, fold             int64    all from 0
+training_rows, validation_rows  int64    how many
+training_loss, penalty          float64  nats; their sum is what the training minimised
+validation_loss                 float64  nats, without penalty
+accuracy                        float64  0 to 1
+==============================  =======  ===========================================
+
+==============================  =======  =======================================
+``curves``: a row a checkpoint  dtype    of every trial that ended
+==============================  =======  =======================================
+trial, epoch, repeat, fold      int64
+training_loss, validation_loss  float64  nats; missing where it was not finite
+==============================  =======  =======================================
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from hpsearch.errors import HpsearchError, did_you_mean
+from hpsearch.study.storage import StoredStudy, TrialResult, open_storage, result_of
+
+_FOLD_TYPES = {
+    **dict.fromkeys(("trial", "repeat", "fold", "training_rows", "validation_rows"), "int64"),
+    **dict.fromkeys(("training_loss", "penalty", "validation_loss", "accuracy"), "float64"),
+}
+_CURVE_TYPES = {
+    **dict.fromkeys(("trial", "epoch", "repeat", "fold"), "int64"),
+    **dict.fromkeys(("training_loss", "validation_loss"), "float64"),
+}
+_STUDY_TYPES = {
+    "study": "str",
+    "source": "str",
+    **dict.fromkeys(("trials", "complete", "pruned", "failed", "running"), "int64"),
+    "best_trial": "Int64",
+    "best_value": "float64",
+}
+FORMATS = ("csv", "json", "parquet", "table")
+
+
+def trials_table(stored: StoredStudy) -> pd.DataFrame:
+    """One row a trial; the columns are described in :mod:`hpsearch.results.tables`."""
+    kinds = stored.attributes["hyperparameters"]
+    head = {"number": "int64", "state": "str", "value": "float64", "best_epoch": "Int64", "accuracy": "float64"}
+    tail = {"parameters": "Int64", "epochs": "Int64", "seconds": "float64", "reason": "str"}
+    rows: list[dict[str, Any]] = []
+    for trial in stored.trials():
+        row: dict[str, Any] = {"number": trial.number, "state": trial.state.name}
+        row |= {name: str(v) if kinds[name] == "str" else v for name, v in trial.params.items()}
+        if trial.state.is_finished():
+            result = result_of(trial)
+            row |= {key: getattr(result, key) for key in ("value", "best_epoch", "accuracy", "parameters", "seconds")}
+            row |= {"epochs": result.epochs[-1], "reason": result.reason}
+        rows.append(row)
+    return _frame(rows, {**head, **kinds, **tail})
+
+
+def folds_table(stored: StoredStudy) -> pd.DataFrame:
+    """One row a complete trial and fold."""
+    return _frame([{"trial": r.number, **fold} for r in _results(stored) for fold in r.folds], _FOLD_TYPES)
+
+
+def curves_table(stored: StoredStudy) -> pd.DataFrame:
+    """One row a trial, checkpoint and fold."""
+    n_splits = stored.attributes["n_splits"]
+    rows = []
+    for result in _results(stored):
+        points = zip(result.epochs, result.training_loss, result.validation_loss, strict=True)
+        for epoch, training, validation in points:
+            for lane, losses in enumerate(zip(training, validation, strict=True)):
+                rows.append((result.number, epoch, lane // n_splits, lane % n_splits, *losses))  # noqa: PERF401
+    return _frame([dict(zip(_CURVE_TYPES, row, strict=True)) for row in rows], _CURVE_TYPES)
+
+
+def studies_table(url: str) -> pd.DataFrame:
+    """One row a study of a storage; studies that are not ours are left out."""
+    storage = open_storage(url)
+    rows = []
+    for study in storage.get_all_studies():
+        if "definition" not in study.user_attrs:
+            continue
+        stored = StoredStudy(storage, url, study.study_name, study._study_id)
+        states = [trial.state.name for trial in stored.trials()]
+        complete = [r for r in _results(stored) if r.value is not None]
+        best = min(complete, key=lambda r: (r.value, r.number), default=None)
+        rows.append(
+            {
+                "study": study.study_name,
+                "source": study.user_attrs["definition"]["data"]["source"],
+                "trials": len(states),
+                **{key.lower(): states.count(key) for key in ("COMPLETE", "PRUNED", "RUNNING")},
+                "failed": states.count("FAIL"),
+                "best_trial": None if best is None else best.number,
+                "best_value": None if best is None else best.value,
+            }
+        )
+    return _frame(rows, _STUDY_TYPES)
+
+
+def _results(stored: StoredStudy) -> list[TrialResult]:
+    return [result_of(trial) for trial in stored.trials() if trial.state.is_finished()]
+
+
+def _frame(rows: list[dict[str, Any]], types: dict[str, str]) -> pd.DataFrame:
+    """A frame with exactly these columns and types, also where there are no rows."""
+    columns = {
+        name: pd.array([row.get(name) for row in rows], dtype=kind)
+        if kind != "float64"
+        else pd.Series([row.get(name) for row in rows], dtype=kind)
+        for name, kind in types.items()
+    }
+    return pd.DataFrame(columns)
+
+
+def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """The rows as plain values, missing ones as None."""
+    columns = {name: frame[name].tolist() for name in frame.columns}
+    rows = zip(*columns.values(), strict=True)
+    return [{n: None if pd.isna(v) else v for n, v in zip(columns, row, strict=True)} for row in rows]
+
+
+def render(frame: pd.DataFrame, kind: str) -> str:
+    """A table as CSV or JSON text; every float with as many digits as it takes to read it back unchanged."""
+    if kind == "csv":
+        return frame.to_csv(index=False, lineterminator="\n")
+    return json.dumps(records(frame), indent=1) + "\n"
+
+
+def write(frame: pd.DataFrame, path: Path, kind: str | None = None) -> None:
+    """Write a table to a file.
+
+    Args:
+        frame: the table.
+        path: the file; it is replaced.
+        kind: ``csv``, ``json`` or ``parquet``; by default what the file's name ends in.
+
+    Raises:
+        HpsearchError: an unknown kind, a missing package, a file that cannot be written.
+    """
+    kind = kind or path.suffix.removeprefix(".").lower()
+    valid = [name for name in FORMATS if name != "table"]
+    if kind not in valid:
+        raise HpsearchError(f"A table can be written as {', '.join(valid)}, but not as {kind!r}. {did_you_mean(kind, valid)}")
+    try:
+        if kind == "parquet":
+            frame.to_parquet(path, index=False)
+        else:
+            path.write_text(render(frame, kind), encoding="utf-8")
+    except ImportError as error:
+        raise HpsearchError("Parquet needs the package pyarrow: pip install 'hpsearch[parquet]'.") from error
+    except OSError as error:
+        raise HpsearchError(f"{path}: must be a file that can be written, but {(error.strerror or str(error)).lower()}.") from error

@@ -1,0 +1,277 @@
+"""A study file, typed: validated once, then frozen."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
+
+from hpsearch.data.sources import Source, source_class
+from hpsearch.data.splits import SPLITTERS
+from hpsearch.errors import DefinitionError, did_you_mean
+from hpsearch.study.problems import first_problem
+from hpsearch.study.space import Space, configure
+from hpsearch.study.strategies import PRUNERS, SAMPLERS, Pruner, Sampler
+from hpsearch.validation.config import Config, one_of
+
+SplitterName = one_of(SPLITTERS, "splitter")
+Model = TypeVar("Model", bound=BaseModel)
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class StudySection(Section):
+    """``[study]``: what it is called, and the seed that everything random follows from."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,100}$", description="the study's name in its storage")]
+    seed: Annotated[int, Field(ge=0, lt=2**63, description="the one seed of the study")] = 0
+
+
+class HoldoutSection(Section):
+    """``[holdout]``: rows set aside before anything else, scored once by ``retrain``."""
+
+    fraction: Annotated[float | None, Field(gt=0, lt=1, description="share of the rows")] = None
+    fresh: Annotated[bool, Field(description="a new draw of the same size, for generated data")] = False
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if self.fresh and self.fraction is not None:
+            text = "must have either fraction or fresh = true, but has both."
+            raise PydanticCustomError("contradiction", "{text}", {"text": text})
+        return self
+
+
+class ValidationSection(Section):
+    """``[validation]``: how the rows that are not held out are split."""
+
+    splitter: SplitterName = "kfold"
+    n_splits: Annotated[int, Field(ge=2, description="folds")] = 5
+    repeats: Annotated[int, Field(ge=1, description="times the rows are dealt into folds")] = 1
+    shuffle: Annotated[bool, Field(description="deal the rows in random order")] = True
+    checkpoint: Annotated[
+        Literal["best", "last"], Field(description="the point of the mean curve that is a trial's value")
+    ] = "best"
+
+    @model_validator(mode="after")
+    def _repeats_differ(self) -> Self:
+        if self.repeats > 1 and not self.shuffle:
+            text = "must have shuffle = true where repeats is above 1: unshuffled repeats are all the same."
+            raise PydanticCustomError("contradiction", "{text}", {"text": text})
+        return self
+
+
+class SearchSection(Section):
+    """``[search]``: how many trials, and who proposes and stops them."""
+
+    trials: Annotated[int | None, Field(ge=1, description="trials in all; 100 by default, 1 without a space")] = None
+    sampler: Any = "tpe"
+    pruner: Any = "median"
+    in_flight: Annotated[int, Field(ge=1, description="trials asked before the oldest is told")] = 8
+
+
+class OriginSection(Section):
+    """``[origin]``: where an exported configuration came from; written by ``best``."""
+
+    study: str
+    trial: Annotated[int, Field(ge=0)]
+    trials: Annotated[int, Field(ge=1, description="trials that the study had told by then")]
+    objective_value: Annotated[float, Field(description="mean validation loss, the lowest of them: optimistic")]
+    accuracy: float
+
+
+@dataclass(frozen=True)
+class StudyDefinition:
+    """All that a study is. ``folder`` is where its relative paths start."""
+
+    study: StudySection
+    data: Source
+    holdout: HoldoutSection
+    validation: ValidationSection
+    train: Config
+    space: Space
+    trials: int
+    sampler: Sampler
+    pruner: Pruner
+    in_flight: int
+    origin: OriginSection | None
+    raw: Mapping[str, Any]
+    folder: Path
+
+    @classmethod
+    def from_file(cls, path: str | Path, overrides: Sequence[str] = ()) -> Self:
+        """Read a study file.
+
+        Args:
+            path: a TOML file.
+            overrides: ``section.key=value`` with TOML values, which take precedence over the file.
+
+        Raises:
+            DefinitionError: the file cannot be read or defines no valid study; the message begins with its path.
+        """
+        path = Path(path)
+        try:
+            raw = tomllib.loads(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise DefinitionError(
+                f"{path}: must be a study file that can be read, but {(error.strerror or str(error)).lower()}."
+            ) from error
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise DefinitionError(f"{path}: must be valid TOML, but {error}.") from error
+        for override in overrides:
+            _override(raw, override)
+        try:
+            return cls.from_mapping(raw, path.resolve().parent)
+        except DefinitionError as error:
+            raise DefinitionError(f"{path}: {error}") from error
+
+    @classmethod
+    def from_mapping(cls, raw: Mapping[str, Any], folder: Path) -> Self:
+        """From the tables of a study file, as ``tomllib`` gives them.
+
+        Raises:
+            DefinitionError: an unknown section or key, a value out of range, a contradiction.
+        """
+        sections = ("study", "data", "holdout", "validation", "train", "space", "search", "origin")
+        for name, table in raw.items():
+            if name not in sections:
+                raise DefinitionError(f"There is no section [{name}]. {did_you_mean(name, sections)}")
+            if not isinstance(table, Mapping):
+                raise DefinitionError(f"[{name}] must be a table, but is {table!r}.")
+        for name in ("study", "data"):
+            if name not in raw:
+                raise DefinitionError(f"The section [{name}] is missing. Every study needs [study] and [data].")
+        search = _section(SearchSection, raw, "search")
+        train = _section(Config, raw, "train")
+        definition = cls(
+            study=_section(StudySection, raw, "study"),
+            data=_source(raw["data"]),
+            holdout=_section(HoldoutSection, raw, "holdout"),
+            validation=_section(ValidationSection, raw, "validation"),
+            train=train,
+            space=(space := Space.parse(raw.get("space", {}), train)),
+            trials=search.trials or (100 if space.dimensions else 1),
+            sampler=_strategy(SAMPLERS, search.sampler, "sampler"),
+            pruner=_strategy(PRUNERS, search.pruner, "pruner"),
+            in_flight=search.in_flight,
+            origin=_section(OriginSection, raw, "origin") if "origin" in raw else None,
+            raw=raw,
+            folder=folder,
+        )
+        if not space.dimensions and definition.trials > 1:
+            raise DefinitionError(
+                f"[search] trials must be 1 where [space] is empty, but is {search.trials}: every trial would be the same."
+            )
+        if definition.holdout.fresh and not definition.data.redrawable:
+            raise DefinitionError(
+                f"[holdout] fresh must go with generated data, but {definition.data.source!r} cannot be drawn again. "
+                "Use fraction = 0.2."
+            )
+        return definition
+
+    @property
+    def name(self) -> str:
+        return self.study.name
+
+    @property
+    def seed(self) -> int:
+        return self.study.seed
+
+    @property
+    def evaluate_every(self) -> int:
+        """Epochs between checkpoints, the same for every trial."""
+        return self.train.evaluate_every or max(1, self.space.largest("epochs", self.train) // 20)
+
+    def with_trials(self, trials: int) -> StudyDefinition:
+        """The same study with another number of trials in all.
+
+        Raises:
+            DefinitionError: fewer than 1, or more than one where nothing is searched.
+        """
+        raw = {**self.raw, "search": {**self.raw.get("search", {}), "trials": trials}}
+        return StudyDefinition.from_mapping(raw, self.folder)
+
+    def attributes(self) -> dict[str, Any]:
+        """What a storage keeps with the study, in plain values: enough to read its tables without its file."""
+        kinds = {name: dimension.dtype for name, dimension in self.space.dimensions.items()}
+        return {
+            "definition": json.loads(json.dumps(self.raw, default=str)),
+            "folder": str(self.folder),
+            "hyperparameters": kinds,
+            "n_splits": self.validation.n_splits,
+        }
+
+    def config(self, chosen: Mapping[str, Any]) -> Config:
+        """The configuration of a trial that chose these values."""
+        return configure(self.train, chosen)
+
+    def identity(self) -> dict[str, Any]:
+        """What makes two studies the same study, as one flat table: all but the number of trials and file paths."""
+        data = self.data.model_dump(exclude={"path"}) | (self.data.model_extra or {})
+        sections = {
+            "study": self.study.model_dump(),
+            "data": data,
+            "holdout": self.holdout.model_dump(),
+            "validation": self.validation.model_dump(),
+            "train": self.train.model_dump() | {"evaluate_every": self.evaluate_every},
+            "space": {name: d.model_dump(by_alias=True, exclude_defaults=True) for name, d in self.space.dimensions.items()},
+            "search.sampler": self.sampler.model_dump(),
+            "search.pruner": self.pruner.model_dump(),
+            "search": {"in_flight": self.in_flight},
+        }
+        flat = {f"{section}.{key}": value for section, table in sections.items() for key, value in table.items()}
+        flat["space.order"] = list(self.space.names)
+        plain: dict[str, Any] = json.loads(json.dumps(flat, default=str))
+        return plain
+
+
+def _section(model: type[Model], raw: Mapping[str, Any], name: str) -> Model:
+    try:
+        return model.model_validate(dict(raw.get(name, {})))
+    except ValidationError as error:
+        raise DefinitionError(f"[{name}] {first_problem(error, model)}") from error
+
+
+def _source(table: Mapping[str, Any]) -> Source:
+    if not isinstance(table.get("source"), str):
+        raise DefinitionError(f"[data] source must be text that names where the rows come from, but is {table.get('source')!r}.")
+    kind = source_class(table["source"])
+    return _section(kind, {"data": table}, "data")
+
+
+def _strategy(registry: Mapping[str, type[Model]], given: Any, what: str) -> Model:
+    table = {"name": given} if isinstance(given, str) else given
+    if not isinstance(table, Mapping) or not isinstance(table.get("name"), str):
+        raise DefinitionError(f"[search] {what} must be a name or a table with a name, but is {given!r}.")
+    if table["name"] not in registry:
+        raise DefinitionError(f"[search] Unknown {what} {table['name']!r}. {did_you_mean(table['name'], registry)}")
+    try:
+        return registry[table["name"]].model_validate(dict(table))
+    except ValidationError as error:
+        problem = first_problem(error, registry[table["name"]])
+        raise DefinitionError(f"[search] {what} {table['name']!r}: {problem}") from error
+
+
+def _override(raw: dict[str, Any], text: str) -> None:
+    """Set one ``section.key=value`` in a study file's tables; a value that is no TOML is taken as text."""
+    name, equals, value = text.partition("=")
+    *path, key = name.strip().split(".")
+    if not equals or not path or not key:
+        raise DefinitionError(f"--set must read section.key=value, as in search.trials=20, but is {text!r}.")
+    try:
+        parsed = tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        parsed = value.strip()
+    table = raw
+    for part in path:
+        table = table.setdefault(part, {})
+        if not isinstance(table, dict):
+            raise DefinitionError(f"--set {text!r} must name a key in a table, but {part!r} is {table!r}.")
+    table[key] = parsed

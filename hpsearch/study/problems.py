@@ -1,0 +1,64 @@
+"""One clear line from a pydantic error: what must hold, what was got, what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from hpsearch.errors import did_you_mean
+
+_TYPES = {
+    "bool_type": "true or false",
+    "dict_type": "a table",
+    "float_type": "a number",
+    "finite_number": "a finite number",
+    "int_type": "an integer",
+    "model_type": "a table",
+    "string_type": "text",
+    "tuple_type": "a list",
+    "too_long": "shorter",
+}
+
+
+def first_problem(
+    error: ValidationError, model: type[BaseModel], prefix: str = "", rename: Mapping[str, str] | None = None
+) -> str:
+    """The first problem as ``key must be …, but is …``, and how many more there are.
+
+    Args:
+        error: what pydantic raised.
+        model: what was being built: its fields are the valid names.
+        prefix: what stands before the key.
+        rename: other names for keys.
+    """
+    problems = error.errors()
+    problem = problems[0]
+    place = [str(part) for part in problem["loc"] if isinstance(part, int) or str(part).isidentifier()]
+    key = (rename or {}).get(place[0], place[0]) if place else ""
+    name = " ".join(part for part in (prefix, key) if part)
+    more = f" ({len(problems) - 1} more after this.)" if len(problems) > 1 and problem["type"] != "int_type" else ""
+    return _sentence(name, key, problem, model) + more
+
+
+def _sentence(name: str, key: str, problem: Any, model: type[BaseModel]) -> str:
+    kind, got, context = problem["type"], problem["input"], problem.get("ctx", {})
+    if kind == "extra_forbidden":
+        valid = [field.alias or name for name, field in model.model_fields.items()]
+        return f"has no key {key!r}. {did_you_mean(key, valid)}"
+    if kind == "missing":
+        return f"{name} is missing."
+    if kind == "string_pattern_mismatch":
+        return f"{name} must match {context['pattern']}, but is {got!r}."
+    if kind == "literal_error":
+        return f"{name} must be {context['expected']}, but is {got!r}."
+    bounds = {"greater_than_equal": ("at least", "ge"), "greater_than": ("above", "gt"),
+              "less_than_equal": ("at most", "le"), "less_than": ("below", "lt")}  # fmt: skip
+    if kind in bounds:
+        word, limit = bounds[kind]
+        return f"{name} must be {word} {context[limit]}, but is {got!r}."
+    if kind in _TYPES:
+        return f"{name} must be {_TYPES[kind]}, but is {got!r}."
+    text = str(context.get("text", problem["msg"]))
+    return f"{name} {text}" if text.startswith(("must", "has")) and name else text

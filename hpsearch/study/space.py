@@ -1,0 +1,222 @@
+"""The search space: which hyperparameters the search chooses, from what, and when they exist at all."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
+
+from hpsearch.errors import DefinitionError, did_you_mean
+from hpsearch.nn.layers import ACTIVATIONS
+from hpsearch.nn.optimizers import OPTIMIZERS
+from hpsearch.study.problems import first_problem
+from hpsearch.validation.config import PER_LAYER, SHARED, Config, used_by
+
+if TYPE_CHECKING:
+    from optuna.trial import Trial
+
+# What decides whether others exist is chosen before them.
+_FIRST = ("hidden_layers", "optimizer", "activation")
+_LAYER = re.compile(r"layer([1-9]\d*)")
+_as_tuple = BeforeValidator(lambda value: tuple(value) if isinstance(value, list) else value)
+
+
+class Dimension(BaseModel):
+    """The range of one hyperparameter: exactly one of ``int``, ``float`` or ``choice``."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, populate_by_name=True, allow_inf_nan=False)
+
+    int_: Annotated[tuple[int, int] | None, _as_tuple] = Field(None, alias="int")
+    float_: Annotated[tuple[float, float] | None, _as_tuple] = Field(None, alias="float")
+    choice: Annotated[tuple[bool | int | float | str, ...] | None, _as_tuple] = None
+    log: bool = False
+    step: float | int | None = Field(None, gt=0)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        kinds = [kind for kind in (self.int_, self.float_, self.choice) if kind is not None]
+        problem = None
+        if len(kinds) != 1:
+            problem = "must have exactly one of int = [low, high], float = [low, high] or choice = [...]"
+        elif self.choice is not None:
+            if not self.choice or len(set(self.choice)) < len(self.choice):
+                problem = "must offer at least one choice, and none of them twice"
+            elif self.log or self.step is not None:
+                problem = "must have neither log nor step beside choice"
+        elif kinds[0][0] > kinds[0][1]:
+            problem = f"must have its low end first, but is {list(kinds[0])}"
+        elif self.log and (kinds[0][0] <= 0 or self.step is not None):
+            problem = "must have a low end above 0 and no step where log = true"
+        elif self.int_ is not None and self.step is not None and self.step != int(self.step):
+            problem = f"must have a whole step, but it is {self.step}"
+        if problem:
+            raise PydanticCustomError("bad_range", "{text}", {"text": f"{problem}."})
+        return self
+
+    @property
+    def extremes(self) -> tuple[Any, ...]:
+        """The ends of a range, or every choice: what must be valid for all to be."""
+        return self.int_ or self.float_ or self.choice or ()
+
+    def describe(self) -> str:
+        """As ``8 to 256 (log)``, or the choices."""
+        if self.choice is not None:
+            return " or ".join(map(str, self.choice))
+        notes = (["log"] if self.log else []) + ([f"steps of {self.step}"] if self.step else [])
+        return " to ".join(map(str, self.extremes)) + (f" ({', '.join(notes)})" if notes else "")
+
+    @property
+    def dtype(self) -> str:
+        """The pandas dtype of its column."""
+        if self.int_ is not None:
+            return "Int64"
+        kinds = {type(value) for value in self.extremes}
+        if kinds == {int}:
+            return "Int64"
+        return "float64" if kinds <= {int, float} else "str"
+
+    def suggest(self, trial: Trial, name: str) -> Any:
+        """Let ``trial`` choose a value."""
+        if self.int_ is not None:
+            return trial.suggest_int(name, *self.int_, log=self.log, step=int(self.step or 1))
+        if self.float_ is not None:
+            return trial.suggest_float(name, *self.float_, log=self.log, step=self.step)
+        return trial.suggest_categorical(name, self.choice or ())
+
+
+@dataclass(frozen=True)
+class Space:
+    """Dimensions by hyperparameter name, as ``learning_rate`` or, for one layer, ``layer2.neurons``."""
+
+    dimensions: Mapping[str, Dimension]
+
+    @classmethod
+    def parse(cls, raw: Mapping[str, Any], train: Config) -> Space:
+        """From ``[space]`` of a study file and the configuration that it overrides.
+
+        Raises:
+            DefinitionError: an unknown name, a malformed range, values out of bounds, a setting that no chosen optimizer
+                or activation has, a layer that never exists.
+        """
+        flat: dict[str, Any] = {}
+        for name, value in raw.items():
+            if _LAYER.fullmatch(name) and isinstance(value, Mapping) and not _is_dimension(value):
+                flat |= {f"{name}.{key}": inner for key, inner in value.items()}
+            else:
+                flat[name] = value
+        space = cls({name: _parse_dimension(name, value) for name, value in flat.items()})
+        space._check(train)
+        return space
+
+    def _check(self, train: Config) -> None:
+        optimizers = self._possible("optimizer", train) & set(OPTIMIZERS)
+        activations = self._possible("activation", train) & set(ACTIVATIONS)
+        for name, dimension in self.dimensions.items():
+            layer, key = split_name(name)
+            _check_name(name, layer, key)
+            if not used_by(key, optimizers, activations):
+                raise DefinitionError(
+                    f"[space] {name} must belong to a chosen optimizer or activation, but none of "
+                    f"{', '.join(sorted(optimizers | activations))} has it. Leave it out."
+                )
+            for value in dimension.extremes:
+                _check_value(name, key, value)
+        self._check_layers(train)
+
+    def _check_layers(self, train: Config) -> None:
+        """Every depth that the search can choose must give a valid configuration."""
+        searched = self.dimensions.get("hidden_layers")
+        if searched is not None:
+            for key in PER_LAYER:
+                if key not in self.dimensions and isinstance(getattr(train, key), tuple):
+                    raise DefinitionError(
+                        f"[train] {key} must be one number for all layers where [space] searches hidden_layers, "
+                        f"but is {list(getattr(train, key))}."
+                    )
+        deepest = max(searched.extremes) if searched is not None else train.depth
+        for name in self.dimensions:
+            layer, key = split_name(name)
+            if layer is not None and not _exists(layer, key, deepest):
+                raise DefinitionError(
+                    f"[space.layer{layer}] {key} must be of a layer that can exist, but there are at most {deepest} "
+                    "hidden layers" + ("." if key == "neurons" else ", and the output layer.")
+                )
+
+    def _possible(self, name: str, train: Config) -> set[Any]:
+        return set(self.dimensions[name].extremes if name in self.dimensions else [getattr(train, name)])
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The order in which the search chooses."""
+        return tuple(sorted(self.dimensions, key=lambda name: name not in _FIRST))
+
+    def largest(self, name: str, train: Config) -> Any:
+        """The largest value that a hyperparameter can take."""
+        return max(self._possible(name, train))
+
+    def suggest(self, trial: Trial, train: Config) -> dict[str, Any]:
+        """Let ``trial`` choose a value for every hyperparameter that exists, given those chosen before it."""
+        chosen: dict[str, Any] = {}
+        for name in self.names:
+            layer, key = split_name(name)
+            so_far = {plain: chosen.get(plain, getattr(train, plain)) for plain in _FIRST}
+            depth = chosen.get("hidden_layers", train.depth)
+            if not used_by(key, [so_far["optimizer"]], [so_far["activation"]]):
+                continue
+            if layer is not None and not _exists(layer, key, depth):
+                continue
+            chosen[name] = self.dimensions[name].suggest(trial, name)
+        return chosen
+
+
+def configure(train: Config, chosen: Mapping[str, Any]) -> Config:
+    """The configuration of a trial: ``train`` with the values chosen by the search."""
+    plain = {name: value for name, value in chosen.items() if split_name(name)[0] is None}
+    config = train.replaced({"hidden_layers": train.depth, **plain})
+    lists: dict[str, list[Any]] = {}
+    for name, value in chosen.items():
+        layer, key = split_name(name)
+        if layer is not None:
+            lists.setdefault(key, list(config.by_layer(key)))[layer - 1] = value
+    return config.replaced(lists) if lists else config
+
+
+def split_name(name: str) -> tuple[int | None, str]:
+    """``layer2.neurons`` to (2, ``neurons``); any other name to (None, name)."""
+    prefix, dot, key = name.partition(".")
+    match = _LAYER.fullmatch(prefix)
+    return (int(match[1]), key) if dot and match else (None, name)
+
+
+def _exists(layer: int, key: str, depth: int) -> bool:
+    """Whether layer ``layer``, from 1, has a setting: hidden layers have neurons, the output layer has lambdas too."""
+    return layer <= depth + (key != "neurons")
+
+
+def _is_dimension(value: Mapping[str, Any]) -> bool:
+    return bool({"int", "float", "choice"} & set(value))
+
+
+def _parse_dimension(name: str, value: Any) -> Dimension:
+    try:
+        return Dimension.model_validate(value)
+    except ValidationError as error:
+        raise DefinitionError(f"[space] {first_problem(error, Dimension, prefix=name)}") from error
+
+
+def _check_name(name: str, layer: int | None, key: str) -> None:
+    valid: Iterable[str] = PER_LAYER if layer is not None else set(Config.model_fields) - set(SHARED)
+    if key not in valid:
+        where = "[space]" if layer is None else f"[space.layer{layer}]"
+        raise DefinitionError(f"{where} has no hyperparameter {key!r}. {did_you_mean(key, valid)}")
+
+
+def _check_value(name: str, key: str, value: Any) -> None:
+    try:
+        Config.model_validate({key: value})
+    except ValidationError as error:
+        raise DefinitionError(f"[space] {first_problem(error, Config, rename={key: name})}") from error

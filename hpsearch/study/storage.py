@@ -1,0 +1,288 @@
+"""Where studies are kept: Optuna's storage, with one transaction for all that belongs together."""
+
+from __future__ import annotations
+
+import math
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal
+
+import optuna
+import sqlalchemy.exc
+from optuna.distributions import BaseDistribution
+from optuna.storages import RDBStorage
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState, create_trial
+from sqlalchemy.engine import make_url
+
+from hpsearch.errors import StorageError, StudyChangedError, UnknownStudyError, did_you_mean
+
+State = Literal["COMPLETE", "PRUNED", "FAIL", "RUNNING"]
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """What the sampler chose for a trial."""
+
+    number: int
+    chosen: dict[str, Any]
+    distributions: dict[str, BaseDistribution]
+
+
+@dataclass(frozen=True)
+class TrialResult:
+    """What became of a trial.
+
+    Attributes:
+        number: the trial's, from 0.
+        state: ``COMPLETE``, ``PRUNED`` or ``FAIL``.
+        value: the objective value, where complete.
+        parameters: weights and biases of one network.
+        seconds: what its training took; not part of any comparison.
+        accuracy, best_epoch: at the chosen checkpoint, where complete.
+        reason: why it did not complete.
+        epochs: of every checkpoint.
+        intermediate: the mean validation loss there.
+        training_loss, validation_loss: of every checkpoint, one value a split.
+        folds: one table row a split, where complete.
+        pruner_marks: what the pruner noted with this trial.
+    """
+
+    number: int
+    state: State
+    value: float | None
+    parameters: int
+    seconds: float
+    accuracy: float | None = None
+    best_epoch: int | None = None
+    reason: str | None = None
+    epochs: list[int] = field(default_factory=list)
+    intermediate: list[float] = field(default_factory=list)
+    training_loss: list[list[float]] = field(default_factory=list)
+    validation_loss: list[list[float]] = field(default_factory=list)
+    folds: list[dict[str, Any]] = field(default_factory=list)
+    pruner_marks: dict[str, Any] = field(default_factory=dict)
+
+
+# One attribute each, because dashboards show attributes; all else of a result is in the one named _RECORD.
+_SHOWN = ("accuracy", "best_epoch", "parameters", "reason", "seconds")
+_RECORD = "record"
+_IN_RECORD = ("epochs", "training_loss", "validation_loss", "folds", "pruner_marks")
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Optuna without its notes to stderr, which would break a progress display."""
+    before = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
+        yield
+    finally:
+        optuna.logging.set_verbosity(before)
+
+
+@contextmanager
+def clear_errors(url: str) -> Iterator[None]:
+    """Whatever a database can raise, as one line that names it."""
+    try:
+        yield
+    except (sqlalchemy.exc.SQLAlchemyError, optuna.exceptions.StorageInternalError, sqlite3.Error) as error:
+        cause = error.__cause__ if isinstance(error, optuna.exceptions.StorageInternalError) else error
+        reason = str(getattr(cause, "orig", None) or cause or error).splitlines()[0]
+        raise StorageError(f"The storage {shown(url)} must be usable, but: {reason}.") from error
+
+
+def shown(url: str) -> str:
+    """A storage URL without its password."""
+    try:
+        return make_url(url).render_as_string(hide_password=True)
+    except sqlalchemy.exc.ArgumentError:
+        return repr(url)
+
+
+def open_storage(url: str, create: bool = False) -> RDBStorage:
+    """Open a storage; SQLite in WAL mode, so that readers and the one writer do not wait for each other.
+
+    Args:
+        url: as SQLAlchemy has it, ``sqlite:///file.db`` or a server's.
+        create: make an SQLite file that is not there yet.
+
+    Raises:
+        StorageError: not a URL, or a database that cannot be opened.
+    """
+    try:
+        parsed = make_url(url)
+    except sqlalchemy.exc.ArgumentError as error:
+        raise StorageError(f"--storage must be a URL like sqlite:///hpsearch.db, but is {url!r}.") from error
+    options: dict[str, Any] = {}
+    if parsed.get_backend_name() == "sqlite":
+        _check_sqlite(parsed.database, url, create)
+        options = {"connect_args": {"timeout": 30}, "pool_events": [(_use_wal, "connect")]}
+    with quiet(), clear_errors(url):
+        try:
+            return RDBStorage(url, engine_kwargs=options)
+        except ImportError as error:
+            raise StorageError(f"The storage {shown(url)} needs a database driver that is missing: {error}.") from error
+
+
+def _check_sqlite(database: str | None, url: str, create: bool) -> None:
+    if not database or database == ":memory:":
+        raise StorageError(f"--storage must name a file, as sqlite:///hpsearch.db does, but is {url!r}.")
+    path = Path(database)
+    if not create and not path.exists():
+        raise StorageError(f"There is no storage {path}. Run a study first, or name its storage with --storage.")
+    if not path.parent.is_dir():
+        raise StorageError(f"The storage {path} must be in a folder that exists, but {path.parent} does not.")
+
+
+def _use_wal(connection: Any, _record: Any) -> None:
+    # With WAL, synchronous = NORMAL loses nothing when a process dies, and saves a disk flush a commit.
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = NORMAL")
+
+
+@contextmanager
+def one_transaction(storage: RDBStorage) -> Iterator[None]:
+    """Make every call on ``storage`` inside part of one database transaction. For a single-threaded owner."""
+    with storage.engine.begin() as connection:
+        storage.scoped_session.remove()
+        storage.scoped_session.configure(bind=connection)
+        try:
+            yield
+        finally:
+            storage.scoped_session.remove()
+            storage.scoped_session.configure(bind=storage.engine)
+
+
+@dataclass(frozen=True)
+class StoredStudy:
+    """One study in a storage: what its coordinator writes and everyone reads."""
+
+    storage: RDBStorage
+    url: str
+    name: str
+    study_id: int
+
+    @classmethod
+    def create_or_open(cls, url: str, name: str, attributes: Mapping[str, Any]) -> StoredStudy:
+        """The study of this name, made with these attributes if it is new.
+
+        Raises:
+            StorageError: a storage that cannot be opened or written.
+        """
+        storage = open_storage(url, create=True)
+        with quiet(), clear_errors(url):
+            try:
+                study_id = storage.get_study_id_from_name(name)
+            except KeyError:
+                with one_transaction(storage):
+                    study_id = storage.create_new_study([StudyDirection.MINIMIZE], name)
+                    for key, value in attributes.items():
+                        storage.set_study_user_attr(study_id, key, value)
+        return cls(storage, url, name, study_id)
+
+    @classmethod
+    def open(cls, url: str, name: str) -> StoredStudy:
+        """The study of this name.
+
+        Raises:
+            UnknownStudyError: there is none, or it is not one of ours.
+        """
+        storage = open_storage(url)
+        with clear_errors(url):
+            names = [study.study_name for study in storage.get_all_studies()]
+            if name not in names:
+                hint = did_you_mean(name, names) if names else "It holds no study yet."
+                raise UnknownStudyError(f"There is no study {name!r} in {shown(url)}. {hint}")
+            study = cls(storage, url, name, storage.get_study_id_from_name(name))
+        if "definition" not in study.attributes:
+            raise UnknownStudyError(f"The study {name!r} in {shown(url)} was not made by hpsearch.")
+        return study
+
+    @property
+    def attributes(self) -> dict[str, Any]:
+        with clear_errors(self.url):
+            return self.storage.get_study_user_attrs(self.study_id)
+
+    def require_identity(self, identity: Mapping[str, Any]) -> None:
+        """Refuse to go on with a study that is now another.
+
+        Raises:
+            StudyChangedError: with what was stored and what is now.
+        """
+        stored = self.attributes.get("identity")
+        if stored is None:
+            raise StudyChangedError(
+                f"The study {self.name!r} in {shown(self.url)} was not made by hpsearch. Choose another name or storage."
+            )
+        keys = [key for key in (*stored, *(k for k in identity if k not in stored)) if stored.get(key) != identity.get(key)]
+        if keys:
+            changes = "; ".join(f"{key} was {stored.get(key)!r} and is {identity.get(key)!r}" for key in keys)
+            raise StudyChangedError(
+                f"The study {self.name!r} in {shown(self.url)} must be continued as it was begun, but {changes}. "
+                "Change it back, or give the study another name or storage."
+            )
+
+    def trials(self) -> list[FrozenTrial]:
+        """All trials, by number."""
+        with clear_errors(self.url):
+            return self.storage.get_all_trials(self.study_id, deepcopy=False)
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        with clear_errors(self.url), one_transaction(self.storage):
+            yield
+
+    def add(self, proposal: Proposal) -> None:
+        """Store a trial as RUNNING, all its hyperparameters at once."""
+        template = create_trial(
+            state=TrialState.RUNNING, params=proposal.chosen, distributions=proposal.distributions
+        )
+        template.datetime_start = datetime.now()
+        self.storage.create_new_trial(self.study_id, template)
+
+    def tell(self, result: TrialResult) -> None:
+        """Store what became of a trial."""
+        trial_id = self.storage.get_trial_id_from_study_id_trial_number(self.study_id, result.number)
+        for epoch, value in zip(result.epochs, result.intermediate, strict=True):
+            self.storage.set_trial_intermediate_value(trial_id, epoch, value)
+        table = asdict(result)
+        shown_values = {key: table[key] for key in _SHOWN if table[key] is not None}
+        record = {_RECORD: {key: _without_nan(table[key]) for key in _IN_RECORD}}
+        for key, value in {**shown_values, **record}.items():
+            self.storage.set_trial_user_attr(trial_id, key, value)
+        # Like Optuna's own loop, a pruned trial's value in the storage is its last intermediate value.
+        value = result.intermediate[-1] if result.state == "PRUNED" else result.value
+        values = None if value is None else [value]
+        self.storage.set_trial_state_values(trial_id, TrialState[result.state], values)
+
+
+def result_of(trial: FrozenTrial) -> TrialResult:
+    """A finished trial as its coordinator told it."""
+    attributes = trial.user_attrs
+    record = attributes[_RECORD]
+    return TrialResult(
+        number=trial.number,
+        state=trial.state.name,  # type: ignore[arg-type]
+        value=trial.value if trial.state is TrialState.COMPLETE else None,
+        intermediate=[trial.intermediate_values[epoch] for epoch in record["epochs"]],
+        **{key: attributes.get(key) for key in _SHOWN},  # type: ignore[arg-type]
+        **record,
+    )
+
+
+def _without_nan(value: Any) -> Any:
+    """JSON has no nan and no inf: they are stored as null."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [_without_nan(item) for item in value]
+    if isinstance(value, Mapping):
+        return {key: _without_nan(item) for key, item in value.items()}
+    return value
+
+

@@ -1,0 +1,1 @@
+"""Cross-validation of one configuration: lanes are folds × repeats. Knows no search."""

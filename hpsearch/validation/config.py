@@ -1,0 +1,150 @@
+"""One complete set of hyperparameters: the one place that names them, bounds them and says what they mean."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Annotated, Any, Literal, Self
+
+import numpy as np
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from hpsearch.data.preprocess import SCALINGS
+from hpsearch.errors import did_you_mean
+from hpsearch.nn.layers import ACTIVATION_SETTINGS, ACTIVATIONS
+from hpsearch.nn.network import INITIALISATIONS
+from hpsearch.nn.optimizers import OPTIMIZER_SETTINGS, OPTIMIZERS
+
+# Settings with one value a layer where they are given as a list.
+PER_LAYER = ("neurons", "weight_l1", "weight_l2", "bias_l1", "bias_l2")
+# Settings that every trial of a study shares, whatever the search space says.
+SHARED = ("evaluate_every", "dtype")
+
+
+def one_of(registry: Collection[str], what: str) -> Any:
+    """A text field whose values are the keys of a registry."""
+
+    def check(value: str) -> str:
+        if value not in registry:
+            raise PydanticCustomError(
+                "unknown_name", "{text}", {"text": f"Unknown {what} {value!r}. {did_you_mean(value, registry)}"}
+            )
+        return value
+
+    return Annotated[str, AfterValidator(check), Field(json_schema_extra={"enum": sorted(registry)})]
+
+
+def _one_or_list(kind: type[int] | type[float], least: int, what: str) -> Any:
+    """A number, or a list of numbers, one a layer."""
+
+    def check(value: Any) -> Any:
+        values = value if isinstance(value, list | tuple) else [value]
+        for item in values:
+            fits = isinstance(item, int if kind is int else int | float) and not isinstance(item, bool)
+            if not fits or not least <= item < float("inf"):
+                raise PydanticCustomError(
+                    "bad_number", "{text}", {"text": f"must be {what}, or a list of them, but is {value!r}."}
+                )
+        return tuple(kind(item) for item in values) if isinstance(value, list | tuple) else kind(value)
+
+    return Annotated[kind | tuple[kind, ...], BeforeValidator(check)]
+
+
+def _batch_size(value: Any) -> Any:
+    if value != "full" and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
+        raise PydanticCustomError(
+            "bad_batch", "{text}", {"text": f"must be an integer of at least 1 or 'full', but is {value!r}."}
+        )
+    return value
+
+
+Neurons = _one_or_list(int, 1, "an integer of at least 1")
+Lambda = _one_or_list(float, 0, "a finite number of at least 0")
+Optimizer = one_of(OPTIMIZERS, "optimizer")
+Activation = one_of(ACTIVATIONS, "activation")
+Initialisation = one_of(INITIALISATIONS, "initialisation")
+ScalingName = one_of(SCALINGS, "scaling")
+
+
+class Config(BaseModel):
+    """Every hyperparameter, as ``[train]`` of a study file gives it. Frozen; checked at construction."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+    neurons: Neurons = Field(64, description="neurons of the hidden layers: one number for all, or a list")
+    hidden_layers: int | None = Field(
+        None, ge=0, description="number of hidden layers; by default the length of the list `neurons`, or 1"
+    )
+    activation: Activation = Field("relu", description="activation of the hidden layers")
+    leaky_slope: float = Field(0.01, ge=0, lt=1, description="slope of leaky_relu below 0")
+    init: Initialisation = Field("nnfs", description="distribution of the initial weights; biases start at 0")
+    optimizer: Optimizer = Field("adam", description="update rule")
+    learning_rate: float = Field(0.01, gt=0, description="learning rate of the first update")
+    decay: float = Field(0.0, ge=0, description="learning rate of update t is learning_rate / (1 + decay * t)")
+    momentum: float = Field(0.0, ge=0, lt=1, description="momentum of sgd")
+    rho: float = Field(0.9, ge=0, lt=1, description="memory of rmsprop's cache")
+    epsilon: float = Field(1e-7, gt=0, description="added to the root of the cache by adagrad, rmsprop and adam")
+    beta1: float = Field(0.9, ge=0, lt=1, description="memory of adam's mean gradient")
+    beta2: float = Field(0.999, ge=0, lt=1, description="memory of adam's mean squared gradient")
+    weight_l1: Lambda = Field(0.0, description="lambda of the sum of |weight|: one for all layers, or a list")
+    weight_l2: Lambda = Field(0.0, description="lambda of the sum of weight²: one for all layers, or a list")
+    bias_l1: Lambda = Field(0.0, description="lambda of the sum of |bias|: one for all layers, or a list")
+    bias_l2: Lambda = Field(0.0, description="lambda of the sum of bias²: one for all layers, or a list")
+    epochs: int = Field(1000, ge=1, description="passes over the training rows, at most")
+    batch_size: Annotated[int | Literal["full"], BeforeValidator(_batch_size)] = Field("full", description="rows of an update")
+    scaling: ScalingName = Field("standard", description="of the features, fitted on training rows")
+    evaluate_every: int | None = Field(
+        None, ge=1, description="epochs between checkpoints; by default a twentieth of `epochs`"
+    )
+    dtype: Literal["float32", "float64"] = Field("float32", description="number type of the training")
+
+    @model_validator(mode="after")
+    def _lists_fit_layers(self) -> Self:
+        for name in PER_LAYER:
+            given, wanted = getattr(self, name), self.depth + (name != "neurons")
+            if isinstance(given, tuple) and len(given) != wanted:
+                layers = "hidden layer" if name == "neurons" else "layer, the output layer included"
+                raise PydanticCustomError(
+                    "bad_list",
+                    "{text}",
+                    {"text": f"{name} must have one value a {layers}: {wanted}, but has {len(given)}."},
+                )
+        return self
+
+    @property
+    def depth(self) -> int:
+        """The number of hidden layers."""
+        if self.hidden_layers is not None:
+            return self.hidden_layers
+        return len(self.neurons) if isinstance(self.neurons, tuple) else 1
+
+    def by_layer(self, name: str) -> tuple[Any, ...]:
+        """The values of a setting in ``PER_LAYER``: one a hidden layer for ``neurons``, one a dense layer else."""
+        value = getattr(self, name)
+        return value if isinstance(value, tuple) else (value,) * (self.depth + (name != "neurons"))
+
+    @property
+    def checkpoint_epochs(self) -> int:
+        """Epochs between two checkpoints."""
+        return self.evaluate_every or max(1, self.epochs // 20)
+
+    @property
+    def number_type(self) -> np.dtype[Any]:
+        return np.dtype(self.dtype)
+
+    def optimizer_settings(self) -> dict[str, float]:
+        """What the optimizer's constructor takes."""
+        return {name: getattr(self, name) for name in sorted(OPTIMIZER_SETTINGS[self.optimizer])}
+
+    def replaced(self, values: dict[str, Any]) -> Config:
+        """The same configuration with other values, checked again."""
+        return Config.model_validate({**self.model_dump(exclude_unset=True), **values})
+
+
+def used_by(name: str, optimizers: Collection[str], activations: Collection[str]) -> bool:
+    """Whether any of these optimizers or activations has the setting ``name``; True for settings all share."""
+    by_kind = [(OPTIMIZER_SETTINGS, optimizers), (ACTIVATION_SETTINGS, activations)]
+    for settings, chosen in by_kind:
+        if any(name in names for names in settings.values()):
+            return any(name in settings[kind] for kind in chosen)
+    return True

@@ -1,0 +1,62 @@
+"""From a configuration to the trainer's lanes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hpsearch.data.dataset import Dataset
+from hpsearch.data.preprocess import SCALINGS, Scaling
+from hpsearch.nn.network import Network
+from hpsearch.nn.optimizers import OPTIMIZERS
+from hpsearch.nn.passes import Architecture
+from hpsearch.nn.penalties import Penalties, expand_lambdas
+from hpsearch.nn.rows import Batching, LaneData, PaddedRows
+from hpsearch.nn.trainer import Trainer
+from hpsearch.validation.config import Config
+
+IntArray = NDArray[np.intp]
+
+
+def architecture_of(config: Config, inputs: int, classes: int) -> Architecture:
+    """The network that a configuration describes, for data of this shape."""
+    network = Network(inputs, config.by_layer("neurons"), classes)
+    return Architecture(network, config.activation, config.leaky_slope, config.number_type)
+
+
+def fit_scalings(data: Dataset, row_sets: Sequence[IntArray], scaling: str) -> list[Scaling]:
+    """One scaling a lane, each learnt from that lane's training rows alone."""
+    return [SCALINGS[scaling](data.features[rows]) for rows in row_sets]
+
+
+def lane_data(data: Dataset, scalings: Sequence[Scaling]) -> LaneData:
+    """The rows as the lanes see them: shared, each lane with its own scaling."""
+    centre, scale = (np.stack([getattr(s, part) for s in scalings]) for part in ("centre", "scale"))
+    return LaneData(data.features, data.labels, len(data.class_names), centre, scale)
+
+
+def make_trainer(config: Config, data: LaneData, training: Sequence[IntArray], evaluate_every: int) -> Trainer:
+    """A trainer whose lanes share one configuration and differ in their training rows."""
+    architecture = architecture_of(config, data.features.shape[1], data.classes)
+    network, dtype = architecture.network, architecture.dtype
+    most_rows = max(map(len, training))
+    batch_size = None if config.batch_size == "full" else config.batch_size
+    lambdas = {
+        norm: expand_lambdas(network, config.by_layer(f"weight_{norm}"), config.by_layer(f"bias_{norm}"), dtype)
+        for norm in ("l1", "l2")
+    }
+    each = np.ones((data.lanes, 1))
+    return Trainer(
+        architecture=architecture,
+        optimizer=OPTIMIZERS[config.optimizer](**config.optimizer_settings()),
+        penalties=Penalties(**{norm: np.tile(values, (data.lanes, 1)) for norm, values in lambdas.items()}),
+        learning_rate=config.learning_rate * each,
+        decay=config.decay * each,
+        data=data,
+        training=PaddedRows.pad(training, most_rows),
+        batching=Batching.of(most_rows, batch_size),
+        epochs=config.epochs,
+        evaluate_every=evaluate_every,
+    )

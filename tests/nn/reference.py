@@ -1,0 +1,174 @@
+"""A plain network in float64, the textbook way: one network, rows first, a layer object at a time.
+
+Written from the formulas (Kinsley & Kukiela 2020, and the papers that each optimizer names) and not from the package:
+nothing here knows lanes, padding, flat buffers or arrays written in place. Tests compare the package with it.
+An activation or an optimizer that the package registers needs its formula here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+# Each activation and its derivative, both functions of (z, leaky slope).
+ACTIVATIONS: dict[str, tuple[Callable[[Array, float], Array], Callable[[Array, float], Array]]] = {
+    "leaky_relu": (lambda z, slope: np.where(z > 0, z, slope * z), lambda z, slope: np.where(z > 0, 1.0, slope)),
+    "relu": (lambda z, slope: np.where(z > 0, z, 0.0), lambda z, slope: np.where(z > 0, 1.0, 0.0)),
+    "tanh": (lambda z, slope: np.sinh(z) / np.cosh(z), lambda z, slope: 1 / np.cosh(z) ** 2),
+}
+
+
+def sgd(w: Array, g: Array, memory: dict[str, Array], rate: float, t: int, momentum: float = 0.0) -> Array:
+    memory["momentums"] = momentum * memory["momentums"] - rate * g
+    return w + memory["momentums"]
+
+
+def adagrad(w: Array, g: Array, memory: dict[str, Array], rate: float, t: int, epsilon: float = 1e-7) -> Array:
+    memory["caches"] = memory["caches"] + g**2
+    return w - rate * g / (np.sqrt(memory["caches"]) + epsilon)
+
+
+def rmsprop(
+    w: Array, g: Array, memory: dict[str, Array], rate: float, t: int, rho: float = 0.9, epsilon: float = 1e-7
+) -> Array:
+    memory["caches"] = rho * memory["caches"] + (1 - rho) * g**2
+    return w - rate * g / (np.sqrt(memory["caches"]) + epsilon)
+
+
+def adam(
+    w: Array,
+    g: Array,
+    memory: dict[str, Array],
+    rate: float,
+    t: int,
+    beta1: float = 0.9,
+    beta2: float = 0.999,
+    epsilon: float = 1e-7,
+) -> Array:
+    memory["momentums"] = beta1 * memory["momentums"] + (1 - beta1) * g
+    memory["caches"] = beta2 * memory["caches"] + (1 - beta2) * g**2
+    momentums_corrected = memory["momentums"] / (1 - beta1 ** (t + 1))
+    caches_corrected = memory["caches"] / (1 - beta2 ** (t + 1))
+    return w - rate * momentums_corrected / (np.sqrt(caches_corrected) + epsilon)
+
+
+# Each optimizer's rule, and what it remembers of each parameter, in the order of the package's state.
+OPTIMIZERS: dict[str, tuple[Callable[..., Array], tuple[str, ...]]] = {
+    "adagrad": (adagrad, ("caches",)),
+    "adam": (adam, ("momentums", "caches")),
+    "rmsprop": (rmsprop, ("caches",)),
+    "sgd": (sgd, ("momentums",)),
+}
+
+
+def softmax(logits: Array) -> Array:
+    """(rows, classes) to probabilities."""
+    exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return exponentials / exponentials.sum(axis=1, keepdims=True)
+
+
+@dataclass
+class Layer:
+    """Weights (fan_in, fan_out) and biases (fan_out,), with their own lambdas and their own memory."""
+
+    weights: Array
+    biases: Array
+    weight_l1: float = 0.0
+    weight_l2: float = 0.0
+    bias_l1: float = 0.0
+    bias_l2: float = 0.0
+    weight_memory: dict[str, Array] = field(default_factory=dict)
+    bias_memory: dict[str, Array] = field(default_factory=dict)
+
+    def penalty(self) -> float:
+        return float(
+            self.weight_l1 * np.sum(np.abs(self.weights))
+            + self.weight_l2 * np.sum(self.weights**2)
+            + self.bias_l1 * np.sum(np.abs(self.biases))
+            + self.bias_l2 * np.sum(self.biases**2)
+        )
+
+    def gradients(self, inputs: Array, slope: Array) -> tuple[Array, Array]:
+        """Gradients in the weights and biases, from the gradient in the outputs; penalties included."""
+        of_weights = inputs.T @ slope
+        of_weights += self.weight_l1 * np.where(self.weights >= 0, 1, -1) + 2 * self.weight_l2 * self.weights
+        of_biases = slope.sum(axis=0)
+        of_biases += self.bias_l1 * np.where(self.biases >= 0, 1, -1) + 2 * self.bias_l2 * self.biases
+        return of_weights, of_biases
+
+
+@dataclass
+class Reference:
+    """A network with its optimizer; ``step`` trains it on one batch."""
+
+    layers: Sequence[Layer]
+    activation: str = "relu"
+    leaky_slope: float = 0.01
+    optimizer: str = "sgd"
+    settings: dict[str, Any] = field(default_factory=dict)
+    learning_rate: float = 0.1
+    decay: float = 0.0
+    updates: int = 0
+
+    def __post_init__(self) -> None:
+        for layer in self.layers:
+            for name in OPTIMIZERS[self.optimizer][1]:
+                layer.weight_memory.setdefault(name, np.zeros_like(layer.weights))
+                layer.bias_memory.setdefault(name, np.zeros_like(layer.biases))
+
+    def forward(self, features: Array) -> tuple[list[Array], list[Array]]:
+        """What each layer sees, and what it answers before the activation; the last answer is the logits."""
+        function = ACTIVATIONS[self.activation][0]
+        inputs, sums = [features], []
+        for layer in self.layers:
+            sums.append(inputs[-1] @ layer.weights + layer.biases)
+            inputs.append(function(sums[-1], self.leaky_slope))
+        return inputs[:-1], sums
+
+    def probabilities(self, features: Array) -> Array:
+        return softmax(self.forward(features)[1][-1])
+
+    def data_loss(self, features: Array, labels: NDArray[np.intp]) -> float:
+        true = self.probabilities(features)[np.arange(len(labels)), labels]
+        return float(np.mean(-np.log(np.clip(true, 1e-7, 1 - 1e-7))))
+
+    def penalty(self) -> float:
+        return sum(layer.penalty() for layer in self.layers)
+
+    def gradients(self, features: Array, labels: NDArray[np.intp]) -> list[tuple[Array, Array]]:
+        """Gradients of the total loss, layer by layer."""
+        derivative = ACTIVATIONS[self.activation][1]
+        inputs, sums = self.forward(features)
+        slope = softmax(sums[-1])
+        slope[np.arange(len(labels)), labels] -= 1
+        slope /= len(labels)
+        answer = []
+        for number in reversed(range(len(self.layers))):
+            if number < len(self.layers) - 1:
+                slope = (slope @ self.layers[number + 1].weights.T) * derivative(sums[number], self.leaky_slope)
+            answer.append(self.layers[number].gradients(inputs[number], slope))
+        return answer[::-1]
+
+    def step(self, features: Array, labels: NDArray[np.intp]) -> None:
+        """One update."""
+        rule, t = OPTIMIZERS[self.optimizer][0], self.updates
+        rate = self.learning_rate / (1 + self.decay * t)
+        for layer, (of_weights, of_biases) in zip(self.layers, self.gradients(features, labels), strict=True):
+            layer.weights = rule(layer.weights, of_weights, layer.weight_memory, rate, t, **self.settings)
+            layer.biases = rule(layer.biases, of_biases, layer.bias_memory, rate, t, **self.settings)
+        self.updates += 1
+
+    def flat(self) -> Array:
+        """All parameters in one row, layer by layer, weights before biases."""
+        return np.concatenate([part for layer in self.layers for part in (layer.weights.ravel(), layer.biases)])
+
+    def flat_memory(self, name: str) -> Array:
+        """All memories of one name, in the order of :meth:`flat`."""
+        memories = [part for layer in self.layers for part in (layer.weight_memory[name], layer.bias_memory[name])]
+        return np.concatenate([memory.ravel() for memory in memories])

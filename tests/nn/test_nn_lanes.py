@@ -1,0 +1,65 @@
+"""A lane does not know its company: alone or among others, the same bits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scenes import assert_same_bits, scene
+
+from hpsearch.nn.layers import ACTIVATIONS
+from hpsearch.nn.network import INITIALISATIONS
+from hpsearch.nn.optimizers import OPTIMIZERS
+from hpsearch.nn.passes import Evaluator
+from hpsearch.nn.rows import PaddedRows
+
+
+@st.composite
+def scenes(draw: st.DrawFn) -> Any:
+    """A training of any small shape; its lanes have different rows, learning rates, decays and lambdas."""
+    counts = draw(st.lists(st.integers(1, 60), min_size=2, max_size=5))
+    length = max(counts) + draw(st.integers(0, 6))
+    number = st.floats(0, 1, allow_subnormal=False)
+    of_lanes = st.lists(number, min_size=len(counts), max_size=len(counts))
+    return scene(
+        lanes=len(counts),
+        neurons=tuple(draw(st.lists(st.integers(1, 40), max_size=3))),
+        counts=counts,
+        length=length,
+        batch_size=draw(st.none() | st.integers(-(-length // min(counts)), length)),
+        optimizer=OPTIMIZERS[draw(st.sampled_from(sorted(OPTIMIZERS)))](),
+        rates=draw(of_lanes),
+        decays=draw(of_lanes),
+        strengths=draw(of_lanes),
+        activation=draw(st.sampled_from(sorted(ACTIVATIONS))),
+        initialisation=draw(st.sampled_from(sorted(INITIALISATIONS))),
+        dtype=draw(st.sampled_from([np.float32, np.float64])),
+        epochs=3,
+        evaluate_every=2,
+        seed=draw(st.integers(0, 1000)),
+    )
+
+
+@settings(derandomize=True, deadline=None, max_examples=40)
+@given(scenes())
+def test_a_lane_alone_or_among_others_has_the_same_bits_whatever_the_shape(one: Any) -> None:
+    for lane in range(len(one.params)):
+        assert_same_bits(one.lane(lane), one, lane)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("rows", [1, 2, 33])
+def test_a_lanes_evaluation_alone_or_among_others_has_the_same_bits(rows: int, dtype: Any) -> None:
+    one = scene(dtype=dtype, neurons=(16, 5))
+    index = np.random.default_rng(0).integers(0, 60, (3, rows))
+    counts = np.array([rows, max(1, rows - 1), max(1, rows // 2)])
+    architecture = one.trainer.architecture
+    together = Evaluator(architecture, one.trainer.data, PaddedRows(index, counts)).evaluate(one.params)
+    for lane in range(3):
+        own = PaddedRows(index[lane : lane + 1], counts[lane : lane + 1])
+        alone = Evaluator(architecture, one.lane(lane).trainer.data, own).evaluate(one.params[lane : lane + 1])
+        for name in ("row_losses", "probabilities", "loss"):
+            assert getattr(alone, name)[0].tobytes() == getattr(together, name)[lane].tobytes(), name
