@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 # What decides whether others exist is chosen before them.
 _FIRST = ("hidden_layers", "optimizer", "activation")
+# What a network without hidden layers has not.
+_OF_HIDDEN_LAYERS = ("neurons", "activation", "leaky_slope")
 _LAYER = re.compile(r"layer([1-9]\d*)")
 _as_tuple = BeforeValidator(lambda value: tuple(value) if isinstance(value, list) else value)
 
@@ -165,11 +167,8 @@ class Space:
             layer, key = split_name(name)
             so_far = {plain: chosen.get(plain, getattr(train, plain)) for plain in _FIRST}
             depth = chosen.get("hidden_layers", train.depth)
-            if not used_by(key, [so_far["optimizer"]], [so_far["activation"]]):
-                continue
-            if layer is not None and not _exists(layer, key, depth):
-                continue
-            chosen[name] = self.dimensions[name].suggest(trial, name)
+            if _exists(layer or 1, key, depth) and used_by(key, [so_far["optimizer"]], [so_far["activation"]]):
+                chosen[name] = self.dimensions[name].suggest(trial, name)
         return chosen
 
 
@@ -193,8 +192,8 @@ def split_name(name: str) -> tuple[int | None, str]:
 
 
 def _exists(layer: int, key: str, depth: int) -> bool:
-    """Whether layer ``layer``, from 1, has a setting: hidden layers have neurons, the output layer has lambdas too."""
-    return layer <= depth + (key != "neurons")
+    """Whether layer ``layer``, from 1, has a setting: hidden layers all, the output layer its lambdas."""
+    return layer <= depth + (key not in _OF_HIDDEN_LAYERS)
 
 
 def _is_dimension(value: Mapping[str, Any]) -> bool:
