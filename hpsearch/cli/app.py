@@ -45,7 +45,9 @@ Set = Annotated[
     list[str] | None, typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Override a key of the file; repeatable.")
 ]
 Output = Annotated[Path | None, typer.Option("-o", "--output", help="Write to this file instead of the terminal.")]
-Kind = Annotated[Format | None, typer.Option("--format", help="By default what the output file's name ends in, or table.")]
+Kind = Annotated[
+    Format | None, typer.Option("--format", help="By default what the output file's name ends in, or table.")
+]
 
 
 @app.callback(invoke_without_command=True)
@@ -227,7 +229,7 @@ def predict(
 ) -> None:
     """Predict the class of each row of a CSV file, with the probability of every class."""
     from hpsearch.model.bundle import Bundle
-    from hpsearch.results.predictions import predict_csv
+    from hpsearch.model.predictions import predict_csv
 
     _emit(predict_csv(Bundle.load(model), rows), kind, output, as_json)
 

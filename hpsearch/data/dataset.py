@@ -52,7 +52,7 @@ class Dataset:
 
         Args:
             features: (N, D) numbers; float32 stays float32, all else becomes float64.
-            targets: (N,) labels of any kind: integers, text, booleans.
+            targets: (N,) labels of any kind, integers, text or booleans; or (N, C) one-hot rows.
             feature_names: D names; ``x1 … xD`` if not given.
             class_names: the name of label 0, 1, …; otherwise the labels found, in order.
             target_name: what the target is called.
@@ -99,18 +99,24 @@ class Dataset:
 
     def take(self, rows: NDArray[np.intp]) -> Dataset:
         """The same table with the given rows only."""
-        return Dataset(
-            self.features[rows], self.labels[rows], self.feature_names, self.class_names, self.target_name
-        )
+        return Dataset(self.features[rows], self.labels[rows], self.feature_names, self.class_names, self.target_name)
 
 
 def _encode(targets: NDArray[Any], origin: str) -> tuple[NDArray[np.intp], tuple[str, ...]]:
     """Labels 0 … C - 1 in the order of the sorted classes, and the classes as text."""
     if targets.ndim == 2 and targets.shape[1] == 1:
         targets = targets[:, 0]
+    if targets.ndim == 2:
+        if not np.all((targets == 0) | (targets == 1)) or not np.all(targets.sum(axis=1) == 1):
+            raise DataError(
+                f"{origin}: targets with {targets.shape[1]} columns must be one-hot, but some rows are not."
+            )
+        targets = targets.argmax(axis=1)
     if targets.dtype.kind == "f":
         if not np.all(np.isfinite(targets)) or not np.array_equal(targets, np.round(targets)):
-            raise DataError(f"{origin}: targets must be class labels (whole numbers or text), but are fractions or nan.")
+            raise DataError(
+                f"{origin}: targets must be class labels (whole numbers or text), but are fractions or nan."
+            )
         targets = targets.astype(np.int64)
     elif targets.dtype.kind == "O":
         if any(label is None or label != label for label in targets):

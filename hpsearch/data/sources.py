@@ -97,14 +97,14 @@ class Csv(Source):
         path = folder / self.path
         values, names, texts = read_csv(path, [self.target])
         if self.target not in texts:
-            raise DataError(f"{path}: has no column {self.target!r} to be the target. {did_you_mean(self.target, names)}")
+            raise DataError(
+                f"{path}: has no column {self.target!r} to be the target. {did_you_mean(self.target, names)}"
+            )
         labels = texts[self.target]
         for number, label in enumerate(labels):
             if not label.strip():
                 raise DataError(f"{path}: every row must have a target, but that of data row {number + 1} is empty.")
-        return Dataset.of(
-            values, _as_labels(labels), feature_names=names, target_name=self.target, origin=str(path)
-        )
+        return Dataset.of(values, _as_labels(labels), feature_names=names, target_name=self.target, origin=str(path))
 
 
 def _as_labels(texts: list[str]) -> np.ndarray[Any, Any]:

@@ -60,7 +60,7 @@ def make_splits(
     if splitter == "stratified" and counts.min() < n_splits:
         raise DataError(
             f"[validation] stratified splits need at least n_splits = {n_splits} rows of every class, but class "
-            f"{data.class_names[counts.argmin()]!r} has {counts.min()}. Use fewer folds or splitter = \"kfold\"."
+            f'{data.class_names[counts.argmin()]!r} has {counts.min()}. Use fewer folds or splitter = "kfold".'
         )
     splits = []
     for repeat in range(repeats):

@@ -57,11 +57,17 @@ class Bundle:
         answers = self.probabilities(data.features)
         true = answers[np.arange(data.rows), data.labels].astype(np.float64)
         loss = -np.log(np.clip(true, CLIP, 1 - CLIP)).mean()
-        return {"rows": data.rows, "loss": float(loss), "accuracy": float((answers.argmax(axis=1) == data.labels).mean())}
+        return {
+            "rows": data.rows,
+            "loss": float(loss),
+            "accuracy": float((answers.argmax(axis=1) == data.labels).mean()),
+        }
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """What the safetensors file holds."""
-        named = {name: np.ascontiguousarray(v[0]) for name, v in self.architecture.network.named(self.parameters).items()}
+        named = {
+            name: np.ascontiguousarray(v[0]) for name, v in self.architecture.network.named(self.parameters).items()
+        }
         return {**named, "centre": self.scaling.centre, "scale": self.scaling.scale}
 
     def save(self, folder: Path, force: bool = False) -> None:
@@ -146,7 +152,13 @@ class Bundle:
         if counts != (network.inputs, network.classes, network.inputs, network.inputs):
             raise ValueError("features, classes and scaling must have the network's widths")
         return cls(
-            architecture, parameters, scaling, tuple(rest["features"]), tuple(rest["classes"]), rest["target"], rest["about"]
+            architecture,
+            parameters,
+            scaling,
+            tuple(rest["features"]),
+            tuple(rest["classes"]),
+            rest["target"],
+            rest["about"],
         )
 
 

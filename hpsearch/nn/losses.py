@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hpsearch.nn.network import FloatArray
+from hpsearch.nn.network import FloatArray, IntArray
 
 # Probabilities are kept this far from 0 and 1 before the logarithm, so a certain mistake costs 16.1 nats, not infinity.
 CLIP = 1e-7
 
 
-def class_labels(targets: ArrayLike, classes: int) -> NDArray[np.intp]:
+def class_labels(targets: ArrayLike, classes: int) -> IntArray:
     """Integer labels (N,) from integer labels (N,) or from one-hot rows (N, C). ``targets`` is not modified.
 
     Raises:
@@ -23,14 +23,15 @@ def class_labels(targets: ArrayLike, classes: int) -> NDArray[np.intp]:
     if given.ndim == 2:
         if given.shape[1] != classes or not np.all((given == 0) | (given == 1)) or not np.all(given.sum(axis=1) == 1):
             raise ValueError(f"One-hot targets must have a single 1 in each row of {classes} columns.")
-        return np.argmax(given, axis=1)
+        places: IntArray = np.argmax(given, axis=1)
+        return places
     labels = given.astype(np.intp)
     if given.ndim != 1 or not np.array_equal(labels, given) or np.any(labels < 0) or np.any(labels >= classes):
         raise ValueError(f"Integer targets must be one-dimensional and lie in 0 … {classes - 1}.")
     return labels
 
 
-def one_hot(labels: NDArray[np.intp], classes: int, out: FloatArray) -> None:
+def one_hot(labels: IntArray, classes: int, out: FloatArray) -> None:
     """Write 1 where the class is the label and 0 elsewhere: ``labels`` (L, B) to ``out`` (L, C, B)."""
     np.equal(labels[:, np.newaxis, :], np.arange(classes)[np.newaxis, :, np.newaxis], out=out)
 
@@ -46,7 +47,8 @@ def softmax(logits: FloatArray) -> None:
 def cross_entropy(probabilities: FloatArray, targets: FloatArray) -> NDArray[np.float64]:
     """Minus the logarithm of the true class's probability, in nats: (L, C, B) twice to (L, B)."""
     true = (probabilities * targets).sum(axis=1)
-    return -np.log(np.clip(true, CLIP, 1 - CLIP).astype(np.float64))
+    losses: NDArray[np.float64] = -np.log(np.clip(true, CLIP, 1 - CLIP).astype(np.float64))
+    return losses
 
 
 def head_gradient(probabilities: FloatArray, targets: FloatArray, row_weights: FloatArray) -> None:

@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 FloatArray = NDArray[np.floating[Any]]
+IntArray = NDArray[np.intp]
 
 
 @dataclass(frozen=True)

@@ -10,13 +10,14 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, fields
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hpsearch.nn.network import FloatArray
 
 State = tuple[FloatArray, ...]
 
 
-def decayed(learning_rate: FloatArray, decay: FloatArray, step: int) -> FloatArray:
+def decayed(learning_rate: NDArray[np.float64], decay: NDArray[np.float64], step: int) -> NDArray[np.float64]:
     """The learning rate of update ``step`` (from 0): inverse-time decay, (L, 1) columns in float64."""
     return learning_rate / (1 + decay * step)
 

@@ -14,6 +14,7 @@ from hpsearch.nn.losses import cross_entropy, head_gradient, softmax, weighted_m
 from hpsearch.nn.network import FloatArray, Network
 from hpsearch.nn.rows import LaneData, PaddedRows
 
+_FLOAT32 = np.dtype(np.float32)
 # Rows evaluated at once: bounds the memory of an evaluation, whatever the size of the data.
 EVALUATION_ROWS = 4096
 
@@ -25,7 +26,7 @@ class Architecture:
     network: Network
     activation: str = "relu"
     leaky_slope: float = 0.01
-    dtype: np.dtype[Any] = np.dtype(np.float32)
+    dtype: np.dtype[Any] = _FLOAT32
 
     def matrices(self, flat: FloatArray) -> list[FloatArray]:
         """Views of ``flat`` (L, P), one (L, fan_in + 1, fan_out) a dense layer."""
@@ -105,9 +106,7 @@ class Evaluator:
         self._architecture, self._data, self._weights = architecture, data, rows.weights
         starts = range(0, rows.index.shape[1], EVALUATION_ROWS)
         self._chunks = [rows.index[:, start : start + EVALUATION_ROWS] for start in starts]
-        self._passes = {
-            chunk.shape[1]: ForwardPass(architecture, data.lanes, chunk.shape[1]) for chunk in self._chunks
-        }
+        self._passes = {chunk.shape[1]: ForwardPass(architecture, data.lanes, chunk.shape[1]) for chunk in self._chunks}
         if len(self._chunks) == 1:  # rows that fit are gathered once and for all
             self._gather(0)
 
@@ -129,7 +128,9 @@ class Evaluator:
                 losses.append(cross_entropy(answer, forward.targets))
                 probabilities.append(answer.copy())
             row_losses = np.concatenate(losses, axis=1)
-            return Evaluation(row_losses, np.concatenate(probabilities, axis=2), weighted_mean(row_losses, self._weights))
+            return Evaluation(
+                row_losses, np.concatenate(probabilities, axis=2), weighted_mean(row_losses, self._weights)
+            )
 
 
 def predict(architecture: Architecture, params: FloatArray, inputs: NDArray[Any]) -> FloatArray:

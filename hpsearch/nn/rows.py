@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hpsearch.nn.losses import one_hot
-from hpsearch.nn.network import FloatArray
-
-IntArray = NDArray[np.intp]
+from hpsearch.nn.losses import class_labels, one_hot
+from hpsearch.nn.network import FloatArray, IntArray
 
 
 @dataclass(frozen=True)
@@ -21,14 +20,14 @@ class LaneData:
 
     Attributes:
         features: (N, inputs), shared: no lane has a copy.
-        labels: (N,) integer classes.
+        targets: (N,) integer labels, or (N, C) one-hot rows; not modified.
         classes: C.
         centre: (L, inputs), subtracted from a row's features.
         scale: (L, inputs), divides what remains.
     """
 
     features: NDArray[Any]
-    labels: IntArray
+    targets: NDArray[Any]
     classes: int
     centre: NDArray[Any]
     scale: NDArray[Any]
@@ -37,9 +36,13 @@ class LaneData:
     def lanes(self) -> int:
         return len(self.centre)
 
+    @cached_property
+    def labels(self) -> IntArray:
+        """(N,) integer labels."""
+        return class_labels(self.targets, self.classes)
+
     def gather(self, rows: IntArray, inputs: FloatArray, targets: FloatArray) -> None:
-        """Write rows ``rows`` (L, B) to ``inputs`` (L, B, inputs + 1), whose last column stays, and one-hot to ``targets``
-        (L, C, B)."""
+        """Write ``rows`` (L, B) to ``inputs`` (L, B, inputs + 1) but for its ones, and to ``targets`` (L, C, B)."""
         for lane, chosen in enumerate(rows):
             centred = self.features[chosen] - self.centre[lane]
             np.divide(centred, self.scale[lane], out=inputs[lane, :, :-1])

@@ -59,7 +59,6 @@ class Best:
             values[name] = value, origin
         return values
 
-
     @property
     def has_holdout(self) -> bool:
         holdout = self.definition.holdout
@@ -138,9 +137,9 @@ def to_toml(best: Best, folder: Path) -> str:
         train.add(key, value)
         train[key].comment(origin)
     document["train"] = train
-    origin = tomlkit.table()
-    origin["study"], origin["trial"], origin["trials"] = best.definition.name, result.number, best.trials
-    origin["objective_value"], origin["accuracy"] = result.value, result.accuracy
-    origin["objective_value"].comment(f"mean validation loss, the lowest of {best.trials} trials: optimistic")
-    document["origin"] = origin
+    origins = tomlkit.table()
+    origins["study"], origins["trial"], origins["trials"] = best.definition.name, result.number, best.trials
+    origins["objective_value"], origins["accuracy"] = result.value, result.accuracy
+    origins["objective_value"].comment(f"mean validation loss, the lowest of {best.trials} trials: optimistic")
+    document["origin"] = origins
     return tomlkit.dumps(document)

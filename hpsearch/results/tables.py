@@ -92,7 +92,7 @@ def curves_table(stored: StoredStudy) -> pd.DataFrame:
         points = zip(result.epochs, result.training_loss, result.validation_loss, strict=True)
         for epoch, training, validation in points:
             for lane, losses in enumerate(zip(training, validation, strict=True)):
-                rows.append((result.number, epoch, lane // n_splits, lane % n_splits, *losses))  # noqa: PERF401
+                rows.append((result.number, epoch, lane // n_splits, lane % n_splits, *losses))
     return _frame([dict(zip(_CURVE_TYPES, row, strict=True)) for row in rows], _CURVE_TYPES)
 
 
@@ -127,13 +127,7 @@ def _results(stored: StoredStudy) -> list[TrialResult]:
 
 def _frame(rows: list[dict[str, Any]], types: dict[str, str]) -> pd.DataFrame:
     """A frame with exactly these columns and types, also where there are no rows."""
-    columns = {
-        name: pd.array([row.get(name) for row in rows], dtype=kind)
-        if kind != "float64"
-        else pd.Series([row.get(name) for row in rows], dtype=kind)
-        for name, kind in types.items()
-    }
-    return pd.DataFrame(columns)
+    return pd.DataFrame({name: pd.Series([row.get(name) for row in rows], dtype=kind) for name, kind in types.items()})
 
 
 def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
@@ -164,7 +158,9 @@ def write(frame: pd.DataFrame, path: Path, kind: str | None = None) -> None:
     kind = kind or path.suffix.removeprefix(".").lower()
     valid = [name for name in FORMATS if name != "table"]
     if kind not in valid:
-        raise HpsearchError(f"A table can be written as {', '.join(valid)}, but not as {kind!r}. {did_you_mean(kind, valid)}")
+        raise HpsearchError(
+            f"A table can be written as {', '.join(valid)}, but not as {kind!r}. {did_you_mean(kind, valid)}"
+        )
     try:
         if kind == "parquet":
             frame.to_parquet(path, index=False)
@@ -173,4 +169,6 @@ def write(frame: pd.DataFrame, path: Path, kind: str | None = None) -> None:
     except ImportError as error:
         raise HpsearchError("Parquet needs the package pyarrow: pip install 'hpsearch[parquet]'.") from error
     except OSError as error:
-        raise HpsearchError(f"{path}: must be a file that can be written, but {(error.strerror or str(error)).lower()}.") from error
+        raise HpsearchError(
+            f"{path}: must be a file that can be written, but {(error.strerror or str(error)).lower()}."
+        ) from error

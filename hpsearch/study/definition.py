@@ -20,7 +20,6 @@ from hpsearch.study.space import Space, configure
 from hpsearch.study.strategies import PRUNERS, SAMPLERS, Pruner, Sampler
 from hpsearch.validation.config import Config, one_of
 
-SplitterName = one_of(SPLITTERS, "splitter")
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -52,7 +51,7 @@ class HoldoutSection(Section):
 class ValidationSection(Section):
     """``[validation]``: how the rows that are not held out are split."""
 
-    splitter: SplitterName = "kfold"
+    splitter: Annotated[str, one_of(SPLITTERS, "splitter"), Field(description="how rows are split")] = "kfold"
     n_splits: Annotated[int, Field(ge=2, description="folds")] = 5
     repeats: Annotated[int, Field(ge=1, description="times the rows are dealt into folds")] = 1
     shuffle: Annotated[bool, Field(description="deal the rows in random order")] = True
@@ -167,7 +166,8 @@ class StudyDefinition:
         )
         if not space.dimensions and definition.trials > 1:
             raise DefinitionError(
-                f"[search] trials must be 1 where [space] is empty, but is {search.trials}: every trial would be the same."
+                f"[search] trials must be 1 where [space] is empty, but is {search.trials}: "
+                "every trial would be the same."
             )
         if definition.holdout.fresh and not definition.data.redrawable:
             raise DefinitionError(
@@ -221,7 +221,9 @@ class StudyDefinition:
             "holdout": self.holdout.model_dump(),
             "validation": self.validation.model_dump(),
             "train": self.train.model_dump() | {"evaluate_every": self.evaluate_every},
-            "space": {name: d.model_dump(by_alias=True, exclude_defaults=True) for name, d in self.space.dimensions.items()},
+            "space": {
+                name: d.model_dump(by_alias=True, exclude_defaults=True) for name, d in self.space.dimensions.items()
+            },
             "search.sampler": self.sampler.model_dump(),
             "search.pruner": self.pruner.model_dump(),
             "search": {"in_flight": self.in_flight},
@@ -241,7 +243,9 @@ def _section(model: type[Model], raw: Mapping[str, Any], name: str) -> Model:
 
 def _source(table: Mapping[str, Any]) -> Source:
     if not isinstance(table.get("source"), str):
-        raise DefinitionError(f"[data] source must be text that names where the rows come from, but is {table.get('source')!r}.")
+        raise DefinitionError(
+            f"[data] source must be text that names where the rows come from, but is {table.get('source')!r}."
+        )
     kind = source_class(table["source"])
     return _section(kind, {"data": table}, "data")
 

@@ -84,9 +84,7 @@ def prepare(definition: StudyDefinition) -> Prepared:
     elif definition.holdout.fraction is not None:
         stratify = validation.splitter == "stratified"
         data, held_out = hold_out(data, definition.holdout.fraction, stratify, seed)
-    splits = make_splits(
-        data, validation.splitter, validation.n_splits, validation.repeats, validation.shuffle, seed
-    )
+    splits = make_splits(data, validation.splitter, validation.n_splits, validation.repeats, validation.shuffle, seed)
     return Prepared(definition, data, held_out, splits)
 
 

@@ -40,7 +40,7 @@ class Dimension(BaseModel):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        kinds = [kind for kind in (self.int_, self.float_, self.choice) if kind is not None]
+        kinds: list[tuple[Any, ...]] = [k for k in (self.int_, self.float_, self.choice) if k is not None]
         problem = None
         if len(kinds) != 1:
             problem = "must have exactly one of int = [low, high], float = [low, high] or choice = [...]"
@@ -101,8 +101,8 @@ class Space:
         """From ``[space]`` of a study file and the configuration that it overrides.
 
         Raises:
-            DefinitionError: an unknown name, a malformed range, values out of bounds, a setting that no chosen optimizer
-                or activation has, a layer that never exists.
+            DefinitionError: an unknown name, a malformed range, values out of bounds, a setting that no chosen
+                optimizer or activation has, a layer that never exists.
         """
         flat: dict[str, Any] = {}
         for name, value in raw.items():

@@ -217,9 +217,12 @@ class StoredStudy:
         stored = self.attributes.get("identity")
         if stored is None:
             raise StudyChangedError(
-                f"The study {self.name!r} in {shown(self.url)} was not made by hpsearch. Choose another name or storage."
+                f"The study {self.name!r} in {shown(self.url)} was not made by hpsearch. "
+                "Choose another name or storage."
             )
-        keys = [key for key in (*stored, *(k for k in identity if k not in stored)) if stored.get(key) != identity.get(key)]
+        keys = [
+            key for key in (*stored, *(k for k in identity if k not in stored)) if stored.get(key) != identity.get(key)
+        ]
         if keys:
             changes = "; ".join(f"{key} was {stored.get(key)!r} and is {identity.get(key)!r}" for key in keys)
             raise StudyChangedError(
@@ -239,9 +242,7 @@ class StoredStudy:
 
     def add(self, proposal: Proposal) -> None:
         """Store a trial as RUNNING, all its hyperparameters at once."""
-        template = create_trial(
-            state=TrialState.RUNNING, params=proposal.chosen, distributions=proposal.distributions
-        )
+        template = create_trial(state=TrialState.RUNNING, params=proposal.chosen, distributions=proposal.distributions)
         template.datetime_start = datetime.now()
         self.storage.create_new_trial(self.study_id, template)
 
@@ -256,8 +257,8 @@ class StoredStudy:
         for key, value in {**shown_values, **record}.items():
             self.storage.set_trial_user_attr(trial_id, key, value)
         # Like Optuna's own loop, a pruned trial's value in the storage is its last intermediate value.
-        value = result.intermediate[-1] if result.state == "PRUNED" else result.value
-        values = None if value is None else [value]
+        final = result.intermediate[-1] if result.state == "PRUNED" else result.value
+        values = None if final is None else [final]
         self.storage.set_trial_state_values(trial_id, TrialState[result.state], values)
 
 
@@ -284,5 +285,3 @@ def _without_nan(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: _without_nan(item) for key, item in value.items()}
     return value
-
-

@@ -21,8 +21,8 @@ PER_LAYER = ("neurons", "weight_l1", "weight_l2", "bias_l1", "bias_l2")
 SHARED = ("evaluate_every", "dtype")
 
 
-def one_of(registry: Collection[str], what: str) -> Any:
-    """A text field whose values are the keys of a registry."""
+def one_of(registry: Collection[str], what: str) -> AfterValidator:
+    """For a text field whose values are the keys of a registry."""
 
     def check(value: str) -> str:
         if value not in registry:
@@ -31,11 +31,11 @@ def one_of(registry: Collection[str], what: str) -> Any:
             )
         return value
 
-    return Annotated[str, AfterValidator(check), Field(json_schema_extra={"enum": sorted(registry)})]
+    return AfterValidator(check)
 
 
-def _one_or_list(kind: type[int] | type[float], least: int, what: str) -> Any:
-    """A number, or a list of numbers, one a layer."""
+def _one_or_list(kind: type[int] | type[float], least: int, what: str) -> BeforeValidator:
+    """For a number, or a list of numbers, one a layer."""
 
     def check(value: Any) -> Any:
         values = value if isinstance(value, list | tuple) else [value]
@@ -47,7 +47,7 @@ def _one_or_list(kind: type[int] | type[float], least: int, what: str) -> Any:
                 )
         return tuple(kind(item) for item in values) if isinstance(value, list | tuple) else kind(value)
 
-    return Annotated[kind | tuple[kind, ...], BeforeValidator(check)]
+    return BeforeValidator(check)
 
 
 def _batch_size(value: Any) -> Any:
@@ -58,12 +58,8 @@ def _batch_size(value: Any) -> Any:
     return value
 
 
-Neurons = _one_or_list(int, 1, "an integer of at least 1")
-Lambda = _one_or_list(float, 0, "a finite number of at least 0")
-Optimizer = one_of(OPTIMIZERS, "optimizer")
-Activation = one_of(ACTIVATIONS, "activation")
-Initialisation = one_of(INITIALISATIONS, "initialisation")
-ScalingName = one_of(SCALINGS, "scaling")
+Neurons = Annotated[int | tuple[int, ...], _one_or_list(int, 1, "an integer of at least 1")]
+Lambda = Annotated[float | tuple[float, ...], _one_or_list(float, 0, "a finite number of at least 0")]
 
 
 class Config(BaseModel):
@@ -75,10 +71,14 @@ class Config(BaseModel):
     hidden_layers: int | None = Field(
         None, ge=0, description="number of hidden layers; by default the length of the list `neurons`, or 1"
     )
-    activation: Activation = Field("relu", description="activation of the hidden layers")
+    activation: Annotated[str, one_of(ACTIVATIONS, "activation")] = Field(
+        "relu", description="activation of the hidden layers"
+    )
     leaky_slope: float = Field(0.01, ge=0, lt=1, description="slope of leaky_relu below 0")
-    init: Initialisation = Field("nnfs", description="distribution of the initial weights; biases start at 0")
-    optimizer: Optimizer = Field("adam", description="update rule")
+    init: Annotated[str, one_of(INITIALISATIONS, "initialisation")] = Field(
+        "nnfs", description="distribution of the initial weights; biases start at 0"
+    )
+    optimizer: Annotated[str, one_of(OPTIMIZERS, "optimizer")] = Field("adam", description="update rule")
     learning_rate: float = Field(0.01, gt=0, description="learning rate of the first update")
     decay: float = Field(0.0, ge=0, description="learning rate of update t is learning_rate / (1 + decay * t)")
     momentum: float = Field(0.0, ge=0, lt=1, description="momentum of sgd")
@@ -91,8 +91,12 @@ class Config(BaseModel):
     bias_l1: Lambda = Field(0.0, description="lambda of the sum of |bias|: one for all layers, or a list")
     bias_l2: Lambda = Field(0.0, description="lambda of the sum of bias²: one for all layers, or a list")
     epochs: int = Field(1000, ge=1, description="passes over the training rows, at most")
-    batch_size: Annotated[int | Literal["full"], BeforeValidator(_batch_size)] = Field("full", description="rows of an update")
-    scaling: ScalingName = Field("standard", description="of the features, fitted on training rows")
+    batch_size: Annotated[int | Literal["full"], BeforeValidator(_batch_size)] = Field(
+        "full", description="rows of an update"
+    )
+    scaling: Annotated[str, one_of(SCALINGS, "scaling")] = Field(
+        "standard", description="of the features, fitted on training rows"
+    )
     evaluate_every: int | None = Field(
         None, ge=1, description="epochs between checkpoints; by default a twentieth of `epochs`"
     )

@@ -131,9 +131,7 @@ def cross_validate(
     return CrossValidation("complete", value, accuracy, checkpoint.epoch, folds, curve, parameters)
 
 
-def _divergence(
-    splits: Sequence[Split], checkpoint: Checkpoint, evaluation: Evaluation, config: Config
-) -> str | None:
+def _divergence(splits: Sequence[Split], checkpoint: Checkpoint, evaluation: Evaluation, config: Config) -> str | None:
     """The first split and the first loss of it that is no longer a finite number."""
     watched: dict[str, Any] = {
         "validation loss": evaluation.loss,

@@ -122,9 +122,7 @@ class Scene:
         architecture, lambdas = self.trainer.architecture, self.lambdas[lane]
         name = next(name for name, kind in OPTIMIZERS.items() if kind is type(unwrapped(self.trainer.optimizer)))
         views = architecture.network.named(self.params if params is None else params)
-        memories = {
-            key: architecture.network.named(array) for key, array in zip(RULES[name][1], state, strict=False)
-        }
+        memories = {key: architecture.network.named(array) for key, array in zip(RULES[name][1], state, strict=False)}
         layers = [
             Layer(
                 np.array(views[f"layer{number}.weights"][lane], np.float64),
@@ -178,9 +176,8 @@ def scene(
     row_sets = [draw.permutation(len(labels))[:count] for count in counts]
     length = max(counts) if length is None else length
     seen = [features[rows] for rows in row_sets]
-    data = LaneData(
-        features, labels, CLASSES, np.stack([x.mean(axis=0) for x in seen]), np.stack([x.std(axis=0) + 0.1 for x in seen])
-    )
+    centre, scale = np.stack([x.mean(axis=0) for x in seen]), np.stack([x.std(axis=0) + 0.1 for x in seen])
+    data = LaneData(features, labels, CLASSES, centre, scale)
     strengths = range(lanes) if strengths is None else strengths
     lambdas = tuple(Lambdas.of(len(network.layers), strength) for strength in strengths)
     rates = np.multiply(rates, [1.0 - 0.2 * lane for lane in range(lanes)]) if np.ndim(rates) == 0 else rates

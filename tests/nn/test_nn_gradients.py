@@ -59,9 +59,7 @@ def without_kinks(activation: str, neurons: tuple[int, ...], seed: int) -> Scene
         )
         params = 0.6 * np.random.default_rng([attempt, 3]).standard_normal(one.params.shape)
         one = replace(one, params=params)
-        sums = [
-            one.reference(lane).forward(one.rows(lane, one.training_rows(lane))[0])[1][:-1] for lane in range(2)
-        ]
+        sums = [one.reference(lane).forward(one.rows(lane, one.training_rows(lane))[0])[1][:-1] for lane in range(2)]
         # A parameter moved by 1e-5 moves a pre-activation by some 1e-5 times weights and inputs, all below 10.
         if all(np.abs(values).min() > 1e-3 for lane in sums for values in lane) and np.abs(params).min() > 1e-3:
             return one

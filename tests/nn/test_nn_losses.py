@@ -51,7 +51,9 @@ def test_targets_that_are_neither_labels_nor_one_hot_are_refused(targets: Any) -
         class_labels(targets, 3)
 
 
-@pytest.mark.parametrize("given", [np.array(LABELS), np.array(LABELS, np.intp), np.eye(3)[LABELS]], ids=lambda x: x.shape)
+@pytest.mark.parametrize(
+    "given", [np.array(LABELS), np.array(LABELS, np.uint8), np.eye(3)[LABELS]], ids=["int", "uint8", "one-hot"]
+)
 def test_targets_are_not_modified(given: NDArray[Any]) -> None:
     before = given.copy()
     labels = class_labels(given, 3)

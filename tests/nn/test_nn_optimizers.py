@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -58,15 +59,12 @@ def test_finds_the_minimum_of_a_convex_quadratic(name: str, seed: int) -> None:
 @each_optimizer
 @pytest.mark.parametrize("seed", range(3))
 def test_separates_what_is_linearly_separable(name: str, seed: int) -> None:
-    one = scene(
-        lanes=4, neurons=(), rates=[3.0, 1.0, 0.3, 0.1], optimizer=OPTIMIZERS[name](), strengths=[0] * 4, seed=seed
-    )
-    corners = np.array([[0.0, 2.0], [2.0, -1.0], [-2.0, -1.0]])[one.trainer.data.labels]
+    rates = [3.0, 1.0, 0.3, 0.1]
+    one = scene(lanes=4, neurons=(), rates=rates, optimizer=OPTIMIZERS[name](), strengths=[0] * 4, seed=seed)
     data = one.trainer.data
-    separable = type(data)(
-        corners + np.random.default_rng(seed).uniform(-0.5, 0.5, corners.shape), data.labels, 3, 0 * data.centre, data.scale
-    )
-    _, checkpoints = one.change(data=separable, epochs=500, evaluate_every=500).run()
+    features = np.array([[0.0, 2.0], [2.0, -1.0], [-2.0, -1.0]])[data.labels]
+    features += np.random.default_rng(seed).uniform(-0.5, 0.5, features.shape)
+    _, checkpoints = one.change(data=replace(data, features=features), epochs=500, evaluate_every=500).run()
     assert checkpoints[-1].training_loss.min() < 0.01
 
 
@@ -107,7 +105,8 @@ def test_a_whole_trajectory_equals_the_reference(name: str, batch_size: int | No
     of the sum over rows up to 10 million times. How much, the reference says itself, trained on the same rows in
     another order. SGD has no such division and gets no such allowance.
     """
-    one = training(name, batch_size=batch_size, strengths=[1, 3], lanes=2, seed=seed, epochs=100 if batch_size is None else 20)
+    epochs = 100 if batch_size is None else 20
+    one = training(name, batch_size=batch_size, strengths=[1, 3], lanes=2, seed=seed, epochs=epochs)
     ours, _ = one.run()
     batches = list(one.batches())
     for lane in range(2):

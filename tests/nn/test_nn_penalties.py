@@ -48,7 +48,8 @@ def test_each_lambda_penalises_its_own_parameters_and_no_others(kind: str, layer
 
 def test_penalties_of_several_lambdas_add_up() -> None:
     params = np.random.default_rng(0).standard_normal((1, NETWORK.size))
-    kinds = {"weight_l1": [0.1, 0.2, 0.3], "bias_l1": [0.4, 0.5, 0.6], "weight_l2": [0.7, 0.8, 0.9], "bias_l2": [1, 2, 3]}
+    values = iter(np.random.default_rng(1).uniform(size=(4, 3)).tolist())
+    kinds = {kind: next(values) for kind in ("weight_l1", "bias_l1", "weight_l2", "bias_l2")}
     apart = math.fsum(penalties(NETWORK, [only(kind, values)]).value(params)[0] for kind, values in kinds.items())
     np.testing.assert_allclose(penalties(NETWORK, [Lambdas(**kinds)]).value(params), apart, rtol=1e-13)
 

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from scenes import scene
 
 from hpsearch.nn import passes
-from hpsearch.nn.network import initial_parameters
 from hpsearch.nn.optimizers import SGD
 from hpsearch.nn.passes import Evaluation, Evaluator
 from hpsearch.nn.rows import Batching, LaneData, PaddedRows
@@ -56,7 +55,15 @@ def test_every_row_is_dealt_exactly_once_an_epoch(data: st.DataObject, counts: l
 
 @pytest.mark.parametrize(
     ("most_rows", "batch_size", "steps", "rows"),
-    [(10, None, 1, 10), (10, 10, 1, 10), (10, 11, 1, 10), (10, 9, 2, 5), (10, 3, 4, 3), (10, 1, 10, 1), (240, 32, 8, 30)],
+    [
+        (10, None, 1, 10),
+        (10, 10, 1, 10),
+        (10, 11, 1, 10),
+        (10, 9, 2, 5),
+        (10, 3, 4, 3),
+        (10, 1, 10, 1),
+        (240, 32, 8, 30),
+    ],
 )
 def test_batches_are_as_few_and_as_even_as_their_size_allows(
     most_rows: int, batch_size: int | None, steps: int, rows: int
@@ -86,7 +93,6 @@ def test_the_order_changes_every_epoch_and_comes_again_with_the_same_generator(s
 
 def test_a_lanes_batches_are_drawn_from_its_own_generator_alone() -> None:
     batching, training = Batching.of(20, 6), PaddedRows.pad(row_sets([20, 17, 19]), 20)
-    together = batching.epochs(training, generators(3))
     for lane in range(3):
         one = PaddedRows(training.index[lane : lane + 1], training.counts[lane : lane + 1])
         alone = batching.epochs(one, [np.random.default_rng([0, lane])])
@@ -103,6 +109,13 @@ def test_dealing_leaves_the_row_sets_alone(batch_size: int | None) -> None:
     for rows, weights in islice(Batching.of(20, batch_size).epochs(training, generators(2)), 3):
         assert rows.size == weights.size
     assert np.array_equal(training.index, before)
+
+
+def test_a_full_batch_does_not_depend_on_the_generators() -> None:
+    one = scene(optimizer=SGD(0.9))
+    params, _ = one.run()
+    other, _ = replace(one, seeds=((9, 9),) * 3).run()
+    assert params.tobytes() == other.tobytes()
 
 
 # --- padding
@@ -214,9 +227,7 @@ def test_more_rows_than_fit_an_evaluation_are_evaluated_all(monkeypatch: pytest.
 
 
 @pytest.mark.parametrize("chunk", [7, 4096])
-def test_an_evaluation_depends_on_the_parameters_alone_and_is_kept(
-    chunk: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_evaluation_depends_on_the_parameters_alone_and_is_kept(chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(passes, "EVALUATION_ROWS", chunk)
     evaluator, params, one = evaluated()
     first = evaluator.evaluate(params)
@@ -251,11 +262,3 @@ def test_rows_may_be_evaluated_that_were_not_trained_on() -> None:
     for lane in range(3):
         plain = one.reference(lane, params).data_loss(*one.rows(lane, rest[lane]))
         np.testing.assert_allclose(answer.loss[lane], plain, rtol=1e-12)
-
-
-def test_a_batch_of_all_rows_needs_no_generator() -> None:
-    one = scene(optimizer=SGD(0.9))
-    params, _ = one.run()
-    other, _ = replace(one, seeds=((9, 9),) * 3).run()
-    assert params.tobytes() == other.tobytes()
-    assert initial_parameters(one.trainer.architecture.network, "he", one.generators(), params.dtype).shape == params.shape

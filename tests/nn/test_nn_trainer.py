@@ -133,7 +133,7 @@ def test_numpys_error_state_is_the_callers_between_checkpoints(state: dict[str, 
     one = scene(rates=[0.1, 1e300, 0.1], epochs=4)
     with np.errstate(**state):
         before = np.geterr()
-        assert before != outside or state == {"all": "warn"}
+        assert before != outside
         _, points = one.start()
         for point in points:
             assert np.geterr() == before
@@ -153,14 +153,14 @@ def test_numpys_error_state_is_the_callers_between_checkpoints(state: dict[str, 
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_float32_agrees_with_float64_over_a_short_run(name: str, seed: int) -> None:
     narrow, wide = (
-        scene(optimizer=OPTIMIZERS[name](), rates=0.05, activation="tanh", strengths=[0, 0, 0], seed=seed, dtype=dtype, epochs=20)
+        scene(optimizer=OPTIMIZERS[name](), rates=0.05, activation="tanh", strengths=[0] * 3, seed=seed, dtype=dtype)
         for dtype in (np.float32, np.float64)
     )
     (params, points), (wide_params, wide_points) = narrow.run(), wide.run()
     assert params.dtype == np.float32
-    # 20 updates of numbers near 1, each rounded at 6e-8 some times; a division by √c enlarges that in small gradients.
-    np.testing.assert_allclose(params, wide_params, rtol=0, atol=2e-3)
-    np.testing.assert_allclose(points[-1].training_loss, wide_points[-1].training_loss, rtol=1e-4)
+    # 10 updates of numbers near 1, each rounded at 6e-8 some times; a division by √c enlarges that in small gradients.
+    np.testing.assert_allclose(params, wide_params, rtol=0, atol=1e-4)
+    np.testing.assert_allclose(points[-1].training_loss, wide_points[-1].training_loss, rtol=1e-5)
     assert np.abs(wide_params - wide.params).max() > 0.02
 
 

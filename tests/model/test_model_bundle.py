@@ -1,0 +1,226 @@
+"""Retraining and the saved model."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import safetensors.numpy
+from sklearn.metrics import accuracy_score, log_loss
+
+import hpsearch
+from hpsearch import seeds
+from hpsearch.errors import BundleError, DataError, DefinitionError, HpsearchError
+from hpsearch.model import bundle as bundle_module
+from hpsearch.model.predictions import predict_csv
+from hpsearch.study.objective import prepare
+
+STUDIES = Path(__file__).parents[2] / "studies"
+QUICK = ["train.epochs=30", "train.neurons=[8, 5]", "search.trials=1"]
+
+
+def definition(name: str = "flowers", *overrides: str) -> hpsearch.StudyDefinition:
+    """A shipped study without its space, trained briefly."""
+    whole = hpsearch.StudyDefinition.from_file(STUDIES / f"{name}.toml", [*QUICK, *overrides])
+    raw = {section: table for section, table in whole.raw.items() if section != "space"}
+    return hpsearch.StudyDefinition.from_mapping(raw, whole.folder)
+
+
+@pytest.fixture(scope="module")
+def fitted() -> hpsearch.Bundle:
+    return hpsearch.retrain(definition())
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("activation", ["relu", "tanh", "leaky_relu"])
+def test_a_saved_model_predicts_bit_for_bit_the_same(tmp_path: Path, activation: str, dtype: str) -> None:
+    model = hpsearch.retrain(definition("flowers", f"train.activation={activation}", f"train.dtype={dtype}"))
+    rows = np.random.default_rng(0).normal(3, 2, (5000, 4))
+    model.save(tmp_path / "model")
+    loaded = hpsearch.Bundle.load(tmp_path / "model")
+    assert loaded.probabilities(rows).tobytes() == model.probabilities(rows).tobytes()
+    assert loaded.about == model.about
+
+
+def test_the_scores_are_those_of_scikit_learn_on_the_hold_out(fitted: hpsearch.Bundle) -> None:
+    held_out = prepare(definition()).held_out
+    assert held_out is not None
+    answers = fitted.probabilities(held_out.features)
+    score = fitted.about["holdout"]
+    assert score["rows"] == held_out.rows == 45
+    assert score["accuracy"] == accuracy_score(held_out.labels, answers.argmax(axis=1))
+    # scikit-learn normalises the float32 probabilities, which sum to 1 within 1e-6 only.
+    wide = answers.astype(np.float64)
+    assert score["loss"] == pytest.approx(log_loss(held_out.labels, wide / wide.sum(axis=1, keepdims=True)), rel=1e-5)
+
+
+def test_retraining_uses_no_row_that_is_held_out() -> None:
+    whole = definition()
+    prepared = prepare(whole)
+    assert prepared.held_out is not None
+    model = hpsearch.retrain(whole)
+    assert model.about["training"]["rows"] == prepared.search.rows == 135
+    # The scaling is learnt from those rows and no others.
+    np.testing.assert_allclose(model.scaling.centre, prepared.search.features.mean(axis=0), rtol=1e-12)
+
+
+def test_retraining_starts_from_weights_that_no_trial_used() -> None:
+    def first_draws(stream: str, repeat: int = 0, split: int = 0) -> bytes:
+        return seeds.generator(13, stream, repeat, split).standard_normal(8).tobytes()
+
+    used = {first_draws("weights", repeat, split) for repeat in range(20) for split in range(20)}
+    assert len(used) == 400
+    assert first_draws("retrain-weights") not in used
+    # And retraining does start from there: with a learning rate of next to nothing the weights stay where they began.
+    still = hpsearch.retrain(definition("flowers", "train.learning_rate=1e-30", "train.init=he", "train.dtype=float64"))
+    first = still.arrays()["layer1.weights"]
+    expected = np.sqrt(2 / 4) * seeds.generator(13, "retrain-weights").standard_normal(first.size)
+    np.testing.assert_allclose(first.ravel(), expected, rtol=1e-12)
+
+
+def test_retraining_twice_gives_the_same_bytes(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        hpsearch.retrain(definition()).save(tmp_path / name)
+    for file in (bundle_module.ARRAYS, bundle_module.REST):
+        assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
+
+
+def test_a_search_space_is_refused() -> None:
+    with pytest.raises(DefinitionError, match=r"\[space\] must be empty"):
+        hpsearch.retrain(hpsearch.StudyDefinition.from_file(STUDIES / "flowers.toml"))
+
+
+def test_a_training_that_diverges_is_a_clear_error() -> None:
+    with pytest.raises(HpsearchError, match="must keep a finite loss"):
+        hpsearch.retrain(definition("flowers", "train.optimizer=sgd", "train.learning_rate=1e30"))
+
+
+def test_an_existing_folder_is_replaced_only_by_force_and_only_if_it_is_a_model(
+    tmp_path: Path, fitted: hpsearch.Bundle
+) -> None:
+    fitted.save(tmp_path / "model")
+    before = (tmp_path / "model" / bundle_module.REST).stat().st_ino
+    with pytest.raises(BundleError, match="must not exist yet"):
+        fitted.save(tmp_path / "model")
+    assert (tmp_path / "model" / bundle_module.REST).stat().st_ino == before
+    fitted.save(tmp_path / "model", force=True)
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work" / "thesis.txt").write_text("years")
+    with pytest.raises(BundleError, match="must be a saved model"):
+        fitted.save(tmp_path / "work", force=True)
+    assert (tmp_path / "work" / "thesis.txt").read_text() == "years"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["model", "work"]
+
+
+def test_a_save_that_fails_leaves_the_old_model_and_nothing_else(
+    tmp_path: Path, fitted: hpsearch.Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fitted.save(tmp_path / "model")
+    before = {path.name: path.read_bytes() for path in (tmp_path / "model").iterdir()}
+
+    def full(*args: object, **kwargs: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(BundleError, match="No space left"):
+        fitted.save(tmp_path / "model", force=True)
+    assert {path.name: path.read_bytes() for path in (tmp_path / "model").iterdir()} == before
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+def test_the_arrays_are_plain_safetensors(tmp_path: Path, fitted: hpsearch.Bundle) -> None:
+    fitted.save(tmp_path / "model")
+    arrays = safetensors.numpy.load_file(tmp_path / "model" / bundle_module.ARRAYS)
+    assert {name: array.shape for name, array in arrays.items()} == {
+        "layer1.weights": (4, 8),
+        "layer1.biases": (8,),
+        "layer2.weights": (8, 5),
+        "layer2.biases": (5,),
+        "layer3.weights": (5, 3),
+        "layer3.biases": (3,),
+        "centre": (4,),
+        "scale": (4,),
+    }
+
+
+def test_predictions_follow_from_the_arrays_alone(tmp_path: Path) -> None:
+    """Whoever reads the two files with other tools gets the same answers."""
+    hpsearch.retrain(definition("flowers", "train.dtype=float64")).save(tmp_path / "model")
+    arrays = safetensors.numpy.load_file(tmp_path / "model" / bundle_module.ARRAYS)
+    rows = np.random.default_rng(1).normal(3, 1, (50, 4))
+    values = (rows - arrays["centre"]) / arrays["scale"]
+    for layer in (1, 2, 3):
+        values = values @ arrays[f"layer{layer}.weights"] + arrays[f"layer{layer}.biases"]
+        values = np.maximum(values, 0) if layer < 3 else values
+    expected = np.exp(values) / np.exp(values).sum(axis=1, keepdims=True)
+    # Same sums in another order, in float64.
+    np.testing.assert_allclose(hpsearch.Bundle.load(tmp_path / "model").probabilities(rows), expected, rtol=1e-11)
+
+
+def damage_arrays(folder: Path) -> None:
+    path = folder / bundle_module.ARRAYS
+    raw = bytearray(path.read_bytes())
+    raw[-1] ^= 1
+    path.write_bytes(bytes(raw))
+
+
+def edit(folder: Path, **changes: object) -> None:
+    path = folder / bundle_module.REST
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+DAMAGES = {
+    "a changed byte": damage_arrays,
+    "truncated arrays": lambda folder: (folder / bundle_module.ARRAYS).write_bytes(b"x" * 10),
+    "no arrays": lambda folder: (folder / bundle_module.ARRAYS).unlink(),
+    "no rest": lambda folder: (folder / bundle_module.REST).unlink(),
+    "broken JSON": lambda folder: (folder / bundle_module.REST).write_text("{"),
+    "another JSON": lambda folder: (folder / bundle_module.REST).write_text("[]"),
+    "another version": lambda folder: edit(folder, version=99),
+    "a class too few": lambda folder: edit(folder, classes=["a", "b"]),
+    "other widths": lambda folder: edit(folder, network={"inputs": 4, "neurons": [9], "classes": 3}),
+    "no features": lambda folder: edit(folder, features=None),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_model_is_refused(tmp_path: Path, fitted: hpsearch.Bundle, damage: str) -> None:
+    fitted.save(tmp_path / "model")
+    DAMAGES[damage](tmp_path / "model")
+    with pytest.raises(BundleError):
+        hpsearch.Bundle.load(tmp_path / "model")
+
+
+def test_predict_takes_columns_by_name_and_ignores_the_target(tmp_path: Path, fitted: hpsearch.Bundle) -> None:
+    shutil.copy(STUDIES / "flowers.csv", tmp_path / "rows.csv")
+    frame = pd.read_csv(tmp_path / "rows.csv")
+    frame[frame.columns[[2, 4, 0, 3, 1]]].to_csv(tmp_path / "turned.csv", index=False)
+    frame.drop(columns="species").to_csv(tmp_path / "unlabelled.csv", index=False)
+    answer = predict_csv(fitted, tmp_path / "rows.csv")
+    for name in ("turned.csv", "unlabelled.csv"):
+        pd.testing.assert_frame_equal(predict_csv(fitted, tmp_path / name), answer, check_exact=True)
+    assert list(answer.columns) == ["class", "probability_alpine", "probability_coastal", "probability_meadow"]
+    probabilities = answer.drop(columns="class")
+    assert (probabilities.idxmax(axis=1) == "probability_" + answer["class"]).all()
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-6)  # float32
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda f: f.drop(columns="petal_width"), "must have the model's column 'petal_width'"),
+        (lambda f: f.assign(colour=1), "but has 'colour' too"),
+        (lambda f: f.rename(columns={"petal_width": "petal_widht"}), "Did you mean 'petal_widht'"),
+        (lambda f: f.assign(petal_width="wide"), "row 2, column 'petal_width': must be a finite number"),
+    ],
+)
+def test_rows_that_do_not_fit_are_refused(
+    tmp_path: Path, fitted: hpsearch.Bundle, change: object, message: str
+) -> None:
+    change(pd.read_csv(STUDIES / "flowers.csv")).to_csv(tmp_path / "rows.csv", index=False)  # type: ignore[operator]
+    with pytest.raises(DataError, match=message):
+        predict_csv(fitted, tmp_path / "rows.csv")
