@@ -7,7 +7,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from hpsearch.api import StudyResult, cross_validate, load_curves, load_folds, load_studies, load_trials, run
+    from hpsearch.api import (
+        StudyResult,
+        cross_validate,
+        load_best,
+        load_curves,
+        load_folds,
+        load_studies,
+        load_trials,
+        run,
+    )
     from hpsearch.errors import (
         BundleError,
         DataError,
@@ -33,6 +42,7 @@ __all__ = [
     "StudyResult",
     "UnknownStudyError",
     "cross_validate",
+    "load_best",
     "load_curves",
     "load_folds",
     "load_studies",

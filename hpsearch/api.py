@@ -66,9 +66,7 @@ class StudyResult:
     @property
     def best(self) -> Best:
         """The complete trial with the lowest objective value."""
-        from hpsearch.results.best import find_best
-
-        return find_best(open_study(self.name, self.storage))
+        return load_best(self.name, self.storage)
 
 
 def run(
@@ -100,9 +98,10 @@ def run(
     prepared = prepare(definition)
     url = storage_url(storage)
     identity = prepared.identity()
-    stored = StoredStudy.create_or_open(url, definition.name, {"identity": identity, **definition.attributes()})
-    stored.require_identity(identity)
-    Coordinator(prepared, stored, watch=watch).run()
+    attributes = {"identity": identity, **definition.attributes()}
+    with StoredStudy.create_or_open(url, definition.name, attributes) as stored:
+        stored.require_identity(identity)
+        Coordinator(prepared, stored, watch=watch).run()
     return StudyResult(definition.name, url)
 
 
@@ -130,21 +129,36 @@ def load_trials(study: str | Path, storage: str | None = None) -> pd.DataFrame:
     """The trials table of a stored study; its columns are described in :mod:`hpsearch.results.tables`."""
     from hpsearch.results.tables import trials_table
 
-    return trials_table(open_study(study, storage))
+    with open_study(study, storage) as stored:
+        return trials_table(stored)
 
 
 def load_folds(study: str | Path, storage: str | None = None) -> pd.DataFrame:
     """The folds table of a stored study; its columns are described in :mod:`hpsearch.results.tables`."""
     from hpsearch.results.tables import folds_table
 
-    return folds_table(open_study(study, storage))
+    with open_study(study, storage) as stored:
+        return folds_table(stored)
 
 
 def load_curves(study: str | Path, storage: str | None = None) -> pd.DataFrame:
     """The curves table of a stored study; its columns are described in :mod:`hpsearch.results.tables`."""
     from hpsearch.results.tables import curves_table
 
-    return curves_table(open_study(study, storage))
+    with open_study(study, storage) as stored:
+        return curves_table(stored)
+
+
+def load_best(study: str | Path, storage: str | None = None) -> Best:
+    """The best configuration of a stored study.
+
+    Raises:
+        HpsearchError: no trial is complete.
+    """
+    from hpsearch.results.best import find_best
+
+    with open_study(study, storage) as stored:
+        return find_best(stored)
 
 
 def load_studies(storage: str | None = None) -> pd.DataFrame:

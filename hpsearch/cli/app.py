@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 app = typer.Typer(
     name="hpsearch",
     help="Tune a small neural network by K-fold cross-validation; see the trials; export and retrain the best.",
-    no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -82,7 +81,7 @@ def run(
     storage: Storage = None,
     set_: Set = None,
     as_json: Json = False,
-) -> int:
+) -> None:
     """Run a study, or go on with it where it stopped."""
     definition = _definition(file, set_)
     if trials is not None:
@@ -91,17 +90,17 @@ def run(
         result = api.run(definition, storage=storage, watch=watch)
     table = result.trials
     if not (table["state"] == "COMPLETE").any():
-        return display.nothing_complete(table, definition.name)
+        display.nothing_complete(table, definition.name)
+        raise typer.Exit(1)
     best = result.best
     if as_json:
         from hpsearch.results.tables import records
 
         _print_json({**best.summary(), "trials": records(table)})
-        return 0
+        return
     display.trials(table, most=10)
     display.best(best)
     display.say(f"\nNext: hpsearch best {definition.name} -o best.toml && hpsearch retrain best.toml -o model")
-    return 0
 
 
 @app.command()
@@ -119,7 +118,7 @@ def check(file: File, set_: Set = None, as_json: Json = False) -> None:
 
 
 @app.command()
-def cv(file: File, set_: Set = None, as_json: Json = False) -> int:
+def cv(file: File, set_: Set = None, as_json: Json = False) -> None:
     """Cross-validate [train] of a study file as it stands, without a search."""
     from dataclasses import asdict
 
@@ -131,8 +130,7 @@ def cv(file: File, set_: Set = None, as_json: Json = False) -> int:
         display.cross_validation(outcome)
     if outcome.value is None:
         display.complain(f"The configuration diverged: {outcome.reason}. Lower [train] learning_rate.")
-        return 1
-    return 0
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -185,10 +183,10 @@ def _emit(frame: pd.DataFrame, kind: Format | None, output: Path | None, as_json
 @app.command()
 def best(study: Study, storage: Storage = None, output: Output = None, as_json: Json = False) -> None:
     """Show a study's best configuration; with -o, export it as a complete study file."""
-    from hpsearch.results.best import export, find_best
-
-    found = find_best(api.open_study(study, storage))
+    found = api.load_best(study, storage)
     if output is not None:
+        from hpsearch.results.best import export
+
         export(found, output)
     if as_json:
         _print_json(found.summary())

@@ -153,14 +153,13 @@ def _setting(value: Any) -> str:
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
-def nothing_complete(frame: pd.DataFrame, name: str) -> int:
-    """Every trial failed or was pruned: say the most frequent reason. Returns the exit status."""
+def nothing_complete(frame: pd.DataFrame, name: str) -> None:
+    """Every trial failed or was pruned: say the most frequent reason."""
     reasons = frame["reason"].dropna()
-    most = "" if reasons.empty else f" The first reason: {reasons.iloc[0]}."
+    most = "" if reasons.empty else f" Most often {reasons.mode().iloc[0]}."
     complain(
         f"No trial of {name!r} is complete among {len(frame)}.{most} Lower the learning rates in [space] or [train]."
     )
-    return 1
 
 
 def facts(values: Mapping[str, Any]) -> None:

@@ -95,11 +95,7 @@ class Csv(Source):
 
     def load(self, folder: Path, seed: int) -> Dataset:
         path = folder / self.path
-        values, names, texts = read_csv(path, [self.target])
-        if self.target not in texts:
-            raise DataError(
-                f"{path}: has no column {self.target!r} to be the target. {did_you_mean(self.target, names)}"
-            )
+        values, names, texts = read_csv(path, text_columns=[self.target], required=[self.target])
         labels = texts[self.target]
         for number, label in enumerate(labels):
             if not label.strip():

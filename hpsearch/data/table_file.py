@@ -10,15 +10,18 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from hpsearch.errors import DataError
+from hpsearch.errors import DataError, did_you_mean
 
 
-def read_csv(path: Path, text_columns: Sequence[str]) -> tuple[NDArray[np.float64], list[str], dict[str, list[str]]]:
+def read_csv(
+    path: Path, text_columns: Sequence[str], required: Sequence[str]
+) -> tuple[NDArray[np.float64], list[str], dict[str, list[str]]]:
     """Read a CSV file with a header line.
 
     Args:
         path: the file, UTF-8 (a byte-order mark is skipped).
         text_columns: columns kept as text if they exist; all others must hold finite numbers.
+        required: columns that must be there.
 
     Returns:
         (values (N, D), the D names of their columns, the text columns by name).
@@ -33,7 +36,7 @@ def read_csv(path: Path, text_columns: Sequence[str]) -> tuple[NDArray[np.float6
         with path.open(encoding="utf-8-sig", newline="") as file:
             lines = csv.reader(file, strict=True)
             header = next(lines, [])
-            _check_header(path, header)
+            _check_header(path, header, required)
             text_places = [i for i, name in enumerate(header) if name in text_columns]
             places = [i for i in range(len(header)) if i not in text_places]
             for cells in lines:
@@ -59,7 +62,7 @@ def read_csv(path: Path, text_columns: Sequence[str]) -> tuple[NDArray[np.float6
     return np.array(values, dtype=np.float64).reshape(len(values), -1), [header[i] for i in places], columns
 
 
-def _check_header(path: Path, header: list[str]) -> None:
+def _check_header(path: Path, header: list[str], required: Sequence[str]) -> None:
     if not header:
         raise DataError(f"{path}: must begin with a header line, but is empty.")
     for i, name in enumerate(header):
@@ -67,6 +70,9 @@ def _check_header(path: Path, header: list[str]) -> None:
             raise DataError(f"{path}, row 1: every column must have a name, but column {i + 1} has none.")
         if name in header[:i]:
             raise DataError(f"{path}, row 1: column names must differ, but {name!r} stands twice.")
+    for name in required:
+        if name not in header:
+            raise DataError(f"{path}: must have a column {name!r}, but has not. {did_you_mean(name, header)}")
 
 
 def _refuse_cell(path: Path, line: int, header: list[str], cells: list[str], places: list[int]) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from hpsearch.data.table_file import read_csv
-from hpsearch.errors import DataError, did_you_mean
+from hpsearch.errors import DataError
 from hpsearch.model.bundle import Bundle
 
 
@@ -20,10 +20,7 @@ def predict_csv(bundle: Bundle, path: Path) -> pd.DataFrame:
     Raises:
         DataError: a column missing or unknown, or a value that is no finite number.
     """
-    values, names, _ = read_csv(path, [bundle.target_name])
-    for name in bundle.feature_names:
-        if name not in names:
-            raise DataError(f"{path}: must have the model's column {name!r}, but has not. {did_you_mean(name, names)}")
+    values, names, _ = read_csv(path, text_columns=[bundle.target_name], required=bundle.feature_names)
     for name in names:
         if name not in bundle.feature_names:
             raise DataError(

@@ -25,10 +25,10 @@ def class_labels(targets: ArrayLike, classes: int) -> IntArray:
             raise ValueError(f"One-hot targets must have a single 1 in each row of {classes} columns.")
         places: IntArray = np.argmax(given, axis=1)
         return places
-    labels = given.astype(np.intp)
-    if given.ndim != 1 or not np.array_equal(labels, given) or np.any(labels < 0) or np.any(labels >= classes):
+    # A comparison with nan is false, so nan is refused before the cast that has no place for it.
+    if given.ndim != 1 or not np.all((given >= 0) & (given < classes) & (given == np.floor(given))):
         raise ValueError(f"Integer targets must be one-dimensional and lie in 0 … {classes - 1}.")
-    return labels
+    return given.astype(np.intp)
 
 
 def one_hot(labels: IntArray, classes: int, out: FloatArray) -> None:

@@ -42,7 +42,7 @@ from typing import Any
 import pandas as pd
 
 from hpsearch.errors import HpsearchError, did_you_mean
-from hpsearch.study.storage import StoredStudy, TrialResult, open_storage, result_of
+from hpsearch.study.storage import StoredStudy, TrialResult, clear_errors, close, open_storage, result_of
 
 _FOLD_TYPES = {
     **dict.fromkeys(("trial", "repeat", "fold", "training_rows", "validation_rows"), "int64"),
@@ -100,9 +100,9 @@ def studies_table(url: str) -> pd.DataFrame:
     """One row a study of a storage; studies that are not ours are left out."""
     storage = open_storage(url)
     rows = []
-    for study in storage.get_all_studies():
-        if "definition" not in study.user_attrs:
-            continue
+    with clear_errors(url):
+        summaries = [study for study in storage.get_all_studies() if "definition" in study.user_attrs]
+    for study in summaries:
         stored = StoredStudy(storage, url, study.study_name, study._study_id)
         states = [trial.state.name for trial in stored.trials()]
         complete = [r for r in _results(stored) if r.value is not None]
@@ -118,6 +118,7 @@ def studies_table(url: str) -> pd.DataFrame:
                 "best_value": None if best is None else best.value,
             }
         )
+    close(storage)
     return _frame(rows, _STUDY_TYPES)
 
 

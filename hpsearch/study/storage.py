@@ -129,6 +129,12 @@ def open_storage(url: str, create: bool = False) -> RDBStorage:
             raise StorageError(f"The storage {shown(url)} needs a database driver that is missing: {error}.") from error
 
 
+def close(storage: RDBStorage) -> None:
+    """Give back a storage's connections, and with them its files."""
+    storage.remove_session()
+    storage.engine.dispose()
+
+
 def _check_sqlite(database: str | None, url: str, create: bool) -> None:
     if not database or database == ":memory:":
         raise StorageError(f"--storage must name a file, as sqlite:///hpsearch.db does, but is {url!r}.")
@@ -160,7 +166,7 @@ def one_transaction(storage: RDBStorage) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class StoredStudy:
-    """One study in a storage: what its coordinator writes and everyone reads."""
+    """One study in a storage: what its coordinator writes and everyone reads. A context manager: leaving it closes."""
 
     storage: RDBStorage
     url: str
@@ -202,6 +208,12 @@ class StoredStudy:
         if "definition" not in study.attributes:
             raise UnknownStudyError(f"The study {name!r} in {shown(url)} was not made by hpsearch.")
         return study
+
+    def __enter__(self) -> StoredStudy:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        close(self.storage)
 
     @property
     def attributes(self) -> dict[str, Any]:

@@ -212,7 +212,7 @@ def test_predict_takes_columns_by_name_and_ignores_the_target(tmp_path: Path, fi
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda f: f.drop(columns="petal_width"), "must have the model's column 'petal_width'"),
+        (lambda f: f.drop(columns="petal_width"), "must have a column 'petal_width'"),
         (lambda f: f.assign(colour=1), "but has 'colour' too"),
         (lambda f: f.rename(columns={"petal_width": "petal_widht"}), "Did you mean 'petal_widht'"),
         (lambda f: f.assign(petal_width="wide"), "row 2, column 'petal_width': must be a finite number"),

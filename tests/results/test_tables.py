@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -50,7 +51,7 @@ def test_the_parameter_count_is_that_of_the_layers(study: hpsearch.StudyResult) 
     for trial in study.trials.itertuples(index=False):
         row = dict(zip(study.trials.columns, trial, strict=True))
         widths = [2, row["layer1.neurons"], *([] if row["hidden_layers"] == 1 else [row["layer2.neurons"]]), 3]
-        assert row["parameters"] == sum((a + 1) * b for a, b in zip(widths, widths[1:], strict=False))
+        assert row["parameters"] == sum((a + 1) * b for a, b in pairwise(widths))
 
 
 def test_folds_have_every_search_row_once_for_validation(study: hpsearch.StudyResult) -> None:

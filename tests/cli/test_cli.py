@@ -1,0 +1,339 @@
+"""The commands, used well and used wrongly."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from conftest import TOP, Outcome
+
+import hpsearch as package
+
+Call = Callable[..., Outcome]
+
+
+@pytest.fixture
+def finished(small: Path, hpsearch: Call) -> Path:
+    assert hpsearch("run", small, "--trials", "6").status == 0
+    return small
+
+
+def test_the_main_job_end_to_end(small: Path, hpsearch: Call) -> None:
+    """Search, export, retrain, predict: each command takes what the one before it made."""
+    ran = hpsearch("run", small)
+    assert ran.status == 0
+    assert "16 trials:" in ran.out
+    assert "Best configuration of 'small'" in ran.out
+    assert "16/16" in ran.err
+    exported = hpsearch("best", "small", "-o", "best.toml")
+    assert exported.status == 0
+    retrained = hpsearch("retrain", "best.toml", "-o", "model")
+    assert retrained.status == 0, retrained.err
+    assert re.search(r"hold-out +15 +\d\.\d{4} +[01]\.\d{3}", retrained.out)
+    Path("rows.csv").write_text("x1,x2\n0.1,0.2\n-0.5,0.5\n")
+    predicted = hpsearch("predict", "model", "rows.csv", "--format", "csv")
+    assert predicted.status == 0
+    rows = list(csv.DictReader(io.StringIO(predicted.out)))
+    assert [row["class"] in "012" for row in rows] == [True, True]
+    assert sorted(p.name for p in Path("model").iterdir()) == ["model.json", "model.safetensors"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("run", "small.toml"),
+        ("check", "small.toml"),
+        ("cv", "small.toml"),
+        ("studies",),
+        ("trials", "small"),
+        ("folds", "small"),
+        ("curves", "small.toml"),
+        ("best", "small"),
+        ("retrain", "best.toml"),
+        ("predict", "model", "rows.csv"),
+    ],
+    ids=lambda arguments: arguments[0],
+)
+def test_json_is_one_json_value_and_nothing_else(finished: Path, hpsearch: Call, arguments: tuple[str, ...]) -> None:
+    assert hpsearch("best", "small", "-o", "best.toml").status == 0
+    if arguments[0] == "predict":
+        hpsearch("retrain", "best.toml")
+        Path("rows.csv").write_text("x1,x2\n0.1,0.2\n")
+    outcome = hpsearch(*arguments, "--json")
+    assert outcome.status == 0
+    assert json.loads(outcome.out)
+    assert outcome.err == ""
+
+
+def test_tables_come_as_text_csv_json_and_parquet(finished: Path, hpsearch: Call) -> None:
+    trials = package.load_trials("small")
+    assert len(hpsearch("trials", "small").out.splitlines()) == 7
+    assert pd.read_csv(io.StringIO(hpsearch("trials", "small", "--format", "csv").out)).shape == trials.shape
+    assert len(json.loads(hpsearch("trials", "small", "--format", "json").out)) == 6
+    assert hpsearch("trials", "small", "-o", "t.parquet").status == 0
+    pd.testing.assert_frame_equal(pd.read_parquet("t.parquet"), trials)
+    assert hpsearch("trials", "small", "--format", "parquet").status == 2
+
+
+def test_piped_lines_have_no_trailing_spaces_colours_or_cut_cells(finished: Path, hpsearch: Call) -> None:
+    for command in (("trials", "small"), ("best", "small"), ("check", finished), ("studies",)):
+        for line in hpsearch(*command).out.splitlines():
+            assert line == line.rstrip()
+            assert "\x1b" not in line
+            assert "…" not in line
+
+
+def test_a_study_is_found_by_its_file_as_well_as_by_its_name(finished: Path, hpsearch: Call) -> None:
+    assert hpsearch("trials", "small").out == hpsearch("trials", finished).out
+
+
+def test_the_storage_comes_from_the_option_the_environment_or_the_working_directory(
+    finished: Path, hpsearch: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert hpsearch("run", finished, "--trials", "1", "--storage", "sqlite:///kept.db").status == 0
+    Path("hpsearch.db").unlink()
+    assert hpsearch("trials", "small").status == 2
+    assert hpsearch("trials", "small", "--storage", "sqlite:///kept.db").status == 0
+    monkeypatch.setenv("HPSEARCH_STORAGE", "sqlite:///kept.db")
+    assert hpsearch("trials", "small").status == 0
+
+
+def test_set_overrides_the_file(small: Path, hpsearch: Call) -> None:
+    outcome = hpsearch("check", small, "--set", "search.trials=5", "--set", "data.samples=30", "--json")
+    facts = json.loads(outcome.out)
+    assert (facts["trials"], facts["rows_to_search_with"]) == (5, 67)
+
+
+def test_cv_takes_train_as_it_stands_and_stores_nothing(small: Path, hpsearch: Call) -> None:
+    outcome = json.loads(hpsearch("cv", small, "--json").out)
+    assert len(outcome["folds"]) == 3
+    assert outcome["parameters"] == 3 * 64 + 65 * 3
+    assert not Path("hpsearch.db").exists()
+
+
+def test_check_trains_and_stores_nothing(small: Path, hpsearch: Call) -> None:
+    before = sorted(small.parent.iterdir())
+    assert hpsearch("check", small).status == 0
+    assert sorted(small.parent.iterdir()) == before
+
+
+COMMANDS = ("best", "check", "curves", "cv", "dashboard", "folds", "predict", "retrain", "run", "studies", "trials")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help_and_says_what_its_options_do(hpsearch: Call, command: str) -> None:
+    outcome = hpsearch(command, "--help")
+    assert outcome.status == 0
+    options = re.findall(r"^  (?:-\w, )?--[\w-]+(?: [\[A-Z].*?)?(?:  +(.*))?$", outcome.out, re.M)
+    assert options
+    assert f"Usage: hpsearch {command}" in outcome.out
+
+
+def test_the_help_lists_every_command(hpsearch: Call) -> None:
+    out = hpsearch("--help").out
+    for command in COMMANDS:
+        assert re.search(rf"^  {command} +\w", out, re.M)
+    assert hpsearch().out.startswith("Usage")
+    assert hpsearch("--version").out.startswith("hpsearch ")
+
+
+# ---------------------------------------------------------------- used wrongly
+
+
+def write(name: str, text: str) -> str:
+    Path(name).write_text(text, encoding="utf-8")
+    return name
+
+
+CSV = '[study]\nname = "c"\n[data]\nsource = "csv"\npath = "rows.csv"\ntarget = "{target}"\n'
+WRONG: dict[str, tuple[Callable[[Path], list[str]], str]] = {
+    "a missing file": (lambda f: ["run", "absent.toml"], "absent.toml: must be a study file that can be read"),
+    "a folder": (lambda f: ["run", "."], "must be a study file that can be read"),
+    "no TOML": (lambda f: ["run", write("x.toml", "[study\nname=")], "x.toml: must be valid TOML"),
+    "an unknown key": (lambda f: ["run", str(f), "--set", "train.nuerons=3"], "Did you mean 'neurons'"),
+    "an unknown section": (lambda f: ["run", str(f), "--set", "serach.trials=3"], "Did you mean 'search'"),
+    "a value out of range": (
+        lambda f: ["run", str(f), "--set", "validation.n_splits=1"],
+        "must be at least 2, but is 1",
+    ),
+    "an unknown optimizer": (lambda f: ["run", str(f), "--set", "train.optimizer=adm"], "Did you mean 'adam'"),
+    "more folds than rows": (
+        lambda f: ["run", str(f), "--set", "validation.n_splits=99"],
+        "at most the number of rows, 45",
+    ),
+    "rows in class order": (lambda f: ["run", str(f), "--set", "validation.shuffle=false"], "shuffle = true"),
+    "no trials": (lambda f: ["run", str(f), "--trials", "0"], "greater than or equal to 1"),
+    "a bad override": (lambda f: ["run", str(f), "--set", "trials"], "section.key=value"),
+    "no such target": (
+        lambda f: [write("rows.csv", "a,b\n1,x\n2,y\n") and "run", write("c.toml", CSV.format(target="c"))],
+        "rows.csv: must have a column 'c', but has not",
+    ),
+    "nan in the data": (
+        lambda f: [write("rows.csv", "a,b\n1,x\nnan,y\n") and "run", write("c.toml", CSV.format(target="b"))],
+        "rows.csv, row 3, column 'a': must be a finite number, but is 'nan'",
+    ),
+    "one class only": (
+        lambda f: [write("rows.csv", "a,b\n1,x\n2,x\n") and "run", write("c.toml", CSV.format(target="b"))],
+        "at least two classes",
+    ),
+    "a storage that cannot be written": (
+        lambda f: ["run", str(f), "--storage", "sqlite:////proc/x.db"],
+        "The storage sqlite:////proc/x.db must be usable",
+    ),
+    "a storage in no folder": (lambda f: ["run", str(f), "--storage", "sqlite:///no/x.db"], "folder that exists"),
+    "an existing model": (
+        lambda f: [Path("model").mkdir() or "retrain", str(f)],
+        "model: must not exist yet, but does",
+    ),
+    "a space to retrain": (lambda f: ["retrain", str(f)], "[space] must be empty to retrain"),
+    "no model": (lambda f: ["predict", "absent", "rows.csv"], "absent: must be a saved model"),
+    "no storage": (lambda f: ["trials", "small"], "There is no storage hpsearch.db"),
+    "an unknown command": (lambda f: ["rnu", str(f)], "No such command 'rnu'"),
+    "an unknown option": (lambda f: ["run", str(f), "--wrokers", "2"], "No such option"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_a_mistake_is_one_clear_line_and_nothing_is_written(small: Path, hpsearch: Call, case: str) -> None:
+    make, message = WRONG[case]
+    arguments = make(small)
+    before = {path: path.stat().st_mtime_ns for path in small.parent.rglob("*")}
+    outcome = hpsearch(*arguments)
+    assert outcome.status == 2
+    assert message in outcome.err
+    assert outcome.out == ""
+    assert "Traceback" not in outcome.err
+    if outcome.err.startswith("hpsearch: "):
+        assert outcome.err.count("\n") == 1
+    assert {path: path.stat().st_mtime_ns for path in small.parent.rglob("*")} == before
+
+
+def test_a_read_only_folder_is_refused_with_nothing_written(small: Path, hpsearch: Call) -> None:
+    """As an ordinary user; root may write anywhere, so there the file itself is made impossible."""
+    folder = small.parent / "locked"
+    folder.mkdir()
+    (folder / "x.db").mkdir()  # where the database should be, there is a folder
+    outcome = hpsearch("run", small, "--storage", f"sqlite:///{folder / 'x.db'}")
+    assert outcome.status == 2
+    assert "must be usable, but: unable to open database file" in outcome.err
+
+
+def test_debug_shows_the_traceback(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from hpsearch.cli import main
+
+    monkeypatch.setattr(sys, "argv", ["hpsearch", "--debug", "trials", "small"])
+    with pytest.raises(package.StorageError):
+        main()
+
+
+def test_when_no_trial_completes_the_reason_is_said(small: Path, hpsearch: Call) -> None:
+    small.write_text(
+        small.read_text()
+        .replace("float = [1e-3, 1.0], log = true", "choice = [1e30, 1e31]")
+        .replace('adam", "sgd', "sgd")
+    )
+    outcome = hpsearch("run", small)
+    assert outcome.status == 1
+    assert "No trial of 'small' is complete among 16" in outcome.err
+    assert "became" in outcome.err
+
+
+# ---------------------------------------------------------------- in a process of its own
+
+
+def command(*arguments: str | Path, **options: object) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "hpsearch", *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=Path.cwd(),
+        **options,  # type: ignore[call-overload]
+    )
+
+
+def test_ctrl_c_ends_with_130_and_the_study_goes_on_later(small: Path) -> None:
+    process = command("run", small, "--set", "train.epochs=20000", "--set", "train.evaluate_every=4000")
+    assert process.stderr is not None
+    for line in process.stderr:
+        if line.strip().startswith("1/16"):
+            break
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert err.strip().endswith("hpsearch: interrupted. Nothing that was finished is lost.")
+    states = package.load_trials("small")["state"]
+    assert (states != "RUNNING").sum() >= 1
+
+
+def test_the_dashboard_serves_the_study_on_loopback(finished: Path) -> None:
+    process = command("dashboard", "--port", "0", env={**os.environ, "PYTHONUNBUFFERED": "1"})
+    try:
+        assert process.stdout is not None
+        address = re.search(r"http://127\.0\.0\.1:\d+", process.stdout.readline())
+        assert address
+        with urllib.request.urlopen(f"{address[0]}/api/studies", timeout=20) as answer:
+            studies = json.load(answer)["study_summaries"]
+        assert [study["study_name"] for study in studies] == ["small"]
+        with urllib.request.urlopen(f"{address[0]}/api/studies/{studies[0]['study_id']}?after=0", timeout=20) as answer:
+            detail = json.load(answer)
+        assert len(detail["trials"]) == 6
+        with urllib.request.urlopen(f"{address[0]}/dashboard/", timeout=20) as answer:
+            assert b"<html" in answer.read().lower()
+        other = command("dashboard", "--port", address[0].rpartition(":")[2])
+        _, err = other.communicate(timeout=30)
+        assert other.returncode == 2
+        assert "must be free" in err
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=30)
+    assert process.returncode == 0
+
+
+def test_a_terminal_gets_a_progress_bar_and_tables_that_fit(small: Path) -> None:
+    """In a real pseudo-terminal of 100 columns."""
+    import pty
+
+    leader, follower = pty.openpty()
+    environment = {**os.environ, "COLUMNS": "100", "TERM": "xterm-256color"}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "hpsearch", "run", str(small)], stdout=follower, stderr=follower, env=environment
+    )
+    os.close(follower)
+    seen = b""
+    while True:
+        try:
+            piece = os.read(leader, 65536)
+        except OSError:
+            break
+        if not piece:
+            break
+        seen += piece
+    os.close(leader)
+    assert process.wait(timeout=60) == 0
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", seen.decode())
+    assert "16/16" in text
+    assert "━" in text
+    assert max(len(line.rstrip()) for line in re.split(r"[\r\n]+", text)) <= 130  # only sentences wrap by themselves
+
+
+def test_importing_the_command_line_loads_nothing_heavy() -> None:
+    program = (
+        "import sys, hpsearch.cli.app; "
+        "print([m for m in ('numpy', 'pandas', 'sklearn', 'optuna', 'pydantic', 'sqlalchemy') if m in sys.modules])"
+    )
+    begun = time.perf_counter()
+    out = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=TOP)
+    assert out.stdout.strip() == "[]", time.perf_counter() - begun
