@@ -99,6 +99,7 @@ def run(
         _print_json({**best.summary(), "trials": records(table)})
         return
     display.trials(table, most=10)
+    display.say("")
     display.best(best)
     display.say(f"\nNext: hpsearch best {definition.name} -o best.toml && hpsearch retrain best.toml -o model")
 

@@ -136,7 +136,7 @@ def trials(frame: pd.DataFrame, most: int) -> None:
 def best(found: Best) -> None:
     """The best configuration, where each value came from, and what the number means."""
     result = found.result
-    say(f"\nBest configuration of {found.definition.name!r}: trial {result.number} of {found.trials}\n")
+    say(f"Best configuration of {found.definition.name!r}: trial {result.number} of {found.trials}\n")
     drawn = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0))
     for name, (value, origin) in found.settings().items():
         drawn.add_row(name, _setting(value), origin, style=None if origin.startswith("searched") else "dim")
@@ -167,7 +167,7 @@ def facts(values: Mapping[str, Any]) -> None:
     drawn = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0))
     for name, value in values.items():
         if isinstance(value, Mapping):
-            value = ", ".join(f"{key} {inner}" for key, inner in value.items()) or "nothing"
+            value = ", ".join(f"{key}: {inner}" for key, inner in value.items()) or "nothing"
         drawn.add_row(name.replace("_", " "), str(value))
     _draw(drawn)
 

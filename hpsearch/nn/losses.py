@@ -26,7 +26,11 @@ def class_labels(targets: ArrayLike, classes: int) -> IntArray:
         places: IntArray = np.argmax(given, axis=1)
         return places
     # A comparison with nan is false, so nan is refused before the cast that has no place for it.
-    if given.ndim != 1 or not np.all((given >= 0) & (given < classes) & (given == np.floor(given))):
+    if (
+        given.ndim != 1
+        or given.dtype.kind not in "biuf"
+        or not np.all((given >= 0) & (given < classes) & (given == np.floor(given)))
+    ):
         raise ValueError(f"Integer targets must be one-dimensional and lie in 0 … {classes - 1}.")
     return given.astype(np.intp)
 

@@ -34,7 +34,7 @@ class Optimizer(ABC):
         """Update ``params`` and ``state`` in place from ``grads`` (all (L, P)); ``learning_rate`` is (L, 1)."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # a column of momenta has no single truth value
 class SGD(Optimizer):
     """Gradient descent with momentum (Polyak 1964): v ← momentum·v - lr·g; w ← w + v."""
 
@@ -45,7 +45,7 @@ class SGD(Optimizer):
 
     def update(self, params: FloatArray, grads: FloatArray, learning_rate: FloatArray, step: int, state: State) -> None:
         (velocity,) = state
-        np.multiply(velocity, self.momentum, out=velocity)
+        np.multiply(velocity, np.asarray(self.momentum, velocity.dtype), out=velocity)
         np.multiply(grads, learning_rate, out=grads)
         np.subtract(velocity, grads, out=velocity)
         np.add(params, velocity, out=params)

@@ -21,12 +21,20 @@ EVALUATION_ROWS = 4096
 
 @dataclass(frozen=True)
 class Architecture:
-    """What a network computes: its shape, its activation and its number type."""
+    """What a network computes: its shape, its activation and its number type.
+
+    Raises:
+        ValueError: a slope for which the larger of z and slope · z is not the leaky ReLU.
+    """
 
     network: Network
     activation: str = "relu"
     leaky_slope: float = 0.01
     dtype: np.dtype[Any] = _FLOAT32
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.leaky_slope < 1:
+            raise ValueError(f"leaky_slope must be at least 0 and below 1, but is {self.leaky_slope}.")
 
     def matrices(self, flat: FloatArray) -> list[FloatArray]:
         """Views of ``flat`` (L, P), one (L, fan_in + 1, fan_out) a dense layer."""

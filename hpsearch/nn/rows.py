@@ -43,9 +43,10 @@ class LaneData:
 
     def gather(self, rows: IntArray, inputs: FloatArray, targets: FloatArray) -> None:
         """Write ``rows`` (L, B) to ``inputs`` (L, B, inputs + 1) but for its ones, and to ``targets`` (L, C, B)."""
-        for lane, chosen in enumerate(rows):
-            centred = self.features[chosen] - self.centre[lane]
-            np.divide(centred, self.scale[lane], out=inputs[lane, :, :-1])
+        with np.errstate(all="ignore"):  # a feature beyond float32 becomes inf, and its lane diverges
+            for lane, chosen in enumerate(rows):
+                centred = self.features[chosen] - self.centre[lane]
+                np.divide(centred, self.scale[lane], out=inputs[lane, :, :-1])
         one_hot(self.labels[rows], self.classes, out=targets)
 
 
@@ -62,6 +63,13 @@ class PaddedRows:
 
     @classmethod
     def pad(cls, row_sets: Sequence[IntArray], length: int) -> PaddedRows:
+        """Pad row sets to ``length``.
+
+        Raises:
+            ValueError: a row set that is longer, or empty.
+        """
+        if not 0 < min(map(len, row_sets)) <= max(map(len, row_sets)) <= length:
+            raise ValueError(f"Every lane must have 1 to {length} rows, but they have {[*map(len, row_sets)]}.")
         index = np.stack([np.concatenate([rows, np.full(length - len(rows), rows[0])]) for rows in row_sets])
         return cls(index, np.array([len(rows) for rows in row_sets]))
 
@@ -94,10 +102,12 @@ class Batching:
         """Endless epochs of (rows, weights), both (steps, L, ``rows``); a lane's order is drawn from its generator.
 
         Raises:
-            ValueError: a lane with fewer rows than steps, which would leave a batch empty.
+            ValueError: a lane with fewer rows than steps, which would leave a batch empty; or with more than fit.
         """
         if training.counts.min() < self.steps:
             raise ValueError(f"A lane has {training.counts.min()} rows, too few for {self.steps} batches.")
+        if training.counts.max() > self.steps * self.rows:
+            raise ValueError(f"A lane has {training.counts.max()} rows, too many for {self.steps} × {self.rows}.")
         bounds = training.counts[:, np.newaxis] * np.arange(self.steps + 1) // self.steps  # (L, steps + 1)
         sizes = np.diff(bounds)
         real = np.arange(self.rows) < sizes[:, :, np.newaxis]  # (L, steps, rows)

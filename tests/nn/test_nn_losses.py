@@ -14,7 +14,6 @@ from hpsearch.nn.losses import class_labels, cross_entropy, one_hot, softmax, we
 
 each_dtype = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 LABELS = [2, 0, 1, 1, 2]
-CAST_WARNS = pytest.mark.xfail(raises=RuntimeWarning, strict=True, reason="class_labels casts before it checks")
 
 
 @pytest.mark.parametrize("kind", [np.uint8, np.int64, np.float64, list])
@@ -32,8 +31,8 @@ def test_integer_and_one_hot_targets_give_the_same_labels(kind: Any, one_hot_row
         [0, 3],
         [-1, 0],
         [0.5, 1],
-        pytest.param([np.inf, 0], marks=CAST_WARNS),
-        pytest.param([np.nan, 0], marks=CAST_WARNS),
+        [np.inf, 0],
+        [np.nan, 0],
         1,
         [[1, 0]],
         [[1, 0, 0, 0]],

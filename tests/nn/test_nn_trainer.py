@@ -11,6 +11,7 @@ from scenes import assert_same_bits, scene
 
 from hpsearch.nn.optimizers import OPTIMIZERS, SGD
 from hpsearch.nn.passes import Evaluator
+from hpsearch.nn.trainer import Checkpoint
 
 each_batching = pytest.mark.parametrize("batch_size", [None, 10], ids=["full batch", "mini-batches"])
 each_dtype = pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -98,6 +99,13 @@ def test_decay_counts_updates_and_not_epochs() -> None:
 
 
 # --- divergence
+
+
+def test_a_lane_has_diverged_when_its_total_loss_is_not_a_finite_number() -> None:
+    inf, nan = np.inf, np.nan
+    loss, penalty = np.array([1.0, inf, nan, 1.0, 1.0, inf]), np.array([2.0, 0.0, 0.0, inf, nan, inf])
+    flags = Checkpoint(1, np.ones(6), loss, penalty).diverged
+    assert flags.tolist() == [False, True, True, True, True, True]
 
 
 @each_dtype

@@ -1,0 +1,207 @@
+"""Splits and the hold-out: scikit-learn's own, with every row where it belongs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.model_selection import KFold, StratifiedKFold, train_test_split
+
+from hpsearch.data.dataset import Dataset
+from hpsearch.data.sources import source_class
+from hpsearch.data.splits import SPLITTERS, Split, hold_out, make_splits
+from hpsearch.errors import DataError
+from hpsearch.seeds import integer_seed
+
+SKLEARN: dict[str, Any] = {"kfold": KFold, "stratified": StratifiedKFold}
+
+splitters = pytest.mark.parametrize("splitter", SPLITTERS)
+seeds = pytest.mark.parametrize("seed", [0, 7, 12345])
+
+
+def table(rows: int = 93, classes: int = 3, seed: int = 0) -> Dataset:
+    """Rows numbered in their first column, classes of unequal sizes in random order."""
+    draw = np.random.default_rng(seed)
+    labels = np.concatenate([np.repeat(np.arange(classes), 15), draw.integers(0, classes - 1, rows - 15 * classes)])
+    return Dataset.of(np.stack([np.arange(rows), draw.standard_normal(rows)], axis=1), draw.permutation(labels))
+
+
+def splits(
+    data: Dataset, splitter: str, n_splits: int = 5, repeats: int = 1, shuffle: bool = True, seed: int = 0
+) -> Any:
+    return make_splits(data, splitter, n_splits, repeats, shuffle, seed)
+
+
+def as_lists(several: tuple[Split, ...]) -> list[tuple[int, int, list[int], list[int]]]:
+    return [(s.repeat, s.fold, s.training.tolist(), s.validation.tolist()) for s in several]
+
+
+# --- splits
+
+
+@splitters
+@seeds
+@pytest.mark.parametrize("n_splits", [2, 5, 6])
+def test_splits_are_scikit_learns_under_a_seed_of_their_own_for_each_repeat(
+    splitter: str, seed: int, n_splits: int
+) -> None:
+    data = table(seed=seed)
+    expected = []
+    for repeat in range(3):
+        folds = SKLEARN[splitter](n_splits, shuffle=True, random_state=integer_seed(seed, "splits", repeat))
+        for fold, (training, validation) in enumerate(folds.split(data.features, data.labels)):
+            expected.append((repeat, fold, training.tolist(), validation.tolist()))
+    assert as_lists(splits(data, splitter, n_splits, repeats=3, seed=seed)) == expected
+
+
+@splitters
+def test_unshuffled_splits_are_scikit_learns(splitter: str) -> None:
+    data = table()
+    folds = SKLEARN[splitter](5).split(data.features, data.labels)
+    expected = [(0, fold, *(rows.tolist() for rows in pair)) for fold, pair in enumerate(folds)]
+    assert as_lists(splits(data, splitter, shuffle=False)) == expected
+
+
+@splitters
+@seeds
+@pytest.mark.parametrize(("n_splits", "repeats"), [(2, 1), (5, 3)])
+def test_each_repeat_validates_every_row_once_and_trains_on_all_others(
+    splitter: str, seed: int, n_splits: int, repeats: int
+) -> None:
+    data = table(seed=seed)
+    several = splits(data, splitter, n_splits, repeats, seed=seed)
+    assert [(s.repeat, s.fold) for s in several] == [(r, f) for r in range(repeats) for f in range(n_splits)]
+    everything = list(range(data.rows))
+    for split in several:
+        assert sorted([*split.training, *split.validation]) == everything
+        assert set(data.labels[split.training]) == set(data.labels)
+        for rows in (split.training, split.validation):
+            assert np.all(np.diff(rows) > 0)
+    for repeat in range(repeats):
+        of_repeat = [split.validation for split in several if split.repeat == repeat]
+        assert sorted(np.concatenate(of_repeat)) == everything
+        sizes = [len(rows) for rows in of_repeat]
+        # Stratified folds may differ by one row a class.
+        assert max(sizes) - min(sizes) <= (1 if splitter == "kfold" else len(data.class_names))
+
+
+@seeds
+@pytest.mark.parametrize("n_splits", [2, 5])
+def test_stratified_folds_share_out_every_class_evenly(seed: int, n_splits: int) -> None:
+    data = table(seed=seed)
+    counts = np.stack(
+        [np.bincount(data.labels[s.validation], minlength=3) for s in splits(data, "stratified", n_splits)]
+    )
+    assert np.all(np.ptp(counts, axis=0) <= 1)
+
+
+@splitters
+@seeds
+def test_splits_follow_the_seed_alone_and_every_repeat_has_its_own(splitter: str, seed: int) -> None:
+    data = table()
+    first = as_lists(splits(data, splitter, repeats=4, seed=seed))
+    assert first == as_lists(splits(data, splitter, repeats=4, seed=seed))
+    assert first[:10] == as_lists(splits(data, splitter, repeats=2, seed=seed))
+    other = as_lists(splits(data, splitter, repeats=4, seed=seed + 1))
+    dealt = [
+        str([validation for repeat, _, _, validation in one if repeat == r]) for one in (first, other) for r in range(4)
+    ]
+    assert len(set(dealt)) == 8
+
+
+def test_splits_do_not_look_at_the_features() -> None:
+    data = table()
+    other = Dataset.of(data.features * -3, data.labels)
+    for splitter in SPLITTERS:
+        assert as_lists(splits(data, splitter)) == as_lists(splits(other, splitter))
+
+
+def test_unshuffled_splits_of_sorted_rows_are_refused_naming_split_class_and_what_to_do() -> None:
+    spiral = source_class("nnfs:spiral").model_validate({"source": "nnfs:spiral"}).load(Path(), 0)
+    with pytest.raises(DataError, match=r"split 0 .*class '0'.*shuffle = true.*splitter = \"stratified\"") as caught:
+        splits(spiral, "kfold", n_splits=3, shuffle=False)
+    assert "\n" not in str(caught.value)
+    assert len(splits(spiral, "kfold", n_splits=3)) == len(splits(spiral, "stratified", n_splits=3, shuffle=False)) == 3
+    mixed = Dataset.of(np.arange(30)[:, np.newaxis], ["a", "b"] * 10 + ["c"] * 10)
+    with pytest.raises(DataError, match=r"split 2 .*class 'c'"):
+        splits(mixed, "kfold", n_splits=3, shuffle=False)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_class_of_one_row_cannot_be_trained_on_by_every_split(seed: int) -> None:
+    data = Dataset.of(np.arange(20)[:, np.newaxis], [0, 1] * 9 + [0, 2])
+    folds = KFold(5, shuffle=True, random_state=integer_seed(seed, "splits")).split(data.features)
+    fold = next(fold for fold, (_, validation) in enumerate(folds) if 19 in validation)
+    with pytest.raises(DataError, match=f"split {fold} .*class '2'"):
+        splits(data, "kfold", seed=seed)
+
+
+@splitters
+def test_more_folds_than_rows_are_refused(splitter: str) -> None:
+    data = Dataset.of(np.arange(6)[:, np.newaxis], [0, 1] * 3)
+    with pytest.raises(DataError, match=r"^\[validation\] n_splits must be at most the number of rows, 6, but is 7\."):
+        splits(data, splitter, n_splits=7)
+    assert len(splits(data, "kfold", n_splits=6)) == 6
+
+
+def test_stratified_splits_need_as_many_rows_of_every_class_as_folds() -> None:
+    data = Dataset.of(np.arange(20)[:, np.newaxis], ["a"] * 16 + ["b"] * 4)
+    with pytest.raises(DataError, match=r"^\[validation\] .*n_splits = 5 .*class 'b' has 4\."):
+        splits(data, "stratified")
+    assert len(splits(data, "stratified", n_splits=4)) == 4
+
+
+# --- the hold-out
+
+
+@seeds
+@pytest.mark.parametrize("stratify", [False, True])
+@pytest.mark.parametrize("fraction", [0.1, 0.25, 0.5])
+def test_the_hold_out_is_scikit_learns_and_every_row_is_on_one_side(seed: int, stratify: bool, fraction: float) -> None:
+    data = table(seed=seed)
+    search, held = hold_out(data, fraction, stratify, seed)
+    ids = [part.features[:, 0].astype(int) for part in (search, held)]
+    assert sorted(np.concatenate(ids)) == list(range(data.rows))
+    expected = train_test_split(
+        np.arange(data.rows),
+        test_size=fraction,
+        random_state=integer_seed(seed, "holdout"),
+        stratify=data.labels if stratify else None,
+    )
+    for part, rows, theirs in zip((search, held), ids, expected, strict=True):
+        assert rows.tolist() == sorted(theirs)
+        np.testing.assert_array_equal(part.features, data.features[rows])
+        np.testing.assert_array_equal(part.labels, data.labels[rows])
+        assert (part.class_names, part.feature_names) == (data.class_names, data.feature_names)
+    if stratify:
+        shares = np.bincount(held.labels, minlength=3) - len(held.labels) * np.bincount(data.labels) / data.rows
+        assert np.all(np.abs(shares) <= 1)
+
+
+def test_the_hold_out_follows_the_seed() -> None:
+    data = table()
+    held = [hold_out(data, 0.3, False, seed)[1].fingerprint for seed in (0, 1, 2, 0)]
+    assert held[0] == held[3]
+    assert len(set(held)) == 3
+
+
+@pytest.mark.parametrize("stratify", [False, True])
+@pytest.mark.parametrize("fraction", [0.99, 0.9])
+def test_a_hold_out_that_leaves_nothing_to_search_with_is_refused(stratify: bool, fraction: float) -> None:
+    data = Dataset.of(np.arange(10)[:, np.newaxis], [0, 1] * 5)
+    with pytest.raises(DataError) as caught:
+        hold_out(data, fraction, stratify, 0)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_hold_out_that_takes_a_whole_class_is_refused_naming_it() -> None:
+    data = Dataset.of(np.arange(10)[:, np.newaxis], ["a"] * 9 + ["b"])
+    for seed in range(20):
+        rows = train_test_split(np.arange(10), test_size=0.3, random_state=integer_seed(seed, "holdout"))
+        if 9 in rows[1]:
+            with pytest.raises(DataError, match=r"search.*class 'b'"):
+                hold_out(data, 0.3, False, seed)
+        else:
+            hold_out(data, 0.3, False, seed)
