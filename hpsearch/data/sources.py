@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import inspect
 import sys
 from abc import ABC, abstractmethod
@@ -96,11 +97,9 @@ class Csv(Source):
     def load(self, folder: Path, seed: int) -> Dataset:
         path = folder / self.path
         values, names, texts = read_csv(path, text_columns=[self.target], required=[self.target])
-        labels = texts[self.target]
-        for number, label in enumerate(labels):
-            if not label.strip():
-                raise DataError(f"{path}: every row must have a target, but that of data row {number + 1} is empty.")
-        return Dataset.of(values, _as_labels(labels), feature_names=names, target_name=self.target, origin=str(path))
+        return Dataset.of(
+            values, _as_labels(texts[self.target]), feature_names=names, target_name=self.target, origin=str(path)
+        )
 
 
 def _as_labels(texts: list[str]) -> np.ndarray[Any, Any]:
@@ -129,14 +128,17 @@ class PythonFunction(Source):
         return "seed" not in self.options
 
     def load(self, folder: Path, seed: int) -> Dataset:
-        function = self._function(folder)
-        options = self.options
-        if "seed" not in options and "seed" in inspect.signature(function).parameters:
-            options["seed"] = seed
+        parts = self.source.split(":")
+        if len(parts) != 3 or not all(name.isidentifier() for name in [*parts[1].split("."), parts[2]]):
+            raise DefinitionError(f"[data] source must read 'python:module:function', but is {self.source!r}.")
+        sys.path.insert(0, str(folder))  # while it runs, the module may import what stands beside it
         try:
-            answer = function(**options)
+            answer = self._call(getattr(_import(parts[1], folder), parts[2]), seed)
         except Exception as error:
-            raise DataError(f"{self.source} raised {type(error).__name__}: {error}") from error
+            reason = " ".join(str(error).split())
+            raise DataError(f"{self.source}: must give rows, but raised {type(error).__name__}: {reason}") from error
+        finally:
+            sys.path.remove(str(folder))
         if not isinstance(answer, tuple) or len(answer) != 2:
             raise DataError(f"{self.source}: must return (features, targets), but returned {type(answer).__name__}.")
         features, targets = answer
@@ -149,17 +151,22 @@ class PythonFunction(Source):
             origin=self.source,
         )
 
-    def _function(self, folder: Path) -> Any:
-        parts = self.source.split(":")
-        if len(parts) != 3 or not all(parts):
-            raise DefinitionError(f"[data] source must read 'python:module:function', but is {self.source!r}.")
-        sys.path.insert(0, str(folder))
-        try:
-            return getattr(importlib.import_module(parts[1]), parts[2])
-        except (ImportError, AttributeError) as error:
-            raise DataError(f"[data] source {self.source!r} must name an importable function, but {error}.") from error
-        finally:
-            sys.path.remove(str(folder))
+    def _call(self, function: Any, seed: int) -> Any:
+        options = self.options
+        if "seed" not in options and "seed" in inspect.signature(function).parameters:
+            options["seed"] = seed
+        return function(**options)
+
+
+def _import(name: str, folder: Path) -> Any:
+    """The module beside the study file, read anew whatever was imported by that name before; else an installed one."""
+    file = folder.joinpath(*name.split(".")).with_suffix(".py")
+    spec = importlib.util.spec_from_file_location(name, file)
+    if not file.is_file() or spec is None or spec.loader is None:
+        return importlib.import_module(name)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 SOURCES: dict[str, type[Source]] = {

@@ -38,6 +38,7 @@ def read_csv(
             header = next(lines, [])
             _check_header(path, header, required)
             text_places = [i for i, name in enumerate(header) if name in text_columns]
+            must_have_text = any(header[i] in required for i in text_places)
             places = [i for i in range(len(header)) if i not in text_places]
             for cells in lines:
                 if not cells:
@@ -54,7 +55,14 @@ def read_csv(
                 if not all(map(math.isfinite, values[-1])):
                     _refuse_cell(path, lines.line_num, header, cells, places)
                 texts.append([cells[i] for i in text_places])
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+                if must_have_text and not all(text.strip() for text in texts[-1]):
+                    raise DataError(
+                        f"{path}, row {lines.line_num}, column {header[text_places[0]]!r}: must not be empty. "
+                        "Fill it in or leave the row out."
+                    )
+    except DataError:
+        raise
+    except (OSError, ValueError, csv.Error) as error:  # among the second: bytes that are not UTF-8, NUL in the path
         raise DataError(f"{path}: must be a readable CSV file in UTF-8, but {_reason(error)}.") from error
     if not values:
         raise DataError(f"{path}: must have rows below its header, but has none.")
