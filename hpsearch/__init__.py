@@ -23,7 +23,9 @@ if TYPE_CHECKING:
         DefinitionError,
         HpsearchError,
         StorageError,
+        StorageLostError,
         StudyChangedError,
+        StudyOwnedError,
         UnknownStudyError,
     )
     from hpsearch.model.bundle import Bundle
@@ -37,8 +39,10 @@ __all__ = [
     "DefinitionError",
     "HpsearchError",
     "StorageError",
+    "StorageLostError",
     "StudyChangedError",
     "StudyDefinition",
+    "StudyOwnedError",
     "StudyResult",
     "UnknownStudyError",
     "cross_validate",

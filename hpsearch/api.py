@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
     import pandas as pd
 
     from hpsearch.results.best import Best
@@ -74,34 +77,47 @@ def run(
     *,
     trials: int | None = None,
     storage: str | None = None,
+    workers: int = 1,
+    executor: Executor | None = None,
+    timeout: float | None = None,
+    reuse: bool = True,
     watch: Callable[[Progress], None] = lambda progress: None,
 ) -> StudyResult:
-    """Run a study, or go on with it where it stopped.
+    """Run a study, or go on with it where it stopped. The tables do not depend on who does the work.
 
     Args:
         study: a study file, or a definition.
         trials: how many there shall be in all; the file's number if None.
         storage: a URL; see :func:`storage_url`.
-        watch: told the progress after every trial.
+        workers: local processes that train; 1 trains in this one.
+        executor: any ``concurrent.futures`` executor of this machine to train on instead; it is left running.
+        timeout: seconds after which the study stops, to be gone on with later.
+        reuse: train two trials of one configuration once.
+        watch: told the progress after every trial, and about once a second.
 
     Raises:
         HpsearchError: a definition, data or storage that cannot be used; nothing was trained then.
+        StorageLostError: the storage failed in mid-run; what was told before is still there.
     """
-    from hpsearch.study.coordinator import Coordinator
+    from hpsearch.study.coordinator import Coordinator, TimeUpError
     from hpsearch.study.definition import StudyDefinition
+    from hpsearch.study.executors import make_crew
     from hpsearch.study.objective import prepare
+    from hpsearch.study.ownership import sole_owner
     from hpsearch.study.storage import StoredStudy
 
     definition = study if isinstance(study, StudyDefinition) else StudyDefinition.from_file(study)
     if trials is not None:
         definition = definition.with_trials(trials)
     prepared = prepare(definition)
+    crew = make_crew(prepared, workers, executor)
     url = storage_url(storage)
     identity = prepared.identity()
     attributes = {"identity": identity, **definition.attributes()}
-    with StoredStudy.create_or_open(url, definition.name, attributes) as stored:
+    with StoredStudy.create_or_open(url, definition.name, attributes) as stored, sole_owner(stored):
         stored.require_identity(identity)
-        Coordinator(prepared, stored, watch=watch).run()
+        with suppress(TimeUpError):
+            Coordinator(prepared, stored, crew, watch=watch, timeout=timeout, reuse=reuse).run()
     return StudyResult(definition.name, url)
 
 

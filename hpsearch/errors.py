@@ -6,6 +6,8 @@
     ├── DefinitionError      a study file or setting that cannot be (also a ValueError)
     ├── DataError            rows, targets or splits that cannot be used (also a ValueError)
     ├── StorageError         a storage that cannot be opened, read or written
+    │   ├── StorageLostError     a storage that failed in mid-run: exit status 1
+    │   ├── StudyOwnedError      another live process runs this study
     │   └── UnknownStudyError    no study of that name there (also a LookupError)
     ├── StudyChangedError    a stored study whose definition or data is now another
     └── BundleError          a saved model that cannot be written, read or applied (also a ValueError)
@@ -23,6 +25,8 @@ from collections.abc import Iterable
 class HpsearchError(Exception):
     """The caller's mistake. The message says what must hold, what was got and what to do."""
 
+    exit_status: int = 2
+
 
 class DefinitionError(HpsearchError, ValueError):
     """A study file or a setting that cannot be."""
@@ -34,6 +38,16 @@ class DataError(HpsearchError, ValueError):
 
 class StorageError(HpsearchError):
     """A storage that cannot be opened, read or written."""
+
+
+class StorageLostError(StorageError):
+    """A storage that failed in mid-run: a full disk, a deleted file. What was told before is still there."""
+
+    exit_status = 1
+
+
+class StudyOwnedError(StorageError):
+    """Another live process runs this study."""
 
 
 class UnknownStudyError(StorageError, LookupError):

@@ -66,6 +66,7 @@ def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A small study file, in an empty folder that is the working directory."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("HPSEARCH_STORAGE", raising=False)
+    monkeypatch.setenv("HPSEARCH_WORKERS", "1")  # worker processes take a second to start, and have tests of their own
     path = tmp_path / "small.toml"
     path.write_text(SMALL, encoding="utf-8")
     return path

@@ -18,7 +18,7 @@ def main() -> None:
         if "--debug" in sys.argv:
             raise
         print(f"hpsearch: {error}", file=sys.stderr)
-        sys.exit(2)
+        sys.exit(error.exit_status)
     except SystemExit as ended:
         if ended.code == INTERRUPTED:
             print("hpsearch: interrupted. Nothing that was finished is lost.", file=sys.stderr)

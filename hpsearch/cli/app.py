@@ -11,6 +11,7 @@ import typer
 
 from hpsearch import api
 from hpsearch.cli import display
+from hpsearch.cli.process import duration, terminated_as_interrupted, usable_cores
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -78,17 +79,30 @@ def _print_json(value: Any) -> None:
 def run(
     file: File,
     trials: Annotated[int | None, typer.Option(min=1, help="Trials in all, instead of the file's number.")] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            min=1, envvar="HPSEARCH_WORKERS", help="Processes that train; by default the cores, at most in_flight."
+        ),
+    ] = None,
+    timeout: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Stop after 90s, 10m or 2h; run again to go on.")
+    ] = None,
     storage: Storage = None,
     set_: Set = None,
     as_json: Json = False,
 ) -> None:
     """Run a study, or go on with it where it stopped."""
+    seconds = None if timeout is None else duration(timeout)
     definition = _definition(file, set_)
     if trials is not None:
         definition = definition.with_trials(trials)
-    with display.progress(definition.name, quiet=as_json) as watch:
-        result = api.run(definition, storage=storage, watch=watch)
+    with display.progress(definition, quiet=as_json) as watch, terminated_as_interrupted():
+        result = api.run(definition, storage=storage, workers=workers or usable_cores(), timeout=seconds, watch=watch)
     table = result.trials
+    told = int((table["state"] != "RUNNING").sum())
+    if told < watch.trials and not as_json:
+        display.say_aside(f"stopped after {timeout}: {told} of {watch.trials} trials are done. Run it again to go on.")
     if not (table["state"] == "COMPLETE").any():
         display.nothing_complete(table, definition.name)
         raise typer.Exit(1)

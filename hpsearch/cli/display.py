@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from rich.console import Console
 from rich.table import Table
 
 if TYPE_CHECKING:
     import pandas as pd
+    from rich.live import Live
 
     from hpsearch.model.bundle import Bundle
     from hpsearch.results.best import Best
     from hpsearch.study.coordinator import Progress
+    from hpsearch.study.definition import StudyDefinition
+    from hpsearch.study.storage import TrialResult
     from hpsearch.validation.cross_validate import CrossValidation
 
 
@@ -49,56 +52,89 @@ def complain(text: str) -> None:
     say_aside(f"hpsearch: {text}")
 
 
+class Watch(Protocol):
+    """Takes a run's progress; ``trials`` is how many there shall be."""
+
+    trials: int
+
+    def __call__(self, progress: Progress) -> None: ...
+
+
 @contextmanager
-def progress(name: str, quiet: bool) -> Iterator[Callable[[Progress], None]]:
-    """A bar on a terminal, a line a trial elsewhere (on stderr, so that stdout stays for results)."""
+def progress(definition: StudyDefinition, quiet: bool) -> Iterator[Watch]:
+    """A bar and the running trials on a terminal, a line a trial elsewhere (on stderr: stdout is for results)."""
     console = _console(stderr=True)
     if quiet:
-        yield lambda progress: None
+        yield Silence()
     elif not console.is_terminal:
-        yield _lines()
+        yield Lines()
     else:
-        with _bar(console, name) as watch:
-            yield watch
+        from rich.live import Live
+
+        with Live(console=console, refresh_per_second=8, transient=False) as live:
+            yield Bar(live, definition)
 
 
-def _lines() -> Callable[[Progress], None]:
-    def watch(progress: Progress) -> None:
-        done, total, best = len(progress.results), progress.trials, progress.best
-        if done == progress.resumed:
-            note = f", {done} of them done before" if done else ""
-            say_aside(f"running {total} trials{note}")
-            return
-        last = progress.results[-1]
-        outcome = f"complete, {last.value:.4f}" if last.value is not None else last.reason
-        if last.state == "FAIL":
-            outcome = f"diverged: {last.reason}"
-        lowest = "none yet" if best is None else f"{best.value:.4f} (trial {best.number})"
-        say_aside(f"{done:>{len(str(total))}}/{total}  trial {last.number} {outcome}; best {lowest}")
+class Silence:
+    def __init__(self) -> None:
+        self.trials = 0
 
-    return watch
+    def __call__(self, progress: Progress) -> None:
+        self.trials = progress.trials
 
 
-@contextmanager
-def _bar(console: Console, name: str) -> Iterator[Callable[[Progress], None]]:
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
-    from rich.progress import Progress as Bar
+class Lines:
+    def __init__(self) -> None:
+        self.trials, self._shown = 0, -1
 
-    columns = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[note]}")]
-    with Bar(*columns, console=console) as bar:
-        task = bar.add_task(name, total=None, note="loading")
-        begun = time.monotonic()
+    def __call__(self, progress: Progress) -> None:
+        self.trials, results = progress.trials, progress.results
+        width = len(str(progress.trials))
+        if self._shown < 0:
+            note = f", {progress.resumed} of them done before" if progress.resumed else ""
+            say_aside(f"running {progress.trials} trials{note}")
+            self._shown = progress.resumed
+        for done in range(self._shown + 1, len(results) + 1):
+            last, best = (
+                results[done - 1],
+                min((r for r in results[:done] if r.value is not None), key=lambda r: r.value or 0.0, default=None),
+            )
+            lowest = "none yet" if best is None else f"{best.value:.4f} (trial {best.number})"
+            say_aside(f"{done:>{width}}/{progress.trials}  trial {last.number} {_outcome(last)}; best {lowest}")
+        self._shown = max(self._shown, len(results))
 
-        def watch(progress: Progress) -> None:
-            done, total, best = len(progress.results), progress.trials, progress.best
-            fresh = done - progress.resumed
-            left = (time.monotonic() - begun) / fresh * (total - done) if fresh else None
-            notes = ["best none yet" if best is None else f"best {best.value:.4f} (trial {best.number})"]
-            if left is not None:
-                notes.append(f"{left // 60:.0f}:{left % 60:02.0f} left")
-            bar.update(task, total=total, completed=min(done, total), note=" · ".join(notes))
 
-        yield watch
+def _outcome(result: TrialResult) -> str:
+    if result.value is not None:
+        return f"complete, {result.value:.4f}"
+    return f"failed: {result.reason}" if result.state == "FAIL" else str(result.reason)
+
+
+class Bar:
+    def __init__(self, live: Live, definition: StudyDefinition) -> None:
+        self.trials = 0
+        self._live, self._definition, self._begun = live, definition, time.monotonic()
+
+    def __call__(self, progress: Progress) -> None:
+        from rich.console import Group
+        from rich.progress_bar import ProgressBar
+
+        self.trials, done, best = progress.trials, len(progress.results), progress.best
+        fresh = done - progress.resumed
+        states = [result.state for result in progress.results]
+        notes = [f"{states.count('PRUNED')} pruned", f"{states.count('FAIL')} failed"]
+        notes.append("best none yet" if best is None else f"best {best.value:.4f} (trial {best.number})")
+        if fresh and done < progress.trials:
+            left = (time.monotonic() - self._begun) / fresh * (progress.trials - done)
+            notes.append(f"{left // 60:.0f}:{left % 60:02.0f} left")
+        head = Table.grid(padding=(0, 1))
+        bar = ProgressBar(total=progress.trials, completed=min(done, progress.trials), width=24)
+        head.add_row(self._definition.name, bar, f"{done}/{progress.trials}", " · ".join(notes))
+        running = Table.grid(padding=(0, 2))
+        for number, (epoch, mean) in sorted(progress.running.items()):
+            if epoch:
+                running.add_row(f"  trial {number}", f"epoch {epoch}/{self._definition.most_epochs}", f"{mean:.4f}")
+        self._live.update(Group(head, running) if running.row_count else head)
 
 
 def _cell(value: Any) -> str:

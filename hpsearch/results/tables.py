@@ -13,6 +13,7 @@ parameters                    Int64    weights and biases of one network
 epochs                        Int64    epochs trained when it ended
 seconds                       float64  training time; the one column that differs from run to run
 reason                        str      why it was pruned or failed
+same_as                       Int64    the earlier trial of the same configuration whose curve was used again
 ============================  =======  =================================================================
 
 ==============================  =======  ===========================================
@@ -66,7 +67,7 @@ def trials_table(stored: StoredStudy) -> pd.DataFrame:
     """One row a trial; the columns are described in :mod:`hpsearch.results.tables`."""
     kinds = stored.attributes["hyperparameters"]
     head = {"number": "int64", "state": "str", "value": "float64", "best_epoch": "Int64", "accuracy": "float64"}
-    tail = {"parameters": "Int64", "epochs": "Int64", "seconds": "float64", "reason": "str"}
+    tail = {"parameters": "Int64", "epochs": "Int64", "seconds": "float64", "reason": "str", "same_as": "Int64"}
     rows: list[dict[str, Any]] = []
     for trial in stored.trials():
         row: dict[str, Any] = {"number": trial.number, "state": trial.state.name}
@@ -74,7 +75,7 @@ def trials_table(stored: StoredStudy) -> pd.DataFrame:
         if trial.state.is_finished():
             result = result_of(trial)
             row |= {key: getattr(result, key) for key in ("value", "best_epoch", "accuracy", "parameters", "seconds")}
-            row |= {"epochs": result.epochs[-1], "reason": result.reason}
+            row |= {"epochs": max(result.epochs, default=0), "reason": result.reason, "same_as": result.same_as}
         rows.append(row)
     return _frame(rows, {**head, **kinds, **tail})
 

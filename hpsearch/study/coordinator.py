@@ -7,155 +7,299 @@ to t - W, whoever evaluates them and in whatever order they finish.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from concurrent.futures import Executor, Future
-from dataclasses import dataclass
-from typing import Any
-
-import optuna
-from optuna.trial import TrialState, create_trial
-from threadpoolctl import threadpool_limits
+import math
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from dataclasses import dataclass, field
 
 from hpsearch.study.definition import StudyDefinition
-from hpsearch.study.executors import InProcess
-from hpsearch.study.objective import Prepared, TrialTask, evaluate
-from hpsearch.study.storage import Proposal, StoredStudy, TrialResult, quiet, result_of
-from hpsearch.study.strategies import NoPruner, keyed
+from hpsearch.study.executors import STARTED, Crew
+from hpsearch.study.objective import Prepared, TrialTask, failed
+from hpsearch.study.proposer import Proposer
+from hpsearch.study.pruning import Seen
+from hpsearch.study.reuse import replayed
+from hpsearch.study.storage import Proposal, StoredStudy, TrialResult, result_of
+
+POLL_SECONDS = 0.1  # between looks at messages, the clock and finished trials
+LIVE_SECONDS = 1.0  # between writes of running trials' values
+STRIKES = 3  # deaths of a worker that had nothing else to do, before its trial is given up
+
+
+class TimeUpError(Exception):
+    """The time that was given is up. Told trials are stored; the others will be run again."""
 
 
 @dataclass(frozen=True)
 class Progress:
-    """What a watcher is told after each trial: the results so far, how many there shall be, how many were found."""
+    """What a watcher is told.
+
+    Attributes:
+        results: of the trials told so far.
+        trials: how many there shall be.
+        resumed: how many were told before this run.
+        running: the last (epoch, mean validation loss) of trials under way, by number.
+    """
 
     results: Sequence[TrialResult]
     trials: int
     resumed: int
+    running: Mapping[int, tuple[int, float]] = field(default_factory=dict)
 
     @property
     def best(self) -> TrialResult | None:
         return best_of(self.results)
 
 
-def best_of(results: Sequence[TrialResult]) -> TrialResult | None:
+def best_of(results: Iterable[TrialResult | None]) -> TrialResult | None:
     """The complete trial with the lowest objective value, the earliest among equals; None if none is complete."""
-    complete = [result for result in results if result.value is not None]
+    complete = [result for result in results if result is not None and result.value is not None]
     return min(complete, key=lambda result: (result.value, result.number), default=None)
 
 
-class Proposer:
-    """Proposes trial t from an in-memory study that holds the results up to t - W, and those after as running.
+def trials_wanted(definition: StudyDefinition, results: Sequence[TrialResult]) -> int:
+    """How many trials there shall be, given those told: ``trials``, a grid's size, or fewer by ``stop``.
 
-    What it proposes is a function of the definition, t and those results alone: the storage is not looked at.
+    With ``stop`` = n the study ends once n trials told in a row have not lowered the best value by more than its
+    standard error over the folds; trials that were asked by then are finished.
     """
+    limit, patience = definition.limit, definition.stop
+    if patience is None:
+        return limit
+    bests: list[TrialResult | None] = []
+    for result in results:
+        bests.append(best_of([*bests[-1:], result]))
+        before = bests[-1 - patience] if len(bests) > patience else None
+        now = bests[-1]
+        if before is None or before.value is None or now is None or now.value is None:
+            continue
+        if before.value - now.value <= _standard_error(before):
+            return min(limit, result.number + definition.in_flight)  # those asked before this one was told
+    return limit
 
-    def __init__(self, definition: StudyDefinition) -> None:
-        self._definition = definition
-        with quiet():
-            self._study = optuna.create_study(direction="minimize", pruner=optuna.pruners.NopPruner())
-        self._asked = 0
 
-    def add(self, proposal: Proposal, results: Sequence[TrialResult]) -> None:
-        """Take a trial that was proposed before, in this process's past or another's."""
-        self._tell_window(results)
-        self._study.add_trial(
-            create_trial(state=TrialState.RUNNING, params=proposal.chosen, distributions=proposal.distributions)
-        )
-        self._asked += 1
-
-    def propose(self, results: Sequence[TrialResult]) -> Proposal:
-        """Propose the next trial; ``results`` are those told, by number."""
-        self._tell_window(results)
-        self._study.sampler = keyed(self._definition.sampler, self._definition.seed, self._asked)
-        trial = self._study.ask()
-        chosen = self._definition.space.suggest(trial, self._definition.train)
-        self._asked += 1
-        return Proposal(trial.number, chosen, dict(trial.distributions))
-
-    def _tell_window(self, results: Sequence[TrialResult]) -> None:
-        """Before trial t is asked, tell t - W."""
-        number = self._asked - self._definition.in_flight
-        if number < 0:
-            return
-        result = results[number]
-        trial = optuna.trial.Trial(self._study, self._study.get_trials(deepcopy=False)[number]._trial_id)
-        for epoch, value in zip(result.epochs, result.intermediate, strict=True):
-            trial.report(value, epoch)
-        self._study.tell(trial, result.value, TrialState[result.state])
+def _standard_error(result: TrialResult) -> float:
+    losses = [fold["validation_loss"] for fold in result.folds]
+    mean = sum(losses) / len(losses)
+    variance = sum((loss - mean) ** 2 for loss in losses) / (len(losses) - 1)
+    return math.sqrt(variance / len(losses))
 
 
 class Coordinator:
-    """Runs or resumes one stored study."""
+    """Runs or resumes one stored study, of which it must be the sole owner."""
 
     def __init__(
         self,
         prepared: Prepared,
         stored: StoredStudy,
-        executor: Executor | None = None,
-        slots: int = 1,
+        crew: Crew,
+        *,
         watch: Callable[[Progress], None] = lambda progress: None,
+        timeout: float | None = None,
+        reuse: bool = True,
     ) -> None:
         """
         Args:
             prepared: the study with its data.
-            stored: where it is kept; only this coordinator may write there.
-            executor: who evaluates trials; this process by default.
-            slots: trials submitted at a time, at most ``in_flight``.
-            watch: called after each trial that is told.
+            stored: where it is kept.
+            crew: who evaluates trials.
+            watch: called after each trial that is told, and when running trials have news.
+            timeout: seconds after which no more is told.
+            reuse: train two trials of one configuration once.
         """
-        self._prepared, self._stored, self._watch = prepared, stored, watch
+        self._stored, self._crew, self._watch, self._reuse = stored, crew, watch, reuse
         self._definition = prepared.definition
-        self._executor = executor or InProcess()
-        self._slots = min(slots, self._definition.in_flight)
+        self._deadline = math.inf if timeout is None else time.monotonic() + timeout
         self._proposer = Proposer(self._definition)
         self._proposals: list[Proposal] = []
         self._results: list[TrialResult] = []
+        self._resumed = 0
+        # Trials asked and not told: submitted, finished, or suspected of having killed a worker.
         self._futures: dict[int, Future[TrialResult]] = {}
+        self._finished: dict[int, TrialResult] = {}
+        self._suspects: list[int] = []
+        self._strikes: dict[int, int] = {}
+        # What running trials said last, and what of it is not stored yet.
+        self._running: dict[int, tuple[int, float]] = {}
+        self._unsaved: dict[int, dict[int, float]] = {}
+        self._saved_at = time.monotonic()
+        self._wanted_when: dict[int, int] = {}
+        # The first trial of every configuration, and every trial's own.
+        self._first: dict[str, int] = {}
+        self._twin: list[int | None] = []
 
     def run(self) -> Sequence[TrialResult]:
-        """Run until ``trials`` trials are told; those already told are not run again. Returns all results."""
+        """Run until all trials are told; those already told are not run again. Returns all results.
+
+        Raises:
+            TimeUpError: after ``timeout`` seconds.
+        """
         self._load()
-        resumed, trials = len(self._results), self._definition.trials
-        # Two BLAS threads on such small matrices cost more than they save, and sums would depend on their number.
-        with threadpool_limits(1):
-            with self._stored.transaction():
-                self._ask()
-            self._watch(Progress(self._results, trials, resumed))
-            while len(self._results) < trials:
-                result = self._wait()
-                with self._stored.transaction():
-                    self._stored.tell(result)
-                    self._results.append(result)
-                    self._ask()
-                self._watch(Progress(self._results, trials, resumed))
+        self._resumed = len(self._results)
+        with self._stored.transaction():
+            self._ask()
+        self._watch(self._progress())
+        if len(self._results) >= self._wanted():
+            return self._results
+        try:
+            self._crew.start(self._hear)
+            while len(self._results) < self._wanted():
+                self._tell(self._await(len(self._results)))
+        finally:
+            self._crew.close()
         return self._results
+
+    def _wanted(self) -> int:
+        told = len(self._results)
+        if told not in self._wanted_when:
+            self._wanted_when[told] = trials_wanted(self._definition, self._results)
+        return self._wanted_when[told]
+
+    def _progress(self) -> Progress:
+        return Progress(self._results, self._wanted(), self._resumed, dict(self._running))
+
+    # ------------------------------------------------------------ ask and tell
 
     def _load(self) -> None:
         """Replay what is stored: results in order, then trials that were running, to be run again as they were."""
         for trial in self._stored.trials():
             if trial.state.is_finished():
                 self._results.append(result_of(trial))
-            self._proposals.append(Proposal(trial.number, trial.params, trial.distributions))
+            self._take(Proposal(trial.number, trial.params, trial.distributions))
         for proposal in self._proposals:
             self._proposer.add(proposal, self._results)
 
     def _ask(self) -> None:
-        end = min(self._definition.trials, len(self._results) + self._definition.in_flight)
+        end = min(self._wanted(), len(self._results) + self._definition.in_flight)
         while len(self._proposals) < end:
             proposal = self._proposer.propose(self._results)
             self._stored.add(proposal)
-            self._proposals.append(proposal)
+            self._take(proposal)
 
-    def _wait(self) -> TrialResult:
+    def _take(self, proposal: Proposal) -> None:
+        configuration = self._definition.config(proposal.chosen).model_dump_json()
+        first = self._first.setdefault(configuration, proposal.number)
+        self._proposals.append(proposal)
+        self._twin.append(first if first != proposal.number else None)
+
+    def _tell(self, result: TrialResult) -> None:
+        self._unsaved.pop(result.number, None)
+        with self._stored.transaction():
+            self._stored.tell(result)
+            self._results.append(result)
+            self._ask()
+        self._watch(self._progress())
+
+    # ------------------------------------------------------------ wait
+
+    def _await(self, number: int) -> TrialResult:
         """The result of the oldest trial that is not told."""
-        first = len(self._results)
-        for number in range(first, min(first + self._slots, len(self._proposals))):
-            if number not in self._futures:
-                self._futures[number] = self._executor.submit(evaluate, self._prepared, self._task(number))
-        return self._futures.pop(first).result()
+        while number not in self._finished:
+            self._check_clock()
+            try:
+                self._submit()
+                wait(self._futures.values(), timeout=POLL_SECONDS, return_when=FIRST_COMPLETED)
+                self._crew.poll()
+                self._collect()
+            except self._crew.broken as error:
+                self._after_break(error)
+            self._save_live()
+        return self._finished.pop(number)
+
+    def _submit(self) -> None:
+        slots = 1 if self._suspects else self._crew.slots or self._definition.in_flight
+        told = len(self._results)
+        # After a break the suspects run alone, one after the other, until each is cleared or given up.
+        for number in self._suspects or range(told, min(self._wanted(), len(self._proposals))):
+            if len(self._futures) >= slots:
+                return
+            if number not in self._futures and number not in self._finished:
+                self._begin(number)
+
+    def _begin(self, number: int) -> None:
+        task, twin = self._task(number), self._twin[number] if self._reuse else None
+        if twin is not None:
+            if twin >= len(self._results):
+                return  # it will be told before this one is needed
+            result = replayed(self._definition, task, self._results[twin])
+            if result is not None:
+                self._finished[number] = result
+                return
+        self._futures[number] = self._crew.submit(task)
 
     def _task(self, number: int) -> TrialTask:
         """A trial's pruner sees what was told before the trial was asked."""
-        seen: Any = ()
-        if not isinstance(self._definition.pruner, NoPruner):
-            seen = tuple(self._results[: max(0, number - self._definition.in_flight + 1)])
+        seen: list[Seen] = []
+        if self._definition.build_pruner() is not None:
+            for result in self._results[: max(0, number - self._definition.in_flight + 1)]:
+                values = dict(zip(result.epochs, result.intermediate, strict=True))
+                final = result.intermediate[-1] if result.state == "PRUNED" else result.value
+                seen.append(Seen(result.number, result.state, values, final, result.pruner_marks))
         return TrialTask(number, self._proposals[number].chosen, seen)
+
+    def _collect(self) -> None:
+        for number in [number for number, future in self._futures.items() if future.done()]:
+            self._finished[number] = self._futures[number].result()
+            del self._futures[number]
+            self._clear(number)
+
+    def _clear(self, number: int) -> None:
+        self._crew.forget(number)
+        self._running.pop(number, None)
+        if number in self._suspects:
+            self._suspects.remove(number)
+
+    def _after_break(self, error: BaseException) -> None:
+        """A worker died, and with it every trial in flight. Only a trial that was alone is to blame."""
+        for number, future in list(self._futures.items()):
+            if future.done() and not future.cancelled() and future.exception() is None:
+                self._finished[number] = future.result()
+                del self._futures[number]
+                self._clear(number)
+        lost = sorted(self._futures)
+        self._futures.clear()
+        if len(lost) == 1:
+            (number,) = lost
+            self._strikes[number] = self._strikes.get(number, 0) + 1
+            if self._strikes[number] >= STRIKES:
+                reason = f"its worker died {STRIKES} times with nothing else to do, the last time: {_one_line(error)}"
+                self._finished[number] = failed(self._definition, self._task(number), reason)
+                self._clear(number)
+        self._suspects = [
+            number for number in lost if number not in self._finished and (number in self._running or len(lost) == 1)
+        ]
+        self._running.clear()
+        self._crew.mend()
+
+    # ------------------------------------------------------------ live
+
+    def _hear(self, number: int, epoch: int, mean: float) -> None:
+        """A message of a running trial."""
+        self._check_clock()
+        if number < len(self._results) or number in self._finished:
+            return
+        self._running[number] = epoch, mean
+        if epoch != STARTED:
+            self._unsaved.setdefault(number, {})[epoch] = mean
+        self._save_live()
+
+    def _save_live(self) -> None:
+        """Store running trials' values, about once a second; at the tell they are overwritten by the same."""
+        if time.monotonic() - self._saved_at < LIVE_SECONDS:
+            return
+        self._saved_at = time.monotonic()
+        if self._unsaved:
+            with self._stored.transaction():
+                for number, values in self._unsaved.items():
+                    self._stored.report(number, values)
+            self._unsaved.clear()
+        self._watch(self._progress())
+
+    def _check_clock(self) -> None:
+        if time.monotonic() > self._deadline:
+            raise TimeUpError
+
+
+def _one_line(error: BaseException) -> str:
+    """The first line of an error, for a table."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:120]}"

@@ -6,8 +6,9 @@ import json
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
@@ -19,6 +20,10 @@ from hpsearch.study.problems import first_problem
 from hpsearch.study.space import Space, configure
 from hpsearch.study.strategies import PRUNERS, SAMPLERS, Pruner, Sampler
 from hpsearch.validation.config import Config, one_of
+
+if TYPE_CHECKING:
+    from optuna.pruners import BasePruner
+    from optuna.samplers import BaseSampler
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -74,6 +79,10 @@ class SearchSection(Section):
     sampler: Any = "tpe"
     pruner: Any = "median"
     in_flight: Annotated[int, Field(ge=1, description="trials asked before the oldest is told")] = 8
+    enqueue: Annotated[list[dict[str, Any]], Field(description="known configurations to begin with")] = []
+    stop: Annotated[
+        int | None, Field(ge=1, description="end when so many trials told brought no gain above a standard error")
+    ] = None
 
 
 class OriginSection(Section):
@@ -100,6 +109,8 @@ class StudyDefinition:
     sampler: Sampler
     pruner: Pruner
     in_flight: int
+    enqueue: tuple[Mapping[str, Any], ...]
+    stop: int | None
     origin: OriginSection | None
     raw: Mapping[str, Any]
     folder: Path
@@ -160,15 +171,22 @@ class StudyDefinition:
             sampler=_strategy(SAMPLERS, search.sampler, "sampler"),
             pruner=_strategy(PRUNERS, search.pruner, "pruner"),
             in_flight=search.in_flight,
+            enqueue=tuple(search.enqueue),
+            stop=search.stop,
             origin=_section(OriginSection, raw, "origin") if "origin" in raw else None,
             raw=raw,
             folder=folder,
         )
+        definition.build_sampler(
+            0
+        )  # a missing package or a space that it cannot search is refused before anything runs
         if not space.dimensions and definition.trials > 1:
             raise DefinitionError(
                 f"[search] trials must be 1 where [space] is empty, but is {search.trials}: "
                 "every trial would be the same."
             )
+        for known in definition.enqueue:
+            space.check_chosen(known, train)
         if definition.holdout.fresh and not definition.data.redrawable:
             raise DefinitionError(
                 f"[holdout] fresh must go with generated data, but {definition.data.source!r} cannot be drawn again. "
@@ -187,7 +205,26 @@ class StudyDefinition:
     @property
     def evaluate_every(self) -> int:
         """Epochs between checkpoints, the same for every trial."""
-        return self.train.evaluate_every or max(1, self.space.largest("epochs", self.train) // 20)
+        return self.train.evaluate_every or max(1, self.most_epochs // 20)
+
+    @property
+    def most_epochs(self) -> int:
+        """The most epochs that a trial can run."""
+        return int(self.space.largest("epochs", self.train))
+
+    def build_pruner(self) -> BasePruner | None:
+        """Optuna's pruner with the study's resources; None if it never prunes."""
+        return self.pruner.build(min(self.evaluate_every, self.most_epochs), self.most_epochs)
+
+    def build_sampler(self, number: int) -> BaseSampler:
+        """What proposes trial ``number``."""
+        return self.sampler.for_trial(self.space, self.train, self.seed, number)
+
+    @cached_property
+    def limit(self) -> int:
+        """How many trials there shall be: a grid ends at its size."""
+        size = self.sampler.size(self.space, self.train)
+        return self.trials if size is None else min(self.trials, size)
 
     def with_trials(self, trials: int) -> StudyDefinition:
         """The same study with another number of trials in all.
@@ -226,7 +263,7 @@ class StudyDefinition:
             },
             "search.sampler": self.sampler.model_dump(),
             "search.pruner": self.pruner.model_dump(),
-            "search": {"in_flight": self.in_flight},
+            "search": {"in_flight": self.in_flight, "enqueue": list(self.enqueue), "stop": self.stop},
         }
         flat = {f"{section}.{key}": value for section, table in sections.items() for key, value in table.items()}
         flat["space.order"] = list(self.space.names)

@@ -1,19 +1,253 @@
-"""Who evaluates trials: any ``concurrent.futures.Executor``. Here, this process."""
+"""Who evaluates trials: this process, local worker processes, any executor, a Dask cluster.
+
+All submit the same pure function, so the answers are the same; they differ in speed and in what can break.
+"""
 
 from __future__ import annotations
 
+import os
+import pickle
+import shutil
+import signal
+import tempfile
+import threading
+import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
-from concurrent.futures import Executor, Future
-from typing import Any
+from concurrent.futures import BrokenExecutor, Executor, Future
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from hpsearch.data.dataset import Dataset
+from hpsearch.errors import DefinitionError
+from hpsearch.study.objective import Prepared, TrialTask, evaluate
+from hpsearch.study.storage import TrialResult
+
+STARTED = 0  # the epoch of a message that says only that a trial has begun
+Deliver = Callable[[int, int, float], None]  # trial number, epoch, mean validation loss
 
 
-class InProcess(Executor):
-    """Runs each call at once, where it is submitted. An interrupt goes through to the caller."""
+class Crew(ABC):
+    """Evaluates tasks. Used from one thread, as a context manager; leaving it abandons what still runs."""
 
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        future: Future[Any] = Future()
-        try:
-            future.set_result(fn(*args, **kwargs))
-        except Exception as error:
-            future.set_exception(error)
+    @property
+    @abstractmethod
+    def slots(self) -> int | None:
+        """How many tasks to submit at a time; None for as many as there are."""
+
+    @property
+    @abstractmethod
+    def broken(self) -> tuple[type[BaseException], ...]:
+        """What a future raises when a worker died, whichever task killed it."""
+
+    @abstractmethod
+    def start(self, deliver: Deliver) -> None:
+        """Make ready; ``deliver`` takes the messages of running trials."""
+
+    @abstractmethod
+    def submit(self, task: TrialTask) -> Future[TrialResult]:
+        """Have a task evaluated; may raise what :attr:`broken` names."""
+
+    @abstractmethod
+    def poll(self) -> None:
+        """Deliver the messages that have come."""
+
+    @abstractmethod
+    def forget(self, number: int) -> None:
+        """Deliver no more messages of a trial: it has ended."""
+
+    @abstractmethod
+    def mend(self) -> None:
+        """Be ready again after a worker died; tasks not finished are gone."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Abandon what runs and give everything back."""
+
+
+class InProcess(Crew):
+    """Evaluates each task in this process, when it is submitted."""
+
+    def __init__(self, prepared: Prepared) -> None:
+        self._prepared = prepared
+        self._deliver: Deliver = lambda number, epoch, mean: None
+
+    @property
+    def slots(self) -> int | None:
+        return 1
+
+    @property
+    def broken(self) -> tuple[type[BaseException], ...]:
+        return ()
+
+    def start(self, deliver: Deliver) -> None:
+        self._deliver = deliver
+
+    def submit(self, task: TrialTask) -> Future[TrialResult]:
+        future: Future[TrialResult] = Future()
+        future.set_result(evaluate(self._prepared, task, lambda epoch, mean: self._deliver(task.number, epoch, mean)))
         return future
+
+    def poll(self) -> None:
+        pass
+
+    def forget(self, number: int) -> None:
+        pass
+
+    def mend(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+# ---------------------------------------------------------------- processes of this machine
+
+
+@dataclass(frozen=True)
+class Dump:
+    """A prepared study in a folder of this machine: each process loads it once, its rows memory-mapped."""
+
+    folder: Path
+
+    @classmethod
+    def write(cls, prepared: Prepared) -> Dump:
+        folder = Path(tempfile.mkdtemp(prefix="hpsearch-"))
+        np.save(folder / "features.npy", prepared.search.features)
+        np.save(folder / "labels.npy", prepared.search.labels)
+        # Workers need no held-out row, so they get none.
+        bare = replace(prepared, search=_without_rows(prepared.search), held_out=None)
+        (folder / "study.pickle").write_bytes(pickle.dumps(bare))
+        return cls(folder)
+
+    def load(self) -> Prepared:
+        bare: Prepared = pickle.loads((self.folder / "study.pickle").read_bytes())
+        features, labels = (np.load(self.folder / f"{name}.npy", mmap_mode="r") for name in ("features", "labels"))
+        return replace(bare, search=replace(bare.search, features=features, labels=labels))
+
+    def messages(self, number: int) -> Path:
+        """The file that a running trial appends its messages to: no lock that a killed worker could keep."""
+        return self.folder / f"trial-{number}.messages"
+
+    def remove(self) -> None:
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _without_rows(data: Dataset) -> Dataset:
+    return replace(data, features=np.empty((0, data.features.shape[1])), labels=np.empty(0, np.intp))
+
+
+@lru_cache(maxsize=2)
+def _loaded(dump: Dump) -> Prepared:
+    return dump.load()
+
+
+def evaluate_dumped(dump: Dump, task: TrialTask) -> TrialResult:
+    """Evaluate a task in a worker process of this machine."""
+    with dump.messages(task.number).open("a", buffering=1) as file:
+
+        def report(epoch: int, mean: float) -> None:
+            file.write(f"{epoch} {mean!r}\n")
+
+        report(STARTED, 0.0)
+        return evaluate(_loaded(dump), task, report)
+
+
+def begin_worker() -> None:
+    """Make a worker leave Ctrl-C to its owner, and end when its owner is gone, whatever ended it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    owner = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == owner:
+            time.sleep(0.3)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+Stop = Callable[[], None]
+
+
+def local_pool(workers: int) -> tuple[Executor, Stop]:
+    """Fresh worker processes with one BLAS thread each. (loky's need no ``__main__`` guard in a user's script.)"""
+    from loky import ProcessPoolExecutor
+
+    one = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+    pool = ProcessPoolExecutor(workers, initializer=begin_worker, env=one)
+    return pool, lambda: pool.shutdown(wait=True, kill_workers=True)
+
+
+class OnThisMachine(Crew):
+    """Evaluates tasks on an executor whose workers share this machine's files."""
+
+    def __init__(self, prepared: Prepared, make: Callable[[], tuple[Executor, Stop]]) -> None:
+        """
+        Args:
+            prepared: the study.
+            make: makes an executor, and what stops it at once; called again when its workers died.
+        """
+        self._prepared, self._make = prepared, make
+        self._read: dict[int, int] = {}
+
+    @property
+    def slots(self) -> int | None:
+        return None
+
+    @property
+    def broken(self) -> tuple[type[BaseException], ...]:
+        return (BrokenExecutor, MemoryError)
+
+    def start(self, deliver: Deliver) -> None:
+        self._deliver = deliver
+        self._dump = Dump.write(self._prepared)
+        self._executor, self._stop = self._make()
+
+    def submit(self, task: TrialTask) -> Future[TrialResult]:
+        self._dump.messages(task.number).unlink(missing_ok=True)
+        self._read[task.number] = 0
+        return self._executor.submit(evaluate_dumped, self._dump, task)
+
+    def poll(self) -> None:
+        for number, place in list(self._read.items()):
+            try:
+                with self._dump.messages(number).open() as file:
+                    file.seek(place)
+                    text = file.read()
+            except FileNotFoundError:  # not begun yet
+                continue
+            whole = text[: text.rfind("\n") + 1]
+            self._read[number] = place + len(whole)
+            for line in whole.splitlines():
+                epoch, mean = line.split()
+                self._deliver(number, int(epoch), float(mean))
+
+    def forget(self, number: int) -> None:
+        self._read.pop(number, None)
+        self._dump.messages(number).unlink(missing_ok=True)
+
+    def mend(self) -> None:
+        self._stop()
+        self._executor, self._stop = self._make()
+
+    def close(self) -> None:
+        self._stop()
+        self._dump.remove()
+
+
+def make_crew(prepared: Prepared, workers: int = 1, executor: Executor | None = None) -> Crew:
+    """The crew that was asked for.
+
+    Raises:
+        DefinitionError: fewer than one worker.
+    """
+    if workers < 1:
+        raise DefinitionError(f"workers must be at least 1, but is {workers}.")
+    if executor is not None:
+        return OnThisMachine(prepared, lambda: (executor, lambda: None))
+    workers = min(workers, prepared.definition.in_flight)
+    return InProcess(prepared) if workers == 1 else OnThisMachine(prepared, lambda: local_pool(workers))

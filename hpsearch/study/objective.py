@@ -6,21 +6,19 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from hpsearch import seeds
 from hpsearch.data.dataset import Dataset
 from hpsearch.data.splits import Split, hold_out, make_splits
 from hpsearch.errors import DataError
 from hpsearch.study.definition import StudyDefinition
-from hpsearch.study.storage import State, TrialResult
-from hpsearch.study.strategies import NoPruner
+from hpsearch.study.pruning import Pruning, Seen
+from hpsearch.study.storage import State, TrialResult, quiet
 from hpsearch.validation.cross_validate import CrossValidation, Outcome, cross_validate
-
-if TYPE_CHECKING:
-    from optuna.trial import Trial
 
 _STATES: dict[Outcome, State] = {"complete": "COMPLETE", "pruned": "PRUNED", "diverged": "FAIL"}
 # Another version of these may give other bits.
@@ -94,24 +92,44 @@ class TrialTask:
 
     number: int
     chosen: Mapping[str, Any]
-    history: Sequence[TrialResult] = field(default_factory=tuple)
+    history: Sequence[Seen] = field(default_factory=tuple)
 
 
-def evaluate(prepared: Prepared, task: TrialTask) -> TrialResult:
-    """Cross-validate the task's configuration. Pure: no storage, no clock but for ``seconds``."""
+def evaluate(
+    prepared: Prepared, task: TrialTask, report: Callable[[int, float], None] = lambda epoch, mean: None
+) -> TrialResult:
+    """Cross-validate the task's configuration. Pure: no storage, no clock but for ``seconds``.
+
+    Args:
+        prepared: the study.
+        task: the trial.
+        report: told every checkpoint's epoch and mean validation loss; what it does has no influence.
+    """
     definition = prepared.definition
     begun = time.perf_counter()
-    should_stop, marks = _pruning(definition, task)
-    outcome = cross_validate(
-        prepared.search,
-        prepared.splits,
-        definition.config(task.chosen),
-        definition.seed,
-        evaluate_every=definition.evaluate_every,
-        rule=definition.validation.checkpoint,
-        should_stop=should_stop,
-    )
-    return _result(task.number, outcome, time.perf_counter() - begun, marks())
+
+    def should_stop(epoch: int, mean: float) -> bool:
+        report(epoch, mean)
+        return pruning.should_stop(epoch, mean)
+
+    # One BLAS thread: on such small matrices more cost more than they save, and sums would depend on their number.
+    with quiet(), threadpool_limits(1):
+        pruning = Pruning(definition, task.number, task.history)
+        outcome = cross_validate(
+            prepared.search,
+            prepared.splits,
+            definition.config(task.chosen),
+            definition.seed,
+            evaluate_every=definition.evaluate_every,
+            rule=definition.validation.checkpoint,
+            should_stop=should_stop,
+        )
+    return _result(task.number, outcome, time.perf_counter() - begun, pruning.marks)
+
+
+def failed(definition: StudyDefinition, task: TrialTask, reason: str) -> TrialResult:
+    """The result of a trial that could not be evaluated at all."""
+    return TrialResult(task.number, "FAIL", None, parameters=0, seconds=0.0, reason=reason)
 
 
 def _result(number: int, outcome: CrossValidation, seconds: float, marks: dict[str, Any]) -> TrialResult:
@@ -131,50 +149,3 @@ def _result(number: int, outcome: CrossValidation, seconds: float, marks: dict[s
         folds=[asdict(fold) for fold in outcome.folds],
         pruner_marks=marks,
     )
-
-
-def _pruning(
-    definition: StudyDefinition, task: TrialTask
-) -> tuple[Callable[[int, float], bool], Callable[[], dict[str, Any]]]:
-    """Ask the study's pruner, and collect what it noted with the trial."""
-    if isinstance(definition.pruner, NoPruner):
-        return lambda epoch, mean: False, dict
-    trial = _mirrored_trial(definition, task)
-
-    def should_stop(epoch: int, mean: float) -> bool:
-        trial.report(mean, epoch)
-        return trial.should_prune()
-
-    return should_stop, lambda: dict(trial.study.get_trials(deepcopy=False)[task.number].system_attrs)
-
-
-def _mirrored_trial(definition: StudyDefinition, task: TrialTask) -> Trial:
-    """The trial under its own number, in an in-memory study that holds exactly what its pruner may see."""
-    import optuna
-    from optuna.trial import TrialState, create_trial
-
-    from hpsearch.study.storage import quiet
-
-    known = {result.number: result for result in task.history}
-    with quiet():
-        study = optuna.create_study(
-            study_name=definition.name,
-            direction="minimize",
-            sampler=optuna.samplers.RandomSampler(seed=0),
-            pruner=definition.pruner.build(),
-        )
-    for number in range(task.number):
-        result = known.get(number)
-        # Trials are told apart by their position: one that may not be seen is there as a failed one, which no pruner
-        # considers.
-        study.add_trial(
-            create_trial(state=TrialState.FAIL)
-            if result is None or result.state == "FAIL"
-            else create_trial(
-                state=TrialState[result.state],
-                value=result.value if result.state == "COMPLETE" else result.intermediate[-1],
-                intermediate_values=dict(zip(result.epochs, result.intermediate, strict=True)),
-                system_attrs=result.pruner_marks,
-            )
-        )
-    return study.ask()

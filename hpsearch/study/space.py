@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
+import numpy as np
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
@@ -19,6 +20,9 @@ from hpsearch.validation.config import PER_LAYER, SHARED, Config, used_by
 if TYPE_CHECKING:
     from optuna.trial import Trial
 
+# The most configurations that a grid may have.
+MOST_POINTS = 100_000
+_ABSENT = object()
 # What decides whether others exist is chosen before them.
 _FIRST = ("hidden_layers", "optimizer", "activation")
 # What a network without hidden layers has not.
@@ -64,6 +68,12 @@ class Dimension(BaseModel):
         """The ends of a range, or every choice: what must be valid for all to be."""
         return self.int_ or self.float_ or self.choice or ()
 
+    @property
+    def _ends(self) -> tuple[float, float]:
+        ends = self.int_ or self.float_
+        assert ends is not None  # a choice has none
+        return ends
+
     def describe(self) -> str:
         """As ``8 to 256 (log)``, or the choices."""
         if self.choice is not None:
@@ -80,6 +90,43 @@ class Dimension(BaseModel):
         if kinds == {int}:
             return "Int64"
         return "float64" if kinds <= {int, float} else "str"
+
+    def at(self, unit: float) -> Any:
+        """The value at ``unit`` of the way through the range, 0 ≤ ``unit`` < 1; every step and choice is as wide."""
+        if self.choice is not None:
+            return self.choice[int(unit * len(self.choice))]
+        low, high = self._ends
+        step = self.step or (1 if self.int_ is not None else None)
+        if self.log:
+            # Whole numbers get the width that they have on the logarithmic axis, each half a step either way.
+            half = 0.5 if self.int_ is not None else 0.0
+            value = float(np.exp(np.log(low - half) + unit * (np.log(high + half) - np.log(low - half))))
+            return min(max(round(value), int(low)), int(high)) if self.int_ is not None else min(max(value, low), high)
+        if step is None:
+            return low + unit * (high - low)
+        value = low + step * int(unit * (int((high - low) / step + 1e-9) + 1))
+        return int(value) if self.int_ is not None else value
+
+    def contains(self, value: Any) -> bool:
+        """Whether the search could choose ``value``."""
+        if self.choice is not None:
+            return any(value == choice and type(value) is type(choice) for choice in self.choice)
+        low, high = self._ends
+        if not isinstance(value, int if self.int_ is not None else int | float) or isinstance(value, bool):
+            return False
+        steps = (value - low) / self.step if self.step else 0.0
+        return bool(low <= value <= high and abs(steps - round(steps)) < 1e-9)
+
+    def all(self) -> tuple[Any, ...] | None:
+        """Every value, if they can be counted; None for a range of floats without step, or one on a log scale."""
+        if self.choice is not None:
+            return self.choice
+        low, high = self._ends
+        if self.log or (self.float_ is not None and self.step is None):
+            return None
+        step = self.step or 1
+        values = tuple(low + step * i for i in range(int((high - low) / step + 1e-9) + 1))
+        return tuple(map(int, values)) if self.int_ is not None else values
 
     def suggest(self, trial: Trial, name: str) -> Any:
         """Let ``trial`` choose a value."""
@@ -154,7 +201,7 @@ class Space:
     @property
     def names(self) -> tuple[str, ...]:
         """The order in which the search chooses."""
-        return tuple(sorted(self.dimensions, key=lambda name: name not in _FIRST))
+        return tuple(sorted(self.dimensions, key=lambda name: _FIRST.index(name) if name in _FIRST else len(_FIRST)))
 
     def largest(self, name: str, train: Config) -> Any:
         """The largest value that a hyperparameter can take."""
@@ -164,12 +211,59 @@ class Space:
         """Let ``trial`` choose a value for every hyperparameter that exists, given those chosen before it."""
         chosen: dict[str, Any] = {}
         for name in self.names:
-            layer, key = split_name(name)
-            so_far = {plain: chosen.get(plain, getattr(train, plain)) for plain in _FIRST}
-            depth = chosen.get("hidden_layers", train.depth)
-            if _exists(layer or 1, key, depth) and used_by(key, [so_far["optimizer"]], [so_far["activation"]]):
+            if self.exists(name, chosen, train):
                 chosen[name] = self.dimensions[name].suggest(trial, name)
         return chosen
+
+    def exists(self, name: str, chosen: Mapping[str, Any], train: Config) -> bool:
+        """Whether a hyperparameter exists, given those chosen before it."""
+        layer, key = split_name(name)
+        so_far = {plain: chosen.get(plain, getattr(train, plain)) for plain in _FIRST}
+        depth = chosen.get("hidden_layers", train.depth)
+        used = used_by(key, [so_far["optimizer"]], [so_far["activation"]])
+        return used and _exists(layer or 1, key, depth)
+
+    def check_chosen(self, chosen: Mapping[str, Any], train: Config) -> None:
+        """Refuse values that the search could not have chosen.
+
+        Raises:
+            DefinitionError: an unknown name, or a value outside its range.
+        """
+        for name, value in chosen.items():
+            if name not in self.dimensions:
+                raise DefinitionError(
+                    f"[search] enqueue: {name!r} is not searched. {did_you_mean(name, self.dimensions)}"
+                )
+            if not self.dimensions[name].contains(value):
+                raise DefinitionError(
+                    f"[search] enqueue: {name} must be in its range, {self.dimensions[name].describe()}, "
+                    f"but is {value!r}."
+                )
+
+    def grid(self, train: Config) -> list[dict[str, Any]]:
+        """Every configuration of a space of choices and steps, in order.
+
+        Raises:
+            DefinitionError: a dimension without steps, or more than ``MOST_POINTS`` configurations.
+        """
+        points: list[dict[str, Any]] = [{}]
+        for name in self.names:
+            values = self.dimensions[name].all()
+            if values is None:
+                raise DefinitionError(
+                    f"[space] {name} must be a choice, an int, or a float with a step, and without log, to be put on a "
+                    "grid. Use choice = [...] with the values to try."
+                )
+            points = [
+                {**point, **({name: value} if value is not _ABSENT else {})}
+                for point in points
+                for value in (values if self.exists(name, point, train) else (_ABSENT,))
+            ]
+            if len(points) > MOST_POINTS:
+                raise DefinitionError(
+                    f"[space] must have at most {MOST_POINTS} configurations for a grid, but has more."
+                )
+        return points
 
 
 def configure(train: Config, chosen: Mapping[str, Any]) -> Config:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import os
+import socket
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,8 +20,9 @@ from optuna.storages import RDBStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 from sqlalchemy.engine import make_url
+from sqlalchemy.pool import StaticPool
 
-from hpsearch.errors import StorageError, StudyChangedError, UnknownStudyError, did_you_mean
+from hpsearch.errors import StorageError, StorageLostError, StudyChangedError, UnknownStudyError, did_you_mean
 
 State = Literal["COMPLETE", "PRUNED", "FAIL", "RUNNING"]
 
@@ -50,6 +53,7 @@ class TrialResult:
         training_loss, validation_loss: of every checkpoint, one value a split.
         folds: one table row a split, where complete.
         pruner_marks: what the pruner noted with this trial.
+        same_as: the earlier trial of the same configuration whose curve this one was given instead of a training.
     """
 
     number: int
@@ -66,10 +70,11 @@ class TrialResult:
     validation_loss: list[list[float]] = field(default_factory=list)
     folds: list[dict[str, Any]] = field(default_factory=list)
     pruner_marks: dict[str, Any] = field(default_factory=dict)
+    same_as: int | None = None
 
 
 # One attribute each, because dashboards show attributes; all else of a result is in the one named _RECORD.
-_SHOWN = ("accuracy", "best_epoch", "parameters", "reason", "seconds")
+_SHOWN = ("accuracy", "best_epoch", "parameters", "reason", "same_as", "seconds")
 _RECORD = "record"
 _IN_RECORD = ("epochs", "training_loss", "validation_loss", "folds", "pruner_marks")
 
@@ -86,14 +91,14 @@ def quiet() -> Iterator[None]:
 
 
 @contextmanager
-def clear_errors(url: str) -> Iterator[None]:
+def clear_errors(url: str, kind: type[StorageError] = StorageError) -> Iterator[None]:
     """Whatever a database can raise, as one line that names it."""
     try:
         yield
     except (sqlalchemy.exc.SQLAlchemyError, optuna.exceptions.StorageInternalError, sqlite3.Error) as error:
         cause = error.__cause__ if isinstance(error, optuna.exceptions.StorageInternalError) else error
         reason = str(getattr(cause, "orig", None) or cause or error).splitlines()[0]
-        raise StorageError(f"The storage {shown(url)} must be usable, but: {reason}.") from error
+        raise kind(f"The storage {shown(url)} must be usable, but: {reason}.") from error
 
 
 def shown(url: str) -> str:
@@ -109,7 +114,7 @@ def open_storage(url: str, create: bool = False) -> RDBStorage:
 
     Args:
         url: as SQLAlchemy has it, ``sqlite:///file.db`` or a server's.
-        create: make an SQLite file that is not there yet.
+        create: for the one owner of a study: make an SQLite file that is not there yet.
 
     Raises:
         StorageError: not a URL, or a database that cannot be opened.
@@ -122,6 +127,10 @@ def open_storage(url: str, create: bool = False) -> RDBStorage:
     if parsed.get_backend_name() == "sqlite":
         _check_sqlite(parsed.database, url, create)
         options = {"connect_args": {"timeout": 30}, "pool_events": [(_use_wal, "connect")]}
+    elif parsed.get_backend_name() == "postgresql":
+        # The owner's one connection holds its lock and does its writing, so they end together.
+        name = f"hpsearch, process {os.getpid()} on {socket.gethostname()}"
+        options = {"connect_args": {"application_name": name[:63]}, **({"poolclass": StaticPool} if create else {})}
     with quiet(), clear_errors(url):
         try:
             return RDBStorage(url, engine_kwargs=options)
@@ -249,8 +258,24 @@ class StoredStudy:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        with clear_errors(self.url), one_transaction(self.storage):
+        self._check_file()
+        with clear_errors(self.url, StorageLostError), one_transaction(self.storage):
             yield
+
+    def _check_file(self) -> None:
+        """SQLite would go on writing to a file that was deleted underneath it, and all would be lost."""
+        path = self.file
+        if path is not None and not path.exists():
+            raise StorageLostError(
+                f"The storage {shown(self.url)} must stay where it is, but was deleted or moved. "
+                "Nothing more is written; put it back to go on."
+            )
+
+    @property
+    def file(self) -> Path | None:
+        """The SQLite file; None for a database server."""
+        url = self.storage.engine.url
+        return Path(str(url.database)) if url.get_backend_name() == "sqlite" else None
 
     def add(self, proposal: Proposal) -> None:
         """Store a trial as RUNNING, all its hyperparameters at once."""
@@ -258,11 +283,16 @@ class StoredStudy:
         template.datetime_start = datetime.now()
         self.storage.create_new_trial(self.study_id, template)
 
+    def report(self, number: int, values: Mapping[int, float]) -> None:
+        """Store intermediate values, by epoch, of a trial that is running: for dashboards; nothing else reads them."""
+        trial_id = self.storage.get_trial_id_from_study_id_trial_number(self.study_id, number)
+        for epoch, value in values.items():
+            self.storage.set_trial_intermediate_value(trial_id, epoch, value)
+
     def tell(self, result: TrialResult) -> None:
         """Store what became of a trial."""
         trial_id = self.storage.get_trial_id_from_study_id_trial_number(self.study_id, result.number)
-        for epoch, value in zip(result.epochs, result.intermediate, strict=True):
-            self.storage.set_trial_intermediate_value(trial_id, epoch, value)
+        self.report(result.number, dict(zip(result.epochs, result.intermediate, strict=True)))
         table = asdict(result)
         shown_values = {key: table[key] for key in _SHOWN if table[key] is not None}
         record = {_RECORD: {key: _without_nan(table[key]) for key in _IN_RECORD}}

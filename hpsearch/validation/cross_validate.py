@@ -122,13 +122,18 @@ def cross_validate(
         if chosen is None or rule == "last" or mean < chosen[0]:
             chosen = mean, checkpoint, evaluation
         if should_stop(checkpoint.epoch, mean) and checkpoint.epoch < config.epochs:
-            reason = f"pruned at epoch {checkpoint.epoch}, mean validation loss {mean:.4g}"
+            reason = pruned_reason(checkpoint.epoch, mean)
             return CrossValidation("pruned", None, None, None, (), curve, parameters, reason)
     assert chosen is not None  # the last epoch is always a checkpoint
     value, checkpoint, evaluation = chosen
     folds = _fold_results(splits, data, validation, checkpoint, evaluation)
     accuracy = float(np.mean([fold.accuracy for fold in folds]))
     return CrossValidation("complete", value, accuracy, checkpoint.epoch, folds, curve, parameters)
+
+
+def pruned_reason(epoch: int, mean: float) -> str:
+    """Why a trial was pruned, in words."""
+    return f"pruned at epoch {epoch}, mean validation loss {mean:.4g}"
 
 
 def _divergence(splits: Sequence[Split], checkpoint: Checkpoint, evaluation: Evaluation, config: Config) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import signal
 import subprocess
@@ -9,7 +10,6 @@ import sys
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import optuna
@@ -17,18 +17,18 @@ import pandas as pd
 import pytest
 
 import hpsearch
-from hpsearch.errors import StudyChangedError
+from hpsearch.errors import DefinitionError, StudyChangedError
 from hpsearch.study.coordinator import Coordinator, Progress
 from hpsearch.study.definition import StudyDefinition
 from hpsearch.study.executors import InProcess
-from hpsearch.study.objective import prepare
-from hpsearch.study.storage import StoredStudy
+from hpsearch.study.objective import Prepared, TrialTask, prepare
+from hpsearch.study.storage import StoredStudy, TrialResult
 from hpsearch.study.strategies import PRUNERS, SAMPLERS
 
 
 def tables(storage: str, study: str = "small") -> tuple[pd.DataFrame, ...]:
     """All a study found, but for the one column that differs from run to run."""
-    trials = hpsearch.load_trials(study, storage).drop(columns="seconds")
+    trials = hpsearch.load_trials(study, storage).drop(columns=["seconds", "same_as"])
     return trials, hpsearch.load_folds(study, storage), hpsearch.load_curves(study, storage)
 
 
@@ -88,16 +88,17 @@ def test_fewer_trials_than_are_stored_runs_and_changes_nothing(small: Path) -> N
 
 
 class Interrupted(InProcess):
-    """An executor whose user presses Ctrl-C in the k-th call."""
+    """A crew whose user presses Ctrl-C in the k-th call."""
 
-    def __init__(self, calls: int) -> None:
+    def __init__(self, prepared: Prepared, calls: int) -> None:
+        super().__init__(prepared)
         self.left = calls
 
-    def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+    def submit(self, task: TrialTask) -> Future[TrialResult]:
         self.left -= 1
         if self.left < 0:
             raise KeyboardInterrupt
-        return super().submit(fn, *args, **kwargs)
+        return super().submit(task)
 
 
 @pytest.mark.parametrize("calls", range(1, 16, 3))
@@ -108,7 +109,7 @@ def test_an_interrupt_at_any_trial_changes_nothing(small: Path, through: tuple[p
         attributes = {"identity": prepared.identity(), **prepared.definition.attributes()}
         stored = StoredStudy.create_or_open(storage, "small", attributes)
         try:
-            Coordinator(prepared, stored, Interrupted(calls)).run()
+            Coordinator(prepared, stored, Interrupted(prepared, calls)).run()
             done = True
         except KeyboardInterrupt:
             assert "RUNNING" in set(hpsearch.load_trials("small", storage)["state"])
@@ -135,9 +136,9 @@ def test_a_killed_process_changes_nothing(small: Path, through: tuple[pd.DataFra
     # Training is slowed down so that a kill finds a run at work; what is computed is the same.
     program = (
         "import sys, time, hpsearch\n"
-        "from hpsearch.study import coordinator\n"
-        "real = coordinator.evaluate\n"
-        "coordinator.evaluate = lambda *args: (time.sleep(0.05), real(*args))[1]\n"
+        "from hpsearch.study import executors\n"
+        "real = executors.evaluate\n"
+        "executors.evaluate = lambda *args: (time.sleep(0.05), real(*args))[1]\n"
         f"hpsearch.run({str(small)!r}, storage={storage!r}, watch=lambda p: print('.', flush=True))\n"
     )
     draw, kills = np.random.default_rng(1), 0
@@ -160,23 +161,68 @@ def test_a_killed_process_changes_nothing(small: Path, through: tuple[pd.DataFra
 
 def test_the_window_and_not_the_executor_decides_what_is_known(small: Path, through: tuple[pd.DataFrame, ...]) -> None:
     """Any concurrent.futures executor, trials finishing out of order: the same tables."""
-    storage, prepared = at(small.parent, "threads"), prepare(StudyDefinition.from_file(small))
-    attributes = {"identity": prepared.identity(), **prepared.definition.attributes()}
-    stored = StoredStudy.create_or_open(storage, "small", attributes)
+    storage = at(small.parent, "threads")
     with ThreadPoolExecutor(3) as pool:
-        Coordinator(prepared, stored, pool, slots=3).run()
+        hpsearch.run(small, storage=storage, executor=pool)
     assert_same(tables(storage), through)
 
 
-@pytest.mark.parametrize("pruner", PRUNERS)
-@pytest.mark.parametrize("sampler", SAMPLERS)
-def test_every_sampler_and_pruner_goes_on_as_if_never_stopped(small: Path, sampler: str, pruner: str) -> None:
-    text = small.read_text(encoding="utf-8").split("[search]")[0]
-    small.write_text(f'{text}[search]\ntrials = 9\nin_flight = 2\nsampler = "{sampler}"\npruner = "{pruner}"\n')
+@pytest.mark.parametrize("workers", [2, 4])
+def test_worker_processes_give_the_same_tables(small: Path, through: tuple[pd.DataFrame, ...], workers: int) -> None:
+    storage = at(small.parent, "workers")
+    hpsearch.run(small, storage=storage, workers=workers)
+    assert_same(tables(storage), through)
+
+
+def strategy_study(path: Path, sampler: str, pruner: str) -> None:
+    """A study with these; on a grid its space is one of choices."""
+    text = path.read_text(encoding="utf-8").split("[search]")[0]
+    if sampler == "grid":
+        text = text.replace("float = [1e-3, 1.0], log = true", "choice = [0.01, 0.1]").replace(
+            "[4, 16], log = true", "[4, 5]"
+        )
+        text = text.replace("float = [0.0, 0.9]", "float = [0.0, 0.5], step = 0.5")
+    path.write_text(f'{text}[search]\ntrials = 9\nin_flight = 2\nsampler = "{sampler}"\npruner = "{pruner}"\n')
+
+
+def goes_on(small: Path, sampler: str, pruner: str) -> None:
+    """A study through, one raised from four trials, one of two workers: the same tables."""
+    strategy_study(small, sampler, pruner)
     hpsearch.run(small, storage=at(small.parent, "one"))
     hpsearch.run(small, trials=4, storage=at(small.parent, "two"))
     hpsearch.run(small, storage=at(small.parent, "two"))
-    assert_same(tables(at(small.parent, "one")), tables(at(small.parent, "two")))
+    with ThreadPoolExecutor(2) as pool:
+        hpsearch.run(small, storage=at(small.parent, "three"), executor=pool)
+    for other in ("two", "three"):
+        assert_same(tables(at(small.parent, "one")), tables(at(small.parent, other)))
+
+
+def missing(sampler: str) -> bool:
+    return sampler == "gp" and importlib.util.find_spec("torch") is None
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_every_sampler_goes_on_as_if_never_stopped(small: Path, sampler: str) -> None:
+    if missing(sampler):
+        strategy_study(small, sampler, "median")
+        with pytest.raises(DefinitionError, match=r"pip install 'hpsearch\[samplers\]'"):
+            hpsearch.run(small)
+    else:
+        goes_on(small, sampler, "median")
+
+
+@pytest.mark.parametrize("pruner", PRUNERS)
+def test_every_pruner_goes_on_as_if_never_stopped(small: Path, pruner: str) -> None:
+    goes_on(small, "tpe", pruner)
+
+
+@pytest.mark.campaign
+@pytest.mark.parametrize("pruner", PRUNERS)
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_every_sampler_with_every_pruner_goes_on_as_if_never_stopped(small: Path, sampler: str, pruner: str) -> None:
+    if missing(sampler):
+        pytest.skip("gp needs torch, whose size is out of proportion here")
+    goes_on(small, sampler, pruner)
 
 
 def test_in_flight_is_part_of_what_a_study_is(small: Path) -> None:

@@ -1,0 +1,47 @@
+"""What a command takes from the machine it runs on."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from hpsearch.errors import HpsearchError
+
+_UNITS = {"s": 1, "m": 60, "h": 3600}
+
+
+def usable_cores() -> int:
+    """The cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def duration(text: str) -> float:
+    """Seconds from ``90s``, ``10m``, ``2h`` or a plain number of seconds.
+
+    Raises:
+        HpsearchError: anything else, or nothing.
+    """
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", text.strip())
+    if not match or float(match[1]) == 0:
+        raise HpsearchError(f"--timeout must be a time like 90s, 10m or 2h, but is {text!r}.")
+    return float(match[1]) * _UNITS[match[2] or "s"]
+
+
+@contextmanager
+def terminated_as_interrupted() -> Iterator[None]:
+    """Take SIGTERM as Ctrl-C: both abandon the running trials and leave a study that goes on later."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
