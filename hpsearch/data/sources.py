@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import inspect
 import sys
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
@@ -131,14 +132,12 @@ class PythonFunction(Source):
         parts = self.source.split(":")
         if len(parts) != 3 or not all(name.isidentifier() for name in [*parts[1].split("."), parts[2]]):
             raise DefinitionError(f"[data] source must read 'python:module:function', but is {self.source!r}.")
-        sys.path.insert(0, str(folder))  # while it runs, the module may import what stands beside it
         try:
-            answer = self._call(getattr(_import(parts[1], folder), parts[2]), seed)
+            with _importing_beside(folder):
+                answer = self._call(getattr(importlib.import_module(parts[1]), parts[2]), seed)
         except Exception as error:
             reason = " ".join(str(error).split())
             raise DataError(f"{self.source}: must give rows, but raised {type(error).__name__}: {reason}") from error
-        finally:
-            sys.path.remove(str(folder))
         if not isinstance(answer, tuple) or len(answer) != 2:
             raise DataError(f"{self.source}: must return (features, targets), but returned {type(answer).__name__}.")
         features, targets = answer
@@ -158,15 +157,24 @@ class PythonFunction(Source):
         return function(**options)
 
 
-def _import(name: str, folder: Path) -> Any:
-    """The module beside the study file, read anew whatever was imported by that name before; else an installed one."""
-    file = folder.joinpath(*name.split(".")).with_suffix(".py")
-    spec = importlib.util.spec_from_file_location(name, file)
-    if not file.is_file() or spec is None or spec.loader is None:
-        return importlib.import_module(name)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+@contextmanager
+def _importing_beside(folder: Path) -> Iterator[None]:
+    """Imports find the modules in ``folder`` first; afterwards all is as it was, for the next study has modules too."""
+    names = {file.stem for file in folder.glob("*.py")}
+
+    def loaded() -> list[str]:
+        return [name for name in sys.modules if name.partition(".")[0] in names]
+
+    hidden = {name: sys.modules.pop(name) for name in loaded()}
+    importlib.invalidate_caches()
+    sys.path.insert(0, str(folder))
+    try:
+        yield
+    finally:
+        sys.path.remove(str(folder))
+        for name in loaded():
+            del sys.modules[name]
+        sys.modules.update(hidden)
 
 
 SOURCES: dict[str, type[Source]] = {
@@ -186,5 +194,5 @@ def source_class(name: str) -> type[Source]:
     if name.startswith("python:"):
         return PythonFunction
     if name not in SOURCES:
-        raise DefinitionError(f"Unknown data source {name!r}. {did_you_mean(name, SOURCES)}")
+        raise DefinitionError(f"[data] Unknown source {name!r}. {did_you_mean(name, SOURCES)}")
     return SOURCES[name]

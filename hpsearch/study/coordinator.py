@@ -165,7 +165,7 @@ class Coordinator:
         for trial in self._stored.trials():
             if trial.state.is_finished():
                 self._results.append(result_of(trial))
-            self._take(Proposal(trial.number, trial.params, trial.distributions))
+            self._take(Proposal.of(trial))
         for proposal in self._proposals:
             self._proposer.add(proposal, self._results)
 

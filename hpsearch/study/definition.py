@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tomllib
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -128,7 +129,7 @@ class StudyDefinition:
         """
         path = Path(path)
         try:
-            raw = tomllib.loads(path.read_text(encoding="utf-8"))
+            raw = tomllib.loads(path.read_text(encoding="utf-8-sig"))
         except OSError as error:
             raise DefinitionError(
                 f"{path}: must be a study file that can be read, but {(error.strerror or str(error)).lower()}."
@@ -174,7 +175,7 @@ class StudyDefinition:
             enqueue=tuple(search.enqueue),
             stop=search.stop,
             origin=_section(OriginSection, raw, "origin") if "origin" in raw else None,
-            raw=raw,
+            raw=deepcopy(dict(raw)),
             folder=folder,
         )
         definition.build_sampler(

@@ -81,14 +81,19 @@ class InProcess(Crew):
 
     @property
     def broken(self) -> tuple[type[BaseException], ...]:
-        return ()
+        return (MemoryError,)
 
     def start(self, deliver: Deliver) -> None:
         self._deliver = deliver
 
     def submit(self, task: TrialTask) -> Future[TrialResult]:
         future: Future[TrialResult] = Future()
-        future.set_result(evaluate(self._prepared, task, lambda epoch, mean: self._deliver(task.number, epoch, mean)))
+        try:
+            future.set_result(
+                evaluate(self._prepared, task, lambda epoch, mean: self._deliver(task.number, epoch, mean))
+            )
+        except MemoryError as error:  # as if a worker had died of it
+            future.set_exception(error)
         return future
 
     def poll(self) -> None:

@@ -38,15 +38,16 @@ def first_problem(
     place = [str(part) for part in problem["loc"] if isinstance(part, int) or str(part).isidentifier()]
     key = (rename or {}).get(place[0], place[0]) if place else ""
     name = " ".join(part for part in (prefix, key) if part)
-    more = f" ({len(problems) - 1} more after this.)" if len(problems) > 1 and problem["type"] != "int_type" else ""
-    return _sentence(name, key, problem, model) + more
+    others = len({other["loc"][:1] for other in problems}) - 1  # several of one key are what each kind of it says
+    more = f" ({others} more after this.)" if others else ""
+    if problem["type"] == "extra_forbidden":
+        valid = [field.alias or field_name for field_name, field in model.model_fields.items()]
+        return f"{prefix} has no key {key!r}. {did_you_mean(key, valid)}".lstrip() + more
+    return _sentence(name, problem) + more
 
 
-def _sentence(name: str, key: str, problem: Any, model: type[BaseModel]) -> str:
+def _sentence(name: str, problem: Any) -> str:
     kind, got, context = problem["type"], problem["input"], problem.get("ctx", {})
-    if kind == "extra_forbidden":
-        valid = [field.alias or name for name, field in model.model_fields.items()]
-        return f"has no key {key!r}. {did_you_mean(key, valid)}"
     if kind == "missing":
         return f"{name} is missing."
     if kind == "string_pattern_mismatch":

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import optuna
-from optuna.trial import TrialState, create_trial
+from optuna.trial import FrozenTrial, TrialState
 
 from hpsearch.study.definition import StudyDefinition
 from hpsearch.study.storage import Proposal, TrialResult, quiet
@@ -29,9 +29,7 @@ class Proposer:
             self.propose(results)  # what a proposal leaves in the study cannot be had otherwise
             return
         self._tell_window(results)
-        self._study.add_trial(
-            create_trial(state=TrialState.RUNNING, params=proposal.chosen, distributions=proposal.distributions)
-        )
+        self._study.add_trial(proposal.running())
         self._asked += 1
 
     def propose(self, results: Sequence[TrialResult]) -> Proposal:
@@ -44,7 +42,9 @@ class Proposer:
         trial = self._study.ask()
         chosen = definition.space.suggest(trial, definition.train)
         self._asked += 1
-        return Proposal(number, chosen, dict(trial.distributions))
+        # A stateful sampler's notes are rebuilt by proposing again, and too large to keep.
+        notes = {} if definition.sampler.stateful else dict(self._trial(number).system_attrs)
+        return Proposal(number, chosen, dict(trial.distributions), notes)
 
     def _tell_window(self, results: Sequence[TrialResult]) -> None:
         """Before trial t is asked, tell t - W."""
@@ -52,7 +52,10 @@ class Proposer:
         if number < 0:
             return
         result = results[number]
-        trial = optuna.trial.Trial(self._study, self._study.get_trials(deepcopy=False)[number]._trial_id)
+        trial = optuna.trial.Trial(self._study, self._trial(number)._trial_id)
         for epoch, value in zip(result.epochs, result.intermediate, strict=True):
             trial.report(value, epoch)
         self._study.tell(trial, result.value, TrialState[result.state])
+
+    def _trial(self, number: int) -> FrozenTrial:
+        return self._study.get_trials(deepcopy=False)[number]

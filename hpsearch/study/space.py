@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from math import isfinite
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import numpy as np
@@ -28,7 +30,28 @@ _FIRST = ("hidden_layers", "optimizer", "activation")
 # What a network without hidden layers has not.
 _OF_HIDDEN_LAYERS = ("neurons", "activation", "leaky_slope")
 _LAYER = re.compile(r"layer([1-9]\d*)")
-_as_tuple = BeforeValidator(lambda value: tuple(value) if isinstance(value, list) else value)
+
+
+def _low_and_high(value: Any) -> Any:
+    if value is not None and (not isinstance(value, list | tuple) or len(value) != 2):
+        raise PydanticCustomError("bad_ends", "{text}", {"text": f"must be [low, high], but is {value!r}."})
+    return value if value is None else tuple(value)
+
+
+def _choices(value: Any) -> Any:
+    plain = isinstance(value, list | tuple) and all(isinstance(item, bool | int | float | str) for item in value)
+    if value is not None and (not plain or any(isinstance(item, float) and not isfinite(item) for item in value)):
+        text = f"must be a list of finite numbers, text, true or false, but is {value!r}."
+        raise PydanticCustomError("bad_choice", "{text}", {"text": text})
+    return value if value is None else tuple(value)
+
+
+def _divides(step: float, low: float, high: float) -> bool:
+    """As Optuna sees it, which otherwise warns at every proposal and lowers the high end."""
+    try:
+        return (Decimal(str(high)) - Decimal(str(low))) % Decimal(str(step)) == 0
+    except InvalidOperation:  # more steps than can be counted
+        return False
 
 
 class Dimension(BaseModel):
@@ -36,9 +59,9 @@ class Dimension(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, populate_by_name=True, allow_inf_nan=False)
 
-    int_: Annotated[tuple[int, int] | None, _as_tuple] = Field(None, alias="int")
-    float_: Annotated[tuple[float, float] | None, _as_tuple] = Field(None, alias="float")
-    choice: Annotated[tuple[bool | int | float | str, ...] | None, _as_tuple] = None
+    int_: Annotated[tuple[int, int] | None, BeforeValidator(_low_and_high)] = Field(None, alias="int")
+    float_: Annotated[tuple[float, float] | None, BeforeValidator(_low_and_high)] = Field(None, alias="float")
+    choice: Annotated[tuple[bool | int | float | str, ...] | None, BeforeValidator(_choices)] = None
     log: bool = False
     step: float | int | None = Field(None, gt=0)
 
@@ -59,6 +82,8 @@ class Dimension(BaseModel):
             problem = "must have a low end above 0 and no step where log = true"
         elif self.int_ is not None and self.step is not None and self.step != int(self.step):
             problem = f"must have a whole step, but it is {self.step}"
+        elif self.step is not None and not _divides(self.step, *kinds[0]):
+            problem = f"must have a step that divides its range, but {self.step} does not divide {list(kinds[0])}"
         if problem:
             raise PydanticCustomError("bad_range", "{text}", {"text": f"{problem}."})
         return self
@@ -157,6 +182,8 @@ class Space:
                 flat |= {f"{name}.{key}": inner for key, inner in value.items()}
             else:
                 flat[name] = value
+        for name in flat:
+            _check_name(*split_name(name))
         space = cls({name: _parse_dimension(name, value) for name, value in flat.items()})
         space._check(train)
         return space
@@ -165,8 +192,7 @@ class Space:
         optimizers = self._possible("optimizer", train) & set(OPTIMIZERS)
         activations = self._possible("activation", train) & set(ACTIVATIONS)
         for name, dimension in self.dimensions.items():
-            layer, key = split_name(name)
-            _check_name(name, layer, key)
+            key = split_name(name)[1]
             if not used_by(key, optimizers, activations):
                 raise DefinitionError(
                     f"[space] {name} must belong to a chosen optimizer or activation, but none of "
@@ -181,7 +207,9 @@ class Space:
         searched = self.dimensions.get("hidden_layers")
         if searched is not None:
             for key in PER_LAYER:
-                if key not in self.dimensions and isinstance(getattr(train, key), tuple):
+                # Without hidden layers no neurons are chosen, and the list would stay.
+                replaced = key in self.dimensions and (key not in _OF_HIDDEN_LAYERS or min(searched.extremes) > 0)
+                if not replaced and isinstance(getattr(train, key), tuple):
                     raise DefinitionError(
                         f"[train] {key} must be one number for all layers where [space] searches hidden_layers, "
                         f"but is {list(getattr(train, key))}."
@@ -189,10 +217,11 @@ class Space:
         deepest = max(searched.extremes) if searched is not None else train.depth
         for name in self.dimensions:
             layer, key = split_name(name)
-            if layer is not None and not _exists(layer, key, deepest):
+            if not _exists(layer or 1, key, deepest):
+                where = "[space]" if layer is None else f"[space.layer{layer}]"
                 raise DefinitionError(
-                    f"[space.layer{layer}] {key} must be of a layer that can exist, but there are at most {deepest} "
-                    "hidden layers" + ("." if key == "neurons" else ", and the output layer.")
+                    f"{where} {key} must be of a layer that can exist, but there are at most {deepest} "
+                    "hidden layers" + ("." if key in _OF_HIDDEN_LAYERS else ", and the output layer.")
                 )
 
     def _possible(self, name: str, train: Config) -> set[Any]:
@@ -301,7 +330,7 @@ def _parse_dimension(name: str, value: Any) -> Dimension:
         raise DefinitionError(f"[space] {first_problem(error, Dimension, prefix=name)}") from error
 
 
-def _check_name(name: str, layer: int | None, key: str) -> None:
+def _check_name(layer: int | None, key: str) -> None:
     valid: Iterable[str] = PER_LAYER if layer is not None else set(Config.model_fields) - set(SHARED)
     if key not in valid:
         where = "[space]" if layer is None else f"[space.layer{layer}]"

@@ -9,7 +9,6 @@ import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -29,11 +28,23 @@ State = Literal["COMPLETE", "PRUNED", "FAIL", "RUNNING"]
 
 @dataclass(frozen=True)
 class Proposal:
-    """What the sampler chose for a trial."""
+    """What the sampler chose for a trial, and what it noted with it, which later proposals may look at."""
 
     number: int
     chosen: dict[str, Any]
     distributions: dict[str, BaseDistribution]
+    notes: dict[str, Any] = field(default_factory=dict)
+
+    def running(self) -> FrozenTrial:
+        """The trial as Optuna has it while it runs."""
+        return create_trial(
+            state=TrialState.RUNNING, params=self.chosen, distributions=self.distributions, system_attrs=self.notes
+        )
+
+    @classmethod
+    def of(cls, trial: FrozenTrial) -> Proposal:
+        """What a stored trial was proposed as."""
+        return cls(trial.number, trial.params, trial.distributions, trial.system_attrs)
 
 
 @dataclass(frozen=True)
@@ -279,9 +290,7 @@ class StoredStudy:
 
     def add(self, proposal: Proposal) -> None:
         """Store a trial as RUNNING, all its hyperparameters at once."""
-        template = create_trial(state=TrialState.RUNNING, params=proposal.chosen, distributions=proposal.distributions)
-        template.datetime_start = datetime.now()
-        self.storage.create_new_trial(self.study_id, template)
+        self.storage.create_new_trial(self.study_id, proposal.running())
 
     def report(self, number: int, values: Mapping[int, float]) -> None:
         """Store intermediate values, by epoch, of a trial that is running: for dashboards; nothing else reads them."""

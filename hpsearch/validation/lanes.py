@@ -41,8 +41,10 @@ def make_trainer(config: Config, data: LaneData, training: Sequence[IntArray], e
     """A trainer whose lanes share one configuration and differ in their training rows."""
     architecture = architecture_of(config, data.features.shape[1], data.classes)
     network, dtype = architecture.network, architecture.dtype
-    most_rows = max(map(len, training))
+    fewest_rows, most_rows = min(map(len, training)), max(map(len, training))
     batch_size = None if config.batch_size == "full" else config.batch_size
+    # Batches of one row: the shorter lanes have no row for the last step, so some batches of the longer ones get two.
+    steps = min(Batching.of(most_rows, batch_size).steps, fewest_rows)
     lambdas = {
         norm: expand_lambdas(network, config.by_layer(f"weight_{norm}"), config.by_layer(f"bias_{norm}"), dtype)
         for norm in ("l1", "l2")
@@ -56,7 +58,7 @@ def make_trainer(config: Config, data: LaneData, training: Sequence[IntArray], e
         decay=config.decay * each,
         data=data,
         training=PaddedRows.pad(training, most_rows),
-        batching=Batching.of(most_rows, batch_size),
+        batching=Batching(steps, -(-most_rows // steps)),
         epochs=config.epochs,
         evaluate_every=evaluate_every,
     )

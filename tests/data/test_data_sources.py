@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import nnfs.datasets
@@ -361,11 +362,40 @@ def test_the_module_path_is_left_as_it_was(tmp_path: Path, module: Callable[...,
     assert sys.path == before
 
 
-def test_modules_of_one_name_beside_two_study_files_are_two_modules(tmp_path: Path, module: Callable[..., str]) -> None:
+@pytest.mark.parametrize("helped", [False, True])
+def test_modules_of_one_name_beside_two_study_files_are_two_modules(
+    helped: bool, tmp_path: Path, module: Callable[..., str]
+) -> None:
+    """Nor is a module that one of them imports the other's."""
     for number in (1, 2):
         code = f"def rows():\n    return [[{number}], [0]], [0, 1]\n"
         name = module(code, folder=tmp_path / str(number), name="rows_of_a_study")
+        if helped:
+            name = module(f"from {name} import rows", folder=tmp_path / str(number), name="helped_rows_of_a_study")
         assert load(f"python:{name}:rows", tmp_path / str(number)).features[0, 0] == number
+
+
+def test_a_module_that_is_loaded_already_stays_the_one_it_is(
+    tmp_path: Path, module: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded = ModuleType("rows_of_a_study")
+    monkeypatch.setitem(sys.modules, "rows_of_a_study", loaded)
+    assert load(f"python:{module(MODULE, name='rows_of_a_study')}:function", tmp_path).rows == 3
+    assert sys.modules["rows_of_a_study"] is loaded
+
+
+def test_a_module_beside_the_study_file_may_define_dataclasses(tmp_path: Path, module: Callable[..., str]) -> None:
+    """Which look their own module up while it is being imported."""
+    code = """
+from __future__ import annotations
+from dataclasses import dataclass
+@dataclass
+class Shape:
+    size: int = 3
+def rows():
+    return [[i] for i in range(Shape().size)], [0, 1, 0]
+"""
+    assert load(f"python:{module(code)}:rows", tmp_path).rows == 3
 
 
 def test_a_function_may_import_what_stands_beside_it_while_it_runs(tmp_path: Path, module: Callable[..., str]) -> None:
