@@ -116,6 +116,7 @@ def run(
     attributes = {"identity": identity, **definition.attributes()}
     with StoredStudy.create_or_open(url, definition.name, attributes) as stored, sole_owner(stored):
         stored.require_identity(identity)
+        stored.refresh(attributes)
         with suppress(TimeUpError):
             Coordinator(prepared, stored, crew, watch=watch, timeout=timeout, reuse=reuse).run()
     return StudyResult(definition.name, url)

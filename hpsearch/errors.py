@@ -10,6 +10,7 @@
     │   ├── StudyOwnedError      another live process runs this study
     │   └── UnknownStudyError    no study of that name there (also a LookupError)
     ├── StudyChangedError    a stored study whose definition or data is now another
+    ├── DivergedError        a retraining whose loss is no longer finite: exit status 1
     └── BundleError          a saved model that cannot be written, read or applied (also a ValueError)
 
 A trial's bad luck (a diverging lane) is no error: it is recorded with the trial and the study goes on.
@@ -56,6 +57,12 @@ class UnknownStudyError(StorageError, LookupError):
 
 class StudyChangedError(HpsearchError):
     """A stored study whose definition, data or library versions are now others."""
+
+
+class DivergedError(HpsearchError):
+    """A retraining whose loss is no longer a finite number."""
+
+    exit_status = 1
 
 
 class BundleError(HpsearchError, ValueError):

@@ -115,7 +115,8 @@ def run(
     display.trials(table, most=10)
     display.say("")
     display.best(best)
-    display.say(f"\nNext: hpsearch best {definition.name} -o best.toml && hpsearch retrain best.toml -o model")
+    where = f" --storage '{storage}'" if storage else ""
+    display.say(f"\nNext: hpsearch best {definition.name}{where} -o best.toml && hpsearch retrain best.toml -o model")
 
 
 @app.command()
@@ -182,6 +183,8 @@ def _emit(frame: pd.DataFrame, kind: Format | None, output: Path | None, as_json
     from hpsearch.errors import HpsearchError
     from hpsearch.results import tables
 
+    if as_json and kind not in (None, Format.json):
+        raise HpsearchError(f"--json and --format must agree, but the latter is {kind.value}.")
     chosen = Format.json if as_json else kind
     if output is not None:
         if chosen is Format.table:
@@ -196,13 +199,19 @@ def _emit(frame: pd.DataFrame, kind: Format | None, output: Path | None, as_json
 
 
 @app.command()
-def best(study: Study, storage: Storage = None, output: Output = None, as_json: Json = False) -> None:
+def best(
+    study: Study,
+    storage: Storage = None,
+    output: Output = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that is no earlier export.")] = False,
+    as_json: Json = False,
+) -> None:
     """Show a study's best configuration; with -o, export it as a complete study file."""
     found = api.load_best(study, storage)
     if output is not None:
         from hpsearch.results.best import export
 
-        export(found, output)
+        export(found, output, force)
     if as_json:
         _print_json(found.summary())
     else:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -91,8 +93,10 @@ class Lines:
         self.trials, results = progress.trials, progress.results
         width = len(str(progress.trials))
         if self._shown < 0:
-            note = f", {progress.resumed} of them done before" if progress.resumed else ""
-            say_aside(f"running {progress.trials} trials{note}")
+            done = progress.resumed
+            note = f", {done} of them done before" if done else ""
+            more = done < progress.trials
+            say_aside(f"running {progress.trials} trials{note}" if more else f"all {done} trials are done")
             self._shown = progress.resumed
         for done in range(self._shown + 1, len(results) + 1):
             last, best = (
@@ -126,7 +130,8 @@ class Bar:
         notes.append("best none yet" if best is None else f"best {best.value:.4f} (trial {best.number})")
         if fresh and done < progress.trials:
             left = (time.monotonic() - self._begun) / fresh * (progress.trials - done)
-            notes.append(f"{left // 60:.0f}:{left % 60:02.0f} left")
+            minutes, seconds = divmod(round(left), 60)
+            notes.append(f"{minutes}:{seconds:02} left")
         head = Table.grid(padding=(0, 1))
         bar = ProgressBar(total=progress.trials, completed=min(done, progress.trials), width=24)
         head.add_row(self._definition.name, bar, f"{done}/{progress.trials}", " · ".join(notes))
@@ -145,28 +150,48 @@ def _cell(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def table(frame: pd.DataFrame, title: str | None = None) -> None:
-    """A pandas table; columns with nothing in them are left out."""
-    console = _console()
-    plain = not console.is_terminal
-    drawn = Table(title=title, title_justify="left", box=None, pad_edge=False, padding=(0, 2 if plain else 1, 0, 0))
+def table(frame: pd.DataFrame) -> None:
+    """A pandas table; columns with nothing in them are left out.
+
+    On a terminal, headers fold at their underscores, and the last columns that do not fit are named and left out.
+    Values are never cut.
+    """
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     shown = [name for name in frame.columns if not frame[name].isna().all()] if len(frame) else list(frame.columns)
-    for name in shown:
+    cells = {name: [_cell(value) for value in frame[name].tolist()] for name in shown}
+    heads = {name: [name] for name in shown}
+    if width is not None and _width(heads, cells) > width:
+        heads = {name: re.sub(r"[_.]", r"\g<0>\n", name).split("\n") for name in shown}
+    left_out: list[str] = []
+    while width is not None and len(heads) > 1 and _width(heads, cells) > width:
+        left_out.insert(0, next(reversed(heads)))
+        del heads[left_out[0]]
+    height = max(map(len, heads.values()), default=0)
+    columns = []
+    for name, head in heads.items():
         text = frame[name].dtype == "str"
-        # Where a terminal is too narrow, headers fold at their dots and underscores; numbers are never cut.
-        drawn.add_column(str(name), justify="left" if text else "right", overflow="fold", no_wrap=not text)
-    for row in frame[shown].astype(object).itertuples(index=False):
-        drawn.add_row(*map(_cell, row))
-    _draw(drawn)
+        lines = [""] * (height - len(head)) + head + cells[name]
+        wide = max(map(len, lines))
+        columns.append([line.ljust(wide) if text else line.rjust(wide) for line in lines])
+    for row in zip(*columns, strict=True):
+        sys.stdout.write("  ".join(row).rstrip() + "\n")
+    if left_out:
+        sys.stdout.write(f"(too narrow for {', '.join(left_out)}: --format csv has all)\n")
+
+
+def _width(heads: Mapping[str, list[str]], cells: Mapping[str, list[str]]) -> int:
+    """What a table takes with two blanks between columns."""
+    return sum(max(map(len, [*head, *cells[name]])) + 2 for name, head in heads.items()) - 2
 
 
 def trials(frame: pd.DataFrame, most: int) -> None:
     """The best trials of a study, and how the others ended."""
     counts = frame["state"].value_counts()
-    ended = ", ".join(f"{counts[state]} {state.lower()}" for state in ("COMPLETE", "PRUNED", "FAIL") if state in counts)
+    words = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed", "RUNNING": "unfinished"}
+    ended = ", ".join(f"{counts[state]} {word}" for state, word in words.items() if state in counts)
     complete = frame[frame["state"] == "COMPLETE"].sort_values(["value", "number"]).head(most)
     say(f"{len(frame)} trials: {ended}. The best {len(complete)}:\n")
-    table(complete.drop(columns=["state", "reason", "epochs"]))
+    table(complete.drop(columns=["state", "reason", "epochs_trained", "same_as"]))
 
 
 def best(found: Best) -> None:
@@ -175,12 +200,12 @@ def best(found: Best) -> None:
     say(f"Best configuration of {found.definition.name!r}: trial {result.number} of {found.trials}\n")
     drawn = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0))
     for name, (value, origin) in found.settings().items():
-        drawn.add_row(name, _setting(value), origin, style=None if origin.startswith("searched") else "dim")
+        drawn.add_row(name, _setting(value), origin)
     _draw(drawn)
     say(
         f"\nMean validation loss {result.value:.4f}, accuracy {result.accuracy:.3f}, over {len(result.folds)} splits, "
         f"at epoch {result.best_epoch}.\n"
-        f"This loss is the lowest of {found.trials} trials and therefore optimistic. "
+        + (f"This loss is the lowest of {found.trials} trials and therefore optimistic. " if found.trials > 1 else "")
         + ("The hold-out has not been opened: retrain scores it." if found.has_holdout else "There is no hold-out.")
     )
 
@@ -233,11 +258,19 @@ def retrained(bundle: Bundle, folder: Path) -> None:
 
     training, held_out, origin = about["training"], about["holdout"], about["origin"]
     row("training", training["rows"], training["loss"], training["accuracy"])
-    if origin:
+    if about["as_exported"]:
         row(f"search (lowest of {origin['trials']} trials)", "", origin["objective_value"], origin["accuracy"])
     if held_out:
         row("hold-out", held_out["rows"], held_out["loss"], held_out["accuracy"])
     say(f"Trained for {about['train']['epochs']} epochs; final learning rate {about['learning_rate_at_end']:.8g}.\n")
     _draw(drawn)
-    believe = "Believe the hold-out: no choice was made with it." if held_out else "There was no hold-out to score."
+    if not held_out:
+        believe = "There was no hold-out to score."
+    elif origin and not about["as_exported"]:
+        believe = (
+            f"This is not the configuration that {origin['study']!r} found. Believe the hold-out only if it was not "
+            "opened before."
+        )
+    else:
+        believe = "Believe the hold-out: no choice was made with it, if this is its first scoring."
     say(f"\n{believe} Saved in {folder}.")

@@ -76,7 +76,11 @@ class Dataset:
                 f"{origin}: every value must be a finite number, but row {row}, column {names[column]!r} is "
                 f"{table[row, column]}. Fill or leave out such rows."
             )
-        labels, found = _encode(np.asarray(targets), origin)
+        try:
+            given_targets = np.asarray(targets)
+        except ValueError as error:
+            raise DataError(f"{origin}: targets must be one label a row, but {error}.") from error
+        labels, found = _encode(given_targets, origin)
         if labels.shape != (len(table),):
             raise DataError(f"{origin}: {len(table)} rows need as many targets, but targets have shape {labels.shape}.")
         if len(found) < 2:

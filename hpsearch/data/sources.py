@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import os
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -32,6 +33,14 @@ class Source(BaseModel, ABC):
         """Whether another seed gives other rows of the same kind."""
 
     @abstractmethod
+    def moved(self, folder: Path, to: Path) -> dict[str, Any]:
+        """``[data]`` of a study file in folder ``to`` that means the same as this one's in ``folder``.
+
+        Raises:
+            DataError: it can only be used from ``folder``.
+        """
+
+    @abstractmethod
     def load(self, folder: Path, seed: int) -> Dataset:
         """The rows. ``folder`` is where relative paths start; ``seed`` (32 bits) matters if :attr:`redrawable`."""
 
@@ -47,6 +56,9 @@ class Toy(Source):
     @property
     def redrawable(self) -> bool:
         return True
+
+    def moved(self, folder: Path, to: Path) -> dict[str, Any]:
+        return self.model_dump()
 
     def load(self, folder: Path, seed: int) -> Dataset:
         import nnfs.datasets
@@ -70,6 +82,9 @@ class Bundled(Source):
     @property
     def redrawable(self) -> bool:
         return False
+
+    def moved(self, folder: Path, to: Path) -> dict[str, Any]:
+        return self.model_dump()
 
     def load(self, folder: Path, seed: int) -> Dataset:
         import sklearn.datasets
@@ -95,20 +110,32 @@ class Csv(Source):
     def redrawable(self) -> bool:
         return False
 
+    def moved(self, folder: Path, to: Path) -> dict[str, Any]:
+        return {**self.model_dump(), "path": os.path.relpath(folder / self.path, to)}
+
     def load(self, folder: Path, seed: int) -> Dataset:
         path = folder / self.path
         values, names, texts = read_csv(path, text_columns=[self.target], required=[self.target])
         return Dataset.of(
-            values, _as_labels(texts[self.target]), feature_names=names, target_name=self.target, origin=str(path)
+            values,
+            _as_labels(texts[self.target], str(path)),
+            feature_names=names,
+            target_name=self.target,
+            origin=str(path),
         )
 
 
-def _as_labels(texts: list[str]) -> np.ndarray[Any, Any]:
-    """Whole numbers sort as numbers, anything else as text."""
+def _as_labels(texts: list[str], origin: str) -> np.ndarray[Any, Any]:
+    """Labels without blanks around them; written as whole numbers they sort as numbers, anything else as text."""
+    labels = [text.strip() for text in texts]
     try:
-        return np.array([int(text) for text in texts])
+        numbers = [float(label) for label in labels]
     except ValueError:
-        return np.array(texts)
+        return np.array(labels)
+    if not all(number.is_integer() for number in numbers):
+        raise DataError(f"{origin}: the target must be classes, but holds fractions: a quantity cannot be classified.")
+    whole = all(label == str(int(number)) for label, number in zip(labels, numbers, strict=True))
+    return np.array([int(label) for label in labels]) if whole else np.array(labels)
 
 
 class PythonFunction(Source):
@@ -127,6 +154,11 @@ class PythonFunction(Source):
     @property
     def redrawable(self) -> bool:
         return "seed" not in self.options
+
+    def moved(self, folder: Path, to: Path) -> dict[str, Any]:
+        if folder.resolve() != to.resolve():
+            raise DataError(f"{self.source}: a study file must stand beside its module. Put it into {folder}.")
+        return {**self.model_dump(), **self.options}
 
     def load(self, folder: Path, seed: int) -> Dataset:
         parts = self.source.split(":")

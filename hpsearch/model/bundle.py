@@ -18,8 +18,8 @@ from threadpoolctl import threadpool_limits
 
 from hpsearch.data.dataset import Dataset
 from hpsearch.data.preprocess import Scaling
-from hpsearch.errors import BundleError
-from hpsearch.nn.losses import CLIP
+from hpsearch.errors import BundleError, DataError
+from hpsearch.nn.losses import cross_entropy, one_hot
 from hpsearch.nn.network import FloatArray, Network
 from hpsearch.nn.passes import Architecture, predict
 
@@ -47,21 +47,39 @@ class Bundle:
     target_name: str
     about: Mapping[str, Any]
 
-    def probabilities(self, features: NDArray[Any]) -> FloatArray:
-        """The probability of each class, (N, C), for raw features (N, D) in the order of ``feature_names``."""
+    def probabilities(self, features: Any) -> FloatArray:
+        """The probability of each class, (N, C).
+
+        Args:
+            features: raw rows (N, D), columns in the order of ``feature_names``; of a DataFrame they are taken by name.
+
+        Raises:
+            DataError: other columns, another shape, or a value that is no finite number.
+        """
+        if hasattr(features, "columns"):
+            missing = [name for name in self.feature_names if name not in features.columns]
+            if missing:
+                raise DataError(f"The rows must have the model's columns, but {missing[0]!r} is missing.")
+            features = features[list(self.feature_names)]
+        features = np.asarray(features)
+        if features.ndim != 2 or features.shape[1] != len(self.feature_names) or features.dtype.kind not in "biuf":
+            raise DataError(
+                f"The rows must be numbers in {len(self.feature_names)} columns, but are {features.dtype} of shape "
+                f"{features.shape}."
+            )
+        if not np.isfinite(features).all():
+            raise DataError("Every value of the rows must be a finite number, but some are not.")
         with threadpool_limits(1):
             return predict(self.architecture, self.parameters, self.scaling.apply(features))
 
     def score(self, data: Dataset) -> dict[str, Any]:
         """Rows, data loss in nats and accuracy on labelled rows of the same columns and classes."""
         answers = self.probabilities(data.features)
-        true = answers[np.arange(data.rows), data.labels].astype(np.float64)
-        loss = -np.log(np.clip(true, CLIP, 1 - CLIP)).mean()
-        return {
-            "rows": data.rows,
-            "loss": float(loss),
-            "accuracy": float((answers.argmax(axis=1) == data.labels).mean()),
-        }
+        targets = np.zeros((1, *answers.T.shape), answers.dtype)
+        one_hot(data.labels[np.newaxis], len(self.class_names), out=targets)
+        loss = cross_entropy(answers.T[np.newaxis], targets).mean()
+        accuracy = (answers.argmax(axis=1) == data.labels).mean()
+        return {"rows": data.rows, "loss": float(loss), "accuracy": float(accuracy)}
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """What the safetensors file holds."""
@@ -70,7 +88,7 @@ class Bundle:
         }
         return {**named, "centre": self.scaling.centre, "scale": self.scaling.scale}
 
-    def save(self, folder: Path, force: bool = False) -> None:
+    def save(self, folder: str | Path, force: bool = False) -> None:
         """Write the bundle to ``folder``: complete or not at all.
 
         Raises:
@@ -78,6 +96,7 @@ class Bundle:
         """
         import safetensors.numpy
 
+        folder = Path(folder)
         require_free(folder, force)
         arrays = safetensors.numpy.save(self.arrays())
         network = self.architecture.network
@@ -109,7 +128,7 @@ class Bundle:
             finally:
                 shutil.rmtree(temporary, ignore_errors=True)
         except OSError as error:
-            raise BundleError(f"{folder}: must be a folder that can be written, but {error}.") from error
+            raise BundleError(f"{folder}: must be a folder that can be written, but {_reason(error)}.") from error
 
     @classmethod
     def load(cls, folder: str | Path) -> Bundle:
@@ -126,7 +145,9 @@ class Bundle:
             rest = json.loads((folder / REST).read_text(encoding="utf-8"))
             raw = (folder / ARRAYS).read_bytes()
         except (OSError, ValueError) as error:
-            raise BundleError(f"{folder}: must be a saved model with {REST} and {ARRAYS}, but {error}.") from error
+            raise BundleError(
+                f"{folder}: must be a saved model with {REST} and {ARRAYS}, but {_reason(error)}."
+            ) from error
         if not isinstance(rest, dict) or (rest.get("format"), rest.get("version")) != (FORMAT, VERSION):
             raise BundleError(f"{folder / REST}: must be a {FORMAT} of version {VERSION}, but is not.")
         if hashlib.sha256(raw).hexdigest() != rest.get("arrays_sha256"):
@@ -162,13 +183,24 @@ class Bundle:
         )
 
 
+def _reason(error: Exception) -> str:
+    return error.strerror.lower() if isinstance(error, OSError) and error.strerror else str(error)
+
+
 def require_free(folder: Path, force: bool) -> None:
     """Refuse to replace what is there.
 
     Raises:
-        BundleError: ``folder`` exists and ``force`` is not set, or is a file, or a folder that is no saved model.
+        BundleError: nothing can be written there; or the folder exists, and ``force`` is not set or it is no model.
     """
     if not folder.exists():
+        try:
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent)).rmdir()
+        except OSError as error:
+            raise BundleError(
+                f"{folder}: must be in a folder that can be written, but {(error.strerror or str(error)).lower()}."
+            ) from error
         return
     if not force:
         raise BundleError(f"{folder}: must not exist yet, but does. Choose another folder, or replace it with --force.")

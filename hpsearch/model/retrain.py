@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
 from hpsearch import seeds
-from hpsearch.errors import DefinitionError, HpsearchError
+from hpsearch.errors import DataError, DefinitionError, DivergedError
 from hpsearch.model.bundle import Bundle
 from hpsearch.nn.network import initial_parameters
 from hpsearch.study.definition import StudyDefinition
@@ -30,14 +31,24 @@ def require_no_space(definition: StudyDefinition) -> None:
         )
 
 
-def retrain(definition: StudyDefinition) -> Bundle:
+def retrain(study: str | Path | StudyDefinition) -> Bundle:
     """Train ``[train]`` for its epochs on all rows that are not held out, from initial weights that no trial used.
 
     Raises:
-        HpsearchError: a definition with a search space, data that cannot be used, a training that diverges.
+        DefinitionError: a study with a search space.
+        DataError: data that cannot be used, or other than those that an exported configuration was found with.
+        DivergedError: a training that diverges.
     """
+    definition = study if isinstance(study, StudyDefinition) else StudyDefinition.from_file(study)
     require_no_space(definition)
     prepared, config = prepare(definition), definition.train
+    origin = definition.origin
+    if origin is not None and origin.data_fingerprint != prepared.data_fingerprint:
+        raise DataError(
+            f"The rows and the hold-out must be those of the study {origin.study!r} that found this configuration, "
+            "but are others: rows held out now may have been searched with. Restore data, seed and [holdout], or leave "
+            "out [origin]."
+        )
     data, rows = prepared.search, np.arange(prepared.search.rows)
     (scaling,) = fit_scalings(data, [rows], config.scaling)
     trainer = make_trainer(config, lane_data(data, [scaling]), [rows], definition.evaluate_every)
@@ -47,7 +58,7 @@ def retrain(definition: StudyDefinition) -> Bundle:
     with threadpool_limits(1):
         for checkpoint in trainer.run(parameters, [batches]):
             if checkpoint.diverged.any():
-                raise HpsearchError(
+                raise DivergedError(
                     f"The training must keep a finite loss, but it became {checkpoint.total_loss[0]} by epoch "
                     f"{checkpoint.epoch}. Lower [train] learning_rate, now {config.learning_rate:.3g}."
                 )
@@ -58,7 +69,8 @@ def retrain(definition: StudyDefinition) -> Bundle:
         "seed": definition.seed,
         "data_fingerprint": data.fingerprint,
         "train": config.model_dump(mode="json"),
-        "origin": None if definition.origin is None else definition.origin.model_dump(),
+        "origin": None if origin is None else origin.model_dump(),
+        "as_exported": origin is not None and origin.configuration == config.fingerprint,
         "learning_rate_at_end": float(checkpoint.learning_rate[0]),
         "training": bundle.score(data) | {"penalty": float(checkpoint.penalty[0])},
         "holdout": None if prepared.held_out is None else bundle.score(prepared.held_out),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import tempfile
+import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ import tomlkit
 from hpsearch.errors import HpsearchError
 from hpsearch.study.coordinator import best_of
 from hpsearch.study.definition import StudyDefinition
+from hpsearch.study.objective import data_fingerprint
 from hpsearch.study.space import split_name
 from hpsearch.study.storage import StoredStudy, TrialResult, result_of
 from hpsearch.validation.config import PER_LAYER, Config, used_by
@@ -27,6 +30,7 @@ class Best:
         config: the whole configuration; its ``epochs`` are those of the chosen checkpoint.
         result: the trial's outcome.
         trials: how many trials had been told: the value is the lowest of the complete ones among them.
+        data_fingerprint: of the rows searched with and those held out.
     """
 
     definition: StudyDefinition
@@ -34,6 +38,7 @@ class Best:
     config: Config
     result: TrialResult
     trials: int
+    data_fingerprint: str
 
     def settings(self) -> dict[str, tuple[Any, str]]:
         """Every hyperparameter that this configuration uses, and where its value came from."""
@@ -100,21 +105,38 @@ def find_best(stored: StoredStudy) -> Best:
         )
     definition = load_definition(stored)
     chosen = dict(trials[best.number].params)
-    config = definition.config(chosen).replaced({"epochs": best.best_epoch})
-    return Best(definition, chosen, config, best, len(results))
+    exact = {"epochs": best.best_epoch, "evaluate_every": definition.evaluate_every}
+    config = definition.config(chosen).replaced(exact)
+    identity = stored.attributes["identity"]
+    data = data_fingerprint(identity["data.fingerprint"], identity["holdout.fingerprint"])
+    return Best(definition, chosen, config, best, len(results), data)
 
 
-def export(best: Best, path: Path) -> None:
-    """Write :func:`to_toml` to a file.
+def export(best: Best, path: Path, force: bool = False) -> None:
+    """Write :func:`to_toml` to a file, whole or not at all; an earlier export may be replaced.
 
     Raises:
-        HpsearchError: the file cannot be written.
+        HpsearchError: the file cannot be written, or is there and no export, and ``force`` is not set.
     """
+    text = to_toml(best, path.parent.resolve())
+    if path.exists() and not force and not _is_export(path):
+        raise HpsearchError(
+            f"{path}: must not exist yet or be an earlier export, but is neither. Replace it with --force."
+        )
     try:
-        path.write_text(to_toml(best, path.parent.resolve()), encoding="utf-8")
+        with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=f".{path.name}-", delete=False) as file:
+            file.write(text)
+        os.replace(file.name, path)
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise HpsearchError(f"{path}: must be a file that can be written, but {reason}.") from error
+
+
+def _is_export(path: Path) -> bool:
+    try:
+        return "origin" in tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
 
 
 def to_toml(best: Best, folder: Path) -> str:
@@ -125,10 +147,7 @@ def to_toml(best: Best, folder: Path) -> str:
     document.add(tomlkit.comment("`hpsearch retrain` fits it on all rows that are not held out."))
     name = f"{best.definition.name[:95]}-best"
     document["study"] = {"name": name, "seed": best.definition.seed}
-    data = dict(raw["data"])
-    if "path" in data:
-        data["path"] = os.path.relpath(best.definition.folder / data["path"], folder)
-    document["data"] = data
+    document["data"] = best.definition.data.moved(best.definition.folder, folder)
     for section in ("holdout", "validation"):
         if section in raw:
             document[section] = dict(raw[section])
@@ -140,6 +159,8 @@ def to_toml(best: Best, folder: Path) -> str:
     origins = tomlkit.table()
     origins["study"], origins["trial"], origins["trials"] = best.definition.name, result.number, best.trials
     origins["objective_value"], origins["accuracy"] = result.value, result.accuracy
+    origins["configuration"] = best.config.fingerprint
+    origins["data_fingerprint"] = best.data_fingerprint
     origins["objective_value"].comment(f"mean validation loss, the lowest of {best.trials} trials: optimistic")
     document["origin"] = origins
     return tomlkit.dumps(document)

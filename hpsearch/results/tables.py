@@ -10,7 +10,7 @@ best_epoch                    Int64    epoch of the chosen checkpoint
 accuracy                      float64  mean over splits of the share of rows whose class was predicted, 0 to 1
 *hyperparameters*             by kind  one column each, as ``layer1.neurons``; missing where it does not exist
 parameters                    Int64    weights and biases of one network
-epochs                        Int64    epochs trained when it ended
+epochs_trained                Int64    when it ended
 seconds                       float64  training time; the one column that differs from run to run
 reason                        str      why it was pruned or failed
 same_as                       Int64    the earlier trial of the same configuration whose curve was used again
@@ -43,6 +43,7 @@ from typing import Any
 import pandas as pd
 
 from hpsearch.errors import HpsearchError, did_you_mean
+from hpsearch.study.coordinator import best_of
 from hpsearch.study.storage import StoredStudy, TrialResult, clear_errors, close, open_storage, result_of
 
 _FOLD_TYPES = {
@@ -67,7 +68,7 @@ def trials_table(stored: StoredStudy) -> pd.DataFrame:
     """One row a trial; the columns are described in :mod:`hpsearch.results.tables`."""
     kinds = stored.attributes["hyperparameters"]
     head = {"number": "int64", "state": "str", "value": "float64", "best_epoch": "Int64", "accuracy": "float64"}
-    tail = {"parameters": "Int64", "epochs": "Int64", "seconds": "float64", "reason": "str", "same_as": "Int64"}
+    tail = {"parameters": "Int64", "epochs_trained": "Int64", "seconds": "float64", "reason": "str", "same_as": "Int64"}
     rows: list[dict[str, Any]] = []
     for trial in stored.trials():
         row: dict[str, Any] = {"number": trial.number, "state": trial.state.name}
@@ -75,7 +76,7 @@ def trials_table(stored: StoredStudy) -> pd.DataFrame:
         if trial.state.is_finished():
             result = result_of(trial)
             row |= {key: getattr(result, key) for key in ("value", "best_epoch", "accuracy", "parameters", "seconds")}
-            row |= {"epochs": max(result.epochs, default=0), "reason": result.reason, "same_as": result.same_as}
+            row |= {"epochs_trained": max(result.epochs, default=0), "reason": result.reason, "same_as": result.same_as}
         rows.append(row)
     return _frame(rows, {**head, **kinds, **tail})
 
@@ -106,8 +107,7 @@ def studies_table(url: str) -> pd.DataFrame:
     for study in summaries:
         stored = StoredStudy(storage, url, study.study_name, study._study_id)
         states = [trial.state.name for trial in stored.trials()]
-        complete = [r for r in _results(stored) if r.value is not None]
-        best = min(complete, key=lambda r: (r.value, r.number), default=None)
+        best = best_of(_results(stored))
         rows.append(
             {
                 "study": study.study_name,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
-from hpsearch.data.sources import Source, source_class
+from hpsearch.data.sources import Csv, Source, source_class
 from hpsearch.data.splits import SPLITTERS
 from hpsearch.errors import DefinitionError, did_you_mean
 from hpsearch.study.problems import first_problem
@@ -94,6 +94,8 @@ class OriginSection(Section):
     trials: Annotated[int, Field(ge=1, description="trials that the study had told by then")]
     objective_value: Annotated[float, Field(description="mean validation loss, the lowest of them: optimistic")]
     accuracy: float
+    configuration: Annotated[str, Field(description="fingerprint of the configuration that was exported")]
+    data_fingerprint: Annotated[str, Field(description="of the rows searched with and those held out")]
 
 
 @dataclass(frozen=True)
@@ -252,7 +254,7 @@ class StudyDefinition:
 
     def identity(self) -> dict[str, Any]:
         """What makes two studies the same study, as one flat table: all but the number of trials and file paths."""
-        data = self.data.model_dump(exclude={"path"}) | (self.data.model_extra or {})
+        data = self.data.model_dump(exclude={"path"} if isinstance(self.data, Csv) else None)
         sections = {
             "study": self.study.model_dump(),
             "data": data,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -41,6 +42,11 @@ class Prepared:
         data = {"data.fingerprint": self.search.fingerprint, "holdout.fingerprint": held_out}
         return {**self.definition.identity(), **data, **versions}
 
+    @property
+    def data_fingerprint(self) -> str:
+        """Of the rows searched with and those held out."""
+        return data_fingerprint(self.search.fingerprint, self.held_out.fingerprint if self.held_out else None)
+
     def facts(self) -> dict[str, Any]:
         """What a person wants to see before running it, in plain values."""
         definition, data = self.definition, self.search
@@ -74,16 +80,34 @@ def prepare(definition: StudyDefinition) -> Prepared:
     held_out: Dataset | None = None
     if definition.holdout.fresh:
         held_out = definition.data.load(definition.folder, seeds.integer_seed(seed, "fresh"))
-        if held_out.fingerprint == data.fingerprint:
-            raise DataError(
-                f"[holdout] fresh must give other rows than the study's, but {definition.data.source!r} gave the same. "
-                "Its function needs an argument `seed`."
-            )
+        _check_fresh(definition, data, held_out)
     elif definition.holdout.fraction is not None:
         stratify = validation.splitter == "stratified"
         data, held_out = hold_out(data, definition.holdout.fraction, stratify, seed)
     splits = make_splits(data, validation.splitter, validation.n_splits, validation.repeats, validation.shuffle, seed)
     return Prepared(definition, data, held_out, splits)
+
+
+def data_fingerprint(search: str, held_out: str | None) -> str:
+    """One fingerprint of the rows searched with and those held out, from theirs."""
+    return hashlib.sha256(f"{search} {held_out}".encode()).hexdigest()
+
+
+def _check_fresh(definition: StudyDefinition, data: Dataset, fresh: Dataset) -> None:
+    """A fresh draw must be of the same kind, and of other rows."""
+    for what in ("feature_names", "class_names"):
+        if getattr(fresh, what) != getattr(data, what):
+            raise DataError(
+                f"[holdout] fresh must give the study's {what.replace('_', ' ')}, {getattr(data, what)}, but "
+                f"{definition.data.source!r} gave {getattr(fresh, what)}. Draw more rows, or use fraction."
+            )
+    known = {row.tobytes() for row in data.features}
+    repeated = sum(row.tobytes() in known for row in fresh.features)
+    if repeated > fresh.rows / 10:  # a few may agree by chance: the arms of the spiral all begin at its centre
+        raise DataError(
+            f"[holdout] fresh must give other rows than the study's, but {repeated} of the {fresh.rows} that "
+            f"{definition.data.source!r} gave are the same. Its function needs an argument `seed`, or use fraction."
+        )
 
 
 @dataclass(frozen=True)

@@ -200,6 +200,12 @@ class Space:
                 )
             for value in dimension.extremes:
                 _check_value(name, key, value)
+        for key in sorted(train.model_fields_set - set(self.dimensions)):
+            if not used_by(key, optimizers, activations):
+                raise DefinitionError(
+                    f"[train] {key} must belong to a chosen optimizer or activation, but none of "
+                    f"{', '.join(sorted(optimizers | activations))} has it. Leave it out."
+                )
         self._check_layers(train)
 
     def _check_layers(self, train: Config) -> None:
@@ -223,6 +229,12 @@ class Space:
                     f"{where} {key} must be of a layer that can exist, but there are at most {deepest} "
                     "hidden layers" + ("." if key in _OF_HIDDEN_LAYERS else ", and the output layer.")
                 )
+
+        own = {split_name(name)[0] for name in self.dimensions if split_name(name)[1] == "neurons"}
+        if "neurons" in self.dimensions and own >= set(range(1, deepest + 1)):
+            raise DefinitionError(
+                "[space] neurons must be of a layer that has none of its own, but every layer has. Leave it out."
+            )
 
     def _possible(self, name: str, train: Config) -> set[Any]:
         return set(self.dimensions[name].extremes if name in self.dimensions else [getattr(train, name)])

@@ -18,7 +18,7 @@ from optuna.distributions import BaseDistribution
 from optuna.storages import RDBStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import URL, make_url
 from sqlalchemy.pool import StaticPool
 
 from hpsearch.errors import StorageError, StorageLostError, StudyChangedError, UnknownStudyError, did_you_mean
@@ -137,16 +137,25 @@ def open_storage(url: str, create: bool = False) -> RDBStorage:
     options: dict[str, Any] = {}
     if parsed.get_backend_name() == "sqlite":
         _check_sqlite(parsed.database, url, create)
-        options = {"connect_args": {"timeout": 30}, "pool_events": [(_use_wal, "connect")]}
+        options = {"connect_args": {"timeout": 30}}
+        if create:
+            options["pool_events"] = [(_use_wal, "connect")]
     elif parsed.get_backend_name() == "postgresql":
         # The owner's one connection holds its lock and does its writing, so they end together.
         name = f"hpsearch, process {os.getpid()} on {socket.gethostname()}"
         options = {"connect_args": {"application_name": name[:63]}, **({"poolclass": StaticPool} if create else {})}
     with quiet(), clear_errors(url):
         try:
-            return RDBStorage(url, engine_kwargs=options)
+            return RDBStorage(
+                _read_only(parsed) if not create else url, engine_kwargs=options, skip_table_creation=not create
+            )
         except ImportError as error:
             raise StorageError(f"The storage {shown(url)} needs a database driver that is missing: {error}.") from error
+        except RuntimeError as error:
+            raise StorageError(
+                f"The storage {shown(url)} must have the schema of the installed Optuna, but has another. "
+                "Use the version of Optuna that made it, or `optuna storage upgrade`."
+            ) from error
 
 
 def close(storage: RDBStorage) -> None:
@@ -163,6 +172,14 @@ def _check_sqlite(database: str | None, url: str, create: bool) -> None:
         raise StorageError(f"There is no storage {path}. Run a study first, or name its storage with --storage.")
     if not path.parent.is_dir():
         raise StorageError(f"The storage {path} must be in a folder that exists, but {path.parent} does not.")
+
+
+def _read_only(url: URL) -> str:
+    """For readers: a folder that cannot be written can still be read, as a snapshot."""
+    database = Path(str(url.database))
+    if url.get_backend_name() != "sqlite" or (os.access(database, os.W_OK) and os.access(database.parent, os.W_OK)):
+        return url.render_as_string(hide_password=False)
+    return f"sqlite:///file:{database}?mode=ro&immutable=1&uri=true"
 
 
 def _use_wal(connection: Any, _record: Any) -> None:
@@ -240,6 +257,14 @@ class StoredStudy:
         with clear_errors(self.url):
             return self.storage.get_study_user_attrs(self.study_id)
 
+    def refresh(self, attributes: Mapping[str, Any]) -> None:
+        """Bring up to date what the study keeps of its file: where it lies may have changed, and how many trials."""
+        stored = self.attributes
+        with self.transaction():
+            for key, value in attributes.items():
+                if stored.get(key) != value:
+                    self.storage.set_study_user_attr(self.study_id, key, value)
+
     def require_identity(self, identity: Mapping[str, Any]) -> None:
         """Refuse to go on with a study that is now another.
 
@@ -316,7 +341,7 @@ class StoredStudy:
 def result_of(trial: FrozenTrial) -> TrialResult:
     """A finished trial as its coordinator told it."""
     attributes = trial.user_attrs
-    record = attributes[_RECORD]
+    record = attributes.get(_RECORD) or {"epochs": sorted(trial.intermediate_values)}  # ended by another program
     return TrialResult(
         number=trial.number,
         state=trial.state.name,  # type: ignore[arg-type]

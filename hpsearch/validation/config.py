@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Collection
 from typing import Annotated, Any, Literal, Self
 
@@ -131,6 +133,13 @@ class Config(BaseModel):
     def checkpoint_epochs(self) -> int:
         """Epochs between two checkpoints."""
         return self.evaluate_every or max(1, self.epochs // 20)
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of what this configuration computes, however it is written down."""
+        layers = {name: self.by_layer(name) for name in PER_LAYER}
+        values = {**self.model_dump(), **layers, "hidden_layers": self.depth, "evaluate_every": None}
+        return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
     @property
     def number_type(self) -> np.dtype[Any]:

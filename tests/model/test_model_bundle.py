@@ -126,7 +126,7 @@ def test_a_save_that_fails_leaves_the_old_model_and_nothing_else(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "write_bytes", full)
-    with pytest.raises(BundleError, match="No space left"):
+    with pytest.raises(BundleError, match="no space left"):
         fitted.save(tmp_path / "model", force=True)
     assert {path.name: path.read_bytes() for path in (tmp_path / "model").iterdir()} == before
     assert [path.name for path in tmp_path.iterdir()] == ["model"]

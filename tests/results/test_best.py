@@ -46,7 +46,7 @@ def test_the_export_is_complete_and_says_where_each_value_came_from(small: Path)
     export(best, Path("best.toml"))
     text = Path("best.toml").read_text()
     raw = tomllib.loads(text)
-    assert raw["data"] == {"source": "nnfs:spiral", "samples": 20}
+    assert raw["data"] == {"source": "nnfs:spiral", "samples": 20, "classes": 3}
     assert raw["holdout"] == {"fraction": 0.25}
     assert raw["validation"]["n_splits"] == 3
     assert "space" not in raw
@@ -62,6 +62,8 @@ def test_the_export_is_complete_and_says_where_each_value_came_from(small: Path)
         "trials": 6,
         "objective_value": best.result.value,
         "accuracy": best.result.accuracy,
+        "configuration": best.config.fingerprint,
+        "data_fingerprint": best.data_fingerprint,
     }
 
 

@@ -165,6 +165,7 @@ def test_a_mapping_means_what_its_file_means(read: Read, tmp_path: Path) -> None
 def test_a_definition_is_frozen(read: Read) -> None:
     definition = read(
         f'{HEAD}{DATA}{SPACE}[origin]\nstudy = "x"\ntrial = 0\ntrials = 1\nobjective_value = 1.0\naccuracy = 1.0\n'
+        'configuration = "c"\ndata_fingerprint = "d"\n'
     )
     for field in fields(definition):
         with pytest.raises(FrozenInstanceError):
@@ -354,6 +355,7 @@ def test_every_key_of_every_section_has_a_near_name(read: Read) -> None:
         "origin": OriginSection,
     }
     origin = {"study": "x", "trial": 1, "trials": 2, "objective_value": 0.5, "accuracy": 0.5}
+    origin |= {"configuration": "c", "data_fingerprint": "d"}
     for section, model in sections.items():
         for key in model.model_fields:
             raw: dict[str, Any] = tomllib.loads(HEAD + DATA)
@@ -501,7 +503,8 @@ fraction = 0.2
 [space]
 neurons = {{ int = [4, 8] }}
 learning_rate = {{ float = [1e-3, 1e-1], log = true }}
-optimizer = {{ choice = ["adam", "sgd"] }}
+optimizer = {{ choice = ["adam", "rmsprop", "sgd"] }}
+activation = {{ choice = ["leaky_relu", "relu"] }}
 [search]
 sampler = "tpe"
 pruner = "median"

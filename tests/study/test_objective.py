@@ -285,7 +285,7 @@ def test_a_function_without_a_seed_cannot_be_drawn_afresh(tmp_path: Path) -> Non
     (tmp_path / "rows_without_a_seed.py").write_text("def rows():\n    return [[1], [2], [3], [4]], [0, 1, 0, 1]\n")
     data = {"source": "python:rows_without_a_seed:rows"}
     raw = {**tomllib.loads(STUDY), "data": data, "holdout": {"fresh": True}}
-    with pytest.raises(DataError, match=r"^\[holdout\] fresh must give other rows .* argument `seed`\.$"):
+    with pytest.raises(DataError, match=r"^\[holdout\] fresh must give other rows .* `seed`, or use fraction\.$"):
         prepare(StudyDefinition.from_mapping(raw, tmp_path))
     sys.modules.pop("rows_without_a_seed", None)
 
