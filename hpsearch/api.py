@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from hpsearch.errors import HpsearchError
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
@@ -17,6 +20,8 @@ if TYPE_CHECKING:
     from hpsearch.results.best import Best
     from hpsearch.study.coordinator import Progress
     from hpsearch.study.definition import StudyDefinition
+    from hpsearch.study.executors import Crew
+    from hpsearch.study.objective import Prepared
     from hpsearch.study.storage import StoredStudy
     from hpsearch.validation.cross_validate import CrossValidation
 
@@ -80,6 +85,8 @@ def run(
     workers: int = 1,
     executor: Executor | None = None,
     timeout: float | None = None,
+    scheduler: str | None = None,
+    allow_mixed: bool = False,
     reuse: bool = True,
     watch: Callable[[Progress], None] = lambda progress: None,
 ) -> StudyResult:
@@ -92,6 +99,8 @@ def run(
         workers: local processes that train; 1 trains in this one.
         executor: any ``concurrent.futures`` executor of this machine to train on instead; it is left running.
         timeout: seconds after which the study stops, to be gone on with later.
+        scheduler: the address of a Dask scheduler whose workers train instead (extra ``distributed``).
+        allow_mixed: go on, and train, on machines whose last bits are not those of the study's.
         reuse: train two trials of one configuration once.
         watch: told the progress after every trial, and about once a second.
 
@@ -101,25 +110,43 @@ def run(
     """
     from hpsearch.study.coordinator import Coordinator, TimeUpError
     from hpsearch.study.definition import StudyDefinition
-    from hpsearch.study.executors import make_crew
     from hpsearch.study.objective import prepare
     from hpsearch.study.ownership import sole_owner
-    from hpsearch.study.storage import StoredStudy
+    from hpsearch.study.storage import MACHINE, StoredStudy
 
     definition = study if isinstance(study, StudyDefinition) else StudyDefinition.from_file(study)
     if trials is not None:
         definition = definition.with_trials(trials)
     prepared = prepare(definition)
-    crew = make_crew(prepared, workers, executor)
-    url = storage_url(storage)
     identity = prepared.identity()
+    crew = _crew(prepared, workers, executor, scheduler, identity[MACHINE], allow_mixed)
+    url = storage_url(storage)
     attributes = {"identity": identity, **definition.attributes()}
     with StoredStudy.create_or_open(url, definition.name, attributes) as stored, sole_owner(stored):
-        stored.require_identity(identity)
+        stored.require_identity(identity, allow_mixed)
         stored.refresh(attributes)
         with suppress(TimeUpError):
             Coordinator(prepared, stored, crew, watch=watch, timeout=timeout, reuse=reuse).run()
     return StudyResult(definition.name, url)
+
+
+def _crew(
+    prepared: Prepared,
+    workers: int,
+    executor: Executor | None,
+    scheduler: str | None,
+    machine: str,
+    allow_mixed: bool,
+) -> Crew:
+    from hpsearch.study.executors import make_crew
+
+    if scheduler is None:
+        return make_crew(prepared, workers, executor)
+    if importlib.util.find_spec("distributed") is None:
+        raise HpsearchError("--scheduler needs the package distributed: pip install 'hpsearch[distributed]'.")
+    from hpsearch.study.cluster import DaskCluster
+
+    return DaskCluster(prepared, scheduler, machine, allow_mixed)
 
 
 def cross_validate(study: str | Path | StudyDefinition) -> CrossValidation:

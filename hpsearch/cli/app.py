@@ -88,6 +88,13 @@ def run(
     timeout: Annotated[
         str | None, typer.Option(metavar="TIME", help="Stop after 90s, 10m or 2h; run again to go on.")
     ] = None,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(metavar="ADDRESS", help="Train on the workers of a Dask scheduler, as tcp://host:8786."),
+    ] = None,
+    allow_mixed: Annotated[
+        bool, typer.Option("--allow-mixed", help="Also on machines whose last bits differ; their trials are marked.")
+    ] = False,
     storage: Storage = None,
     set_: Set = None,
     as_json: Json = False,
@@ -98,7 +105,15 @@ def run(
     if trials is not None:
         definition = definition.with_trials(trials)
     with display.progress(definition, quiet=as_json) as watch, terminated_as_interrupted():
-        result = api.run(definition, storage=storage, workers=workers or usable_cores(), timeout=seconds, watch=watch)
+        result = api.run(
+            definition,
+            storage=storage,
+            workers=workers or usable_cores(),
+            timeout=seconds,
+            scheduler=scheduler,
+            allow_mixed=allow_mixed,
+            watch=watch,
+        )
     table = result.trials
     told = int((table["state"] != "RUNNING").sum())
     if told < watch.trials and not as_json:
@@ -115,7 +130,9 @@ def run(
     display.trials(table, most=10)
     display.say("")
     display.best(best)
-    where = f" --storage '{storage}'" if storage else ""
+    from hpsearch.study.storage import shown
+
+    where = f" --storage '{shown(storage)}'" if storage else ""
     display.say(f"\nNext: hpsearch best {definition.name}{where} -o best.toml && hpsearch retrain best.toml -o model")
 
 

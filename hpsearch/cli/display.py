@@ -191,7 +191,7 @@ def trials(frame: pd.DataFrame, most: int) -> None:
     ended = ", ".join(f"{counts[state]} {word}" for state, word in words.items() if state in counts)
     complete = frame[frame["state"] == "COMPLETE"].sort_values(["value", "number"]).head(most)
     say(f"{len(frame)} trials: {ended}. The best {len(complete)}:\n")
-    table(complete.drop(columns=["state", "reason", "epochs_trained", "same_as"]))
+    table(complete.drop(columns=["state", "reason", "epochs_trained", "same_as", "machine"]))
 
 
 def best(found: Best) -> None:

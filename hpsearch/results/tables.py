@@ -14,6 +14,7 @@ epochs_trained                Int64    when it ended
 seconds                       float64  training time; the one column that differs from run to run
 reason                        str      why it was pruned or failed
 same_as                       Int64    the earlier trial of the same configuration whose curve was used again
+machine                       str      the probe of the machine that trained it, where that is not the study's
 ============================  =======  =================================================================
 
 ==============================  =======  ===========================================
@@ -68,7 +69,8 @@ def trials_table(stored: StoredStudy) -> pd.DataFrame:
     """One row a trial; the columns are described in :mod:`hpsearch.results.tables`."""
     kinds = stored.attributes["hyperparameters"]
     head = {"number": "int64", "state": "str", "value": "float64", "best_epoch": "Int64", "accuracy": "float64"}
-    tail = {"parameters": "Int64", "epochs_trained": "Int64", "seconds": "float64", "reason": "str", "same_as": "Int64"}
+    tail = {"parameters": "Int64", "epochs_trained": "Int64", "seconds": "float64"}
+    tail |= {"reason": "str", "same_as": "Int64", "machine": "str"}
     rows: list[dict[str, Any]] = []
     for trial in stored.trials():
         row: dict[str, Any] = {"number": trial.number, "state": trial.state.name}
@@ -77,6 +79,7 @@ def trials_table(stored: StoredStudy) -> pd.DataFrame:
             result = result_of(trial)
             row |= {key: getattr(result, key) for key in ("value", "best_epoch", "accuracy", "parameters", "seconds")}
             row |= {"epochs_trained": max(result.epochs, default=0), "reason": result.reason, "same_as": result.same_as}
+            row["machine"] = result.machine
         rows.append(row)
     return _frame(rows, {**head, **kinds, **tail})
 

@@ -17,8 +17,9 @@ from hpsearch.data.dataset import Dataset
 from hpsearch.data.splits import Split, hold_out, make_splits
 from hpsearch.errors import DataError
 from hpsearch.study.definition import StudyDefinition
+from hpsearch.study.probe import probe
 from hpsearch.study.pruning import Pruning, Seen
-from hpsearch.study.storage import State, TrialResult, quiet
+from hpsearch.study.storage import MACHINE, State, TrialResult, quiet
 from hpsearch.validation.cross_validate import CrossValidation, Outcome, cross_validate
 
 _STATES: dict[Outcome, State] = {"complete": "COMPLETE", "pruned": "PRUNED", "diverged": "FAIL"}
@@ -36,11 +37,11 @@ class Prepared:
     splits: tuple[Split, ...]
 
     def identity(self) -> dict[str, Any]:
-        """The definition's identity, with the data's fingerprint and the versions of what computes."""
+        """The definition's identity, with the data's fingerprint, and the versions and machine that compute."""
         versions = {f"version.{package}": version(package) for package in _VERSIONED}
         held_out = None if self.held_out is None else self.held_out.fingerprint
         data = {"data.fingerprint": self.search.fingerprint, "holdout.fingerprint": held_out}
-        return {**self.definition.identity(), **data, **versions}
+        return {**self.definition.identity(), **data, **versions, MACHINE: probe()}
 
     @property
     def data_fingerprint(self) -> str:

@@ -64,6 +64,7 @@ class TrialResult:
         training_loss, validation_loss: of every checkpoint, one value a split.
         folds: one table row a split, where complete.
         pruner_marks: what the pruner noted with this trial.
+        machine: the probe of the machine that trained it, where that is not the study's.
         same_as: the earlier trial of the same configuration whose curve this one was given instead of a training.
     """
 
@@ -82,11 +83,13 @@ class TrialResult:
     folds: list[dict[str, Any]] = field(default_factory=list)
     pruner_marks: dict[str, Any] = field(default_factory=dict)
     same_as: int | None = None
+    machine: str | None = None
 
 
 # One attribute each, because dashboards show attributes; all else of a result is in the one named _RECORD.
-_SHOWN = ("accuracy", "best_epoch", "parameters", "reason", "same_as", "seconds")
+_SHOWN = ("accuracy", "best_epoch", "machine", "parameters", "reason", "same_as", "seconds")
 _RECORD = "record"
+MACHINE = "machine.probe"  # of a study's identity
 _IN_RECORD = ("epochs", "training_loss", "validation_loss", "folds", "pruner_marks")
 
 
@@ -265,8 +268,8 @@ class StoredStudy:
                 if stored.get(key) != value:
                     self.storage.set_study_user_attr(self.study_id, key, value)
 
-    def require_identity(self, identity: Mapping[str, Any]) -> None:
-        """Refuse to go on with a study that is now another.
+    def require_identity(self, identity: Mapping[str, Any], allow_mixed: bool = False) -> None:
+        """Refuse to go on with a study that is now another; with ``allow_mixed``, only the machine may be.
 
         Raises:
             StudyChangedError: with what was stored and what is now.
@@ -277,9 +280,8 @@ class StoredStudy:
                 f"The study {self.name!r} in {shown(self.url)} was not made by hpsearch. "
                 "Choose another name or storage."
             )
-        keys = [
-            key for key in (*stored, *(k for k in identity if k not in stored)) if stored.get(key) != identity.get(key)
-        ]
+        keys = [*stored, *(key for key in identity if key not in stored)]
+        keys = [key for key in keys if stored.get(key) != identity.get(key) and not (allow_mixed and key == MACHINE)]
         if keys:
             changes = "; ".join(f"{key} was {stored.get(key)!r} and is {identity.get(key)!r}" for key in keys)
             raise StudyChangedError(
