@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from hpsearch.study.coordinator import Progress
     from hpsearch.study.definition import StudyDefinition
     from hpsearch.study.executors import Crew
-    from hpsearch.study.objective import Prepared
     from hpsearch.study.storage import StoredStudy
     from hpsearch.validation.cross_validate import CrossValidation
 
@@ -112,41 +111,34 @@ def run(
     from hpsearch.study.definition import StudyDefinition
     from hpsearch.study.objective import prepare
     from hpsearch.study.ownership import sole_owner
-    from hpsearch.study.storage import MACHINE, StoredStudy
+    from hpsearch.study.storage import StoredStudy
 
     definition = study if isinstance(study, StudyDefinition) else StudyDefinition.from_file(study)
     if trials is not None:
         definition = definition.with_trials(trials)
-    prepared = prepare(definition)
-    identity = prepared.identity()
-    crew = _crew(prepared, workers, executor, scheduler, identity[MACHINE], allow_mixed)
     url = storage_url(storage)
-    attributes = {"identity": identity, **definition.attributes()}
-    with StoredStudy.create_or_open(url, definition.name, attributes) as stored, sole_owner(stored):
-        stored.require_identity(identity, allow_mixed)
-        stored.refresh(attributes)
-        with suppress(TimeUpError):
-            Coordinator(prepared, stored, crew, watch=watch, timeout=timeout, reuse=reuse).run()
+    with _crew(min(workers, definition.in_flight), executor, scheduler, allow_mixed) as crew:
+        prepared = prepare(definition)
+        identity = prepared.identity()
+        attributes = {"identity": identity, **definition.attributes()}
+        with StoredStudy.create_or_open(url, definition.name, attributes) as stored, sole_owner(stored):
+            stored.require_identity(identity, allow_mixed)
+            stored.refresh(attributes)
+            with suppress(TimeUpError):
+                Coordinator(prepared, stored, crew, watch=watch, timeout=timeout, reuse=reuse).run()
     return StudyResult(definition.name, url)
 
 
-def _crew(
-    prepared: Prepared,
-    workers: int,
-    executor: Executor | None,
-    scheduler: str | None,
-    machine: str,
-    allow_mixed: bool,
-) -> Crew:
+def _crew(workers: int, executor: Executor | None, scheduler: str | None, allow_mixed: bool) -> Crew:
     from hpsearch.study.executors import make_crew
 
     if scheduler is None:
-        return make_crew(prepared, workers, executor)
+        return make_crew(workers, executor)
     if importlib.util.find_spec("distributed") is None:
         raise HpsearchError("--scheduler needs the package distributed: pip install 'hpsearch[distributed]'.")
     from hpsearch.study.cluster import DaskCluster
 
-    return DaskCluster(prepared, scheduler, machine, allow_mixed)
+    return DaskCluster(scheduler, allow_mixed)
 
 
 def cross_validate(study: str | Path | StudyDefinition) -> CrossValidation:

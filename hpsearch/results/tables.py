@@ -38,6 +38,7 @@ training_loss, validation_loss  float64  nats; missing where it was not finite
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -104,26 +105,28 @@ def curves_table(stored: StoredStudy) -> pd.DataFrame:
 def studies_table(url: str) -> pd.DataFrame:
     """One row a study of a storage; studies that are not ours are left out."""
     storage = open_storage(url)
-    rows = []
-    with clear_errors(url):
-        summaries = [study for study in storage.get_all_studies() if "definition" in study.user_attrs]
-    for study in summaries:
-        stored = StoredStudy(storage, url, study.study_name, study._study_id)
-        states = [trial.state.name for trial in stored.trials()]
-        best = best_of(_results(stored))
-        rows.append(
-            {
-                "study": study.study_name,
-                "source": study.user_attrs["definition"]["data"]["source"],
-                "trials": len(states),
-                **{key.lower(): states.count(key) for key in ("COMPLETE", "PRUNED", "RUNNING")},
-                "failed": states.count("FAIL"),
-                "best_trial": None if best is None else best.number,
-                "best_value": None if best is None else best.value,
-            }
-        )
-    close(storage)
+    try:
+        with clear_errors(url):
+            summaries = [study for study in storage.get_all_studies() if "definition" in study.user_attrs]
+        rows = [_study_row(StoredStudy(storage, url, s.study_name, s._study_id), s.user_attrs) for s in summaries]
+    finally:
+        close(storage)
     return _frame(rows, _STUDY_TYPES)
+
+
+def _study_row(stored: StoredStudy, attributes: Mapping[str, Any]) -> dict[str, Any]:
+    trials = stored.trials()
+    states = [trial.state.name for trial in trials]
+    best = best_of(result_of(trial) for trial in trials if trial.state.is_finished())
+    return {
+        "study": stored.name,
+        "source": attributes["definition"]["data"]["source"],
+        "trials": len(states),
+        **{key.lower(): states.count(key) for key in ("COMPLETE", "PRUNED", "RUNNING")},
+        "failed": states.count("FAIL"),
+        "best_trial": None if best is None else best.number,
+        "best_value": None if best is None else best.value,
+    }
 
 
 def _results(stored: StoredStudy) -> list[TrialResult]:

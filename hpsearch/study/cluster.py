@@ -42,20 +42,17 @@ def evaluate_on_worker(prepared: Prepared, task: TrialTask, topic: str, expected
 class DaskCluster(Crew):
     """Evaluates tasks on the workers of a Dask scheduler; the rows reach each of them once, by content hash."""
 
-    def __init__(self, prepared: Prepared, address: str, expected: str, allow_mixed: bool) -> None:
+    def __init__(self, address: str, allow_mixed: bool) -> None:
         """
         Args:
-            prepared: the study.
             address: the scheduler's, as ``tcp://host:8786``.
-            expected: the study's :func:`~hpsearch.study.probe.probe`.
-            allow_mixed: use workers whose probe differs too; their trials are marked.
+            allow_mixed: use workers that do not train to the last bit as this machine does; their trials are marked.
         """
-        self._content = hashlib.sha256(json.dumps(prepared.identity()).encode()).hexdigest()[:32]
-        self._prepared = replace(prepared, held_out=None)  # workers need no held-out row, so they get none
-        self._address, self._expected, self._allow_mixed = address, expected, allow_mixed
+        self._address, self._allow_mixed, self._expected = address, allow_mixed, probe()
         self._topic = f"hpsearch-{uuid.uuid4().hex}"
         self._messages: SimpleQueue[tuple[int, int, float]] = SimpleQueue()
         self._probes: dict[str, str] = {}
+        self._client: Any = None
 
     @property
     def slots(self) -> int | None:
@@ -67,10 +64,12 @@ class DaskCluster(Crew):
 
         return (distributed.KilledWorker, distributed.CancelledError, CancelledError, MemoryError)
 
-    def start(self, deliver: Deliver) -> None:
+    def start(self, prepared: Prepared, deliver: Deliver) -> None:
         import distributed
 
         self._deliver = deliver
+        self._content = hashlib.sha256(json.dumps(prepared.identity()).encode()).hexdigest()[:32]
+        self._prepared = replace(prepared, held_out=None)  # workers need no held-out row, so they get none
         try:
             connect: Any = distributed.Client
             self._client = connect(self._address, timeout=CONNECT_SECONDS, set_as_default=False)
@@ -129,6 +128,5 @@ class DaskCluster(Crew):
         self._scatter()
 
     def close(self) -> None:
-        client: Any = getattr(self, "_client", None)
-        if client is not None:
-            client.close()
+        if self._client is not None:
+            self._client.close()

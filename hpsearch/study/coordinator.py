@@ -102,13 +102,13 @@ class Coordinator:
         Args:
             prepared: the study with its data.
             stored: where it is kept.
-            crew: who evaluates trials.
+            crew: who evaluates trials; the caller closes it.
             watch: called after each trial that is told, and when running trials have news.
             timeout: seconds after which no more is told.
             reuse: train two trials of one configuration once.
         """
         self._stored, self._crew, self._watch, self._reuse = stored, crew, watch, reuse
-        self._definition = prepared.definition
+        self._prepared, self._definition = prepared, prepared.definition
         self._deadline = math.inf if timeout is None else time.monotonic() + timeout
         self._proposer = Proposer(self._definition)
         self._proposals: list[Proposal] = []
@@ -141,12 +141,9 @@ class Coordinator:
         self._watch(self._progress())
         if len(self._results) >= self._wanted():
             return self._results
-        try:
-            self._crew.start(self._hear)
-            while len(self._results) < self._wanted():
-                self._tell(self._await(len(self._results)))
-        finally:
-            self._crew.close()
+        self._crew.start(self._prepared, self._hear)
+        while len(self._results) < self._wanted():
+            self._tell(self._await(len(self._results)))
         return self._results
 
     def _wanted(self) -> int:

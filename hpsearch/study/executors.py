@@ -18,6 +18,7 @@ from concurrent.futures import BrokenExecutor, Executor, Future
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 
@@ -44,8 +45,8 @@ class Crew(ABC):
         """What a future raises when a worker died, whichever task killed it."""
 
     @abstractmethod
-    def start(self, deliver: Deliver) -> None:
-        """Make ready; ``deliver`` takes the messages of running trials."""
+    def start(self, prepared: Prepared, deliver: Deliver) -> None:
+        """Take the study; ``deliver`` takes the messages of running trials."""
 
     @abstractmethod
     def submit(self, task: TrialTask) -> Future[TrialResult]:
@@ -67,13 +68,15 @@ class Crew(ABC):
     def close(self) -> None:
         """Abandon what runs and give everything back."""
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
 
 class InProcess(Crew):
     """Evaluates each task in this process, when it is submitted."""
-
-    def __init__(self, prepared: Prepared) -> None:
-        self._prepared = prepared
-        self._deliver: Deliver = lambda number, epoch, mean: None
 
     @property
     def slots(self) -> int | None:
@@ -83,8 +86,8 @@ class InProcess(Crew):
     def broken(self) -> tuple[type[BaseException], ...]:
         return (MemoryError,)
 
-    def start(self, deliver: Deliver) -> None:
-        self._deliver = deliver
+    def start(self, prepared: Prepared, deliver: Deliver) -> None:
+        self._prepared, self._deliver = prepared, deliver
 
     def submit(self, task: TrialTask) -> Future[TrialResult]:
         future: Future[TrialResult] = Future()
@@ -175,6 +178,11 @@ def begin_worker() -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
+def warm_up() -> None:
+    """Import what a worker needs; by unpickling this function it has imported the most."""
+    import sklearn.preprocessing  # noqa: F401
+
+
 Stop = Callable[[], None]
 
 
@@ -184,20 +192,23 @@ def local_pool(workers: int) -> tuple[Executor, Stop]:
 
     one = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     pool = ProcessPoolExecutor(workers, initializer=begin_worker, env=one)
+    for _ in range(workers):  # they import while the owner prepares
+        pool.submit(warm_up)
     return pool, lambda: pool.shutdown(wait=True, kill_workers=True)
 
 
 class OnThisMachine(Crew):
     """Evaluates tasks on an executor whose workers share this machine's files."""
 
-    def __init__(self, prepared: Prepared, make: Callable[[], tuple[Executor, Stop]]) -> None:
+    def __init__(self, make: Callable[[], tuple[Executor, Stop]]) -> None:
         """
         Args:
-            prepared: the study.
             make: makes an executor, and what stops it at once; called again when its workers died.
         """
-        self._prepared, self._make = prepared, make
+        self._make = make
+        self._dump: Dump | None = None
         self._read: dict[int, int] = {}
+        self._executor, self._stop = make()
 
     @property
     def slots(self) -> int | None:
@@ -207,17 +218,17 @@ class OnThisMachine(Crew):
     def broken(self) -> tuple[type[BaseException], ...]:
         return (BrokenExecutor, MemoryError)
 
-    def start(self, deliver: Deliver) -> None:
-        self._deliver = deliver
-        self._dump = Dump.write(self._prepared)
-        self._executor, self._stop = self._make()
+    def start(self, prepared: Prepared, deliver: Deliver) -> None:
+        self._deliver, self._dump = deliver, Dump.write(prepared)
 
     def submit(self, task: TrialTask) -> Future[TrialResult]:
+        assert self._dump is not None  # started
         self._dump.messages(task.number).unlink(missing_ok=True)
         self._read[task.number] = 0
         return self._executor.submit(evaluate_dumped, self._dump, task)
 
     def poll(self) -> None:
+        assert self._dump is not None
         for number, place in list(self._read.items()):
             try:
                 with self._dump.messages(number).open() as file:
@@ -232,6 +243,7 @@ class OnThisMachine(Crew):
                 self._deliver(number, int(epoch), float(mean))
 
     def forget(self, number: int) -> None:
+        assert self._dump is not None
         self._read.pop(number, None)
         self._dump.messages(number).unlink(missing_ok=True)
 
@@ -241,11 +253,12 @@ class OnThisMachine(Crew):
 
     def close(self) -> None:
         self._stop()
-        self._dump.remove()
+        if self._dump is not None:
+            self._dump.remove()
 
 
-def make_crew(prepared: Prepared, workers: int = 1, executor: Executor | None = None) -> Crew:
-    """The crew that was asked for.
+def make_crew(workers: int = 1, executor: Executor | None = None) -> Crew:
+    """The crew that was asked for, its workers starting.
 
     Raises:
         DefinitionError: fewer than one worker.
@@ -253,6 +266,5 @@ def make_crew(prepared: Prepared, workers: int = 1, executor: Executor | None = 
     if workers < 1:
         raise DefinitionError(f"workers must be at least 1, but is {workers}.")
     if executor is not None:
-        return OnThisMachine(prepared, lambda: (executor, lambda: None))
-    workers = min(workers, prepared.definition.in_flight)
-    return InProcess(prepared) if workers == 1 else OnThisMachine(prepared, lambda: local_pool(workers))
+        return OnThisMachine(lambda: (executor, lambda: None))
+    return InProcess() if workers == 1 else OnThisMachine(lambda: local_pool(workers))

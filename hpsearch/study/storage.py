@@ -6,8 +6,9 @@ import math
 import os
 import socket
 import sqlite3
+import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -149,9 +150,7 @@ def open_storage(url: str, create: bool = False) -> RDBStorage:
         options = {"connect_args": {"application_name": name[:63]}, **({"poolclass": StaticPool} if create else {})}
     with quiet(), clear_errors(url):
         try:
-            return RDBStorage(
-                _read_only(parsed) if not create else url, engine_kwargs=options, skip_table_creation=not create
-            )
+            return _connect(_read_only(parsed) if not create else url, options, create)
         except ImportError as error:
             raise StorageError(f"The storage {shown(url)} needs a database driver that is missing: {error}.") from error
         except RuntimeError as error:
@@ -159,6 +158,15 @@ def open_storage(url: str, create: bool = False) -> RDBStorage:
                 f"The storage {shown(url)} must have the schema of the installed Optuna, but has another. "
                 "Use the version of Optuna that made it, or `optuna storage upgrade`."
             ) from error
+
+
+@contextmanager
+def _closed_on_error(storage: RDBStorage) -> Iterator[RDBStorage]:
+    try:
+        yield storage
+    except BaseException:
+        close(storage)
+        raise
 
 
 def close(storage: RDBStorage) -> None:
@@ -175,6 +183,15 @@ def _check_sqlite(database: str | None, url: str, create: bool) -> None:
         raise StorageError(f"There is no storage {path}. Run a study first, or name its storage with --storage.")
     if not path.parent.is_dir():
         raise StorageError(f"The storage {path} must be in a folder that exists, but {path.parent} does not.")
+
+
+def _connect(url: str, options: Mapping[str, Any], create: bool) -> RDBStorage:
+    """Open a database, and make its tables if asked to; of two processes that make them at once, one tries again."""
+    for seconds in (0.1, 0.3, 0.9):
+        with suppress(sqlalchemy.exc.IntegrityError, sqlalchemy.exc.ProgrammingError):
+            return RDBStorage(url, engine_kwargs=dict(options), skip_table_creation=not create)
+        time.sleep(seconds)
+    return RDBStorage(url, engine_kwargs=dict(options), skip_table_creation=not create)
 
 
 def _read_only(url: URL) -> str:
@@ -220,15 +237,15 @@ class StoredStudy:
         Raises:
             StorageError: a storage that cannot be opened or written.
         """
-        storage = open_storage(url, create=True)
-        with quiet(), clear_errors(url):
+        with _closed_on_error(open_storage(url, create=True)) as storage, quiet(), clear_errors(url):
             try:
                 study_id = storage.get_study_id_from_name(name)
             except KeyError:
-                with one_transaction(storage):
+                with suppress(optuna.exceptions.DuplicatedStudyError), one_transaction(storage):
                     study_id = storage.create_new_study([StudyDirection.MINIMIZE], name)
                     for key, value in attributes.items():
                         storage.set_study_user_attr(study_id, key, value)
+                study_id = storage.get_study_id_from_name(name)
         return cls(storage, url, name, study_id)
 
     @classmethod
@@ -238,15 +255,14 @@ class StoredStudy:
         Raises:
             UnknownStudyError: there is none, or it is not one of ours.
         """
-        storage = open_storage(url)
-        with clear_errors(url):
+        with _closed_on_error(open_storage(url)) as storage, clear_errors(url):
             names = [study.study_name for study in storage.get_all_studies()]
             if name not in names:
                 hint = did_you_mean(name, names) if names else "It holds no study yet."
                 raise UnknownStudyError(f"There is no study {name!r} in {shown(url)}. {hint}")
             study = cls(storage, url, name, storage.get_study_id_from_name(name))
-        if "definition" not in study.attributes:
-            raise UnknownStudyError(f"The study {name!r} in {shown(url)} was not made by hpsearch.")
+            if "definition" not in study.attributes:
+                raise UnknownStudyError(f"The study {name!r} in {shown(url)} was not made by hpsearch.")
         return study
 
     def __enter__(self) -> StoredStudy:

@@ -125,7 +125,7 @@ def test_a_whole_trajectory_equals_the_reference(name: str, batch_size: int | No
         assert largest(plain - one.params[lane]) > 0.1  # it went somewhere
 
 
-@pytest.mark.parametrize(("name", "setting"), [(name, key) for name in OPTIMIZERS for key in OPTIMIZER_SETTINGS[name]])
+@pytest.mark.parametrize(("name", "setting"), [(n, key) for n in OPTIMIZERS for key in sorted(OPTIMIZER_SETTINGS[n])])
 def test_each_setting_matters(name: str, setting: str) -> None:
     other, _ = training(name, {setting: OTHER_VALUE[setting]}).run()
     default, _ = training(name).run()

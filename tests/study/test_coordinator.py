@@ -15,7 +15,7 @@ from hpsearch.errors import DefinitionError, StudyChangedError
 from hpsearch.study.coordinator import Coordinator, Progress
 from hpsearch.study.definition import StudyDefinition
 from hpsearch.study.executors import InProcess
-from hpsearch.study.objective import Prepared, TrialTask, prepare
+from hpsearch.study.objective import TrialTask, prepare
 from hpsearch.study.storage import StoredStudy, TrialResult
 from hpsearch.study.strategies import PRUNERS, SAMPLERS
 
@@ -103,8 +103,7 @@ def test_fewer_trials_than_are_stored_runs_and_changes_nothing(small: Path) -> N
 class Interrupted(InProcess):
     """A crew whose user presses Ctrl-C in the k-th call."""
 
-    def __init__(self, prepared: Prepared, calls: int) -> None:
-        super().__init__(prepared)
+    def __init__(self, calls: int) -> None:
         self.left = calls
 
     def submit(self, task: TrialTask) -> Future[TrialResult]:
@@ -122,7 +121,7 @@ def test_an_interrupt_at_any_trial_changes_nothing(small: Path, through: tuple[p
         attributes = {"identity": prepared.identity(), **prepared.definition.attributes()}
         stored = StoredStudy.create_or_open(storage, "small", attributes)
         try:
-            Coordinator(prepared, stored, Interrupted(prepared, calls)).run()
+            Coordinator(prepared, stored, Interrupted(calls)).run()
             done = True
         except KeyboardInterrupt:
             assert "RUNNING" in set(hpsearch.load_trials("small", storage)["state"])

@@ -12,6 +12,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -148,8 +149,13 @@ def slow(path: Path, epochs: int) -> None:
 
 
 def worker_processes() -> list[psutil.Process]:
-    lines = {process: " ".join(process.cmdline()) for process in psutil.Process().children()}
-    return [process for process, line in lines.items() if "loky" in line and "tracker" not in line]
+    found = []
+    for process in psutil.Process().children():
+        with suppress(psutil.NoSuchProcess, psutil.ZombieProcess):  # it died just now
+            line = " ".join(process.cmdline())
+            if "loky" in line and "tracker" not in line:
+                found.append(process)
+    return found
 
 
 def test_a_worker_killed_in_mid_trial_costs_a_run_again_and_nothing_else(
