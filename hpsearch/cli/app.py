@@ -118,15 +118,17 @@ def run(
     told = int((table["state"] != "RUNNING").sum())
     if told < watch.trials and not as_json:
         display.say_aside(f"stopped after {timeout}: {told} of {watch.trials} trials are done. Run it again to go on.")
-    if not (table["state"] == "COMPLETE").any():
-        display.nothing_complete(table, definition.name)
-        raise typer.Exit(1)
-    best = result.best
+    complete = bool((table["state"] == "COMPLETE").any())
     if as_json:
         from hpsearch.results.tables import records
 
-        _print_json({**best.summary(), "trials": records(table)})
+        _print_json({**(result.best.summary() if complete else {"study": result.name}), "trials": records(table)})
+    if not complete:
+        display.nothing_complete(table, definition.name)
+        raise typer.Exit(1)
+    if as_json:
         return
+    best = result.best
     display.trials(table, most=10)
     display.say("")
     display.best(best)

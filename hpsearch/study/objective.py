@@ -63,7 +63,7 @@ class Prepared:
             "splits": len(self.splits),
             "training_rows_of_a_split": min(len(split.training) for split in self.splits),
             "searched": {name: dimension.describe() for name, dimension in space.items()},
-            "trials": definition.trials,
+            "trials": definition.limit,
             "sampler": definition.sampler.name,
             "pruner": definition.pruner.name,
             "data_fingerprint": data.fingerprint,

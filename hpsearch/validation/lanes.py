@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpsearch.data.dataset import Dataset
-from hpsearch.data.preprocess import SCALINGS, Scaling
+from hpsearch.data.preprocess import Scaling, fit_scaling
 from hpsearch.nn.network import Network
 from hpsearch.nn.optimizers import OPTIMIZERS
 from hpsearch.nn.passes import Architecture
@@ -28,7 +28,7 @@ def architecture_of(config: Config, inputs: int, classes: int) -> Architecture:
 
 def fit_scalings(data: Dataset, row_sets: Sequence[IntArray], scaling: str) -> list[Scaling]:
     """One scaling a lane, each learnt from that lane's training rows alone."""
-    return [SCALINGS[scaling](data.features[rows]) for rows in row_sets]
+    return [fit_scaling(scaling, data.features, rows) for rows in row_sets]
 
 
 def lane_data(data: Dataset, scalings: Sequence[Scaling]) -> LaneData:

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from hpsearch import StudyDefinition, seeds
-from hpsearch.data.preprocess import SCALINGS
+from hpsearch.data.preprocess import fit_scaling
 from hpsearch.nn.network import initial_parameters
 from hpsearch.nn.passes import Evaluator
 from hpsearch.nn.rows import LaneData, PaddedRows
@@ -48,7 +48,7 @@ def experiment(which: str, count: int) -> pd.DataFrame:
     labels = np.concatenate([data.labels for pair in draws for data in pair])
     training = [np.arange(each) + 2 * each * lane for lane in range(count)]
     fresh = [rows + each for rows in training]
-    scalings = [SCALINGS[config.scaling](features[rows]) for rows in training]
+    scalings = [fit_scaling(config.scaling, features, rows) for rows in training]
     centre, scale = np.stack([s.centre for s in scalings]), np.stack([s.scale for s in scalings])
     lanes = LaneData(features, labels, 3, centre, scale)
     trainer = make_trainer(config, lanes, training, definition.evaluate_every)

@@ -248,6 +248,7 @@ def test_when_no_trial_completes_the_reason_is_said(small: Path, hpsearch: Call)
     assert outcome.status == 1
     assert "No trial of 'small' is complete among 16" in outcome.err
     assert "became" in outcome.err
+    assert len(json.loads(hpsearch("run", small, "--json").out)["trials"]) == 16
 
 
 # ---------------------------------------------------------------- in a process of its own

@@ -9,7 +9,8 @@ import pytest
 from numpy.typing import NDArray
 from sklearn.preprocessing import FunctionTransformer, MinMaxScaler, StandardScaler
 
-from hpsearch.data.preprocess import SCALINGS
+from hpsearch.data import preprocess
+from hpsearch.data.preprocess import SCALINGS, Scaling, fit_scaling
 
 SKLEARN: dict[str, Any] = {"minmax": MinMaxScaler, "none": FunctionTransformer, "standard": StandardScaler}
 
@@ -25,12 +26,28 @@ def rows(count: int, seed: int) -> NDArray[np.float64]:
     return np.concatenate([varied, constant], axis=1)
 
 
+def fit(name: str, table: NDArray[Any]) -> Scaling:
+    return fit_scaling(name, table, np.arange(len(table)))
+
+
+@scalings
+@seeds
+def test_fitting_in_batches_is_fitting_at_once(name: str, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    table, chosen = rows(500, seed), np.random.default_rng(seed).permutation(500)[:333]
+    whole = fit_scaling(name, table, chosen)
+    monkeypatch.setattr(preprocess, "BATCH_ROWS", 50)
+    batched = fit_scaling(name, table, chosen)
+    # The same sums in another order, in float64.
+    np.testing.assert_allclose(batched.centre, whole.centre, rtol=1e-12)
+    np.testing.assert_allclose(batched.scale, whole.scale, rtol=1e-12)
+
+
 @scalings
 @seeds
 def test_a_scaling_is_scikit_learns(name: str, seed: int) -> None:
     training, others = rows(200, seed), rows(50, seed + 100)
     others[:, 4:] += 0.3  # constant where it was learnt, not where it is applied
-    reference, ours = SKLEARN[name]().fit(training), SCALINGS[name](training)
+    reference, ours = SKLEARN[name]().fit(training), fit(name, training)
     for table in (training, others):
         # scikit-learn's minmax multiplies by a reciprocal and adds an offset: numbers near 1e9 to 1e6 lose some bits.
         np.testing.assert_allclose(ours.apply(table), reference.transform(table), rtol=1e-12, atol=1e-12)
@@ -39,7 +56,7 @@ def test_a_scaling_is_scikit_learns(name: str, seed: int) -> None:
 @scalings
 @pytest.mark.parametrize("constant", [0.0, 0.1, -1e6, 1e-300, 1e150])
 def test_a_constant_column_stays_finite_and_constant(name: str, constant: float) -> None:
-    scaled = SCALINGS[name](np.full((7, 1), constant)).apply(np.full((7, 1), constant))
+    scaled = fit(name, np.full((7, 1), constant)).apply(np.full((7, 1), constant))
     assert np.isfinite(scaled).all()
     assert np.ptp(scaled) == 0
     if name != "none":
@@ -49,13 +66,13 @@ def test_a_constant_column_stays_finite_and_constant(name: str, constant: float)
 @scalings
 @seeds
 def test_a_single_row_can_be_learnt_from(name: str, seed: int) -> None:
-    assert np.isfinite(SCALINGS[name](rows(1, seed)).apply(rows(20, seed + 1))).all()
+    assert np.isfinite(fit(name, rows(1, seed)).apply(rows(20, seed + 1))).all()
 
 
 @scalings
 @seeds
 def test_each_row_is_scaled_by_itself(name: str, seed: int) -> None:
-    scaling, table = SCALINGS[name](rows(100, seed)), rows(30, seed + 1)
+    scaling, table = fit(name, rows(100, seed)), rows(30, seed + 1)
     together = scaling.apply(table)
     for number in range(30):
         assert scaling.apply(table[number : number + 1]).tobytes() == together[number].tobytes()
@@ -64,7 +81,7 @@ def test_each_row_is_scaled_by_itself(name: str, seed: int) -> None:
 @seeds
 def test_scaled_training_rows_are_what_the_names_promise(seed: int) -> None:
     training = rows(200, seed)[:, :4]
-    standard, minmax, none = (SCALINGS[name](training).apply(training) for name in ("standard", "minmax", "none"))
+    standard, minmax, none = (fit(name, training).apply(training) for name in ("standard", "minmax", "none"))
     np.testing.assert_allclose(standard.mean(axis=0), 0, atol=1e-12)
     np.testing.assert_allclose(standard.std(axis=0), 1, rtol=1e-12)
     np.testing.assert_allclose([minmax.min(axis=0), minmax.max(axis=0)], [[0] * 4, [1] * 4], atol=1e-12)
@@ -76,7 +93,7 @@ def test_learning_and_applying_change_no_argument(name: str) -> None:
     table = rows(20, 0)
     table.setflags(write=False)
     before = table.copy()
-    SCALINGS[name](table).apply(table)
+    fit(name, table).apply(table)
     np.testing.assert_array_equal(table, before)
 
 
@@ -85,6 +102,6 @@ def test_learning_and_applying_change_no_argument(name: str) -> None:
 def test_single_precision_features_are_scaled_in_double_precision(name: str, seed: int) -> None:
     """Statistics of float32 rows agree with those of the same numbers in float64 but for float32's own rounding."""
     narrow = rows(200, seed)[:, :3].astype(np.float32)
-    one, other = SCALINGS[name](narrow), SCALINGS[name](narrow.astype(np.float64))
+    one, other = fit(name, narrow), fit(name, narrow.astype(np.float64))
     np.testing.assert_allclose(one.apply(narrow), other.apply(narrow), rtol=1e-5, atol=1e-5)
     assert one.centre.dtype == one.scale.dtype == np.float64
