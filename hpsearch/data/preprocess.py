@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-BATCH_ROWS = 8192  # of the rows that a scaling is fitted on
+BATCH_ROWS = 1024  # of the rows that a scaling is fitted on
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -126,19 +126,28 @@ class Evaluator:
 
     def evaluate(self, params: FloatArray) -> Evaluation:
         """Losses and probabilities of parameters (L, P)."""
-        matrices = self._architecture.matrices(params)
         losses, probabilities = [], []
-        # A lane that diverged computes with inf and nan; it is reported, not warned about.
-        with np.errstate(all="ignore"):
-            for number, chunk in enumerate(self._chunks):
-                forward = self._passes[chunk.shape[1]] if len(self._chunks) == 1 else self._gather(number)
+        for answer, of_rows in self._answers(params):
+            losses.append(of_rows)
+            probabilities.append(answer.copy())
+        row_losses = np.concatenate(losses, axis=1)
+        return Evaluation(row_losses, np.concatenate(probabilities, axis=2), weighted_mean(row_losses, self._weights))
+
+    def loss(self, params: FloatArray) -> NDArray[np.float64]:
+        """The mean losses (L,) alone, without keeping every row's probabilities."""
+        row_losses = np.concatenate([of_rows for _, of_rows in self._answers(params)], axis=1)
+        return weighted_mean(row_losses, self._weights)
+
+    def _answers(self, params: FloatArray) -> Iterator[tuple[FloatArray, NDArray[np.float64]]]:
+        """(probabilities, row losses) of one chunk of rows after another; the next one overwrites the former."""
+        matrices = self._architecture.matrices(params)
+        for number, chunk in enumerate(self._chunks):
+            forward = self._passes[chunk.shape[1]] if len(self._chunks) == 1 else self._gather(number)
+            # A lane that diverged computes with inf and nan; it is reported, not warned about.
+            with np.errstate(all="ignore"):
                 answer = forward.run(matrices)
-                losses.append(cross_entropy(answer, forward.targets))
-                probabilities.append(answer.copy())
-            row_losses = np.concatenate(losses, axis=1)
-            return Evaluation(
-                row_losses, np.concatenate(probabilities, axis=2), weighted_mean(row_losses, self._weights)
-            )
+                losses = cross_entropy(answer, forward.targets)
+            yield answer, losses
 
 
 def predict(architecture: Architecture, params: FloatArray, inputs: NDArray[Any]) -> FloatArray:

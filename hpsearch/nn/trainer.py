@@ -101,7 +101,7 @@ class Trainer:
                     self.optimizer.update(params, grads, rate.astype(params.dtype), step, state)
                     step += 1
             if epoch % self.evaluate_every == 0 or epoch == self.epochs:
-                training_loss = evaluator.evaluate(params).loss
+                training_loss = evaluator.loss(params)
                 with np.errstate(all="ignore"):
                     penalty = self.penalties.value(params)
                 yield Checkpoint(epoch, rate[:, 0].copy(), training_loss, penalty)
