@@ -16,7 +16,7 @@ from hpsearch.nn.rows import LaneData, PaddedRows
 
 _FLOAT32 = np.dtype(np.float32)
 # Rows evaluated at once: bounds the memory of an evaluation, whatever the size of the data.
-EVALUATION_ROWS = 1024
+EVALUATION_ROWS = 512
 
 
 @dataclass(frozen=True)

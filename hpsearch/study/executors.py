@@ -191,7 +191,9 @@ def local_pool(workers: int) -> tuple[Executor, Stop]:
     from loky import ProcessPoolExecutor
 
     one = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-    pool = ProcessPoolExecutor(workers, initializer=begin_worker, env=one)
+    # Arrays of a megabyte and more go back to the system when they are freed, so that workers stay small (glibc).
+    memory = {"MALLOC_MMAP_THRESHOLD_": "1000000"}
+    pool = ProcessPoolExecutor(workers, initializer=begin_worker, env={**one, **memory})
     for _ in range(workers):  # they import while the owner prepares
         pool.submit(warm_up)
     return pool, lambda: pool.shutdown(wait=True, kill_workers=True)
