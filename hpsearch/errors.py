@@ -6,7 +6,7 @@
     ├── DefinitionError      a study file or setting that cannot be (also a ValueError)
     ├── DataError            rows, targets or splits that cannot be used (also a ValueError)
     ├── StorageError         a storage that cannot be opened, read or written
-    │   ├── StorageLostError     a storage that failed in mid-run: exit status 1
+    │   ├── StorageLostError     a storage that fails, as on a full disk: exit status 1
     │   ├── StudyOwnedError      another live process runs this study
     │   └── UnknownStudyError    no study of that name there (also a LookupError)
     ├── StudyChangedError    a stored study whose definition or data is now another
@@ -42,7 +42,9 @@ class StorageError(HpsearchError):
 
 
 class StorageLostError(StorageError):
-    """A storage that failed in mid-run: a full disk, a deleted file. What was told before is still there."""
+    """A storage that fails: a full disk, a folder that cannot be written, a deleted file, a server that is gone.
+
+    What was told before is still there."""
 
     exit_status = 1
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from sqlalchemy import text
 
-from hpsearch.errors import StorageError, StudyOwnedError
+from hpsearch.errors import StorageError, StorageLostError, StudyOwnedError
 from hpsearch.study.storage import StoredStudy, clear_errors, shown
 
 
@@ -21,6 +21,7 @@ def sole_owner(stored: StoredStudy) -> Iterator[None]:
 
     Raises:
         StudyOwnedError: another live process does; its number and host are named.
+        StorageLostError: a folder that cannot be written.
         StorageError: a kind of database that has no lock we know.
     """
     if stored.file is not None:
@@ -46,7 +47,7 @@ def _file_lock(stored: StoredStudy, database: Path) -> Iterator[None]:
     try:
         file = path.open("a+")
     except OSError as error:
-        raise StorageError(
+        raise StorageLostError(
             f"{path}: must be a file that can be written, but {(error.strerror or '').lower()}."
         ) from error
     # A forked child would share the lock and keep it after our death.

@@ -107,11 +107,18 @@ def quiet() -> Iterator[None]:
 
 @contextmanager
 def clear_errors(url: str, kind: type[StorageError] = StorageError) -> Iterator[None]:
-    """Whatever a database can raise, as one line that names it."""
+    """Whatever a database can raise, as one line that names it.
+
+    Raises:
+        StorageLostError: what the database calls operational: a folder that cannot be written, a server that is gone.
+        StorageError: anything else, as ``kind``.
+    """
     try:
         yield
     except (sqlalchemy.exc.SQLAlchemyError, optuna.exceptions.StorageInternalError, sqlite3.Error) as error:
         cause = error.__cause__ if isinstance(error, optuna.exceptions.StorageInternalError) else error
+        if isinstance(cause, sqlalchemy.exc.OperationalError):
+            kind = StorageLostError
         reason = str(getattr(cause, "orig", None) or cause or error).splitlines()[0]
         raise kind(f"The storage {shown(url)} must be usable, but: {reason}.") from error
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import json
 import os
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from hpsearch.errors import HpsearchError, StudyChangedError
 from hpsearch.study import cluster, coordinator
 from hpsearch.study.coordinator import Progress
 from hpsearch.study.probe import probe
+from hpsearch.study.strategies import PRUNERS, SAMPLERS
 
 # Dask leaves sockets to the garbage collector; what it finds is Dask's and belongs to the test that made it.
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
@@ -48,16 +50,20 @@ def dask(*arguments: str, **environment: str) -> Iterator[subprocess.Popen[bytes
         process.wait()
 
 
-@pytest.fixture
-def scheduler(small: Path) -> Iterator[str]:
+@contextmanager
+def running_scheduler(folder: Path) -> Iterator[str]:
     """The address of a scheduler without workers."""
-    file = small.parent / "scheduler.json"
+    file = folder / "scheduler.json"
     with dask("scheduler", "--host", "127.0.0.1", "--port", "0", "--scheduler-file", str(file)):
         while not file.exists():
             time.sleep(0.05)
-        import json
-
         yield json.loads(file.read_text())["address"]
+
+
+@pytest.fixture
+def scheduler(small: Path) -> Iterator[str]:
+    with running_scheduler(small.parent) as address:
+        yield address
 
 
 def worker(address: str, **environment: str):  # type: ignore[no-untyped-def]
@@ -82,6 +88,43 @@ def test_two_workers_one_of_them_killed_give_the_same_tables(
         assert first.poll() is not None
     assert heard, "running trials must be heard of"
     assert_same(tables(at(small.parent, "here")), tables(at(small.parent, "there")))
+
+
+@contextmanager
+def two_workers(folder: Path) -> Iterator[str]:
+    """The address of a scheduler with two workers."""
+    with running_scheduler(folder) as address, worker(address), worker(address):
+        yield address
+
+
+def assert_the_cluster_agrees(path: Path, address: str, sampler: str, pruner: str) -> None:
+    name, text = f"{sampler}-{pruner}", path.read_text()
+    text = text.partition("[search]")[0] + f'[search]\ntrials = 12\nin_flight = 4\npruner = "{pruner}"\n'
+    start = ", n_startup_trials = 4" if sampler in ("tpe", "cmaes") else ""
+    text += f'sampler = {{ name = "{sampler}"{start} }}\n'
+    if sampler == "grid":
+        head, _, rest = text.partition("[space]")
+        text = f"{head}[space]\nneurons = {{ int = [4, 7] }}\nactivation = {{ choice = ['relu', 'tanh', 'leaky_relu'] }}\n"
+        text += f"[search]{rest.partition('[search]')[2]}"
+    path.write_text(text)
+    hpsearch.run(path, storage=at(path.parent, f"{name}-here"))
+    hpsearch.run(path, storage=at(path.parent, f"{name}-there"), scheduler=address)
+    assert_same(tables(at(path.parent, f"{name}-here")), tables(at(path.parent, f"{name}-there")))
+
+
+# gp needs torch, which the tests do without.
+OFFERED = sorted(set(SAMPLERS) - {"gp"})
+SOME = list(zip(OFFERED, sorted(PRUNERS), strict=True))  # each once
+ALL = [(sampler, pruner) for sampler in OFFERED for pruner in sorted(PRUNERS)]
+
+
+@pytest.mark.parametrize("pairs", [SOME, pytest.param(ALL, marks=pytest.mark.campaign)], ids=["some", "all"])
+def test_a_cluster_gives_the_same_table_with_every_sampler_and_pruner(small: Path, pairs: list[tuple[str, str]]) -> None:
+    text = small.read_text()
+    with two_workers(small.parent) as address:
+        for sampler, pruner in pairs:
+            small.write_text(text)
+            assert_the_cluster_agrees(small, address, sampler, pruner)
 
 
 def test_a_worker_of_another_kind_is_refused_or_marked(small: Path, scheduler: str) -> None:

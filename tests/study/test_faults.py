@@ -349,6 +349,35 @@ def test_a_full_disk_is_an_error_with_status_1_and_with_room_again_it_goes_on(sm
     assert_whole("sqlite:///full.db", tables(at(small.parent, "through")))
 
 
+def test_a_folder_that_cannot_be_written_is_an_error_with_status_1_and_readers_go_on(small: Path) -> None:
+    hpsearch.run(small, storage=at(small.parent, "through"))
+    folder = small.parent / "kept"
+    folder.mkdir()
+    storage = at(folder, "study")
+    hpsearch.run(small, trials=3, storage=storage)
+    before = tables(storage)
+    folder.chmod(0o555)
+    # root may write anywhere, unless this capability is taken from it.
+    bound = ["setpriv", "--bounding-set=-dac_override", "--inh-caps=-all"] if os.geteuid() == 0 else []
+
+    def bounded(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [*bound, sys.executable, "-m", "hpsearch", *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    try:
+        for study in (storage, at(folder, "new")):
+            done = bounded("run", str(small), "--storage", study, "--workers", "1")
+            assert done.returncode == 1, done.stderr
+            assert len(done.stderr.splitlines()) == 1
+            assert "must be" in done.stderr
+        assert bounded("trials", "small", "--storage", storage, "--format", "csv").stdout.count("\n") == 1 + 3
+    finally:
+        folder.chmod(0o755)
+    assert_same(tables(storage), before)
+    hpsearch.run(small, storage=storage)
+    assert_whole(storage, tables(at(small.parent, "through")))
+
+
 def test_the_storage_is_let_go_of_when_a_run_ends(small: Path) -> None:
     def is_open() -> bool:
         return any("hpsearch.db" in file.path for file in psutil.Process().open_files())
