@@ -45,7 +45,7 @@ class ForwardPass:
     """The values of every layer for a batch of ``rows`` rows in each of ``lanes`` lanes.
 
     Attributes:
-        rows: the batch, (L, B, inputs + 1), its last column ones; to be filled before :meth:`run`.
+        rows: the batch, (L, B, inputs + 1), its last column ones; to be filled before :meth:`run`, or see :meth:`see`.
         targets: one-hot, (L, C, B); to be filled by whoever needs them.
         inputs: what each dense layer sees, (L, fan_in + 1, B), a last row of ones included.
         activations: one a hidden layer.
@@ -61,6 +61,10 @@ class ForwardPass:
         self.inputs += [np.ones((lanes, width + 1, rows), dtype) for width in network.neurons]
         self.activations = [kind((lanes, width, rows), dtype, architecture.leaky_slope) for width in network.neurons]
         self._logits = np.empty((lanes, network.classes, rows), dtype)
+
+    def see(self, inputs: FloatArray, targets: FloatArray) -> None:
+        """Look at a batch where it is, (L, inputs + 1, B) with a last row of ones, instead of at ``rows``."""
+        self.inputs[0], self.targets = inputs, targets
 
     def run(self, matrices: Sequence[FloatArray]) -> FloatArray:
         """The classes' probabilities (L, C, B), in an array that the next run overwrites."""
@@ -115,8 +119,9 @@ class Evaluator:
         starts = range(0, rows.index.shape[1], EVALUATION_ROWS)
         self._chunks = [rows.index[:, start : start + EVALUATION_ROWS] for start in starts]
         self._passes = {chunk.shape[1]: ForwardPass(architecture, data.lanes, chunk.shape[1]) for chunk in self._chunks}
-        if len(self._chunks) == 1:  # rows that fit are gathered once and for all
-            self._gather(0)
+        if len(self._chunks) == 1:  # rows that fit are gathered once and for all, as matrix products like them best
+            forward = self._gather(0)
+            forward.see(np.ascontiguousarray(forward.inputs[0]), forward.targets)
 
     def _gather(self, number: int) -> ForwardPass:
         chunk = self._chunks[number]

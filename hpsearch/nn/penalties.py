@@ -43,6 +43,10 @@ class Penalties:
     def any_l2(self) -> bool:
         return bool(self.l2.any())
 
+    @cached_property
+    def _twice_l2(self) -> FloatArray:
+        return 2 * self.l2
+
     def value(self, params: FloatArray) -> NDArray[np.float64]:
         """The penalty of each lane, (L,), summed in float64."""
         wide = params.astype(np.float64)
@@ -56,6 +60,5 @@ class Penalties:
             np.copysign(self.l1, scratch, out=scratch)
             np.add(grads, scratch, out=grads)
         if self.any_l2:
-            np.multiply(params, self.l2, out=scratch)
-            np.multiply(scratch, 2, out=scratch)
+            np.multiply(params, self._twice_l2, out=scratch)
             np.add(grads, scratch, out=grads)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -13,17 +14,24 @@ from numpy.typing import NDArray
 from hpsearch.nn.losses import class_labels, one_hot
 from hpsearch.nn.network import FloatArray, IntArray
 
+# Rows that all lanes together see in this much memory are scaled once and kept, not once a batch.
+SCALED_BYTES = 32 * 2**20
+# Batches are gathered a block at a time: one call for many steps, and still small enough for the cache.
+BLOCK_BYTES = 2**19
+
 
 @dataclass(frozen=True)
 class LaneData:
     """Rows shared by all lanes; each lane sees them through its own centre and scale.
 
     Attributes:
-        features: (N, inputs), shared: no lane has a copy.
+        features: (N, inputs), shared.
         targets: (N,) integer labels, or (N, C) one-hot rows; not modified.
         classes: C.
         centre: (L, inputs), subtracted from a row's features.
         scale: (L, inputs), divides what remains.
+
+    Few rows are scaled once and kept, (L, N, inputs + 1); of many, no lane has a copy.
     """
 
     features: NDArray[Any]
@@ -31,6 +39,7 @@ class LaneData:
     classes: int
     centre: NDArray[Any]
     scale: NDArray[Any]
+    _scaled: dict[str, FloatArray] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def lanes(self) -> int:
@@ -41,13 +50,42 @@ class LaneData:
         """(N,) integer labels."""
         return class_labels(self.targets, self.classes)
 
+    def only(self, lanes: slice, dtype: np.dtype[Any]) -> LaneData:
+        """Some of the lanes, which share what these lanes keep."""
+        part = replace(self, targets=self.labels, centre=self.centre[lanes], scale=self.scale[lanes])
+        if (kept := self._kept(dtype)) is not None:
+            part._scaled[dtype.str] = kept[lanes]
+        return part
+
     def gather(self, rows: IntArray, inputs: FloatArray, targets: FloatArray) -> None:
-        """Write ``rows`` (L, B) to ``inputs`` (L, B, inputs + 1) but for its ones, and to ``targets`` (L, C, B)."""
-        with np.errstate(all="ignore"):  # a feature beyond float32 becomes inf, and its lane diverges
-            for lane, chosen in enumerate(rows):
-                centred = self.features[chosen] - self.centre[lane]
-                np.divide(centred, self.scale[lane], out=inputs[lane, :, :-1])
+        """Write ``rows`` (…, L, B) to ``inputs`` (…, L, B, inputs + 1), whose last column is ones already, and to
+        ``targets`` (…, L, C, B)."""
+        kept = self._kept(inputs.dtype)
+        if kept is not None:
+            lanes, count, width = kept.shape
+            flat = kept.reshape(-1, width)
+            # mode="clip" writes straight to `out`; by default take writes to a buffer first.
+            np.take(flat, rows + count * np.arange(lanes)[:, np.newaxis], axis=0, out=inputs, mode="clip")
+        else:
+            for lane in range(self.lanes):
+                self._scale(self.features[rows[..., lane, :]], lane, out=inputs[..., lane, :, :-1])
         one_hot(self.labels[rows], self.classes, out=targets)
+
+    def _kept(self, dtype: np.dtype[Any]) -> FloatArray | None:
+        """All rows as each lane sees them, or None if that is too much to keep."""
+        count, width = self.features.shape
+        shape = (self.lanes, count, width + 1)
+        if math.prod(shape) * dtype.itemsize > SCALED_BYTES:
+            return None
+        if dtype.str not in self._scaled:
+            kept = self._scaled[dtype.str] = np.ones(shape, dtype)
+            for lane in range(self.lanes):
+                self._scale(self.features, lane, out=kept[lane, :, :-1])
+        return self._scaled[dtype.str]
+
+    def _scale(self, features: NDArray[Any], lane: int, out: FloatArray) -> None:
+        with np.errstate(all="ignore"):  # a feature beyond float32 becomes inf, and its lane diverges
+            np.divide(features - self.centre[lane], self.scale[lane], out=out)
 
 
 @dataclass(frozen=True)
@@ -120,3 +158,58 @@ class Batching:
                     count = training.counts[lane]
                     order[lane, :count] = draw.permutation(training.index[lane, :count])
             yield np.stack([order[lane][places[lane]] for lane in range(len(order))], axis=1), weights
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What one update sees.
+
+    Attributes:
+        inputs: (L, inputs + 1, B), features-first with a last row of ones.
+        targets: one-hot, (L, C, B).
+        weights: (L, 1, B), each row's share in its lane's mean.
+    """
+
+    inputs: FloatArray
+    targets: FloatArray
+    weights: FloatArray
+
+
+class Feed:
+    """The batches of a training, one epoch after the other, in arrays that the next ones overwrite."""
+
+    def __init__(
+        self,
+        data: LaneData,
+        training: PaddedRows,
+        batching: Batching,
+        generators: Sequence[np.random.Generator],
+        dtype: np.dtype[Any],
+    ) -> None:
+        self._data, self._steps = data, batching.steps
+        self._orders = batching.epochs(training, generators)
+        first, weights = next(self._orders)
+        self._weights = weights[:, :, np.newaxis].astype(dtype)
+        width = data.features.shape[1] + 1
+        a_step = data.lanes * batching.rows * width * dtype.itemsize
+        block = min(self._steps, max(1, BLOCK_BYTES // a_step))
+        self._inputs = np.ones((block, data.lanes, batching.rows, width), dtype)
+        self._targets = np.empty((block, data.lanes, data.classes, batching.rows), dtype)
+        self._rows: IntArray | None = first
+        if self._steps == 1:  # a full batch stays as it is gathered, in the order that matrix products like best
+            data.gather(first, self._inputs, self._targets)
+            inputs = np.ascontiguousarray(self._inputs[0].swapaxes(1, 2))
+            self._full = Batch(inputs, self._targets[0], self._weights[0])
+
+    def epoch(self) -> Iterator[Batch]:
+        """The batches of the next epoch."""
+        if self._steps == 1:
+            yield self._full
+            return
+        rows, self._rows = self._rows if self._rows is not None else next(self._orders)[0], None
+        for start in range(0, self._steps, len(self._inputs)):
+            block = rows[start : start + len(self._inputs)]
+            self._data.gather(block, self._inputs[: len(block)], self._targets[: len(block)])
+            for number in range(len(block)):
+                inputs = self._inputs[number].swapaxes(1, 2)
+                yield Batch(inputs, self._targets[number], self._weights[start + number])

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hpsearch.nn.network import FloatArray
-from hpsearch.nn.optimizers import Optimizer, decayed
+from hpsearch.nn.optimizers import Optimizer, decayed, schedule
 from hpsearch.nn.passes import Architecture, BackwardPass, Evaluator, ForwardPass
 from hpsearch.nn.penalties import Penalties
-from hpsearch.nn.rows import Batching, LaneData, PaddedRows
+from hpsearch.nn.rows import Batching, Feed, LaneData, PaddedRows
+
+CACHE_BYTES = 2**20  # the second-level cache of a common core
 
 
 @dataclass(frozen=True)
@@ -75,33 +78,65 @@ class Trainer:
             params: initial parameters, of the architecture's dtype.
             generators: one a lane, for the order of its rows in mini-batches.
         """
-        lanes = self.data.lanes
-        forward = ForwardPass(self.architecture, lanes, self.batching.rows)
+        groups = self._groups()
+        if len(groups) == 1:
+            yield from self._run(params, generators)
+            return
+        runs = [self._only(lanes)._run(params[lanes], generators[lanes]) for lanes in groups]
+        for points in zip(*runs, strict=True):
+            columns = ("learning_rate", "training_loss", "penalty")
+            yield Checkpoint(
+                points[0].epoch, *(np.concatenate([getattr(point, name) for point in points]) for name in columns)
+            )
+
+    def _groups(self) -> list[slice]:
+        """Lanes that go from checkpoint to checkpoint together.
+
+        A lane does not know its company, so the company may be chosen: as many lanes as find their values, gradients
+        and optimizer states in the core's second-level cache. On wide networks that saves a tenth of the time.
+        """
+        network, rows = self.architecture.network, self.batching.rows
+        numbers = rows * (network.inputs + 2 * sum(network.neurons)) + 6 * network.size
+        count = -(-self.data.lanes * numbers * self.architecture.dtype.itemsize // CACHE_BYTES)
+        bounds = [self.data.lanes * number // count for number in range(count + 1)]
+        return [slice(start, stop) for start, stop in pairwise(bounds) if stop > start]
+
+    def _only(self, lanes: slice) -> Trainer:
+        """Some of the lanes."""
+        columns = {key: value[lanes] for key, value in vars(self.optimizer).items() if isinstance(value, np.ndarray)}
+        return replace(
+            self,
+            optimizer=replace(self.optimizer, **columns) if columns else self.optimizer,  # type: ignore[type-var]
+            penalties=Penalties(self.penalties.l1[lanes], self.penalties.l2[lanes]),
+            learning_rate=self.learning_rate[lanes],
+            decay=self.decay[lanes],
+            data=self.data.only(lanes, self.architecture.dtype),
+            training=PaddedRows(self.training.index[lanes], self.training.counts[lanes]),
+        )
+
+    def _run(self, params: FloatArray, generators: Sequence[np.random.Generator]) -> Iterator[Checkpoint]:
+        forward = ForwardPass(self.architecture, self.data.lanes, self.batching.rows)
         backward = BackwardPass(forward)
         evaluator = Evaluator(self.architecture, self.data, self.training)
+        feed = Feed(self.data, self.training, self.batching, generators, params.dtype)
         grads, scratch = np.empty_like(params), np.empty_like(params)
         matrices, grad_matrices = self.architecture.matrices(params), self.architecture.matrices(grads)
         state = self.optimizer.init(params)
-        batches = self.batching.epochs(self.training, generators)
-        step, rate = 0, self.learning_rate
-        for epoch in range(1, self.epochs + 1):
+        rates = schedule(self.learning_rate, self.decay, params.dtype)
+        step = 0
+        for done in range(0, self.epochs, self.evaluate_every):
+            until = min(done + self.evaluate_every, self.epochs)
             # A lane that diverges goes on with inf and nan until the checkpoint names it. (The errors' state must not
             # be left open across a yield: it would follow the caller.)
             with np.errstate(all="ignore"):
-                if epoch == 1 or self.batching.steps > 1:  # a full batch stays where it was gathered
-                    rows, weights = next(batches)
-                    row_weights = weights[:, :, np.newaxis, :].astype(params.dtype)
-                for number in range(self.batching.steps):
-                    if epoch == 1 or self.batching.steps > 1:
-                        self.data.gather(rows[number], forward.rows, forward.targets)
-                    probabilities = forward.run(matrices)
-                    backward.run(matrices, grad_matrices, probabilities, row_weights[number])
-                    self.penalties.add_gradient(params, grads, scratch)
-                    rate = decayed(self.learning_rate, self.decay, step)
-                    self.optimizer.update(params, grads, rate.astype(params.dtype), step, state)
-                    step += 1
-            if epoch % self.evaluate_every == 0 or epoch == self.epochs:
-                training_loss = evaluator.loss(params)
-                with np.errstate(all="ignore"):
-                    penalty = self.penalties.value(params)
-                yield Checkpoint(epoch, rate[:, 0].copy(), training_loss, penalty)
+                for _ in range(done, until):
+                    for batch in feed.epoch():
+                        forward.see(batch.inputs, batch.targets)
+                        probabilities = forward.run(matrices)
+                        backward.run(matrices, grad_matrices, probabilities, batch.weights)
+                        self.penalties.add_gradient(params, grads, scratch)
+                        self.optimizer.update(params, grads, next(rates), step, state)
+                        step += 1
+                penalty = self.penalties.value(params)
+            rate = decayed(self.learning_rate, self.decay, step - 1)
+            yield Checkpoint(until, rate[:, 0], evaluator.loss(params), penalty)

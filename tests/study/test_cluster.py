@@ -104,7 +104,9 @@ def assert_the_cluster_agrees(path: Path, address: str, sampler: str, pruner: st
     text += f'sampler = {{ name = "{sampler}"{start} }}\n'
     if sampler == "grid":
         head, _, rest = text.partition("[space]")
-        text = f"{head}[space]\nneurons = {{ int = [4, 7] }}\nactivation = {{ choice = ['relu', 'tanh', 'leaky_relu'] }}\n"
+        text = (
+            f"{head}[space]\nneurons = {{ int = [4, 7] }}\nactivation = {{ choice = ['relu', 'tanh', 'leaky_relu'] }}\n"
+        )
         text += f"[search]{rest.partition('[search]')[2]}"
     path.write_text(text)
     hpsearch.run(path, storage=at(path.parent, f"{name}-here"))
@@ -119,7 +121,9 @@ ALL = [(sampler, pruner) for sampler in OFFERED for pruner in sorted(PRUNERS)]
 
 
 @pytest.mark.parametrize("pairs", [SOME, pytest.param(ALL, marks=pytest.mark.campaign)], ids=["some", "all"])
-def test_a_cluster_gives_the_same_table_with_every_sampler_and_pruner(small: Path, pairs: list[tuple[str, str]]) -> None:
+def test_a_cluster_gives_the_same_table_with_every_sampler_and_pruner(
+    small: Path, pairs: list[tuple[str, str]]
+) -> None:
     text = small.read_text()
     with two_workers(small.parent) as address:
         for sampler, pruner in pairs:

@@ -1,0 +1,85 @@
+"""How fast hpsearch is beside what a user would otherwise pick. Prints tables; fails nothing.
+
+    python tests/benchmarks/speed.py [core] [studies] [program] [--json speed.json]
+
+Every ratio is measured in one run, in turns, as the median of several repetitions, with one BLAS thread on one core
+(two for the one row that is about two workers). PyTorch and JAX are compared where they are installed (extra
+``bench``). Textbook loop: the plain program of tests/benchmarks/textbook.py.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+from datetime import date
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+# Before NumPy, PyTorch and JAX are imported, which is why they are imported late: afterwards it is too late.
+for name in ("OPENBLAS", "OMP", "MKL"):
+    os.environ[f"{name}_NUM_THREADS"] = "1"
+os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
+os.environ["JAX_PLATFORMS"] = "cpu"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("parts", nargs="*", help="core, studies, program; by default all")
+    parser.add_argument("--works", default="ABCDE", help="which works of the core")
+    parser.add_argument("--repetitions", type=int, default=7, help="of each measurement of the core")
+    parser.add_argument("--json", type=Path, help="write everything measured to this file")
+    arguments = parser.parse_args()
+    parts = arguments.parts or ["core", "studies", "program"]
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:1])
+
+    report: dict[str, Any] = {"date": date.today().isoformat(), **machine()}
+    print(f"{report['date']}, {report['processor']}, one core; {', '.join(report['versions'])}\n", flush=True)
+    if "core" in parts:
+        from fold_step import measure
+
+        report["core"] = measure(arguments.works, arguments.repetitions)
+        print_core(report["core"])
+    if arguments.json:
+        arguments.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+
+
+def machine() -> dict[str, Any]:
+    """What was measured on, and with."""
+    processor = platform.processor() or "unknown processor"
+    information = Path("/proc/cpuinfo")
+    if information.exists():
+        names = [
+            line.partition(":")[2].strip() for line in information.read_text().splitlines() if "model name" in line
+        ]
+        processor = names[0] if names else processor
+    versions = []
+    for package in ("hpsearch", "numpy", "optuna", "scikit-learn", "torch", "jax"):
+        try:
+            versions.append(f"{package} {version(package)}")
+        except PackageNotFoundError:
+            versions.append(f"no {package}")
+    return {"processor": processor, "python": platform.python_version(), "versions": versions}
+
+
+def print_core(rows: list[dict[str, Any]]) -> None:
+    titles = list(dict.fromkeys(row["peer"] for row in rows))
+    print("µs a fold-step (times ours)")
+    print(f"| work | {' | '.join(titles)} | ours of sgemm's peak |")
+    print("|---|" + "---|" * (len(titles) + 1))
+    for key in dict.fromkeys(row["work"] for row in rows):
+        of_work = {row["peer"]: row for row in rows if row["work"] == key}
+        cells = [
+            f"{row['microseconds']:.3g}" + (f" ({row['ratio']:.2f} ×)" if number else "")
+            for number, row in enumerate(of_work[title] for title in titles)
+        ]
+        ours = of_work[titles[0]]
+        share = f"{ours['gflops'] / ours['peak_gflops']:.0%} of {ours['peak_gflops']:.0f} GFLOP/s"
+        print(f"| {key} {ours['title']} | {' | '.join(cells)} | {share} |", flush=True)
+    print()
+
+
+if __name__ == "__main__":
+    main()
