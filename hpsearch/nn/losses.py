@@ -35,9 +35,9 @@ def class_labels(targets: ArrayLike, classes: int) -> IntArray:
     return given.astype(np.intp)
 
 
-def one_hot(labels: IntArray, classes: int, out: FloatArray) -> None:
+def one_hot(labels: NDArray[np.integer[Any]], classes: int, out: FloatArray) -> None:
     """Write 1 where the class is the label and 0 elsewhere: ``labels`` (…, L, B) to ``out`` (…, L, C, B)."""
-    np.equal(labels[..., np.newaxis, :], np.arange(classes)[:, np.newaxis], out=out)
+    np.equal(labels[..., np.newaxis, :], np.arange(classes, dtype=labels.dtype)[:, np.newaxis], out=out)
 
 
 def softmax(logits: FloatArray) -> None:

@@ -102,7 +102,7 @@ class ScikitLearn(Peer):
         for features, labels in self.rows:
             network = MLPClassifier(
                 work.neurons,
-                alpha=2 * work.l2 * batch,  # its penalty is alpha / (2 · rows of the batch) · Σw², on weights alone
+                alpha=2 * work.l2 * batch,  # its penalty is alpha / (2 · rows of the batch) · Σw²
                 batch_size=batch,
                 learning_rate_init=work.learning_rate,
                 epsilon=1e-7,
@@ -150,7 +150,8 @@ class TorchEager(Peer):
                     linear.bias.copy_(matrix[fold, -1])
                 layers += [linear, torch.nn.ReLU()]
             network = torch.nn.Sequential(*layers[:-1])
-            optimizer = _torch_adam(network.parameters(), work)
+            params = list(network.parameters())
+            optimizer = _torch_adam(params[::2], params[1::2], work)
             loss_of, draw = torch.nn.CrossEntropyLoss(), torch.Generator().manual_seed(fold)
             for _ in range(epochs):
                 if work.batch_size is None:
@@ -190,7 +191,7 @@ class TorchBatched(Peer):
 
         work = self.work
         params = [part.clone().requires_grad_() for matrix in self.initial for part in (matrix[:, :-1], matrix[:, -1:])]
-        optimizer, draw = _torch_adam(params, work), torch.Generator().manual_seed(0)
+        optimizer, draw = _torch_adam(params[::2], params[1::2], work), torch.Generator().manual_seed(0)
         rows, fold = self.features.shape[1], torch.arange(FOLDS)[:, None]
         for _ in range(epochs):
             if work.batch_size is None:
@@ -223,11 +224,12 @@ class TorchBatched(Peer):
             return float(torch.nn.functional.cross_entropy(logits.flatten(0, 1), self.labels.flatten()))
 
 
-def _torch_adam(params: Any, work: Work) -> Any:
+def _torch_adam(weights: Any, biases: Any, work: Work) -> Any:
     import torch
 
     # weight_decay of torch.optim.Adam is an L2 penalty whose gradient is weight_decay · w. fused is its fastest form.
-    return torch.optim.Adam(params, work.learning_rate, eps=1e-7, weight_decay=2 * work.l2, fused=True)
+    groups = [{"params": weights, "weight_decay": 2 * work.l2}, {"params": biases}]
+    return torch.optim.Adam(groups, work.learning_rate, eps=1e-7, fused=True)
 
 
 class Jax(Peer):
@@ -282,7 +284,7 @@ def jax_program(batch_size: int | None, l2: float | None = None) -> Any:
 
     def one_fold(state: Any, features: Any, labels: Any, rate: Any, epochs: Any, decay: Any, strength: Any) -> Any:
         def total(params: Any, x: Any, y: Any) -> Any:
-            return jax_loss(params, x, y) + strength * sum((matrix**2).sum() for matrix in params)
+            return jax_loss(params, x, y) + strength * sum((matrix[:-1] ** 2).sum() for matrix in params)
 
         def update(state: Any, x: Any, y: Any) -> Any:
             params, means, caches, key, t = state

@@ -16,7 +16,7 @@ Array = NDArray[np.float64]
 
 
 class Dense:
-    """A fully connected layer with an L2 penalty on its weights and biases."""
+    """A fully connected layer with an L2 penalty on its weights."""
 
     def __init__(self, weights: Array, biases: Array, l2: float) -> None:
         self.weights, self.biases, self.l2 = weights.copy(), biases.copy(), l2
@@ -28,7 +28,7 @@ class Dense:
 
     def backward(self, grad: Array) -> Array:
         self.grad_weights = np.dot(self.inputs.T, grad) + 2 * self.l2 * self.weights
-        self.grad_biases = np.sum(grad, axis=0) + 2 * self.l2 * self.biases
+        self.grad_biases = np.sum(grad, axis=0)
         return np.dot(grad, self.weights.T)
 
 
@@ -81,7 +81,7 @@ class Textbook:
 
     Args:
         matrices: weights above biases, (fan_in + 1, fan_out), one a dense layer; copied.
-        l2: lambda of all weights and biases.
+        l2: lambda of all weights.
         optimizer: of this network alone.
     """
 

@@ -23,7 +23,7 @@ FOLDS = 5
 
 @dataclass(frozen=True)
 class Work:
-    """Five networks, one a fold, to be trained with Adam and L2 on all weights and biases.
+    """Five networks, one a fold, to be trained with Adam and L2 on all weights.
 
     Attributes:
         key, title: how tables name it.
@@ -83,7 +83,6 @@ class Work:
             init="he",
             learning_rate=self.learning_rate,
             weight_l2=self.l2,
-            bias_l2=self.l2,
             epochs=epochs,
             batch_size=self.batch_size or "full",
         )
