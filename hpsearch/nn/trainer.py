@@ -15,7 +15,7 @@ from hpsearch.nn.passes import Architecture, BackwardPass, Evaluator, ForwardPas
 from hpsearch.nn.penalties import Penalties
 from hpsearch.nn.rows import Batching, Feed, LaneData, PaddedRows
 
-CACHE_BYTES = 2**20  # the second-level cache of a common core
+CACHE_BYTES = 4 * 2**20  # of lanes trained together: a core's share of a common processor's cache
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ class Trainer:
         """Lanes that go from checkpoint to checkpoint together.
 
         A lane does not know its company, so the company may be chosen: as many lanes as find their values, gradients
-        and optimizer states in the core's second-level cache. On wide networks that saves a tenth of the time.
+        and optimizer states in the cache. On wide networks and many rows that saves a tenth of the time.
         """
         network, rows = self.architecture.network, self.batching.rows
         numbers = rows * (network.inputs + 2 * sum(network.neurons)) + 6 * network.size

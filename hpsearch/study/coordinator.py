@@ -113,6 +113,8 @@ class Coordinator:
         self._proposer = Proposer(self._definition)
         self._proposals: list[Proposal] = []
         self._results: list[TrialResult] = []
+        self._prunes = self._definition.build_pruner() is not None
+        self._seen: list[Seen] = []  # the results, as pruners may know them
         self._resumed = 0
         # Trials asked and not told: submitted, finished, or suspected of having killed a worker.
         self._futures: dict[int, Future[TrialResult]] = {}
@@ -161,7 +163,7 @@ class Coordinator:
         """Replay what is stored: results in order, then trials that were running, to be run again as they were."""
         for trial in self._stored.trials():
             if trial.state.is_finished():
-                self._results.append(result_of(trial))
+                self._keep(result_of(trial))
             self._take(Proposal.of(trial))
         for proposal in self._proposals:
             self._proposer.add(proposal, self._results)
@@ -179,11 +181,18 @@ class Coordinator:
         self._proposals.append(proposal)
         self._twin.append(first if first != proposal.number else None)
 
+    def _keep(self, result: TrialResult) -> None:
+        self._results.append(result)
+        if self._prunes:
+            values = dict(zip(result.epochs, result.intermediate, strict=True))
+            final = result.intermediate[-1] if result.state == "PRUNED" else result.value
+            self._seen.append(Seen(result.number, result.state, values, final, result.pruner_marks))
+
     def _tell(self, result: TrialResult) -> None:
         self._unsaved.pop(result.number, None)
         with self._stored.transaction():
             self._stored.tell(result)
-            self._results.append(result)
+            self._keep(result)
             self._ask()
         self._watch(self._progress())
 
@@ -226,12 +235,7 @@ class Coordinator:
 
     def _task(self, number: int) -> TrialTask:
         """A trial's pruner sees what was told before the trial was asked."""
-        seen: list[Seen] = []
-        if self._definition.build_pruner() is not None:
-            for result in self._results[: max(0, number - self._definition.in_flight + 1)]:
-                values = dict(zip(result.epochs, result.intermediate, strict=True))
-                final = result.intermediate[-1] if result.state == "PRUNED" else result.value
-                seen.append(Seen(result.number, result.state, values, final, result.pruner_marks))
+        seen = self._seen[: max(0, number - self._definition.in_flight + 1)]
         return TrialTask(number, self._proposals[number].chosen, seen)
 
     def _collect(self) -> None:

@@ -13,7 +13,7 @@ import tempfile
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -25,6 +25,7 @@ import numpy as np
 from hpsearch.data.dataset import Dataset
 from hpsearch.errors import DefinitionError
 from hpsearch.study.objective import Prepared, TrialTask, evaluate
+from hpsearch.study.pruning import Seen
 from hpsearch.study.storage import TrialResult
 
 STARTED = 0  # the epoch of a message that says only that a trial has begun
@@ -126,6 +127,7 @@ class Dump:
         folder = Path(tempfile.mkdtemp(prefix="hpsearch-"))
         np.save(folder / "features.npy", prepared.search.features)
         np.save(folder / "labels.npy", prepared.search.labels)
+        (folder / "history.pickles").touch()
         # Workers need no held-out row, so they get none.
         bare = replace(prepared, search=_without_rows(prepared.search), held_out=None)
         (folder / "study.pickle").write_bytes(pickle.dumps(bare))
@@ -135,6 +137,11 @@ class Dump:
         bare: Prepared = pickle.loads((self.folder / "study.pickle").read_bytes())
         features, labels = (np.load(self.folder / f"{name}.npy", mmap_mode="r") for name in ("features", "labels"))
         return replace(bare, search=replace(bare.search, features=features, labels=labels))
+
+    @property
+    def history(self) -> Path:
+        """What pruners may know, one trial after the other: written once by the owner, read once by each worker."""
+        return self.folder / "history.pickles"
 
     def messages(self, number: int) -> Path:
         """The file that a running trial appends its messages to: no lock that a killed worker could keep."""
@@ -148,20 +155,39 @@ def _without_rows(data: Dataset) -> Dataset:
     return replace(data, features=np.empty((0, data.features.shape[1])), labels=np.empty(0, np.intp))
 
 
+class History:
+    """The told trials of a dumped study, as far as this process has read them. (Threads may share it.)"""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._place, self._seen, self._lock = path, 0, list[Seen](), threading.Lock()
+
+    def first(self, count: int) -> Sequence[Seen]:
+        with self._lock:
+            if len(self._seen) < count:
+                with self._path.open("rb") as file:
+                    file.seek(self._place)
+                    while len(self._seen) < count:
+                        self._seen.append(pickle.load(file))
+                    self._place = file.tell()
+            return self._seen[:count]
+
+
 @lru_cache(maxsize=2)
-def _loaded(dump: Dump) -> Prepared:
-    return dump.load()
+def _loaded(dump: Dump) -> tuple[Prepared, History]:
+    return dump.load(), History(dump.history)
 
 
-def evaluate_dumped(dump: Dump, task: TrialTask) -> TrialResult:
-    """Evaluate a task in a worker process of this machine."""
+def evaluate_dumped(dump: Dump, task: TrialTask, told: int) -> TrialResult:
+    """Evaluate a task in a worker process of this machine; its history is the first ``told`` trials of the dump's."""
+    prepared, history = _loaded(dump)
+    task = replace(task, history=history.first(told))
     with dump.messages(task.number).open("a", buffering=1) as file:
 
         def report(epoch: int, mean: float) -> None:
             file.write(f"{epoch} {mean!r}\n")
 
         report(STARTED, 0.0)
-        return evaluate(_loaded(dump), task, report)
+        return evaluate(prepared, task, report)
 
 
 def begin_worker() -> None:
@@ -221,13 +247,18 @@ class OnThisMachine(Crew):
         return (BrokenExecutor, MemoryError)
 
     def start(self, prepared: Prepared, deliver: Deliver) -> None:
-        self._deliver, self._dump = deliver, Dump.write(prepared)
+        self._deliver, self._dump, self._told = deliver, Dump.write(prepared), 0
 
     def submit(self, task: TrialTask) -> Future[TrialResult]:
         assert self._dump is not None  # started
         self._dump.messages(task.number).unlink(missing_ok=True)
         self._read[task.number] = 0
-        return self._executor.submit(evaluate_dumped, self._dump, task)
+        # A history goes with no task: after a thousand trials it would take longer to send than some take to train.
+        with self._dump.history.open("ab") as file:
+            for seen in task.history[self._told :]:
+                pickle.dump(seen, file)
+        self._told = max(self._told, len(task.history))
+        return self._executor.submit(evaluate_dumped, self._dump, replace(task, history=()), len(task.history))
 
     def poll(self) -> None:
         assert self._dump is not None
