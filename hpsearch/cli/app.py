@@ -132,7 +132,7 @@ def run(
     display.trials(table, most=10)
     display.say("")
     display.best(best)
-    from hpsearch.study.storage import shown
+    from hpsearch.study.database import shown
 
     where = f" --storage '{shown(storage)}'" if storage else ""
     display.say(f"\nNext: hpsearch best {definition.name}{where} -o best.toml && hpsearch retrain best.toml -o model")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from hpsearch.errors import HpsearchError
-from hpsearch.study.storage import open_storage
+from hpsearch.study.database import open_storage
 
 HOST = "127.0.0.1"
 

@@ -16,10 +16,11 @@ from hpsearch import seeds
 from hpsearch.data.dataset import Dataset
 from hpsearch.data.splits import Split, hold_out, make_splits
 from hpsearch.errors import DataError
+from hpsearch.study.database import quiet
 from hpsearch.study.definition import StudyDefinition
 from hpsearch.study.probe import probe
 from hpsearch.study.pruning import Pruning, Seen
-from hpsearch.study.storage import MACHINE, State, TrialResult, quiet
+from hpsearch.study.storage import MACHINE, State, TrialResult
 from hpsearch.validation.cross_validate import CrossValidation, Outcome, cross_validate
 
 _STATES: dict[Outcome, State] = {"complete": "COMPLETE", "pruned": "PRUNED", "diverged": "FAIL"}

@@ -12,7 +12,8 @@ from pathlib import Path
 from sqlalchemy import text
 
 from hpsearch.errors import StorageError, StorageLostError, StudyOwnedError
-from hpsearch.study.storage import StoredStudy, clear_errors, shown
+from hpsearch.study.database import clear_errors, shown
+from hpsearch.study.storage import StoredStudy
 
 
 @contextmanager

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from hpsearch.study.database import quiet
 from hpsearch.study.definition import StudyDefinition
-from hpsearch.study.storage import Proposal, TrialResult, quiet
+from hpsearch.study.storage import Proposal, TrialResult
 
 
 class Proposer:

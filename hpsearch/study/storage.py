@@ -1,12 +1,9 @@
-"""Where studies are kept: Optuna's storage, with one transaction for all that belongs together."""
+"""Where studies are kept: what a study, a proposal and a result are in Optuna's storage."""
 
 from __future__ import annotations
 
+import json
 import math
-import os
-import socket
-import sqlite3
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
@@ -14,15 +11,22 @@ from pathlib import Path
 from typing import Any, Literal
 
 import optuna
-import sqlalchemy.exc
 from optuna.distributions import BaseDistribution
 from optuna.storages import RDBStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
-from sqlalchemy.engine import URL, make_url
-from sqlalchemy.pool import StaticPool
 
-from hpsearch.errors import StorageError, StorageLostError, StudyChangedError, UnknownStudyError, did_you_mean
+from hpsearch.errors import StorageLostError, StudyChangedError, UnknownStudyError, did_you_mean
+from hpsearch.study.database import (
+    clear_errors,
+    close,
+    closed_on_error,
+    one_transaction,
+    open_storage,
+    quiet,
+    replace_rows,
+    shown,
+)
 
 State = Literal["COMPLETE", "PRUNED", "FAIL", "RUNNING"]
 
@@ -94,140 +98,6 @@ MACHINE = "machine.probe"  # of a study's identity
 _IN_RECORD = ("epochs", "training_loss", "validation_loss", "folds", "pruner_marks")
 
 
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Optuna without its notes to stderr, which would break a progress display."""
-    before = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    try:
-        yield
-    finally:
-        optuna.logging.set_verbosity(before)
-
-
-@contextmanager
-def clear_errors(url: str, kind: type[StorageError] = StorageError) -> Iterator[None]:
-    """Whatever a database can raise, as one line that names it.
-
-    Raises:
-        StorageLostError: what the database calls operational: a folder that cannot be written, a server that is gone.
-        StorageError: anything else, as ``kind``.
-    """
-    try:
-        yield
-    except (sqlalchemy.exc.SQLAlchemyError, optuna.exceptions.StorageInternalError, sqlite3.Error) as error:
-        cause = error.__cause__ if isinstance(error, optuna.exceptions.StorageInternalError) else error
-        if isinstance(cause, sqlalchemy.exc.OperationalError):
-            kind = StorageLostError
-        reason = str(getattr(cause, "orig", None) or cause or error).splitlines()[0]
-        raise kind(f"The storage {shown(url)} must be usable, but: {reason}.") from error
-
-
-def shown(url: str) -> str:
-    """A storage URL without its password."""
-    try:
-        return make_url(url).render_as_string(hide_password=True)
-    except sqlalchemy.exc.ArgumentError:
-        return repr(url)
-
-
-def open_storage(url: str, create: bool = False) -> RDBStorage:
-    """Open a storage; SQLite in WAL mode, so that readers and the one writer do not wait for each other.
-
-    Args:
-        url: as SQLAlchemy has it, ``sqlite:///file.db`` or a server's.
-        create: for the one owner of a study: make an SQLite file that is not there yet.
-
-    Raises:
-        StorageError: not a URL, or a database that cannot be opened.
-    """
-    try:
-        parsed = make_url(url)
-    except sqlalchemy.exc.ArgumentError as error:
-        raise StorageError(f"--storage must be a URL like sqlite:///hpsearch.db, but is {url!r}.") from error
-    options: dict[str, Any] = {}
-    if parsed.get_backend_name() == "sqlite":
-        _check_sqlite(parsed.database, url, create)
-        options = {"connect_args": {"timeout": 30}}
-        if create:
-            options["pool_events"] = [(_use_wal, "connect")]
-    elif parsed.get_backend_name() == "postgresql":
-        # The owner's one connection holds its lock and does its writing, so they end together.
-        name = f"hpsearch, process {os.getpid()} on {socket.gethostname()}"
-        options = {"connect_args": {"application_name": name[:63]}, **({"poolclass": StaticPool} if create else {})}
-    with quiet(), clear_errors(url):
-        try:
-            return _connect(_read_only(parsed) if not create else url, options, create)
-        except ImportError as error:
-            raise StorageError(f"The storage {shown(url)} needs a database driver that is missing: {error}.") from error
-        except RuntimeError as error:
-            raise StorageError(
-                f"The storage {shown(url)} must have the schema of the installed Optuna, but has another. "
-                "Use the version of Optuna that made it, or `optuna storage upgrade`."
-            ) from error
-
-
-@contextmanager
-def _closed_on_error(storage: RDBStorage) -> Iterator[RDBStorage]:
-    try:
-        yield storage
-    except BaseException:
-        close(storage)
-        raise
-
-
-def close(storage: RDBStorage) -> None:
-    """Give back a storage's connections, and with them its files."""
-    storage.remove_session()
-    storage.engine.dispose()
-
-
-def _check_sqlite(database: str | None, url: str, create: bool) -> None:
-    if not database or database == ":memory:":
-        raise StorageError(f"--storage must name a file, as sqlite:///hpsearch.db does, but is {url!r}.")
-    path = Path(database)
-    if not create and not path.exists():
-        raise StorageError(f"There is no storage {path}. Run a study first, or name its storage with --storage.")
-    if not path.parent.is_dir():
-        raise StorageError(f"The storage {path} must be in a folder that exists, but {path.parent} does not.")
-
-
-def _connect(url: str, options: Mapping[str, Any], create: bool) -> RDBStorage:
-    """Open a database, and make its tables if asked to; of two processes that make them at once, one tries again."""
-    for seconds in (0.1, 0.3, 0.9):
-        with suppress(sqlalchemy.exc.IntegrityError, sqlalchemy.exc.ProgrammingError):
-            return RDBStorage(url, engine_kwargs=dict(options), skip_table_creation=not create)
-        time.sleep(seconds)
-    return RDBStorage(url, engine_kwargs=dict(options), skip_table_creation=not create)
-
-
-def _read_only(url: URL) -> str:
-    """For readers: a folder that cannot be written can still be read, as a snapshot."""
-    database = Path(str(url.database))
-    if url.get_backend_name() != "sqlite" or (os.access(database, os.W_OK) and os.access(database.parent, os.W_OK)):
-        return url.render_as_string(hide_password=False)
-    return f"sqlite:///file:{database}?mode=ro&immutable=1&uri=true"
-
-
-def _use_wal(connection: Any, _record: Any) -> None:
-    # With WAL, synchronous = NORMAL loses nothing when a process dies, and saves a disk flush a commit.
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = NORMAL")
-
-
-@contextmanager
-def one_transaction(storage: RDBStorage) -> Iterator[None]:
-    """Make every call on ``storage`` inside part of one database transaction. For a single-threaded owner."""
-    with storage.engine.begin() as connection:
-        storage.scoped_session.remove()
-        storage.scoped_session.configure(bind=connection)
-        try:
-            yield
-        finally:
-            storage.scoped_session.remove()
-            storage.scoped_session.configure(bind=storage.engine)
-
-
 @dataclass(frozen=True)
 class StoredStudy:
     """One study in a storage: what its coordinator writes and everyone reads. A context manager: leaving it closes."""
@@ -236,6 +106,7 @@ class StoredStudy:
     url: str
     name: str
     study_id: int
+    _trial_ids: dict[int, int] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @classmethod
     def create_or_open(cls, url: str, name: str, attributes: Mapping[str, Any]) -> StoredStudy:
@@ -244,7 +115,7 @@ class StoredStudy:
         Raises:
             StorageError: a storage that cannot be opened or written.
         """
-        with _closed_on_error(open_storage(url, create=True)) as storage, quiet(), clear_errors(url):
+        with closed_on_error(open_storage(url, create=True)) as storage, quiet(), clear_errors(url):
             try:
                 study_id = storage.get_study_id_from_name(name)
             except KeyError:
@@ -262,7 +133,7 @@ class StoredStudy:
         Raises:
             UnknownStudyError: there is none, or it is not one of ours.
         """
-        with _closed_on_error(open_storage(url)) as storage, clear_errors(url):
+        with closed_on_error(open_storage(url)) as storage, clear_errors(url):
             names = [study.study_name for study in storage.get_all_studies()]
             if name not in names:
                 hint = did_you_mean(name, names) if names else "It holds no study yet."
@@ -340,27 +211,40 @@ class StoredStudy:
 
     def add(self, proposal: Proposal) -> None:
         """Store a trial as RUNNING, all its hyperparameters at once."""
-        self.storage.create_new_trial(self.study_id, proposal.running())
+        self._trial_ids[proposal.number] = self.storage.create_new_trial(self.study_id, proposal.running())
+
+    def _trial_id(self, number: int) -> int:
+        if number not in self._trial_ids:
+            self._trial_ids[number] = self.storage.get_trial_id_from_study_id_trial_number(self.study_id, number)
+        return self._trial_ids[number]
 
     def report(self, number: int, values: Mapping[int, float]) -> None:
         """Store intermediate values, by epoch, of a trial that is running: for dashboards; nothing else reads them."""
-        trial_id = self.storage.get_trial_id_from_study_id_trial_number(self.study_id, number)
-        for epoch, value in values.items():
-            self.storage.set_trial_intermediate_value(trial_id, epoch, value)
+        rows = [{"step": epoch, **_stored(value)} for epoch, value in values.items()]
+        replace_rows(self.storage, "trial_intermediate_values", self._trial_id(number), "step", rows)
 
     def tell(self, result: TrialResult) -> None:
         """Store what became of a trial."""
-        trial_id = self.storage.get_trial_id_from_study_id_trial_number(self.study_id, result.number)
+        trial_id = self._trial_id(result.number)
         self.report(result.number, dict(zip(result.epochs, result.intermediate, strict=True)))
         table = asdict(result)
         shown_values = {key: table[key] for key in _SHOWN if table[key] is not None}
         record = {_RECORD: {key: _without_nan(table[key]) for key in _IN_RECORD}}
-        for key, value in {**shown_values, **record}.items():
-            self.storage.set_trial_user_attr(trial_id, key, value)
+        rows = [{"key": key, "value_json": json.dumps(value)} for key, value in {**shown_values, **record}.items()]
+        replace_rows(self.storage, "trial_user_attributes", trial_id, "key", rows)
         # Like Optuna's own loop, a pruned trial's value in the storage is its last intermediate value.
         final = result.intermediate[-1] if result.state == "PRUNED" else result.value
         values = None if final is None else [final]
         self.storage.set_trial_state_values(trial_id, TrialState[result.state], values)
+
+
+def _stored(value: float) -> dict[str, Any]:
+    """A number as Optuna's tables have it: databases differ in what they make of inf and nan."""
+    if math.isnan(value):
+        return {"intermediate_value": None, "intermediate_value_type": "NAN"}
+    if math.isinf(value):
+        return {"intermediate_value": None, "intermediate_value_type": "INF_POS" if value > 0 else "INF_NEG"}
+    return {"intermediate_value": value, "intermediate_value_type": "FINITE"}
 
 
 def result_of(trial: FrozenTrial) -> TrialResult:

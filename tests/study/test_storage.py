@@ -10,9 +10,10 @@ from sqlalchemy.exc import OperationalError
 
 import hpsearch
 from hpsearch.errors import StorageError, UnknownStudyError
+from hpsearch.study.database import open_storage, shown
 from hpsearch.study.definition import StudyDefinition
 from hpsearch.study.objective import TrialTask, evaluate, prepare
-from hpsearch.study.storage import Proposal, StoredStudy, open_storage, result_of, shown
+from hpsearch.study.storage import Proposal, StoredStudy, result_of
 
 URL = "sqlite:///hpsearch.db"
 
@@ -107,7 +108,7 @@ def test_an_unknown_study_is_refused_with_the_nearest_name(small: Path) -> None:
 def test_a_study_of_someone_else_is_refused_and_not_listed(small: Path) -> None:
     import optuna
 
-    from hpsearch.study.storage import quiet
+    from hpsearch.study.database import quiet
 
     with quiet():
         optuna.create_study(study_name="small", storage=open_storage(URL, create=True))

@@ -12,8 +12,10 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
+import optuna
 import pytest
 import sqlalchemy
 from conftest import SMALL, Outcome
@@ -22,7 +24,8 @@ from test_coordinator import assert_same, at, tables
 import hpsearch as package
 from hpsearch.errors import StorageLostError, StudyChangedError, StudyOwnedError, UnknownStudyError
 from hpsearch.study.coordinator import Progress
-from hpsearch.study.storage import Proposal, StoredStudy
+from hpsearch.study.database import quiet
+from hpsearch.study.storage import Proposal, StoredStudy, TrialResult
 
 PASSWORD = "correct-horse-battery"
 
@@ -207,3 +210,39 @@ def test_passwords_are_in_no_output(small: Path, postgres: str, hpsearch: Callab
         assert outcome.status == (0 if arguments[0] in ("best", "run") and wrong not in arguments else 2)
         for secret in (PASSWORD, "wrong-password"):
             assert secret not in outcome.out + outcome.err
+
+
+def test_rows_are_written_as_optuna_itself_would(small: Path, storage: str) -> None:
+    """Ours go to Optuna's tables many at a time; read back, and as rows, they must be what its own setters write."""
+    values = {10: 0.5, 20: float("nan"), 30: float("inf"), 40: float("-inf"), 50: 1e-300}
+    with StoredStudy.create_or_open(storage, "rows", {"definition": "{}"}) as stored, quiet():
+        result = TrialResult(0, "COMPLETE", 0.25, 7, 1.5, accuracy=0.5, best_epoch=10, epochs=[*values])
+        result = replace(result, intermediate=[*values.values()], training_loss=[[float("nan")]] * 5)
+        with stored.transaction():
+            stored.add(Proposal(0, {}, {}))
+            stored.report(0, {10: 9.0, 20: 9.0})  # written over
+            stored.tell(result)
+        study = optuna.load_study(study_name="rows", storage=stored.storage)
+        by_optuna = study.ask()
+        for epoch, value in values.items():
+            by_optuna.report(value, epoch)
+        for key, value in stored.trials()[0].user_attrs.items():
+            by_optuna.set_user_attr(key, value)
+        study.tell(by_optuna, 0.25)
+        ours, theirs = stored.trials()
+        assert repr(ours.intermediate_values) == repr(theirs.intermediate_values) == repr(values)
+        assert ours.user_attrs == theirs.user_attrs
+        with stored.storage.engine.connect() as connection:
+            for table, columns in (
+                ("trial_intermediate_values", "step, intermediate_value, intermediate_value_type"),
+                ("trial_user_attributes", "key, value_json"),
+            ):
+                mine, other = (
+                    connection.execute(
+                        sqlalchemy.text(f"SELECT {columns} FROM {table} WHERE trial_id = :trial ORDER BY 1"),
+                        {"trial": trial._trial_id},
+                    ).all()
+                    for trial in (ours, theirs)
+                )
+                assert mine == other
+                assert len(mine) >= 5
