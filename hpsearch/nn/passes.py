@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from hpsearch.nn.layers import ACTIVATIONS, dense_backward, dense_forward
 from hpsearch.nn.losses import cross_entropy, head_gradient, softmax, weighted_mean
-from hpsearch.nn.network import FloatArray, Network
-from hpsearch.nn.rows import LaneData, PaddedRows
+from hpsearch.nn.network import FloatArray, IntArray, Network
+from hpsearch.nn.rows import SCALED_BYTES, LaneData, PaddedRows
 
 _FLOAT32 = np.dtype(np.float32)
 # Rows evaluated at once: bounds the memory of an evaluation, whatever the size of the data.
@@ -119,12 +119,14 @@ class Evaluator:
         starts = range(0, rows.index.shape[1], EVALUATION_ROWS)
         self._chunks = [rows.index[:, start : start + EVALUATION_ROWS] for start in starts]
         self._passes = {chunk.shape[1]: ForwardPass(architecture, data.lanes, chunk.shape[1]) for chunk in self._chunks}
-        if len(self._chunks) == 1:  # rows that fit are gathered once and for all, as matrix products like them best
-            forward = self._gather(0)
-            forward.see(np.ascontiguousarray(forward.inputs[0]), forward.targets)
+        numbers = rows.index.size * (data.features.shape[1] + 1 + data.classes)
+        self._kept: list[tuple[FloatArray, FloatArray]] = []
+        if numbers * architecture.dtype.itemsize <= SCALED_BYTES:  # gathered once, as matrix products like them best
+            for chunk in self._chunks:
+                forward = self._gather(chunk)
+                self._kept.append((forward.inputs[0].copy(order="C"), forward.targets.copy()))
 
-    def _gather(self, number: int) -> ForwardPass:
-        chunk = self._chunks[number]
+    def _gather(self, chunk: IntArray) -> ForwardPass:
         forward = self._passes[chunk.shape[1]]
         self._data.gather(chunk, forward.rows, forward.targets)
         return forward
@@ -147,7 +149,11 @@ class Evaluator:
         """(probabilities, row losses) of one chunk of rows after another; the next one overwrites the former."""
         matrices = self._architecture.matrices(params)
         for number, chunk in enumerate(self._chunks):
-            forward = self._passes[chunk.shape[1]] if len(self._chunks) == 1 else self._gather(number)
+            if self._kept:
+                forward = self._passes[chunk.shape[1]]
+                forward.see(*self._kept[number])
+            else:
+                forward = self._gather(chunk)
             # A lane that diverged computes with inf and nan; it is reported, not warned about.
             with np.errstate(all="ignore"):
                 answer = forward.run(matrices)

@@ -45,9 +45,8 @@ from typing import Any
 import pandas as pd
 
 from hpsearch.errors import HpsearchError, did_you_mean
-from hpsearch.study.coordinator import best_of
 from hpsearch.study.database import clear_errors, close, open_storage
-from hpsearch.study.storage import StoredStudy, TrialResult, result_of
+from hpsearch.study.storage import StoredStudy, TrialResult, best_of, result_of
 
 _FOLD_TYPES = {
     **dict.fromkeys(("trial", "repeat", "fold", "training_rows", "validation_rows"), "int64"),

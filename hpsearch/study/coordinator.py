@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field
 
@@ -19,7 +19,7 @@ from hpsearch.study.objective import Prepared, TrialTask, failed
 from hpsearch.study.proposer import Proposer
 from hpsearch.study.pruning import Seen
 from hpsearch.study.reuse import replayed
-from hpsearch.study.storage import Proposal, StoredStudy, TrialResult, result_of
+from hpsearch.study.storage import Proposal, StoredStudy, TrialResult, best_of, result_of
 
 POLL_SECONDS = 0.1  # between looks at messages, the clock and finished trials
 LIVE_SECONDS = 1.0  # between writes of running trials' values
@@ -49,12 +49,6 @@ class Progress:
     @property
     def best(self) -> TrialResult | None:
         return best_of(self.results)
-
-
-def best_of(results: Iterable[TrialResult | None]) -> TrialResult | None:
-    """The complete trial with the lowest objective value, the earliest among equals; None if none is complete."""
-    complete = [result for result in results if result is not None and result.value is not None]
-    return min(complete, key=lambda result: (result.value, result.number), default=None)
 
 
 def trials_wanted(definition: StudyDefinition, results: Sequence[TrialResult]) -> int:

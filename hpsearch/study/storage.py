@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -259,6 +259,12 @@ def result_of(trial: FrozenTrial) -> TrialResult:
         **{key: attributes.get(key) for key in _SHOWN},  # type: ignore[arg-type]
         **record,
     )
+
+
+def best_of(results: Iterable[TrialResult | None]) -> TrialResult | None:
+    """The complete trial with the lowest objective value, the earliest among equals; None if none is complete."""
+    complete = [result for result in results if result is not None and result.value is not None]
+    return min(complete, key=lambda result: (result.value, result.number), default=None)
 
 
 def _without_nan(value: Any) -> Any:

@@ -12,9 +12,9 @@ from test_coordinator import assert_same, at, tables
 
 import hpsearch
 from hpsearch.errors import DefinitionError
-from hpsearch.study.coordinator import Progress, best_of, trials_wanted
+from hpsearch.study.coordinator import Progress, trials_wanted
 from hpsearch.study.definition import StudyDefinition
-from hpsearch.study.storage import StoredStudy, result_of
+from hpsearch.study.storage import StoredStudy, best_of, result_of
 
 
 def with_search(path: Path, search: str, space: str | None = None) -> Path:
