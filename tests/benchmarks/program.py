@@ -56,7 +56,9 @@ def starting(repetitions: int = 9) -> dict[str, Any]:
                 seconds[name].append(time.perf_counter() - begun)
     medians = {name: statistics.median(times) for name, times in seconds.items()}
     names = list(medians)
-    ratios = {f"{one} ÷ {other}": medians[one] / medians[other] for one, other in zip(names[::2], names[1::2])}
+    ratios = {
+        f"{one} ÷ {other}": medians[one] / medians[other] for one, other in zip(names[::2], names[1::2], strict=True)
+    }
     return {"seconds": medians, "ratios": ratios}
 
 
@@ -183,7 +185,7 @@ def checkpoints() -> dict[str, Any]:
 
 
 def share() -> dict[str, Any]:
-    """Where the time of a whole study (F) goes, in seconds: training, Optuna's proposals, all the rest; imports apart."""
+    """Where the seconds of a whole study (F) go: training, Optuna's proposals, all the rest; imports apart."""
     begun = time.perf_counter()
     import nnfs.datasets  # noqa: F401
     import sklearn.model_selection
