@@ -157,6 +157,7 @@ def cross_validate(study: str | Path | StudyDefinition) -> CrossValidation:
             prepared.splits,
             definition.train,
             definition.seed,
+            scalings=prepared.scalings[definition.train.scaling],
             rule=definition.validation.checkpoint,
         )
 

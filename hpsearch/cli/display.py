@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from hpsearch.results.best import Best
     from hpsearch.study.coordinator import Progress
     from hpsearch.study.definition import StudyDefinition
-    from hpsearch.study.storage import TrialResult
+    from hpsearch.study.trials import TrialResult
     from hpsearch.validation.cross_validate import CrossValidation
 
 

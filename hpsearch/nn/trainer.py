@@ -97,9 +97,10 @@ class Trainer:
         """
         network, rows = self.architecture.network, self.batching.rows
         numbers = rows * (network.inputs + 2 * sum(network.neurons)) + 6 * network.size
-        count = -(-self.data.lanes * numbers * self.architecture.dtype.itemsize // CACHE_BYTES)
+        fitting = max(1, CACHE_BYTES // (numbers * self.architecture.dtype.itemsize))
+        count = -(-self.data.lanes // fitting)
         bounds = [self.data.lanes * number // count for number in range(count + 1)]
-        return [slice(start, stop) for start, stop in pairwise(bounds) if stop > start]
+        return [slice(start, stop) for start, stop in pairwise(bounds)]
 
     def _only(self, lanes: slice) -> Trainer:
         """Some of the lanes."""

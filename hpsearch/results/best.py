@@ -15,7 +15,8 @@ from hpsearch.errors import HpsearchError
 from hpsearch.study.definition import StudyDefinition
 from hpsearch.study.objective import data_fingerprint
 from hpsearch.study.space import split_name
-from hpsearch.study.storage import StoredStudy, TrialResult, best_of, result_of
+from hpsearch.study.storage import StoredStudy, result_of
+from hpsearch.study.trials import TrialResult, best_of
 from hpsearch.validation.config import PER_LAYER, Config, used_by
 
 

@@ -46,7 +46,8 @@ import pandas as pd
 
 from hpsearch.errors import HpsearchError, did_you_mean
 from hpsearch.study.database import clear_errors, close, open_storage
-from hpsearch.study.storage import StoredStudy, TrialResult, best_of, result_of
+from hpsearch.study.storage import StoredStudy, result_of
+from hpsearch.study.trials import TrialResult, best_of
 
 _FOLD_TYPES = {
     **dict.fromkeys(("trial", "repeat", "fold", "training_rows", "validation_rows"), "int64"),

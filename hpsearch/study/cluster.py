@@ -17,7 +17,7 @@ from hpsearch.errors import HpsearchError
 from hpsearch.study.executors import STARTED, Crew, Deliver
 from hpsearch.study.objective import Prepared, TrialTask, evaluate
 from hpsearch.study.probe import probe
-from hpsearch.study.storage import TrialResult
+from hpsearch.study.trials import TrialResult
 
 CONNECT_SECONDS = 20  # to reach the scheduler, and for a first worker to be there
 _one_at_a_time = threading.Lock()

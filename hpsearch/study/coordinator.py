@@ -19,7 +19,8 @@ from hpsearch.study.objective import Prepared, TrialTask, failed
 from hpsearch.study.proposer import Proposer
 from hpsearch.study.pruning import Seen
 from hpsearch.study.reuse import replayed
-from hpsearch.study.storage import Proposal, StoredStudy, TrialResult, best_of, result_of
+from hpsearch.study.storage import Proposal, StoredStudy, result_of
+from hpsearch.study.trials import TrialResult, best_of
 
 POLL_SECONDS = 0.1  # between looks at messages, the clock and finished trials
 LIVE_SECONDS = 1.0  # between writes of running trials' values

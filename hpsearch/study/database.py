@@ -20,17 +20,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.pool import StaticPool
 
 from hpsearch.errors import StorageError, StorageLostError
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Optuna without its notes to stderr, which would break a progress display."""
-    before = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    try:
-        yield
-    finally:
-        optuna.logging.set_verbosity(before)
+from hpsearch.study.quiet import quiet
 
 
 @contextmanager

@@ -215,6 +215,13 @@ class StudyDefinition:
         """The most epochs that a trial can run."""
         return int(self.space.largest("epochs", self.train))
 
+    @property
+    def scalings(self) -> tuple[str, ...]:
+        """The names of the scalings that a trial may use."""
+        searched = self.space.dimensions.get("scaling")
+        choices = searched.choice or () if searched is not None else ()
+        return tuple(sorted({self.train.scaling, *map(str, choices)}))
+
     def build_pruner(self) -> BasePruner | None:
         """Optuna's pruner with the study's resources; None if it never prunes."""
         return self.pruner.build(min(self.evaluate_every, self.most_epochs), self.most_epochs)

@@ -26,7 +26,7 @@ from hpsearch.data.dataset import Dataset
 from hpsearch.errors import DefinitionError
 from hpsearch.study.objective import Prepared, TrialTask, evaluate
 from hpsearch.study.pruning import Seen
-from hpsearch.study.storage import TrialResult
+from hpsearch.study.trials import TrialResult
 
 STARTED = 0  # the epoch of a message that says only that a trial has begun
 Deliver = Callable[[int, int, float], None]  # trial number, epoch, mean validation loss
@@ -205,8 +205,7 @@ def begin_worker() -> None:
 
 
 def warm_up() -> None:
-    """Import what a worker needs; by unpickling this function it has imported the most."""
-    import sklearn.preprocessing  # noqa: F401
+    """Nothing: by unpickling this function, a worker has imported what it needs."""
 
 
 Stop = Callable[[], None]

@@ -14,14 +14,16 @@ from threadpoolctl import threadpool_limits
 
 from hpsearch import seeds
 from hpsearch.data.dataset import Dataset
+from hpsearch.data.preprocess import Scaling
 from hpsearch.data.splits import Split, hold_out, make_splits
 from hpsearch.errors import DataError
-from hpsearch.study.database import quiet
 from hpsearch.study.definition import StudyDefinition
 from hpsearch.study.probe import probe
 from hpsearch.study.pruning import Pruning, Seen
-from hpsearch.study.storage import MACHINE, State, TrialResult
+from hpsearch.study.quiet import quiet
+from hpsearch.study.trials import MACHINE, State, TrialResult
 from hpsearch.validation.cross_validate import CrossValidation, Outcome, cross_validate
+from hpsearch.validation.lanes import fit_scalings
 
 _STATES: dict[Outcome, State] = {"complete": "COMPLETE", "pruned": "PRUNED", "diverged": "FAIL"}
 # Another version of these may give other bits.
@@ -30,12 +32,17 @@ _VERSIONED = ("hpsearch", "numpy", "nnfs", "optuna", "scikit-learn")
 
 @dataclass(frozen=True)
 class Prepared:
-    """A study's data, loaded once: the rows to search with, the rows held out, and the splits of the former."""
+    """A study's data, loaded once: the rows to search with, the rows held out, and the splits of the former.
+
+    ``scalings`` holds what each scaling that a trial may use learns from the training rows of each split: the same for
+    all trials, so it is learnt once, by the owner.
+    """
 
     definition: StudyDefinition
     search: Dataset
     held_out: Dataset | None
     splits: tuple[Split, ...]
+    scalings: Mapping[str, Sequence[Scaling]]
 
     def identity(self) -> dict[str, Any]:
         """The definition's identity, with the data's fingerprint, and the versions and machine that compute."""
@@ -87,7 +94,9 @@ def prepare(definition: StudyDefinition) -> Prepared:
         stratify = validation.splitter == "stratified"
         data, held_out = hold_out(data, definition.holdout.fraction, stratify, seed)
     splits = make_splits(data, validation.splitter, validation.n_splits, validation.repeats, validation.shuffle, seed)
-    return Prepared(definition, data, held_out, splits)
+    training = [split.training for split in splits]
+    scalings = {name: fit_scalings(data, training, name) for name in definition.scalings}
+    return Prepared(definition, data, held_out, splits, scalings)
 
 
 def data_fingerprint(search: str, held_out: str | None) -> str:
@@ -140,12 +149,13 @@ def evaluate(
 
     # One BLAS thread: on such small matrices more cost more than they save, and sums would depend on their number.
     with quiet(), threadpool_limits(1):
-        pruning = Pruning(definition, task.number, task.history)
+        config, pruning = definition.config(task.chosen), Pruning(definition, task.number, task.history)
         outcome = cross_validate(
             prepared.search,
             prepared.splits,
-            definition.config(task.chosen),
+            config,
             definition.seed,
+            scalings=prepared.scalings[config.scaling],
             evaluate_every=definition.evaluate_every,
             rule=definition.validation.checkpoint,
             should_stop=should_stop,

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from hpsearch.study.database import quiet
 from hpsearch.study.definition import StudyDefinition
-from hpsearch.study.storage import Proposal, TrialResult
+from hpsearch.study.quiet import quiet
+from hpsearch.study.storage import Proposal
+from hpsearch.study.trials import TrialResult
 
 
 class Proposer:

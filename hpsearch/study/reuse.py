@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from hpsearch.study.database import quiet
 from hpsearch.study.definition import StudyDefinition
 from hpsearch.study.objective import TrialTask
 from hpsearch.study.pruning import Pruning
-from hpsearch.study.storage import TrialResult
+from hpsearch.study.quiet import quiet
+from hpsearch.study.trials import TrialResult
 from hpsearch.validation.cross_validate import pruned_reason
 
 

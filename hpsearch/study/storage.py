@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution
@@ -23,12 +23,11 @@ from hpsearch.study.database import (
     closed_on_error,
     one_transaction,
     open_storage,
-    quiet,
     replace_rows,
     shown,
 )
-
-State = Literal["COMPLETE", "PRUNED", "FAIL", "RUNNING"]
+from hpsearch.study.quiet import quiet
+from hpsearch.study.trials import MACHINE, TrialResult
 
 
 @dataclass(frozen=True)
@@ -52,49 +51,9 @@ class Proposal:
         return cls(trial.number, trial.params, trial.distributions, trial.system_attrs)
 
 
-@dataclass(frozen=True)
-class TrialResult:
-    """What became of a trial.
-
-    Attributes:
-        number: the trial's, from 0.
-        state: ``COMPLETE``, ``PRUNED`` or ``FAIL``.
-        value: the objective value, where complete.
-        parameters: weights and biases of one network.
-        seconds: what its training took; not part of any comparison.
-        accuracy, best_epoch: at the chosen checkpoint, where complete.
-        reason: why it did not complete.
-        epochs: of every checkpoint.
-        intermediate: the mean validation loss there.
-        training_loss, validation_loss: of every checkpoint, one value a split.
-        folds: one table row a split, where complete.
-        pruner_marks: what the pruner noted with this trial.
-        machine: the probe of the machine that trained it, where that is not the study's.
-        same_as: the earlier trial of the same configuration whose curve this one was given instead of a training.
-    """
-
-    number: int
-    state: State
-    value: float | None
-    parameters: int
-    seconds: float
-    accuracy: float | None = None
-    best_epoch: int | None = None
-    reason: str | None = None
-    epochs: list[int] = field(default_factory=list)
-    intermediate: list[float] = field(default_factory=list)
-    training_loss: list[list[float]] = field(default_factory=list)
-    validation_loss: list[list[float]] = field(default_factory=list)
-    folds: list[dict[str, Any]] = field(default_factory=list)
-    pruner_marks: dict[str, Any] = field(default_factory=dict)
-    same_as: int | None = None
-    machine: str | None = None
-
-
 # One attribute each, because dashboards show attributes; all else of a result is in the one named _RECORD.
 _SHOWN = ("accuracy", "best_epoch", "machine", "parameters", "reason", "same_as", "seconds")
 _RECORD = "record"
-MACHINE = "machine.probe"  # of a study's identity
 _IN_RECORD = ("epochs", "training_loss", "validation_loss", "folds", "pruner_marks")
 
 
@@ -259,12 +218,6 @@ def result_of(trial: FrozenTrial) -> TrialResult:
         **{key: attributes.get(key) for key in _SHOWN},  # type: ignore[arg-type]
         **record,
     )
-
-
-def best_of(results: Iterable[TrialResult | None]) -> TrialResult | None:
-    """The complete trial with the lowest objective value, the earliest among equals; None if none is complete."""
-    complete = [result for result in results if result is not None and result.value is not None]
-    return min(complete, key=lambda result: (result.value, result.number), default=None)
 
 
 def _without_nan(value: Any) -> Any:

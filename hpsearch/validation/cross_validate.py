@@ -10,6 +10,7 @@ import numpy as np
 
 from hpsearch import seeds
 from hpsearch.data.dataset import Dataset
+from hpsearch.data.preprocess import Scaling
 from hpsearch.data.splits import Split
 from hpsearch.nn.network import initial_parameters
 from hpsearch.nn.passes import Evaluation, Evaluator
@@ -81,6 +82,7 @@ def cross_validate(
     config: Config,
     study_seed: int,
     *,
+    scalings: Sequence[Scaling] | None = None,
     evaluate_every: int | None = None,
     rule: CheckpointRule = "best",
     should_stop: Callable[[int, float], bool] = lambda epoch, mean: False,
@@ -92,12 +94,13 @@ def cross_validate(
         splits: the lanes, in this order.
         config: shared by all lanes.
         study_seed: initial weights and batch order follow from it, the repeat and the split; not from ``config``.
+        scalings: what ``config.scaling`` learns from each split's training rows, if that is known already.
         evaluate_every: epochs between checkpoints; ``config``'s own if None.
         rule: the chosen checkpoint: ``best``, where the mean validation loss is lowest, or ``last``.
         should_stop: told every checkpoint's epoch and mean validation loss; True prunes.
     """
     training = [split.training for split in splits]
-    lanes = lane_data(data, fit_scalings(data, training, config.scaling))
+    lanes = lane_data(data, scalings or fit_scalings(data, training, config.scaling))
     trainer = make_trainer(config, lanes, training, evaluate_every or config.checkpoint_epochs)
     architecture = trainer.architecture
     longest = max(len(split.validation) for split in splits)

@@ -1,4 +1,4 @@
-"""Whole studies, each in a process of its own, in turns: F, all trials in full on one core; G, time to the same target."""
+"""Whole studies, each in a process of its own, in turns: F, all trials on one core; G, time to the same target."""
 
 from __future__ import annotations
 

@@ -16,8 +16,9 @@ from hpsearch.study.coordinator import Coordinator, Progress
 from hpsearch.study.definition import StudyDefinition
 from hpsearch.study.executors import InProcess
 from hpsearch.study.objective import TrialTask, prepare
-from hpsearch.study.storage import StoredStudy, TrialResult
+from hpsearch.study.storage import StoredStudy
 from hpsearch.study.strategies import PRUNERS, SAMPLERS
+from hpsearch.study.trials import TrialResult
 
 
 def tables(storage: str, study: str = "small") -> tuple[pd.DataFrame, ...]:

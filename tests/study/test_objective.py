@@ -22,8 +22,8 @@ from hpsearch.errors import DataError
 from hpsearch.study.definition import StudyDefinition
 from hpsearch.study.objective import Prepared, TrialTask, evaluate, prepare
 from hpsearch.study.pruning import Seen
-from hpsearch.study.storage import TrialResult
 from hpsearch.study.strategies import PRUNERS
+from hpsearch.study.trials import TrialResult
 from hpsearch.validation.config import Config
 from hpsearch.validation.cross_validate import cross_validate
 

@@ -14,7 +14,8 @@ import hpsearch
 from hpsearch.errors import DefinitionError
 from hpsearch.study.coordinator import Progress, trials_wanted
 from hpsearch.study.definition import StudyDefinition
-from hpsearch.study.storage import StoredStudy, best_of, result_of
+from hpsearch.study.storage import StoredStudy, result_of
+from hpsearch.study.trials import best_of
 
 
 def with_search(path: Path, search: str, space: str | None = None) -> Path:

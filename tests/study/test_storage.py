@@ -108,7 +108,7 @@ def test_an_unknown_study_is_refused_with_the_nearest_name(small: Path) -> None:
 def test_a_study_of_someone_else_is_refused_and_not_listed(small: Path) -> None:
     import optuna
 
-    from hpsearch.study.database import quiet
+    from hpsearch.study.quiet import quiet
 
     with quiet():
         optuna.create_study(study_name="small", storage=open_storage(URL, create=True))

@@ -24,8 +24,9 @@ from test_coordinator import assert_same, at, tables
 import hpsearch as package
 from hpsearch.errors import StorageLostError, StudyChangedError, StudyOwnedError, UnknownStudyError
 from hpsearch.study.coordinator import Progress
-from hpsearch.study.database import quiet
-from hpsearch.study.storage import Proposal, StoredStudy, TrialResult
+from hpsearch.study.quiet import quiet
+from hpsearch.study.storage import Proposal, StoredStudy
+from hpsearch.study.trials import TrialResult
 
 PASSWORD = "correct-horse-battery"
 
