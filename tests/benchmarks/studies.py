@@ -41,16 +41,22 @@ def to_target(seed: int, cores: Sequence[int]) -> dict[str, Any]:
     """Seconds until a trial ends within 2 % of F's best, by F itself and with pruning and two workers; None: missed."""
     full, fast = study("hpsearch", seed, cores[:1]), study("hpsearch-fast", seed, cores[:2])
     target = WITHIN * full["best"]
-    return {"seed": seed, "target": target, "F": reached(full, target), "G": reached(fast, target)}
+    times = {"F": reached(full, target), "G": reached(fast, target)}
+    return {"seed": seed, "target": target, **times, "F started": full["started"], "G started": fast["started"]}
 
 
 def reached(run: dict[str, Any], target: float) -> float | None:
     return next((seconds for seconds, value in run["ends"] if value is not None and value <= target), None)
 
 
-def gains(rows: Sequence[dict[str, Any]]) -> list[float]:
-    """How many times sooner G reaches its target; 0 where it misses."""
-    return [0.0 if row["G"] is None else row["F"] / row["G"] for row in rows]
+def gains(rows: Sequence[dict[str, Any]], starting: bool) -> list[float]:
+    """How many times sooner G reaches its target, by seed, with or without what both need to start; 0 for a miss."""
+    return [
+        0.0
+        if row["G"] is None
+        else (row["F"] - (not starting) * row["F started"]) / (row["G"] - (not starting) * row["G started"])
+        for row in rows
+    ]
 
 
 def study(who: str, seed: int, cores: Sequence[int]) -> dict[str, Any]:
