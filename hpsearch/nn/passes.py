@@ -12,11 +12,14 @@ from numpy.typing import NDArray
 from hpsearch.nn.layers import ACTIVATIONS, dense_backward, dense_forward
 from hpsearch.nn.losses import cross_entropy, head_gradient, softmax, weighted_mean
 from hpsearch.nn.network import FloatArray, IntArray, Network
-from hpsearch.nn.rows import SCALED_BYTES, LaneData, PaddedRows
+from hpsearch.nn.rows import LaneData, PaddedRows
 
 _FLOAT32 = np.dtype(np.float32)
 # Rows evaluated at once: bounds the memory of an evaluation, whatever the size of the data.
 EVALUATION_ROWS = 512
+# Rows to evaluate of at most this much memory a lane are gathered once and kept, not at each checkpoint. (With a limit on
+# all lanes together, a lane's bits would depend on its company: products of rows in another order may differ.)
+KEPT_BYTES = 2 * 2**20
 
 
 @dataclass(frozen=True)
@@ -119,9 +122,9 @@ class Evaluator:
         starts = range(0, rows.index.shape[1], EVALUATION_ROWS)
         self._chunks = [rows.index[:, start : start + EVALUATION_ROWS] for start in starts]
         self._passes = {chunk.shape[1]: ForwardPass(architecture, data.lanes, chunk.shape[1]) for chunk in self._chunks}
-        numbers = rows.index.size * (data.features.shape[1] + 1 + data.classes)
+        of_a_lane = rows.index.shape[1] * (data.features.shape[1] + 1 + data.classes) * architecture.dtype.itemsize
         self._kept: list[tuple[FloatArray, FloatArray]] = []
-        if numbers * architecture.dtype.itemsize <= SCALED_BYTES:  # gathered once, as matrix products like them best
+        if of_a_lane <= KEPT_BYTES:  # gathered once, in the order that matrix products like best
             for chunk in self._chunks:
                 forward = self._gather(chunk)
                 self._kept.append((forward.inputs[0].copy(order="C"), forward.targets.copy()))

@@ -1,9 +1,11 @@
 """One whole study with one way to train, in a process of its own: ``python study_f.py WHO SEED``.
 
 Prints one JSON object: the best value, and for each trial in the order of its end the seconds since the process began
-and its value; for ``hpsearch`` also when everything was imported and the first trial could start. The study: the spiral, 5 folds × 1,000 full-batch epochs a trial, TPE over neurons, learning rate, decay
-and L2. ``hpsearch`` is the command's own path with a file database; the others are what a user would write around
-Optuna, with a study in memory.
+and its value; for ``hpsearch`` also when everything was imported and the first trial could start.
+
+The study: the spiral, 5 folds × 1,000 full-batch epochs a trial, TPE over neurons, learning rate, decay and L2.
+``hpsearch`` is the command's own path with a file database; the others are what a user would write around Optuna, with
+a study in memory.
 """
 
 from __future__ import annotations

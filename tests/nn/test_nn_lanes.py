@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scenes import assert_same_bits, scene
 
+from hpsearch.nn import rows, trainer
 from hpsearch.nn.layers import ACTIVATIONS
 from hpsearch.nn.network import INITIALISATIONS
-from hpsearch.nn.optimizers import OPTIMIZERS
+from hpsearch.nn.optimizers import OPTIMIZERS, SGD
 from hpsearch.nn.passes import Evaluator
 from hpsearch.nn.rows import PaddedRows
 
@@ -63,3 +64,32 @@ def test_a_lanes_evaluation_alone_or_among_others_has_the_same_bits(rows: int, d
         alone = Evaluator(architecture, one.lane(lane).trainer.data, own).evaluate(one.params[lane : lane + 1])
         for name in ("row_losses", "probabilities", "loss"):
             assert getattr(alone, name)[0].tobytes() == getattr(together, name)[lane].tobytes(), name
+
+
+# --- what is done for speed changes no bit
+
+
+def trained(batch_size: int | None, dtype: Any) -> tuple[bytes, list[bytes]]:
+    momentum = np.array([[0.9], [0.5], [0.0], [0.7]], dtype)
+    one = scene(lanes=4, optimizer=SGD(momentum), batch_size=batch_size, dtype=dtype, epochs=6, evaluate_every=2)
+    params, points = one.run()
+    return params.tobytes(), [point.total_loss.tobytes() + point.learning_rate.tobytes() for point in points]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("batch_size", [None, 7], ids=["full batch", "mini-batches"])
+@pytest.mark.parametrize(
+    ("module", "limit", "value"),
+    [
+        (trainer, "CACHE_BYTES", 1),  # each lane by itself
+        (trainer, "CACHE_BYTES", 40_000),  # lanes in twos and ones
+        (rows, "BLOCK_BYTES", 1),  # each batch gathered by itself
+        (rows, "SCALED_BYTES", 0),  # nothing scaled beforehand
+    ],
+)
+def test_neither_groups_nor_blocks_nor_what_is_kept_changes_a_bit(
+    module: Any, limit: str, value: int, batch_size: int | None, dtype: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = trained(batch_size, dtype)
+    monkeypatch.setattr(module, limit, value)
+    assert trained(batch_size, dtype) == expected
