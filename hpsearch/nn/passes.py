@@ -17,8 +17,8 @@ from hpsearch.nn.rows import LaneData, PaddedRows
 _FLOAT32 = np.dtype(np.float32)
 # Rows evaluated at once: bounds the memory of an evaluation, whatever the size of the data.
 EVALUATION_ROWS = 512
-# Rows to evaluate of at most this much memory a lane are gathered once and kept, not at each checkpoint. (With a limit on
-# all lanes together, a lane's bits would depend on its company: products of rows in another order may differ.)
+# Rows to evaluate of at most this much memory a lane are gathered once and kept, not at each checkpoint. (With a limit
+# on all lanes together, a lane's bits would depend on its company: products of rows in another order may differ.)
 KEPT_BYTES = 2 * 2**20
 
 
