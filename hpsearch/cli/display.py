@@ -11,12 +11,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from rich.console import Console
-from rich.table import Table
-
 if TYPE_CHECKING:
     import pandas as pd
+    from rich.console import Console
     from rich.live import Live
+    from rich.table import Table
 
     from hpsearch.model.bundle import Bundle
     from hpsearch.results.best import Best
@@ -24,6 +23,13 @@ if TYPE_CHECKING:
     from hpsearch.study.definition import StudyDefinition
     from hpsearch.study.trials import TrialResult
     from hpsearch.validation.cross_validate import CrossValidation
+
+
+def _columns(show_header: bool = True) -> Table:
+    """A table of plain columns, two spaces apart."""
+    from rich.table import Table
+
+    return Table(box=None, pad_edge=False, show_header=show_header, padding=(0, 2, 0, 0))
 
 
 def _draw(drawn: Table) -> None:
@@ -38,6 +44,8 @@ def _draw(drawn: Table) -> None:
 def _console(stderr: bool = False) -> Console:
     stream = sys.stderr if stderr else sys.stdout
     # A pipe has no width: nothing is cut there.
+    from rich.console import Console  # not for --help, a quarter of whose time it would take
+
     return Console(file=stream, highlight=False, width=None if stream.isatty() else 10_000)
 
 
@@ -122,6 +130,7 @@ class Bar:
     def __call__(self, progress: Progress) -> None:
         from rich.console import Group
         from rich.progress_bar import ProgressBar
+        from rich.table import Table
 
         self.trials, done, best = progress.trials, len(progress.results), progress.best
         fresh = done - progress.resumed
@@ -198,7 +207,7 @@ def best(found: Best) -> None:
     """The best configuration, where each value came from, and what the number means."""
     result = found.result
     say(f"Best configuration of {found.definition.name!r}: trial {result.number} of {found.trials}\n")
-    drawn = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0))
+    drawn = _columns(show_header=False)
     for name, (value, origin) in found.settings().items():
         drawn.add_row(name, _setting(value), origin)
     _draw(drawn)
@@ -225,7 +234,7 @@ def nothing_complete(frame: pd.DataFrame, name: str) -> None:
 
 def facts(values: Mapping[str, Any]) -> None:
     """Names and what they are, one a line."""
-    drawn = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0))
+    drawn = _columns(show_header=False)
     for name, value in values.items():
         if isinstance(value, Mapping):
             value = ", ".join(f"{key}: {inner}" for key, inner in value.items()) or "nothing"
@@ -249,7 +258,7 @@ def cross_validation(outcome: CrossValidation) -> None:
 def retrained(bundle: Bundle, folder: Path) -> None:
     """The numbers of a retrained model, side by side, and what to believe."""
     about = bundle.about
-    drawn = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    drawn = _columns()
     for name in ("", "rows", "loss", "accuracy"):
         drawn.add_column(name, justify="left" if not name else "right")
 

@@ -62,12 +62,13 @@ def gains(rows: Sequence[dict[str, Any]], starting: bool) -> list[float]:
 def study(who: str, seed: int, cores: Sequence[int]) -> dict[str, Any]:
     """What ``study_f.py`` prints, run on these cores alone."""
     file = Path(__file__).parent / "study_f.py"
-    done = subprocess.run(
-        [sys.executable, str(file), who, str(seed)],
-        capture_output=True,
-        text=True,
-        check=True,
-        preexec_fn=lambda: os.sched_setaffinity(0, cores),
-    )
+    mine = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, cores)  # a child has its parent's
+    try:
+        done = subprocess.run(
+            [sys.executable, str(file), who, str(seed)], capture_output=True, text=True, check=True
+        )
+    finally:
+        os.sched_setaffinity(0, mine)
     answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return answer
