@@ -120,7 +120,7 @@ def run(
     with _crew(min(workers, definition.in_flight), executor, scheduler, allow_mixed) as crew:
         prepared = prepare(definition)
         identity = prepared.identity()
-        attributes = {"identity": identity, **definition.attributes()}
+        attributes = {"identity": identity, **prepared.attributes()}
         with StoredStudy.create_or_open(url, definition.name, attributes) as stored, sole_owner(stored):
             stored.require_identity(identity, allow_mixed)
             stored.refresh(attributes)

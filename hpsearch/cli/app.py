@@ -160,7 +160,7 @@ def cv(file: File, set_: Set = None, as_json: Json = False) -> None:
     outcome = api.cross_validate(_definition(file, set_))
     if as_json:
         facts = {key: value for key, value in asdict(outcome).items() if key != "curve"}
-        _print_json(facts)
+        _print_json({**facts, "estimate": outcome.estimate and asdict(outcome.estimate)})
     elif outcome.value is not None:
         display.cross_validation(outcome)
     if outcome.value is None:

@@ -212,11 +212,15 @@ def best(found: Best) -> None:
         drawn.add_row(name, _setting(value), origin)
     _draw(drawn)
     say(
-        f"\nMean validation loss {result.value:.4f}, accuracy {result.accuracy:.3f}, over {len(result.folds)} splits, "
+        f"\nMean validation loss {result.value:.4f}, accuracy {result.accuracy:.3f}, {_over(len(result.folds))}, "
         f"at epoch {result.best_epoch}.\n"
         + (f"This loss is the lowest of {found.trials} trials and therefore optimistic. " if found.trials > 1 else "")
         + ("The hold-out has not been opened: retrain scores it." if found.has_holdout else "There is no hold-out.")
     )
+
+
+def _over(splits: int) -> str:
+    return f"over {splits} splits" if splits > 1 else "on a single split (which has no standard error)"
 
 
 def _setting(value: Any) -> str:
@@ -253,6 +257,16 @@ def cross_validation(outcome: CrossValidation) -> None:
         f"\nMean validation loss {outcome.value:.4f}, accuracy {outcome.accuracy:.3f}, at epoch {outcome.best_epoch}; "
         f"{outcome.parameters} parameters."
     )
+    sure = outcome.estimate
+    assert sure is not None  # complete
+    if sure.standard_error is None:
+        say("There is a single split, so there is no standard error: how sure this number is cannot be told.")
+    else:
+        say(
+            f"Standard error over the {sure.splits} splits {sure.standard_error:.4f}; 95 % interval of the mean "
+            f"{sure.low:.4f} to {sure.high:.4f}\n(Nadeau & Bengio 2003: for folds, whose training rows overlap, a "
+            "heuristic)."
+        )
 
 
 def retrained(bundle: Bundle, folder: Path) -> None:

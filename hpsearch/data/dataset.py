@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -25,6 +25,9 @@ class Dataset:
         feature_names: D names.
         class_names: the classes as text, in the order of the network's outputs.
         target_name: what the target is called.
+        groups: (N,) integers, equal for rows that belong together; None if rows are independent.
+        times: (N,) floats that order the rows in time; None if their order means nothing.
+        folds: (N,) integers, the fold that each row validates, -1 for rows that only train; None if folds are dealt.
     """
 
     features: NDArray[Any]
@@ -32,10 +35,13 @@ class Dataset:
     feature_names: tuple[str, ...]
     class_names: tuple[str, ...]
     target_name: str = "target"
+    groups: NDArray[np.intp] | None = None
+    times: NDArray[np.float64] | None = None
+    folds: NDArray[np.intp] | None = None
 
     def __post_init__(self) -> None:
-        self.features.setflags(write=False)
-        self.labels.setflags(write=False)
+        for array in (self.features, self.labels, *self.marks.values()):
+            array.setflags(write=False)
 
     @classmethod
     def of(
@@ -91,6 +97,12 @@ class Dataset:
     def rows(self) -> int:
         return len(self.features)
 
+    @property
+    def marks(self) -> dict[str, NDArray[Any]]:
+        """What rows may be split by beside their labels, where it is known: ``groups``, ``times``, ``folds``."""
+        marks = {name: getattr(self, name) for name in ("groups", "times", "folds")}
+        return {name: values for name, values in marks.items() if values is not None}
+
     @cached_property
     def fingerprint(self) -> str:
         """SHA-256 over names, types and every byte of the rows and labels."""
@@ -99,11 +111,15 @@ class Dataset:
         digest = hashlib.sha256(json.dumps(head).encode())
         digest.update(np.ascontiguousarray(self.features).data)
         digest.update(self.labels.astype(np.int64).data)
+        for name, values in self.marks.items():
+            digest.update(name.encode())
+            digest.update(values.astype(np.float64).data)
         return digest.hexdigest()
 
     def take(self, rows: NDArray[np.intp]) -> Dataset:
         """The same table with the given rows only."""
-        return Dataset(self.features[rows], self.labels[rows], self.feature_names, self.class_names, self.target_name)
+        marks = {name: values[rows] for name, values in self.marks.items()}
+        return replace(self, features=self.features[rows], labels=self.labels[rows], **marks)
 
 
 def _encode(targets: NDArray[Any], origin: str) -> tuple[NDArray[np.intp], tuple[str, ...]]:

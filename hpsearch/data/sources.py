@@ -8,12 +8,15 @@ import os
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from hpsearch.data.dataset import Dataset
 from hpsearch.data.table_file import read_csv
@@ -101,10 +104,23 @@ class Bundled(Source):
 
 
 class Csv(Source):
-    """A CSV file: numeric columns and one target column, whose labels may be text."""
+    """A CSV file: numeric columns, one target column, whose labels may be text, and columns that say how to split."""
 
     path: Annotated[str, Field(description="the file, relative to the study file")]
     target: Annotated[str, Field(description="the column to predict")]
+    drop: Annotated[tuple[str, ...], Field(strict=False, description="columns to leave out")] = ()
+    group: Annotated[str | None, Field(description="column that is equal for rows that belong together")] = None
+    time: Annotated[str | None, Field(description="column of numbers or ISO dates that orders the rows")] = None
+    fold: Annotated[str | None, Field(description="column of the fold that each row validates; -1: none")] = None
+
+    @model_validator(mode="after")
+    def _one_use_each(self) -> Self:
+        named = [name for name in (self.target, self.group, self.time, self.fold, *self.drop) if name is not None]
+        for name in named:
+            if named.count(name) > 1:
+                text = f"must use each column once, but {name!r} is named twice."
+                raise PydanticCustomError("contradiction", "{text}", {"text": text})
+        return self
 
     @property
     def redrawable(self) -> bool:
@@ -115,13 +131,21 @@ class Csv(Source):
 
     def load(self, folder: Path, seed: int) -> Dataset:
         path = folder / self.path
-        values, names, texts = read_csv(path, text_columns=[self.target], required=[self.target])
-        return Dataset.of(
+        marks = [name for name in (self.group, self.time, self.fold) if name is not None]
+        needed = [self.target, *marks]
+        values, names, texts = read_csv(path, text_columns=[*needed, *self.drop], required=[*needed, *self.drop])
+        data = Dataset.of(
             values,
             _as_labels(texts[self.target], str(path)),
             feature_names=names,
             target_name=self.target,
             origin=str(path),
+        )
+        return replace(
+            data,
+            groups=None if self.group is None else np.unique(texts[self.group], return_inverse=True)[1],
+            times=None if self.time is None else _as_times(texts[self.time], self.time, str(path)),
+            folds=None if self.fold is None else _as_folds(texts[self.fold], self.fold, str(path)),
         )
 
 
@@ -136,6 +160,31 @@ def _as_labels(texts: list[str], origin: str) -> np.ndarray[Any, Any]:
         raise DataError(f"{origin}: the target must be classes, but holds fractions: a quantity cannot be classified.")
     whole = all(label == str(int(number)) for label, number in zip(labels, numbers, strict=True))
     return np.array([int(label) for label in labels]) if whole else np.array(labels)
+
+
+def _as_times(texts: list[str], column: str, origin: str) -> np.ndarray[Any, Any]:
+    """Numbers, or dates and times in the ISO format as seconds."""
+    for parse in (float, lambda text: datetime.fromisoformat(text).timestamp()):
+        with suppress(ValueError):
+            times = np.array([parse(text.strip()) for text in texts], np.float64)
+            if np.isfinite(times).all():
+                return times
+    raise DataError(
+        f"{origin}, column {column!r}: must hold a number or a date like 2026-03-31 or 2026-03-31T09:30 in every row, "
+        "of the same kind."
+    )
+
+
+def _as_folds(texts: list[str], column: str, origin: str) -> np.ndarray[Any, Any]:
+    try:
+        folds = np.array([int(text) for text in texts], np.intp)
+    except ValueError:
+        folds = np.array([-2])
+    if folds.min() < -1 or len(set(folds.tolist()) - {-1}) < 1:
+        raise DataError(
+            f"{origin}, column {column!r}: must hold the number of a fold, from 0, or -1 for a row that only trains."
+        )
+    return folds
 
 
 class PythonFunction(Source):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,50 +27,157 @@ class Split:
     validation: IntArray
 
 
-def _kfold(n_splits: int, seed: int | None) -> Any:
+@dataclass(frozen=True)
+class Dealing:
+    """How rows are dealt.
+
+    Attributes:
+        n_splits: folds; of ``shuffle`` the number of draws.
+        repeats: times that all rows are dealt.
+        shuffle: deal rows (or groups) in random order.
+        gap: of ``timeseries``: rows left out between the training rows and the validation rows.
+        fraction: of ``shuffle``: share of the rows that validates.
+    """
+
+    n_splits: int = 5
+    repeats: int = 1
+    shuffle: bool = True
+    gap: int = 0
+    fraction: float = 0.2
+
+
+@dataclass(frozen=True)
+class Splitter:
+    """One way to split rows.
+
+    Attributes:
+        make: from the dealing and a seed (None for rows as they come) to a splitter of scikit-learn's; None if the rows
+            say themselves where they belong.
+        needs: what it splits by beside rows and labels, an attribute of :class:`Dataset`.
+        fewest: the least ``n_splits``.
+        shuffles: whether a seed changes anything, so that repeats differ.
+    """
+
+    make: Callable[[Dealing, int | None], Any] | None
+    needs: Literal["groups", "times", "folds"] | None = None
+    fewest: int = 2
+    shuffles: bool = True
+
+
+def _kfold(dealing: Dealing, seed: int | None) -> Any:
     from sklearn.model_selection import KFold
 
-    return KFold(n_splits, shuffle=seed is not None, random_state=seed)
+    return KFold(dealing.n_splits, shuffle=seed is not None, random_state=seed)
 
 
-def _stratified(n_splits: int, seed: int | None) -> Any:
+def _stratified(dealing: Dealing, seed: int | None) -> Any:
     from sklearn.model_selection import StratifiedKFold
 
-    return StratifiedKFold(n_splits, shuffle=seed is not None, random_state=seed)
+    return StratifiedKFold(dealing.n_splits, shuffle=seed is not None, random_state=seed)
 
 
-# From (n_splits, seed; None for rows as they come) to a scikit-learn splitter.
-SPLITTERS: dict[str, Callable[[int, int | None], Any]] = {"kfold": _kfold, "stratified": _stratified}
+def _group(dealing: Dealing, seed: int | None) -> Any:
+    from sklearn.model_selection import GroupKFold
+
+    return GroupKFold(dealing.n_splits, shuffle=seed is not None, random_state=seed)
 
 
-def make_splits(
-    data: Dataset, splitter: str, n_splits: int, repeats: int, shuffle: bool, study_seed: int
-) -> tuple[Split, ...]:
+def _stratified_group(dealing: Dealing, seed: int | None) -> Any:
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    return StratifiedGroupKFold(dealing.n_splits, shuffle=seed is not None, random_state=seed)
+
+
+def _timeseries(dealing: Dealing, seed: int | None) -> Any:
+    from sklearn.model_selection import TimeSeriesSplit
+
+    return TimeSeriesSplit(dealing.n_splits, gap=dealing.gap)
+
+
+def _shuffle(dealing: Dealing, seed: int | None) -> Any:
+    from sklearn.model_selection import ShuffleSplit
+
+    return ShuffleSplit(dealing.n_splits, test_size=dealing.fraction, random_state=seed)
+
+
+SPLITTERS: dict[str, Splitter] = {
+    "group": Splitter(_group, needs="groups"),
+    "kfold": Splitter(_kfold),
+    "predefined": Splitter(None, needs="folds", fewest=1, shuffles=False),
+    "shuffle": Splitter(_shuffle, fewest=1),
+    "stratified": Splitter(_stratified),
+    "stratified-group": Splitter(_stratified_group, needs="groups"),
+    "timeseries": Splitter(_timeseries, needs="times", shuffles=False),
+}
+
+
+def make_splits(data: Dataset, splitter: str, dealing: Dealing, study_seed: int) -> tuple[Split, ...]:
     """Every split of every repeat, rows in ascending order.
 
     Raises:
-        DataError: more folds than rows; with ``stratified`` a class with fewer rows than folds; a split whose training
-            rows lack a class.
+        DataError: rows that do not say what the splitter splits by; more folds than rows or groups; with ``stratified``
+            a class with fewer rows than folds; a split whose training rows lack a class.
     """
+    kind = SPLITTERS[splitter]
+    _check_rows(data, splitter, dealing)
+    # Rows in time, if time is what they are split by: scikit-learn takes them as they come.
+    order = np.argsort(data.times, kind="stable") if kind.needs == "times" and data.times is not None else None
+    splits = []
+    for repeat in range(dealing.repeats):
+        seed = seeds.integer_seed(study_seed, "splits", repeat) if dealing.shuffle and kind.shuffles else None
+        for fold, pair in enumerate(_folds(data, kind, dealing, seed)):
+            training, validation = (np.sort(rows if order is None else order[rows]) for rows in pair)
+            splits.append(Split(repeat, fold, training, validation))
+    for split in splits:
+        _check_classes(data, split.training, f"split {split.fold} (repeat {split.repeat})")
+    return tuple(splits)
+
+
+def _folds(data: Dataset, kind: Splitter, dealing: Dealing, seed: int | None) -> Iterator[tuple[IntArray, IntArray]]:
+    if kind.make is None:
+        from sklearn.model_selection import PredefinedSplit
+
+        yield from PredefinedSplit(data.folds).split()
+    else:
+        yield from kind.make(dealing, seed).split(data.features, data.labels, data.groups)
+
+
+# What a splitter needs, in the words of a study file.
+_COLUMNS = {"groups": "group", "times": "time", "folds": "fold"}
+
+
+def _check_rows(data: Dataset, splitter: str, dealing: Dealing) -> None:
+    kind, n_splits = SPLITTERS[splitter], dealing.n_splits
+    if kind.needs is not None and kind.needs not in data.marks:
+        column = _COLUMNS[kind.needs]
+        raise DataError(
+            f"[validation] splitter = {splitter!r} needs rows with a {column}, but [data] names no {column} column. "
+            f'Add {column} = "..." to [data], or use another splitter.'
+        )
+    if kind.make is None:
+        return
     if n_splits > data.rows:
         raise DataError(
             f"[validation] n_splits must be at most the number of rows, {data.rows}, but is {n_splits}. "
             "Use fewer folds or more rows."
         )
+    if kind.needs == "groups" and n_splits > len(groups := np.unique(data.groups)):
+        raise DataError(
+            f"[validation] n_splits must be at most the number of groups, {len(groups)}, but is {n_splits}. "
+            "Use fewer folds."
+        )
+    if kind.needs == "times" and dealing.gap >= data.rows - n_splits * (data.rows // (n_splits + 1)):
+        raise DataError(
+            f"[validation] gap must leave rows to train on before each of {n_splits} validation parts of {data.rows} "
+            f"rows, but is {dealing.gap}. Use a smaller gap or fewer splits."
+        )
     counts = np.bincount(data.labels, minlength=len(data.class_names))
-    if splitter == "stratified" and counts.min() < n_splits:
+    if splitter.startswith("stratified") and counts.min() < n_splits:
         raise DataError(
             f"[validation] stratified splits need at least n_splits = {n_splits} rows of every class, but class "
-            f'{data.class_names[counts.argmin()]!r} has {counts.min()}. Use fewer folds or splitter = "kfold".'
+            f"{data.class_names[counts.argmin()]!r} has {counts.min()}. "
+            "Use fewer folds or a splitter that is not stratified."
         )
-    splits = []
-    for repeat in range(repeats):
-        seed = seeds.integer_seed(study_seed, "splits", repeat) if shuffle else None
-        folds = SPLITTERS[splitter](n_splits, seed).split(data.features, data.labels)
-        splits += [Split(repeat, fold, *rows) for fold, rows in enumerate(folds)]
-    for split in splits:
-        _check_classes(data, split.training, f"split {split.fold} (repeat {split.repeat})")
-    return tuple(splits)
 
 
 def _check_classes(data: Dataset, training: IntArray, where: str) -> None:
@@ -82,22 +190,31 @@ def _check_classes(data: Dataset, training: IntArray, where: str) -> None:
         )
 
 
-def hold_out(data: Dataset, fraction: float, stratify: bool, study_seed: int) -> tuple[Dataset, Dataset]:
-    """(rows to search with, rows held out), drawn from the study's seed and kept in their order.
+def hold_out(data: Dataset, fraction: float, splitter: str, study_seed: int) -> tuple[Dataset, Dataset]:
+    """(rows to search with, rows held out), kept in their order.
+
+    The rule is the splitter's: the last rows in time, whole groups, an equal share of every class; otherwise rows drawn
+    at random from the study's seed.
 
     Raises:
         DataError: a side without rows, or the search rows without one of the classes.
     """
-    from sklearn.model_selection import train_test_split
+    from sklearn.model_selection import GroupShuffleSplit, train_test_split
 
-    seed = seeds.integer_seed(study_seed, "holdout")
+    seed, kind, everything = seeds.integer_seed(study_seed, "holdout"), SPLITTERS[splitter], np.arange(data.rows)
     try:
-        search, held = train_test_split(
-            np.arange(data.rows),
-            test_size=fraction,
-            random_state=seed,
-            stratify=data.labels if stratify else None,
-        )
+        if kind.needs == "times" and data.times is not None:
+            count = math.ceil(fraction * data.rows)
+            if count >= data.rows:
+                raise ValueError("no row is left to search with.")
+            order = np.argsort(data.times, kind="stable")
+            search, held = order[:-count], order[-count:]
+        elif kind.needs == "groups" and data.groups is not None:
+            halves = GroupShuffleSplit(1, test_size=fraction, random_state=seed)
+            search, held = next(halves.split(everything, groups=data.groups))
+        else:
+            stratify = data.labels if splitter == "stratified" else None
+            search, held = train_test_split(everything, test_size=fraction, random_state=seed, stratify=stratify)
     except ValueError as error:
         raise DataError(f"[holdout] fraction = {fraction} does not fit these {data.rows} rows: {error}") from error
     _check_classes(data, search, "the search, after the hold-out was set aside,")

@@ -38,7 +38,7 @@ def read_csv(
             header = next(lines, [])
             _check_header(path, header, required)
             text_places = [i for i, name in enumerate(header) if name in text_columns]
-            must_have_text = any(header[i] in required for i in text_places)
+            filled = [number for number, i in enumerate(text_places) if header[i] in required]
             places = [i for i in range(len(header)) if i not in text_places]
             for cells in lines:
                 if not cells:
@@ -55,9 +55,9 @@ def read_csv(
                 if not all(map(math.isfinite, values[-1])):
                     _refuse_cell(path, lines.line_num, header, cells, places)
                 texts.append([cells[i] for i in text_places])
-                if must_have_text and not all(text.strip() for text in texts[-1]):
+                for empty in [number for number in filled if not texts[-1][number].strip()][:1]:
                     raise DataError(
-                        f"{path}, row {lines.line_num}, column {header[text_places[0]]!r}: must not be empty. "
+                        f"{path}, row {lines.line_num}, column {header[text_places[empty]]!r}: must not be empty. "
                         "Fill it in or leave the row out."
                     )
     except DataError:

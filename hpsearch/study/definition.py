@@ -11,11 +11,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic_core import PydanticCustomError, PydanticKnownError
 
 from hpsearch.data.sources import Csv, Source, source_class
-from hpsearch.data.splits import SPLITTERS
+from hpsearch.data.splits import SPLITTERS, Dealing
 from hpsearch.errors import DefinitionError, did_you_mean
 from hpsearch.study.problems import first_problem
 from hpsearch.study.space import Space, configure
@@ -58,19 +58,46 @@ class ValidationSection(Section):
     """``[validation]``: how the rows that are not held out are split."""
 
     splitter: Annotated[str, one_of(SPLITTERS, "splitter"), Field(description="how rows are split")] = "kfold"
-    n_splits: Annotated[int, Field(ge=2, description="folds")] = 5
+    n_splits: Annotated[int, Field(ge=1, description="folds; of shuffle, draws")] = 5
     repeats: Annotated[int, Field(ge=1, description="times the rows are dealt into folds")] = 1
     shuffle: Annotated[bool, Field(description="deal the rows in random order")] = True
+    gap: Annotated[int, Field(ge=0, description="of timeseries: rows left out before each validation part")] = 0
+    fraction: Annotated[float, Field(gt=0, lt=1, description="of shuffle: share of the rows that validates")] = 0.2
     checkpoint: Annotated[
         Literal["best", "last"], Field(description="the point of the mean curve that is a trial's value")
     ] = "best"
 
+    @field_validator("n_splits")
+    @classmethod
+    def _enough_splits(cls, value: int, info: ValidationInfo) -> int:
+        fewest = SPLITTERS[info.data["splitter"]].fewest if "splitter" in info.data else 2
+        if value < fewest:
+            raise PydanticKnownError("greater_than_equal", {"ge": fewest})
+        return value
+
     @model_validator(mode="after")
-    def _repeats_differ(self) -> Self:
-        if self.repeats > 1 and not self.shuffle:
+    def _goes_together(self) -> Self:
+        kind, given, text = SPLITTERS[self.splitter], self.model_fields_set, None
+        if self.repeats > 1 and not kind.shuffles:
+            text = f"must have repeats = 1 with splitter = {self.splitter!r}: its repeats are all the same."
+        elif self.repeats > 1 and not self.shuffle:
             text = "must have shuffle = true where repeats is above 1: unshuffled repeats are all the same."
+        elif kind.make is None and "n_splits" in given:
+            text = f"must have no n_splits with splitter = {self.splitter!r}: the rows say how many folds there are."
+        elif "gap" in given and self.splitter != "timeseries":
+            text = f'must have no gap with splitter = {self.splitter!r}: it belongs to "timeseries".'
+        elif "fraction" in given and self.splitter != "shuffle":
+            text = f'must have no fraction with splitter = {self.splitter!r}: it belongs to "shuffle".'
+        elif self.splitter == "shuffle" and not self.shuffle:
+            text = 'must have shuffle = true with splitter = "shuffle".'
+        if text is not None:
             raise PydanticCustomError("contradiction", "{text}", {"text": text})
         return self
+
+    @property
+    def dealing(self) -> Dealing:
+        """What :func:`hpsearch.data.splits.make_splits` takes."""
+        return Dealing(self.n_splits, self.repeats, self.shuffle, self.gap, self.fraction)
 
 
 class SearchSection(Section):
@@ -252,7 +279,6 @@ class StudyDefinition:
             "definition": json.loads(json.dumps(self.raw, default=str)),
             "folder": str(self.folder),
             "hyperparameters": kinds,
-            "n_splits": self.validation.n_splits,
         }
 
     def config(self, chosen: Mapping[str, Any]) -> Config:

@@ -51,6 +51,11 @@ class Prepared:
         data = {"data.fingerprint": self.search.fingerprint, "holdout.fingerprint": held_out}
         return {**self.definition.identity(), **data, **versions, MACHINE: probe()}
 
+    def attributes(self) -> dict[str, Any]:
+        """What a storage keeps with the study, in plain values: enough to read its tables without file and data."""
+        n_splits = len(self.splits) // self.definition.validation.repeats
+        return {**self.definition.attributes(), "n_splits": n_splits}
+
     @property
     def data_fingerprint(self) -> str:
         """Of the rows searched with and those held out."""
@@ -91,9 +96,13 @@ def prepare(definition: StudyDefinition) -> Prepared:
         held_out = definition.data.load(definition.folder, seeds.integer_seed(seed, "fresh"))
         _check_fresh(definition, data, held_out)
     elif definition.holdout.fraction is not None:
-        stratify = validation.splitter == "stratified"
-        data, held_out = hold_out(data, definition.holdout.fraction, stratify, seed)
-    splits = make_splits(data, validation.splitter, validation.n_splits, validation.repeats, validation.shuffle, seed)
+        data, held_out = hold_out(data, definition.holdout.fraction, validation.splitter, seed)
+    splits = make_splits(data, validation.splitter, validation.dealing, seed)
+    if definition.stop is not None and len(splits) == 1:
+        raise DataError(
+            "[search] stop compares a gain with its standard error over the splits, but there is a single split. "
+            "Leave it out, or use more splits."
+        )
     training = [split.training for split in splits]
     scalings = {name: fit_scalings(data, training, name) for name in definition.scalings}
     return Prepared(definition, data, held_out, splits, scalings)

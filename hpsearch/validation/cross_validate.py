@@ -17,6 +17,7 @@ from hpsearch.nn.passes import Evaluation, Evaluator
 from hpsearch.nn.rows import PaddedRows
 from hpsearch.nn.trainer import Checkpoint
 from hpsearch.validation.config import Config
+from hpsearch.validation.estimates import Estimate, estimate
 from hpsearch.validation.lanes import fit_scalings, lane_data, make_trainer
 
 Outcome = Literal["complete", "pruned", "diverged"]
@@ -74,6 +75,17 @@ class CrossValidation:
     curve: Curve
     parameters: int
     reason: str | None = None
+
+    @property
+    def estimate(self) -> Estimate | None:
+        """How sure the mean validation loss is; None unless complete.
+
+        It holds for a configuration that was not selected by this very loss. What it leaves out: that the epoch was.
+        """
+        if self.outcome != "complete":
+            return None
+        columns = ("validation_loss", "training_rows", "validation_rows")
+        return estimate(*([getattr(fold, name) for fold in self.folds] for name in columns))
 
 
 def cross_validate(

@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from sklearn.model_selection import KFold, StratifiedKFold, train_test_split
+from sklearn.model_selection import (
+    GroupKFold,
+    KFold,
+    PredefinedSplit,
+    ShuffleSplit,
+    StratifiedGroupKFold,
+    StratifiedKFold,
+    TimeSeriesSplit,
+    train_test_split,
+)
 
 from hpsearch.data.dataset import Dataset
 from hpsearch.data.sources import source_class
-from hpsearch.data.splits import SPLITTERS, Split, hold_out, make_splits
+from hpsearch.data.splits import SPLITTERS, Dealing, Split, hold_out, make_splits
 from hpsearch.errors import DataError
 from hpsearch.seeds import integer_seed
 
 SKLEARN: dict[str, Any] = {"kfold": KFold, "stratified": StratifiedKFold}
 
-splitters = pytest.mark.parametrize("splitter", SPLITTERS)
+# Those that deal independent rows into folds; the contract further down is for all.
+splitters = pytest.mark.parametrize("splitter", SKLEARN)
 seeds = pytest.mark.parametrize("seed", [0, 7, 12345])
 
 
@@ -31,7 +42,7 @@ def table(rows: int = 93, classes: int = 3, seed: int = 0) -> Dataset:
 def splits(
     data: Dataset, splitter: str, n_splits: int = 5, repeats: int = 1, shuffle: bool = True, seed: int = 0
 ) -> Any:
-    return make_splits(data, splitter, n_splits, repeats, shuffle, seed)
+    return make_splits(data, splitter, Dealing(n_splits, repeats, shuffle), seed)
 
 
 def as_lists(several: tuple[Split, ...]) -> list[tuple[int, int, list[int], list[int]]]:
@@ -114,7 +125,7 @@ def test_splits_follow_the_seed_alone_and_every_repeat_has_its_own(splitter: str
 def test_splits_do_not_look_at_the_features() -> None:
     data = table()
     other = Dataset.of(data.features * -3, data.labels)
-    for splitter in SPLITTERS:
+    for splitter in SKLEARN:
         assert as_lists(splits(data, splitter)) == as_lists(splits(other, splitter))
 
 
@@ -153,6 +164,105 @@ def test_stratified_splits_need_as_many_rows_of_every_class_as_folds() -> None:
     assert len(splits(data, "stratified", n_splits=4)) == 4
 
 
+# --- every splitter
+
+
+def marked(seed: int = 0, rows: int = 120) -> Dataset:
+    """Rows with groups of unlike sizes, times in no order, and folds of their own; each class in each part."""
+    draw = np.random.default_rng(seed)
+    data = Dataset.of(np.arange(rows)[:, np.newaxis], np.arange(rows) % 3)
+    groups = draw.permutation(np.repeat(np.arange(24), 5))
+    folds = draw.permutation(np.arange(rows) % 5) - 1
+    return replace(data, groups=groups, times=draw.permutation(rows).astype(float), folds=folds)
+
+
+def expected_of(data: Dataset, splitter: str, seed: int) -> list[tuple[list[int], list[int]]]:
+    """Scikit-learn's own answer, called in the plainest way."""
+    draw = integer_seed(seed, "splits", 0)
+    x, y, order = data.features, data.labels, np.arange(data.rows)
+    if splitter == "timeseries":
+        order = np.argsort(data.times)
+        pairs = TimeSeriesSplit(4, gap=3).split(x)
+    elif splitter == "predefined":
+        pairs = PredefinedSplit(data.folds).split()
+    elif splitter == "shuffle":
+        pairs = ShuffleSplit(4, test_size=0.3, random_state=draw).split(x)
+    else:
+        kinds = {**SKLEARN, "group": GroupKFold, "stratified-group": StratifiedGroupKFold}
+        pairs = kinds[splitter](4, shuffle=True, random_state=draw).split(x, y, data.groups)
+    return [(sorted(order[a].tolist()), sorted(order[b].tolist())) for a, b in pairs]
+
+
+every_splitter = pytest.mark.parametrize("splitter", SPLITTERS)
+DEALING = Dealing(4, gap=3, fraction=0.3)
+
+
+@every_splitter
+@seeds
+def test_every_splitter_is_scikit_learns_and_keeps_its_sides_apart(splitter: str, seed: int) -> None:
+    data = marked(seed)
+    several = make_splits(data, splitter, DEALING, seed)
+    assert [(s.training.tolist(), s.validation.tolist()) for s in several] == expected_of(data, splitter, seed)
+    for split in several:
+        assert not set(split.training) & set(split.validation)
+        assert set(data.labels[split.training]) == set(data.labels)
+
+
+@every_splitter
+def test_a_splitter_without_the_column_it_needs_is_refused_naming_it(splitter: str) -> None:
+    data = Dataset.of(np.arange(30)[:, np.newaxis], [0, 1, 2] * 10)
+    column = {"groups": "group", "times": "time", "folds": "fold", None: None}[SPLITTERS[splitter].needs]
+    if column is None:
+        assert make_splits(data, splitter, Dealing(3), 0)
+    else:
+        with pytest.raises(DataError, match=f"{splitter}.*names no {column} column. Add {column} = "):
+            make_splits(data, splitter, Dealing(3), 0)
+
+
+@seeds
+@pytest.mark.parametrize("splitter", ["group", "stratified-group"])
+def test_a_group_is_on_one_side_of_every_split_and_of_the_hold_out(splitter: str, seed: int) -> None:
+    data = marked(seed)
+    groups = data.groups
+    assert groups is not None
+    for split in make_splits(data, splitter, Dealing(5, repeats=2), seed):
+        assert not set(groups[split.training]) & set(groups[split.validation])
+    search, held = hold_out(data, 0.25, splitter, seed)
+    assert not set(search.groups.tolist()) & set(held.groups.tolist())  # type: ignore[union-attr]
+    assert search.rows + held.rows == data.rows
+    assert 0 < held.rows < search.rows
+
+
+@seeds
+def test_time_runs_forward_with_a_gap_and_the_hold_out_is_last(seed: int) -> None:
+    data = marked(seed)
+    search, held = hold_out(data, 0.2, "timeseries", seed)
+    assert search.times is not None
+    assert held.times is not None
+    assert search.times.max() < held.times.min()
+    assert held.rows == 24
+    for split in make_splits(search, "timeseries", Dealing(4, gap=3), seed):
+        last, first = search.times[split.training].max(), search.times[split.validation].min()
+        assert last < first
+        assert ((search.times > last) & (search.times < first)).sum() == 3
+    with pytest.raises(DataError, match="gap must leave rows to train on"):
+        make_splits(search, "timeseries", Dealing(4, gap=90), seed)
+
+
+def test_groups_fewer_than_folds_are_refused() -> None:
+    with pytest.raises(DataError, match="at most the number of groups, 24, but is 25"):
+        make_splits(marked(), "group", Dealing(25), 0)
+
+
+def test_marks_go_with_their_rows_and_are_part_of_the_fingerprint() -> None:
+    data, rows = marked(), np.array([5, 3, 99])
+    taken = data.take(rows)
+    for name, values in data.marks.items():
+        assert getattr(taken, name).tolist() == values[rows].tolist()
+        assert replace(data, **{name: None}).fingerprint != data.fingerprint
+        assert replace(data, **{name: values[::-1].copy()}).fingerprint != data.fingerprint
+
+
 # --- the hold-out
 
 
@@ -161,7 +271,7 @@ def test_stratified_splits_need_as_many_rows_of_every_class_as_folds() -> None:
 @pytest.mark.parametrize("fraction", [0.1, 0.25, 0.5])
 def test_the_hold_out_is_scikit_learns_and_every_row_is_on_one_side(seed: int, stratify: bool, fraction: float) -> None:
     data = table(seed=seed)
-    search, held = hold_out(data, fraction, stratify, seed)
+    search, held = hold_out(data, fraction, "stratified" if stratify else "kfold", seed)
     ids = [part.features[:, 0].astype(int) for part in (search, held)]
     assert sorted(np.concatenate(ids)) == list(range(data.rows))
     expected = train_test_split(
@@ -182,7 +292,7 @@ def test_the_hold_out_is_scikit_learns_and_every_row_is_on_one_side(seed: int, s
 
 def test_the_hold_out_follows_the_seed() -> None:
     data = table()
-    held = [hold_out(data, 0.3, False, seed)[1].fingerprint for seed in (0, 1, 2, 0)]
+    held = [hold_out(data, 0.3, "kfold", seed)[1].fingerprint for seed in (0, 1, 2, 0)]
     assert held[0] == held[3]
     assert len(set(held)) == 3
 
@@ -192,7 +302,7 @@ def test_the_hold_out_follows_the_seed() -> None:
 def test_a_hold_out_that_leaves_nothing_to_search_with_is_refused(stratify: bool, fraction: float) -> None:
     data = Dataset.of(np.arange(10)[:, np.newaxis], [0, 1] * 5)
     with pytest.raises(DataError) as caught:
-        hold_out(data, fraction, stratify, 0)
+        hold_out(data, fraction, "stratified" if stratify else "kfold", 0)
     assert "\n" not in str(caught.value)
 
 
@@ -202,6 +312,6 @@ def test_a_hold_out_that_takes_a_whole_class_is_refused_naming_it() -> None:
         rows = train_test_split(np.arange(10), test_size=0.3, random_state=integer_seed(seed, "holdout"))
         if 9 in rows[1]:
             with pytest.raises(DataError, match=r"search.*class 'b'"):
-                hold_out(data, 0.3, False, seed)
+                hold_out(data, 0.3, "kfold", seed)
         else:
-            hold_out(data, 0.3, False, seed)
+            hold_out(data, 0.3, "kfold", seed)

@@ -119,7 +119,7 @@ def test_an_interrupt_at_any_trial_changes_nothing(small: Path, through: tuple[p
     storage, prepared = at(small.parent, "cut"), prepare(StudyDefinition.from_file(small))
     done = False
     while not done:  # interrupted again and again, until one stretch reaches the end
-        attributes = {"identity": prepared.identity(), **prepared.definition.attributes()}
+        attributes = {"identity": prepared.identity(), **prepared.attributes()}
         stored = StoredStudy.create_or_open(storage, "small", attributes)
         try:
             Coordinator(prepared, stored, Interrupted(calls)).run()
