@@ -65,9 +65,7 @@ def study(who: str, seed: int, cores: Sequence[int]) -> dict[str, Any]:
     mine = os.sched_getaffinity(0)
     os.sched_setaffinity(0, cores)  # a child has its parent's
     try:
-        done = subprocess.run(
-            [sys.executable, str(file), who, str(seed)], capture_output=True, text=True, check=True
-        )
+        done = subprocess.run([sys.executable, str(file), who, str(seed)], capture_output=True, text=True, check=True)
     finally:
         os.sched_setaffinity(0, mine)
     answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
