@@ -35,6 +35,11 @@ class Source(BaseModel, ABC):
     def redrawable(self) -> bool:
         """Whether another seed gives other rows of the same kind."""
 
+    @property
+    @abstractmethod
+    def not_features(self) -> tuple[str, ...]:
+        """Columns that rows come with beside features and target: left out, or saying how to split."""
+
     @abstractmethod
     def moved(self, folder: Path, to: Path) -> dict[str, Any]:
         """``[data]`` of a study file in folder ``to`` that means the same as this one's in ``folder``.
@@ -59,6 +64,10 @@ class Toy(Source):
     @property
     def redrawable(self) -> bool:
         return True
+
+    @property
+    def not_features(self) -> tuple[str, ...]:
+        return ()
 
     def moved(self, folder: Path, to: Path) -> dict[str, Any]:
         return self.model_dump()
@@ -85,6 +94,10 @@ class Bundled(Source):
     @property
     def redrawable(self) -> bool:
         return False
+
+    @property
+    def not_features(self) -> tuple[str, ...]:
+        return ()
 
     def moved(self, folder: Path, to: Path) -> dict[str, Any]:
         return self.model_dump()
@@ -125,6 +138,11 @@ class Csv(Source):
     @property
     def redrawable(self) -> bool:
         return False
+
+    @property
+    def not_features(self) -> tuple[str, ...]:
+        marks = (self.group, self.time, self.fold)
+        return (*self.drop, *(name for name in marks if name is not None))
 
     def moved(self, folder: Path, to: Path) -> dict[str, Any]:
         return {**self.model_dump(), "path": os.path.relpath(folder / self.path, to)}
@@ -203,6 +221,10 @@ class PythonFunction(Source):
     @property
     def redrawable(self) -> bool:
         return "seed" not in self.options
+
+    @property
+    def not_features(self) -> tuple[str, ...]:
+        return ()
 
     def moved(self, folder: Path, to: Path) -> dict[str, Any]:
         if folder.resolve() != to.resolve():

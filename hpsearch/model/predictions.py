@@ -15,12 +15,14 @@ from hpsearch.model.bundle import Bundle
 def predict_csv(bundle: Bundle, path: Path) -> pd.DataFrame:
     """The predicted class and the probability of every class, one row a row of the file.
 
-    The file must have the model's feature columns, in any order; its target column is ignored if there.
+    The file must have the model's feature columns, in any order; its target column is ignored if
+    there, as are columns that the model was not trained on because the study file said so.
 
     Raises:
         DataError: a column missing or unknown, or a value that is no finite number.
     """
-    values, names, _ = read_csv(path, text_columns=[bundle.target_name], required=bundle.feature_names)
+    others = [bundle.target_name, *bundle.about.get("not_features", ())]
+    values, names, _ = read_csv(path, text_columns=others, required=bundle.feature_names)
     for name in names:
         if name not in bundle.feature_names:
             raise DataError(

@@ -68,6 +68,7 @@ def retrain(study: str | Path | StudyDefinition) -> Bundle:
         "study": definition.name,
         "seed": definition.seed,
         "data_fingerprint": data.fingerprint,
+        "not_features": list(definition.data.not_features),
         "train": config.model_dump(mode="json"),
         "origin": None if origin is None else origin.model_dump(),
         "as_exported": origin is not None and origin.configuration == config.fingerprint,

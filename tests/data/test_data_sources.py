@@ -282,6 +282,46 @@ def test_an_empty_target_is_refused_naming_its_row(empty: str, tmp_path: Path) -
     assert "empty" in line
 
 
+# --- columns that say how to split
+
+PLOTS = "x,note,plot,day,part,kind\n1,?,b,2026-03-02,0,k\n2,,a,2026-03-01,1,l\n3,z,b,2026-03-01T12:30,-1,k\n"
+
+
+def test_columns_that_say_how_to_split_are_no_features(tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text(PLOTS)
+    options = {"path": "rows.csv", "target": "kind", "drop": ["note"], "group": "plot", "time": "day", "fold": "part"}
+    data = load("csv", tmp_path, **options)
+    assert data.feature_names == ("x",)
+    assert data.groups is not None
+    assert data.groups.tolist() == [1, 0, 1]
+    assert data.times is not None
+    assert np.diff(data.times).tolist() == [-86400, 45000]
+    assert data.folds is not None
+    assert data.folds.tolist() == [0, 1, -1]
+    numbers = load("csv", tmp_path, **{**options, "time": "part", "fold": None, "drop": ["note", "day"]})
+    assert numbers.times is not None
+    assert numbers.times.tolist() == [0, 1, -1]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"time": "plot"}, "column 'plot': must hold a number or a date like"),
+        ({"fold": "plot"}, "column 'plot': must hold the number of a fold"),
+        ({"group": "note"}, "must use each column once, but 'note' is named twice"),
+        ({"group": "plt"}, "must have a column 'plt'"),
+        ({"drop": ["note", "day", "plot", "nte"]}, "must have a column 'nte'"),
+        ({"group": "note", "drop": ["day", "plot"]}, "row 3, column 'note': must not be empty"),
+    ],
+)
+def test_columns_that_cannot_say_how_to_split_are_refused(
+    options: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    (tmp_path / "rows.csv").write_text(PLOTS)
+    line = refusal("csv", tmp_path, path="rows.csv", target="kind", **{"drop": ["note", "day"], **options})
+    assert message in line
+
+
 @pytest.mark.parametrize("path", ["absent.csv", ".", "no/such/folder.csv", "a\0b.csv"])
 def test_a_file_that_cannot_be_opened_is_refused_by_its_path(path: str, tmp_path: Path) -> None:
     assert refusal("csv", tmp_path, path=path, target="kind").startswith(str(tmp_path / path).split("\0")[0])
