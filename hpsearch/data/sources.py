@@ -145,7 +145,7 @@ class Csv(Source):
         return (*self.drop, *(name for name in marks if name is not None))
 
     def moved(self, folder: Path, to: Path) -> dict[str, Any]:
-        return {**self.model_dump(), "path": os.path.relpath(folder / self.path, to)}
+        return {**self.model_dump(exclude_defaults=True), "path": os.path.relpath(folder / self.path, to)}
 
     def load(self, folder: Path, seed: int) -> Dataset:
         path = folder / self.path
