@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hpsearch.errors import HpsearchError
+from hpsearch.errors import DataError, HpsearchError
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
 
     import pandas as pd
 
+    from hpsearch.data.audit import Finding
     from hpsearch.results.best import Best
     from hpsearch.study.coordinator import Progress
     from hpsearch.study.definition import StudyDefinition
@@ -88,6 +89,7 @@ def run(
     allow_mixed: bool = False,
     reuse: bool = True,
     watch: Callable[[Progress], None] = lambda progress: None,
+    notice: Callable[[Sequence[Finding]], None] = lambda findings: None,
 ) -> StudyResult:
     """Run a study, or go on with it where it stopped. The tables do not depend on who does the work.
 
@@ -102,11 +104,14 @@ def run(
         allow_mixed: go on, and train, on machines whose last bits are not those of the study's.
         reuse: train two trials of one configuration once.
         watch: told the progress after every trial, and about once a second.
+        notice: told before trial 0 what the leakage audit found and does not stop the study.
 
     Raises:
+        DataError: rows or splits that leak, unless ``[validation] allow`` says so; nothing was trained then.
         HpsearchError: a definition, data or storage that cannot be used; nothing was trained then.
         StorageLostError: the storage failed in mid-run; what was told before is still there.
     """
+    from hpsearch.data.audit import refused
     from hpsearch.study.coordinator import Coordinator, TimeUpError
     from hpsearch.study.definition import StudyDefinition
     from hpsearch.study.objective import prepare
@@ -119,11 +124,16 @@ def run(
     url = storage_url(storage)
     with _crew(min(workers, definition.in_flight), executor, scheduler, allow_mixed) as crew:
         prepared = prepare(definition)
+        findings = prepared.audit()
+        if (reason := refused(findings, definition.validation.allow)) is not None:
+            raise DataError(reason)
         identity = prepared.identity()
         attributes = {"identity": identity, **prepared.attributes()}
         with StoredStudy.create_or_open(url, definition.name, attributes) as stored, sole_owner(stored):
             stored.require_identity(identity, allow_mixed)
             stored.refresh(attributes)
+            if not stored.trials():
+                notice(findings)
             with suppress(TimeUpError):
                 Coordinator(prepared, stored, crew, watch=watch, timeout=timeout, reuse=reuse).run()
     return StudyResult(definition.name, url)

@@ -113,6 +113,7 @@ def run(
             scheduler=scheduler,
             allow_mixed=allow_mixed,
             watch=watch,
+            notice=display.findings,
         )
     table = result.trials
     told = int((table["state"] != "RUNNING").sum())
@@ -140,16 +141,24 @@ def run(
 
 @app.command()
 def check(file: File, set_: Set = None, as_json: Json = False) -> None:
-    """Validate a study file, load its data, make its splits; train nothing."""
+    """Validate a study file, load its data, make its splits, look for leaks; train nothing."""
+    from dataclasses import asdict
+
+    from hpsearch.data.audit import refused
+    from hpsearch.errors import DataError
     from hpsearch.study.objective import prepare
 
     prepared = prepare(_definition(file, set_))
-    facts = prepared.facts()
+    facts, findings = prepared.facts(), prepared.audit()
     if as_json:
-        _print_json(facts)
-        return
-    display.facts(facts)
-    display.say(f"{file} is fit to run.")
+        _print_json({**facts, "findings": [asdict(finding) for finding in findings]})
+    else:
+        display.facts(facts)
+        display.findings(findings)
+    if (reason := refused(findings, prepared.definition.validation.allow)) is not None:
+        raise DataError(reason)
+    if not as_json:
+        display.say(f"{file} is fit to run.")
 
 
 @app.command()

@@ -6,7 +6,7 @@ import re
 import shutil
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from rich.live import Live
     from rich.table import Table
 
+    from hpsearch.data.audit import Finding
     from hpsearch.model.bundle import Bundle
     from hpsearch.results.best import Best
     from hpsearch.study.coordinator import Progress
@@ -244,6 +245,12 @@ def facts(values: Mapping[str, Any]) -> None:
             value = ", ".join(f"{key}: {inner}" for key, inner in value.items()) or "nothing"
         drawn.add_row(name.replace("_", " "), str(value))
     _draw(drawn)
+
+
+def findings(found: Sequence[Finding]) -> None:
+    """What the leakage audit found, a line each."""
+    for finding in found:
+        say_aside(f"{finding.level} ({finding.name}): {finding}")
 
 
 def cross_validation(outcome: CrossValidation) -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticCustomError, PydanticKnownError
 
+from hpsearch.data.audit import CHECKS
 from hpsearch.data.sources import Csv, Source, source_class
 from hpsearch.data.splits import SPLITTERS, Dealing
 from hpsearch.errors import DefinitionError, did_you_mean
@@ -66,6 +67,11 @@ class ValidationSection(Section):
     checkpoint: Annotated[
         Literal["best", "last"], Field(description="the point of the mean curve that is a trial's value")
     ] = "best"
+
+    allow: Annotated[
+        tuple[Annotated[str, one_of(CHECKS, "check")], ...],
+        Field(strict=False, description="errors of the leakage audit to overrule, by name"),
+    ] = ()
 
     @field_validator("n_splits")
     @classmethod
@@ -292,7 +298,7 @@ class StudyDefinition:
             "study": self.study.model_dump(),
             "data": data,
             "holdout": self.holdout.model_dump(),
-            "validation": self.validation.model_dump(),
+            "validation": self.validation.model_dump(exclude={"allow"}),
             "train": self.train.model_dump() | {"evaluate_every": self.evaluate_every},
             "space": {
                 name: d.model_dump(by_alias=True, exclude_defaults=True) for name, d in self.space.dimensions.items()

@@ -13,6 +13,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from hpsearch import seeds
+from hpsearch.data.audit import Finding, audit
 from hpsearch.data.dataset import Dataset
 from hpsearch.data.preprocess import Scaling
 from hpsearch.data.splits import Split, hold_out, make_splits
@@ -50,6 +51,11 @@ class Prepared:
         held_out = None if self.held_out is None else self.held_out.fingerprint
         data = {"data.fingerprint": self.search.fingerprint, "holdout.fingerprint": held_out}
         return {**self.definition.identity(), **data, **versions, MACHINE: probe()}
+
+    def audit(self) -> list[Finding]:
+        """What the leakage audit finds in these rows and splits. (A fresh hold-out was checked when it was drawn.)"""
+        held_out = None if self.definition.holdout.fresh else self.held_out
+        return audit(self.search, held_out, self.splits, self.definition.validation.splitter)
 
     def attributes(self) -> dict[str, Any]:
         """What a storage keeps with the study, in plain values: enough to read its tables without file and data."""

@@ -1,0 +1,247 @@
+"""The leakage audit: what lets a validation row be known before it is predicted, found in the rows themselves.
+
+Each check looks at the rows, the hold-out and the splits, trains no network, and yields findings: what, where, why it
+matters and what to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hpsearch.data.dataset import Dataset
+from hpsearch.data.splits import SPLITTERS, Split
+
+IntArray = NDArray[np.intp]
+
+# Repeated rows below this share of the validation rows are worth a word; from it on they carry the result.
+MANY = 0.05
+# Rows that agree in all but the target are no leak while they are this few: points on a grid may meet by chance.
+FEW = 0.01
+# A feature that alone is right this often, on rows that it was not looked at with, is likely the target in disguise.
+NEARLY_PERFECT = 0.99
+SAMPLED_ROWS = 5000  # of the check of single features
+FEWEST_ROWS = 20  # to tell an identifier from a coincidence
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that the audit found.
+
+    Attributes:
+        name: of the check, as ``[validation] allow`` takes it.
+        level: ``error`` stops a run, unless it is allowed by name; ``warning`` does not.
+        what: what was found and where, with rows (from 0) or columns.
+        why: why it matters.
+        do: what to do.
+    """
+
+    name: str
+    level: Literal["error", "warning"]
+    what: str
+    why: str
+    do: str
+
+    def __str__(self) -> str:
+        return f"{self.what} {self.why} {self.do}"
+
+
+@dataclass(frozen=True)
+class Audited:
+    """What is looked at."""
+
+    data: Dataset
+    held_out: Dataset | None
+    splits: Sequence[Split]
+    splitter: str
+
+
+def _keys(features: NDArray[Any]) -> list[bytes]:
+    """Equal for equal rows; -0 is 0."""
+    return [row.tobytes() for row in np.ascontiguousarray(features + 0.0)]
+
+
+def _labelled_keys(data: Dataset) -> list[bytes]:
+    return [key + label.tobytes() for key, label in zip(_keys(data.features), data.labels, strict=True)]
+
+
+def _named(rows: Sequence[int]) -> str:
+    shown = ", ".join(str(row) for row in rows[:5])
+    return f"rows {shown}" + (f" and {len(rows) - 5} more" if len(rows) > 5 else "")
+
+
+def _duplicates(seen: Audited) -> Iterator[Finding]:
+    """Rows of a validation part that stand in its training rows too."""
+    data = seen.data
+    exact = _labelled_keys(data)
+    yield from _repeated(seen, exact, "exactly", 0.0, MANY)
+    yield from _repeated(seen, _but_for_the_target(data), "in all but the target", FEW, 1.1)
+
+
+def _but_for_the_target(data: Dataset) -> list[bytes]:
+    """Keys that are equal for rows that agree in all features and not in the target; else each row's own."""
+    keys, labels = _keys(data.features), data.labels
+    found: dict[bytes, set[int]] = {}
+    for key, label in zip(keys, labels, strict=True):
+        found.setdefault(key, set()).add(int(label))
+    return [key if len(found[key]) > 1 else str(row).encode() for row, key in enumerate(keys)]
+
+
+def _repeated(seen: Audited, keys: Sequence[bytes], how: str, tolerated: float, fatal: float) -> Iterator[Finding]:
+    rows: set[int] = set()
+    validated: set[int] = set()
+    for split in seen.splits:
+        known = {keys[row] for row in split.training}
+        rows.update(int(row) for row in split.validation if keys[row] in known)
+        validated.update(split.validation.tolist())
+    share = len(rows) / len(validated)
+    if rows and share > tolerated:
+        yield Finding(
+            "duplicates",
+            "error" if share >= fatal else "warning",
+            f"{len(rows)} of {len(validated)} validation rows ({share:.1%}) occur again {how} among the training "
+            f"rows of their split: {_named(sorted(rows))}.",
+            "A network may remember them, which new rows do not allow.",
+            'Keep one of each, or give rows that belong together a group column and splitter = "group".',
+        )
+
+
+def _groups(seen: Audited) -> Iterator[Finding]:
+    """Rows of one group on both sides of a split."""
+    groups = seen.data.groups
+    if groups is None:
+        return
+    for split in seen.splits:
+        both = set(groups[split.training].tolist()) & set(groups[split.validation].tolist())
+        if both:
+            rows = [int(row) for row in split.validation if groups[row] in both]
+            yield Finding(
+                "groups",
+                "error",
+                f"{len(both)} groups stand on both sides of split {split.fold} (repeat {split.repeat}): {_named(rows)} "
+                "validate what their own group trained.",
+                "Rows of a group are alike, so the loss says how well known groups are predicted, not new ones.",
+                'Use splitter = "group" or "stratified-group".',
+            )
+            return
+
+
+def _time(seen: Audited) -> Iterator[Finding]:
+    """Validation rows that are not later than all training rows of their split."""
+    times = seen.data.times
+    if times is None:
+        return
+    for split in seen.splits:
+        last = times[split.training].max()
+        early = [int(row) for row in split.validation if times[row] <= last]
+        if early:
+            ordered = SPLITTERS[seen.splitter].needs == "times"
+            yield Finding(
+                "time",
+                "warning" if ordered else "error",
+                f"{len(early)} of {len(split.validation)} validation rows of split {split.fold} (repeat "
+                f"{split.repeat}) are not later than its last training row: {_named(early)}.",
+                "The network is then trained on the future of what it predicts.",
+                "Use a gap, so that rows of one moment stay on one side."
+                if ordered
+                else 'Use splitter = "timeseries", or leave the time column out if time means nothing here.',
+            )
+            return
+
+
+def _single_features(seen: Audited) -> Iterator[Finding]:
+    """Features that alone predict the target almost perfectly, out of fold."""
+    from sklearn.metrics import balanced_accuracy_score
+    from sklearn.tree import DecisionTreeClassifier
+
+    data, split = seen.data, seen.splits[0]
+    training, validation = split.training[:SAMPLED_ROWS], split.validation[:SAMPLED_ROWS]
+    classes = len(data.class_names)
+    for column, name in enumerate(data.feature_names):
+        one = data.features[:, [column]]
+        # As many thresholds as it takes to tell the classes apart along one axis, and no more to learn rows by heart.
+        stump = DecisionTreeClassifier(max_leaf_nodes=2 * classes, random_state=0)
+        answers = stump.fit(one[training], data.labels[training]).predict(one[validation])
+        score = balanced_accuracy_score(data.labels[validation], answers)
+        if score >= NEARLY_PERFECT:
+            yield Finding(
+                "single-feature",
+                "warning",
+                f"The column {name!r} alone predicts the target with a balanced accuracy of {score:.3f} on the "
+                "validation rows of split 0.",
+                "Such a column is often made from the target, or known only after it.",
+                "If it will not be known when predictions are made, leave it out: [data] drop.",
+            )
+
+
+def _identifiers(seen: Audited) -> Iterator[Finding]:
+    """Whole numbers that never repeat and follow the rows or fill a range: names of rows, no properties."""
+    data = seen.data
+    if data.rows < FEWEST_ROWS:
+        return
+    for column, name in enumerate(data.feature_names):
+        values = np.asarray(data.features[:, column], np.float64)
+        if not np.array_equal(values, np.round(values)) or np.unique(values).size < data.rows:
+            continue
+        steps = np.diff(values)
+        if (steps > 0).all() or (steps < 0).all() or np.ptp(values) < 2 * data.rows:
+            yield Finding(
+                "identifier",
+                "warning",
+                f"The column {name!r} holds another whole number in each of {data.rows} rows.",
+                "A number that names its row can only be learnt by heart, or tells in which order rows were kept.",
+                "Leave it out: [data] drop.",
+            )
+
+
+def _hold_out(seen: Audited) -> Iterator[Finding]:
+    """Held-out rows that the search sees."""
+    if seen.held_out is None:
+        return
+    known, held = set(_labelled_keys(seen.data)), _labelled_keys(seen.held_out)
+    rows = [row for row, key in enumerate(held) if key in known]
+    share = len(rows) / len(held)
+    if share > FEW:
+        yield Finding(
+            "hold-out",
+            "error" if share >= MANY else "warning",
+            f"{len(rows)} of {len(held)} held-out rows ({share:.1%}) stand among the rows to search with: of "
+            f"the held-out, {_named(rows)}.",
+            "The hold-out is to be scored on rows that no choice was made with.",
+            'Keep one of each, or give rows that belong together a group column and splitter = "group".',
+        )
+
+
+CHECKS: dict[str, Callable[[Audited], Iterator[Finding]]] = {
+    "duplicates": _duplicates,
+    "groups": _groups,
+    "hold-out": _hold_out,
+    "identifier": _identifiers,
+    "single-feature": _single_features,
+    "time": _time,
+}
+
+
+def refused(findings: Sequence[Finding], allow: Collection[str]) -> str | None:
+    """Why a study with these findings must not run, in one line; None if it may.
+
+    Args:
+        findings: of its audit.
+        allow: names of checks whose errors are overruled.
+    """
+    errors = [finding for finding in findings if finding.level == "error" and finding.name not in allow]
+    if not errors:
+        return None
+    more = f" ({len(errors) - 1} more: hpsearch check.)" if len(errors) > 1 else ""
+    return f'{errors[0]} To run it as it is: [validation] allow = ["{errors[0].name}"].{more}'
+
+
+def audit(data: Dataset, held_out: Dataset | None, splits: Sequence[Split], splitter: str) -> list[Finding]:
+    """All findings, errors first."""
+    seen = Audited(data, held_out, splits, splitter)
+    found = [finding for check in CHECKS.values() for finding in check(seen)]
+    return sorted(found, key=lambda finding: finding.level)

@@ -1,0 +1,149 @@
+"""The leakage audit: each leak, planted, is found and named; clean data is left alone."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hpsearch.data.audit import CHECKS, Finding, audit, refused
+from hpsearch.data.dataset import Dataset
+from hpsearch.data.sources import source_class
+from hpsearch.data.splits import Dealing, hold_out, make_splits
+
+
+def clean(seed: int = 0, rows: int = 200) -> Dataset:
+    """Two classes that four normal features tell apart fairly well."""
+    draw = np.random.default_rng(seed)
+    features = draw.standard_normal((rows, 4))
+    labels = (features.sum(axis=1) + draw.standard_normal(rows) > 0).astype(int)
+    return Dataset.of(features, labels, feature_names=["a", "b", "c", "d"])
+
+
+def with_column(data: Dataset, values: np.ndarray, name: str = "planted") -> Dataset:
+    features = np.column_stack([data.features, values])
+    return replace(data, features=features, feature_names=(*data.feature_names, name))
+
+
+def found(data: Dataset, splitter: str = "kfold", held_out: Dataset | None = None, seed: int = 0) -> list[Finding]:
+    return audit(data, held_out, make_splits(data, splitter, Dealing(), seed), splitter)
+
+
+def names(findings: list[Finding]) -> set[tuple[str, str]]:
+    for finding in findings:
+        assert "\n" not in str(finding)
+    return {(finding.name, finding.level) for finding in findings}
+
+
+# --- clean data
+
+
+@pytest.mark.parametrize("source", ["nnfs:spiral", "sklearn:digits", "sklearn:wine"])
+@pytest.mark.parametrize("seed", range(3))
+def test_clean_data_is_left_alone(source: str, seed: int) -> None:
+    data = source_class(source).model_validate({"source": source}).load(Path(), seed)
+    for splitter in ("kfold", "stratified"):
+        search, held = hold_out(data, 0.2, splitter, seed)
+        assert found(search, splitter, held, seed) == []
+    assert found(clean(seed)) == []
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_iris_has_one_row_twice_and_is_clean_without_it(seed: int) -> None:
+    iris = source_class("sklearn:iris").model_validate({"source": "sklearn:iris"}).load(Path(), 0)
+    twin = np.flatnonzero((iris.features == iris.features[101]).all(axis=1))
+    assert twin.tolist() == [101, 142]
+    splits = make_splits(iris, "kfold", Dealing(), seed)
+    apart = any({101, 142} & set(s.validation) and not {101, 142} <= set(s.validation) for s in splits)
+    findings = audit(iris, None, splits, "kfold")
+    assert names(findings) == ({("duplicates", "warning")} if apart else set())
+    if apart:
+        assert "rows 101, 142" in findings[0].what
+    assert found(iris.take(np.delete(np.arange(150), 142)), seed=seed) == []
+
+
+# --- planted leaks
+
+
+@pytest.mark.parametrize(("copies", "level"), [(2, "warning"), (40, "error")])
+def test_rows_that_occur_again_across_the_sides_are_found(copies: int, level: str) -> None:
+    data = clean()
+    again = data.take(np.concatenate([np.arange(200), np.arange(copies)]))
+    findings = found(again)
+    assert names(findings) == {("duplicates", level)}
+    assert "occur again exactly" in findings[0].what
+    # Kept together, they are no leak.
+    together = replace(again, groups=np.concatenate([np.arange(200), np.arange(copies)]))
+    assert found(together, "group") == []
+
+
+def test_rows_that_differ_in_the_target_alone_are_found() -> None:
+    data = clean()
+    again = data.take(np.concatenate([np.arange(200), np.arange(20)]))
+    labels = again.labels.copy()
+    labels[200:] = 1 - labels[200:]
+    findings = found(replace(again, labels=labels))
+    assert names(findings) == {("duplicates", "warning")}
+    assert "in all but the target" in findings[0].what
+
+
+def test_groups_on_both_sides_are_found() -> None:
+    data = replace(clean(), groups=np.arange(200) // 10)
+    assert names(found(data)) == {("groups", "error")}
+    assert found(data, "group") == []
+
+
+def test_time_running_backwards_is_found() -> None:
+    data = replace(clean(), times=np.arange(200.0))
+    assert names(found(data)) == {("time", "error")}
+    assert found(data, "timeseries") == []
+    # 5 splits of 200 rows begin to validate at row 35: rows 34 and 35 now share their moment.
+    tied = replace(data, times=np.maximum(data.times, 35.0) if data.times is not None else None)
+    assert names(found(tied, "timeseries")) == {("time", "warning")}
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_feature_that_is_the_target_in_disguise_is_found(seed: int) -> None:
+    data = clean(seed)
+    disguised = with_column(data, data.labels * 3.5 + np.random.default_rng(seed).uniform(0, 0.5, 200))
+    findings = found(disguised, seed=seed)
+    assert names(findings) == {("single-feature", "warning")}
+    assert "'planted'" in findings[0].what
+
+
+@pytest.mark.parametrize("order", ["ascending", "shuffled"])
+def test_a_column_that_names_its_rows_is_found(order: str) -> None:
+    numbers = np.arange(1000, 1200) if order == "ascending" else np.random.default_rng(0).permutation(200)
+    assert names(found(with_column(clean(), numbers))) == {("identifier", "warning")}
+    sparse = np.random.default_rng(0).choice(10**6, 200, replace=False)  # such as amounts of money
+    assert found(with_column(clean(), sparse)) == []
+
+
+@pytest.mark.parametrize(("copies", "level"), [(1, "warning"), (10, "error")])
+def test_held_out_rows_among_those_to_search_with_are_found(copies: int, level: str) -> None:
+    data = clean()
+    search, held = data.take(np.arange(150)), data.take(np.concatenate([np.arange(copies), np.arange(150, 200)]))
+    assert names(found(search, held_out=held)) == {("hold-out", level)}
+    assert found(search, held_out=data.take(np.arange(150, 200))) == []
+
+
+def test_each_check_has_a_leak_that_it_finds_here() -> None:
+    assert set(CHECKS) == {"duplicates", "groups", "hold-out", "identifier", "single-feature", "time"}
+
+
+# --- what stops a study
+
+
+def test_errors_stop_a_study_unless_they_are_allowed_by_name() -> None:
+    data = replace(clean(), groups=np.arange(200) // 10, times=np.arange(200.0))
+    findings = found(data)
+    assert names(findings) == {("groups", "error"), ("time", "error")}
+    reason = refused(findings, [])
+    assert reason is not None
+    assert reason.endswith("(1 more: hpsearch check.)")
+    assert 'allow = ["groups"]' in reason
+    assert 'allow = ["time"]' in str(refused(findings, ["groups"]))
+    assert refused(findings, ["groups", "time"]) is None
+    assert refused([replace(finding, level="warning") for finding in findings], []) is None
