@@ -21,7 +21,7 @@ IntArray = NDArray[np.intp]
 # Repeated rows below this share of the validation rows are worth a word; from it on they carry the result.
 MANY = 0.05
 # Rows that agree in all but the target are no leak while they are this few: points on a grid may meet by chance.
-FEW = 0.01
+FEW = 0.02
 # A feature that alone is right this often, on rows that it was not looked at with, is likely the target in disguise.
 NEARLY_PERFECT = 0.99
 SAMPLED_ROWS = 5000  # of the check of single features

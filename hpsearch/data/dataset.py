@@ -118,7 +118,7 @@ class Dataset:
 
     def take(self, rows: NDArray[np.intp]) -> Dataset:
         """The same table with the given rows only."""
-        marks = {name: values[rows] for name, values in self.marks.items()}
+        marks: dict[str, Any] = {name: values[rows] for name, values in self.marks.items()}
         return replace(self, features=self.features[rows], labels=self.labels[rows], **marks)
 
 

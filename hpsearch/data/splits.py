@@ -139,7 +139,8 @@ def _folds(data: Dataset, kind: Splitter, dealing: Dealing, seed: int | None) ->
 
         yield from PredefinedSplit(data.folds).split()
     else:
-        yield from kind.make(dealing, seed).split(data.features, data.labels, data.groups)
+        groups = data.groups if kind.needs == "groups" else None  # the others warn that they do not look at them
+        yield from kind.make(dealing, seed).split(data.features, data.labels, groups)
 
 
 # What a splitter needs, in the words of a study file.
@@ -161,7 +162,7 @@ def _check_rows(data: Dataset, splitter: str, dealing: Dealing) -> None:
             f"[validation] n_splits must be at most the number of rows, {data.rows}, but is {n_splits}. "
             "Use fewer folds or more rows."
         )
-    if kind.needs == "groups" and n_splits > len(groups := np.unique(data.groups)):
+    if data.groups is not None and kind.needs == "groups" and n_splits > len(groups := np.unique(data.groups)):
         raise DataError(
             f"[validation] n_splits must be at most the number of groups, {len(groups)}, but is {n_splits}. "
             "Use fewer folds."

@@ -125,7 +125,8 @@ in_flight = 2
     assert definition.data.model_dump() == {"source": "nnfs:vertical", "samples": 7, "classes": 4}
     assert definition.holdout.fraction == 0.25
     assert definition.validation.model_dump() == {
-        "splitter": "stratified", "n_splits": 3, "repeats": 2, "shuffle": True, "checkpoint": "last"
+        "splitter": "stratified", "n_splits": 3, "repeats": 2, "shuffle": True, "checkpoint": "last",
+        "gap": 0, "fraction": 0.2, "allow": (),
     }  # fmt: skip
     assert definition.train == Config(neurons=[8, 4], weight_l2=[5e-4, 0, 1], batch_size=16, evaluate_every=7)
     assert list(definition.space.dimensions) == ["layer2.neurons"]
