@@ -151,7 +151,9 @@ class Csv(Source):
         path = folder / self.path
         marks = [name for name in (self.group, self.time, self.fold) if name is not None]
         needed = [self.target, *marks]
-        values, names, texts = read_csv(path, text_columns=[*needed, *self.drop], required=[*needed, *self.drop])
+        values, names, texts = read_csv(
+            path, text_columns=[*needed, *self.drop], required=[*needed, *self.drop], may_be_empty=self.drop
+        )
         data = Dataset.of(
             values,
             _as_labels(texts[self.target], str(path)),

@@ -14,14 +14,15 @@ from hpsearch.errors import DataError, did_you_mean
 
 
 def read_csv(
-    path: Path, text_columns: Sequence[str], required: Sequence[str]
+    path: Path, text_columns: Sequence[str], required: Sequence[str], may_be_empty: Sequence[str] = ()
 ) -> tuple[NDArray[np.float64], list[str], dict[str, list[str]]]:
     """Read a CSV file with a header line.
 
     Args:
         path: the file, UTF-8 (a byte-order mark is skipped).
         text_columns: columns kept as text if they exist; all others must hold finite numbers.
-        required: columns that must be there.
+        required: columns that must be there; those among the text columns must have text in every row.
+        may_be_empty: those of them that need not.
 
     Returns:
         (values (N, D), the D names of their columns, the text columns by name).
@@ -38,7 +39,11 @@ def read_csv(
             header = next(lines, [])
             _check_header(path, header, required)
             text_places = [i for i, name in enumerate(header) if name in text_columns]
-            filled = [number for number, i in enumerate(text_places) if header[i] in required]
+            filled = [
+                number
+                for number, i in enumerate(text_places)
+                if header[i] in required and header[i] not in may_be_empty
+            ]
             places = [i for i in range(len(header)) if i not in text_places]
             for cells in lines:
                 if not cells:

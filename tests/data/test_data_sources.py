@@ -308,7 +308,6 @@ def test_columns_that_say_how_to_split_are_no_features(tmp_path: Path) -> None:
     [
         ({"time": "plot"}, "column 'plot': must hold a number or a date like"),
         ({"fold": "plot"}, "column 'plot': must hold the number of a fold"),
-        ({"group": "note"}, "must use each column once, but 'note' is named twice"),
         ({"group": "plt"}, "must have a column 'plt'"),
         ({"drop": ["note", "day", "plot", "nte"]}, "must have a column 'nte'"),
         ({"group": "note", "drop": ["day", "plot"]}, "row 3, column 'note': must not be empty"),

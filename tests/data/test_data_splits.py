@@ -189,7 +189,8 @@ def expected_of(data: Dataset, splitter: str, seed: int) -> list[tuple[list[int]
         pairs = ShuffleSplit(4, test_size=0.3, random_state=draw).split(x)
     else:
         kinds = {**SKLEARN, "group": GroupKFold, "stratified-group": StratifiedGroupKFold}
-        pairs = kinds[splitter](4, shuffle=True, random_state=draw).split(x, y, data.groups)
+        groups = data.groups if "group" in splitter else None
+        pairs = kinds[splitter](4, shuffle=True, random_state=draw).split(x, y, groups)
     return [(sorted(order[a].tolist()), sorted(order[b].tolist())) for a, b in pairs]
 
 
