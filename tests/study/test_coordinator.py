@@ -236,7 +236,7 @@ def test_a_changed_study_is_refused_with_what_changed(small: Path, old: str, new
 
 
 def test_changed_data_is_refused(small: Path) -> None:
-    rows = "\n".join(f"{i % 7},{i % 5},{'ab'[i % 2]}" for i in range(40))
+    rows = "\n".join(f"{i % 7},{i % 11},{'ab'[i % 2]}" for i in range(40))
     (small.parent / "rows.csv").write_text(f"u,v,w\n{rows}\n")
     text = small.read_text().replace(
         'source = "nnfs:spiral"\nsamples = 20', 'source = "csv"\npath = "rows.csv"\ntarget = "w"'
