@@ -131,12 +131,12 @@ def kill_at_writes(folder: Path, every: int) -> int:
 
 
 def test_a_kill_at_some_writes_changes_nothing(tmp_path: Path) -> None:
-    assert kill_at_writes(tmp_path, every=29) > 100
+    assert kill_at_writes(tmp_path, every=29) > 80
 
 
 @pytest.mark.campaign
 def test_a_kill_at_every_write_changes_nothing(tmp_path: Path) -> None:
-    assert kill_at_writes(tmp_path, every=1) > 100
+    assert kill_at_writes(tmp_path, every=1) > 80  # so many it has, a trial's values in one
 
 
 # ---------------------------------------------------------------- workers
