@@ -16,8 +16,6 @@ from numpy.typing import NDArray
 from hpsearch.data.dataset import Dataset
 from hpsearch.data.splits import SPLITTERS, Split
 
-IntArray = NDArray[np.intp]
-
 # Repeated rows below this share of the validation rows are worth a word; from it on they carry the result.
 MANY = 0.05
 # Rows that agree in all but the target are no leak while they are this few: points on a grid may meet by chance.
