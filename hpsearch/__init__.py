@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from hpsearch.api import (
         StudyResult,
+        confirm,
         cross_validate,
         load_best,
         load_curves,
         load_folds,
         load_studies,
         load_trials,
+        nested,
+        retrain,
         run,
     )
     from hpsearch.errors import (
@@ -30,7 +33,6 @@ if TYPE_CHECKING:
         UnknownStudyError,
     )
     from hpsearch.model.bundle import Bundle
-    from hpsearch.model.retrain import retrain
     from hpsearch.study.definition import StudyDefinition
 
 __all__ = [
@@ -47,12 +49,14 @@ __all__ = [
     "StudyOwnedError",
     "StudyResult",
     "UnknownStudyError",
+    "confirm",
     "cross_validate",
     "load_best",
     "load_curves",
     "load_folds",
     "load_studies",
     "load_trials",
+    "nested",
     "retrain",
     "run",
 ]
@@ -60,7 +64,6 @@ __all__ = [
 _HOMES = {
     "Bundle": "hpsearch.model.bundle",
     "StudyDefinition": "hpsearch.study.definition",
-    "retrain": "hpsearch.model.retrain",
     **dict.fromkeys((name for name in __all__ if name.endswith("Error")), "hpsearch.errors"),
 }
 

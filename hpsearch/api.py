@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import os
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,10 +17,14 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from hpsearch.data.audit import Finding
+    from hpsearch.model.bundle import Bundle
     from hpsearch.results.best import Best
+    from hpsearch.results.confirm import Confirmation
+    from hpsearch.results.nested import Nested
     from hpsearch.study.coordinator import Progress
     from hpsearch.study.definition import StudyDefinition
     from hpsearch.study.executors import Crew
+    from hpsearch.study.objective import Prepared
     from hpsearch.study.storage import StoredStudy
     from hpsearch.validation.cross_validate import CrossValidation
 
@@ -111,12 +114,8 @@ def run(
         HpsearchError: a definition, data or storage that cannot be used; nothing was trained then.
         StorageLostError: the storage failed in mid-run; what was told before is still there.
     """
-    from hpsearch.data.audit import refused
-    from hpsearch.study.coordinator import Coordinator, TimeUpError
     from hpsearch.study.definition import StudyDefinition
     from hpsearch.study.objective import prepare
-    from hpsearch.study.ownership import sole_owner
-    from hpsearch.study.storage import StoredStudy
 
     definition = study if isinstance(study, StudyDefinition) else StudyDefinition.from_file(study)
     if trials is not None:
@@ -124,19 +123,116 @@ def run(
     url = storage_url(storage)
     with _crew(min(workers, definition.in_flight), executor, scheduler, allow_mixed) as crew:
         prepared = prepare(definition)
-        findings = prepared.audit()
-        if (reason := refused(findings, definition.validation.allow)) is not None:
-            raise DataError(reason)
-        identity = prepared.identity()
-        attributes = {"identity": identity, **prepared.attributes()}
-        with StoredStudy.create_or_open(url, definition.name, attributes) as stored, sole_owner(stored):
-            stored.require_identity(identity, allow_mixed)
-            stored.refresh(attributes)
-            if not stored.trials():
-                notice(findings)
-            with suppress(TimeUpError):
-                Coordinator(prepared, stored, crew, watch=watch, timeout=timeout, reuse=reuse).run()
+        findings = _audited(prepared)
+        _search(prepared, url, crew, allow_mixed, watch, timeout, reuse, lambda: notice(findings))
     return StudyResult(definition.name, url)
+
+
+def _audited(prepared: Prepared) -> Sequence[Finding]:
+    """What the leakage audit found and does not stop the study."""
+    from hpsearch.data.audit import refused
+
+    findings = prepared.audit()
+    if (reason := refused(findings, prepared.definition.validation.allow)) is not None:
+        raise DataError(reason)
+    return findings
+
+
+def _search(
+    prepared: Prepared,
+    url: str,
+    crew: Crew,
+    allow_mixed: bool,
+    watch: Callable[[Progress], None],
+    timeout: float | None,
+    reuse: bool,
+    before_the_first: Callable[[], None],
+) -> bool:
+    """Run a prepared study, or go on with it; returns whether it came to its end before the time was up."""
+    from hpsearch.study.coordinator import Coordinator, TimeUpError
+    from hpsearch.study.ownership import sole_owner
+    from hpsearch.study.storage import StoredStudy
+
+    identity = prepared.identity()
+    attributes = {"identity": identity, **prepared.attributes()}
+    with StoredStudy.create_or_open(url, prepared.definition.name, attributes) as stored, sole_owner(stored):
+        stored.require_identity(identity, allow_mixed)
+        stored.refresh(attributes)
+        if not stored.trials():
+            before_the_first()
+        try:
+            Coordinator(prepared, stored, crew, watch=watch, timeout=timeout, reuse=reuse).run()
+        except TimeUpError:
+            return False
+    return True
+
+
+def nested(
+    study: str | Path | StudyDefinition,
+    *,
+    outer: int = 5,
+    storage: str | None = None,
+    workers: int = 1,
+    watch: Callable[[Progress], None] = lambda progress: None,
+    notice: Callable[[Sequence[Finding]], None] = lambda findings: None,
+    begin: Callable[[str], None] = lambda name: None,
+) -> Nested:
+    """Nested cross-validation: the whole search inside each outer split, scored on its validation rows.
+
+    Each search is a stored study of its own, so a nested cross-validation that was interrupted goes on where it
+    stopped. Rows held out are never used.
+
+    Args:
+        study: a study file, or a definition.
+        outer: outer splits, by the study's splitter.
+        storage: as in :func:`run`, and so are the next three.
+        workers: processes that train.
+        watch: told the progress.
+        notice: told what the leakage audit found.
+        begin: told the name of each search before it begins.
+
+    Raises:
+        HpsearchError: a definition, data or storage that cannot be used; a search without a complete trial.
+    """
+    from hpsearch.model.retrain import fit
+    from hpsearch.results.nested import outer_result, outer_studies, summarise
+    from hpsearch.study.definition import StudyDefinition
+    from hpsearch.study.objective import prepare
+
+    definition = study if isinstance(study, StudyDefinition) else StudyDefinition.from_file(study)
+    url = storage_url(storage)
+    prepared = prepare(definition)
+    notice(_audited(prepared))
+    pairs = list(outer_studies(prepared, outer))
+    results, losses = [], []
+    for split, inner in pairs:
+        begin(inner.definition.name)
+        with _crew(min(workers, definition.in_flight), None, None, False) as crew:
+            _search(inner, url, crew, False, watch, None, True, lambda: None)
+        best = load_best(inner.definition.name, url)
+        bundle, _ = fit(inner, best.config)
+        row_losses, accuracy = bundle.row_losses(prepared.search.take(split.validation))
+        results.append(outer_result(best, split, row_losses, accuracy))
+        losses.append(row_losses)
+    return summarise(prepared, [split for split, _ in pairs], results, losses)
+
+
+def confirm(study: str | Path, *, top: int = 5, repeats: int = 3, storage: str | None = None) -> Confirmation:
+    """The best trials of a stored study again on fresh splits and seeds, and which of them are really different.
+
+    Args:
+        study: a stored study, by its name or by its file.
+        top: how many trials.
+        repeats: times that the rows are dealt into folds.
+        storage: where it is kept.
+
+    Raises:
+        HpsearchError: no such study, no complete trial, splits that cannot be dealt anew.
+    """
+    from hpsearch.results.confirm import confirm as compare
+
+    with open_study(study, storage) as stored:
+        return compare(stored, top, repeats)
 
 
 def _crew(workers: int, executor: Executor | None, scheduler: str | None, allow_mixed: bool) -> Crew:
@@ -196,16 +292,37 @@ def load_curves(study: str | Path, storage: str | None = None) -> pd.DataFrame:
         return curves_table(stored)
 
 
-def load_best(study: str | Path, storage: str | None = None) -> Best:
-    """The best configuration of a stored study.
+def load_best(study: str | Path, storage: str | None = None, rule: str = "lowest") -> Best:
+    """The best configuration of a stored study, by a rule of :data:`hpsearch.results.best.RULES`.
 
     Raises:
-        HpsearchError: no trial is complete.
+        HpsearchError: no trial is complete, or no such rule.
     """
     from hpsearch.results.best import find_best
 
     with open_study(study, storage) as stored:
-        return find_best(stored)
+        return find_best(stored, rule)
+
+
+def retrain(
+    study: str | Path | StudyDefinition, storage: str | None = None, folder: str | Path | None = None
+) -> Bundle:
+    """Fit ``[train]`` on all rows that are not held out and score the hold-out; see :mod:`hpsearch.model.retrain`.
+
+    Args:
+        study: a study file without a search space, such as an export of ``best``, or a definition.
+        storage: where the study is kept that the configuration came from: each scoring of its hold-out is recorded.
+        folder: where the model will be saved.
+
+    Raises:
+        HpsearchError: a definition or data that cannot be used.
+        DivergedError: a training that diverges.
+    """
+    from hpsearch.model.retrain import retrain as fit_and_score
+    from hpsearch.study.definition import StudyDefinition
+
+    definition = study if isinstance(study, StudyDefinition) else StudyDefinition.from_file(study)
+    return fit_and_score(definition, storage_url(storage), None if folder is None else Path(folder))
 
 
 def load_studies(storage: str | None = None) -> pd.DataFrame:

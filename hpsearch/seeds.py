@@ -12,7 +12,10 @@ import json
 import numpy as np
 
 # Positions are part of every study's identity: append, never reorder.
-_STREAMS = ("data", "fresh", "holdout", "splits", "weights", "batches", "retrain-weights", "retrain-batches")
+_STREAMS = (
+    *("data", "fresh", "holdout", "splits", "weights", "batches", "retrain-weights", "retrain-batches"),
+    *("resamples", "confirm", "outer"),
+)
 
 
 def seed_sequence(study_seed: int, stream: str, repeat: int = 0, split: int = 0) -> np.random.SeedSequence:

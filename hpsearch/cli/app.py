@@ -168,7 +168,7 @@ def cv(file: File, set_: Set = None, as_json: Json = False) -> None:
 
     outcome = api.cross_validate(_definition(file, set_))
     if as_json:
-        facts = {key: value for key, value in asdict(outcome).items() if key != "curve"}
+        facts = {key: value for key, value in asdict(outcome).items() if key not in ("curve", "rows")}
         _print_json({**facts, "estimate": outcome.estimate and asdict(outcome.estimate)})
     elif outcome.value is not None:
         display.cross_validation(outcome)
@@ -230,12 +230,18 @@ def _emit(frame: pd.DataFrame, kind: Format | None, output: Path | None, as_json
 def best(
     study: Study,
     storage: Storage = None,
+    rule: Annotated[
+        str,
+        typer.Option(
+            metavar="RULE", help="lowest value, or one-se: the fewest parameters within a standard error of it."
+        ),
+    ] = "lowest",
     output: Output = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a file that is no earlier export.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Show a study's best configuration; with -o, export it as a complete study file."""
-    found = api.load_best(study, storage)
+    """Show a study's best configuration and what its score means; with -o, export it as a complete study file."""
+    found = api.load_best(study, storage, rule)
     if output is not None:
         from hpsearch.results.best import export
 
@@ -249,19 +255,69 @@ def best(
 
 
 @app.command()
+def confirm(
+    study: Study,
+    top: Annotated[int, typer.Option(min=1, help="How many of the best trials.")] = 5,
+    repeats: Annotated[int, typer.Option(min=1, help="Times that the rows are dealt into folds anew.")] = 3,
+    storage: Storage = None,
+    as_json: Json = False,
+) -> None:
+    """Train the best few trials again on fresh splits and seeds: which of them are really different?"""
+    from dataclasses import asdict
+
+    found = api.confirm(study, top=top, repeats=repeats, storage=storage)
+    if as_json:
+        _print_json(asdict(found))
+    else:
+        display.confirmed(found)
+
+
+@app.command()
+def nested(
+    file: File,
+    outer: Annotated[int, typer.Option(min=2, help="Outer splits; the whole search runs inside each.")] = 5,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, envvar="HPSEARCH_WORKERS", help="Processes that train; by default the cores."),
+    ] = None,
+    storage: Storage = None,
+    set_: Set = None,
+    as_json: Json = False,
+) -> None:
+    """Nested cross-validation: what searching and retraining as a whole lose on new rows."""
+    from dataclasses import asdict
+
+    definition = _definition(file, set_)
+    with display.progress(definition, quiet=as_json) as watch, terminated_as_interrupted():
+        found = api.nested(
+            definition,
+            outer=outer,
+            storage=storage,
+            workers=workers or usable_cores(),
+            watch=watch,
+            notice=display.findings,
+            begin=watch.begin,
+        )
+    if as_json:
+        _print_json({"study": definition.name, **asdict(found), "chosen": found.chosen})
+    else:
+        display.nested(found, definition.name)
+
+
+@app.command()
 def retrain(
     file: File,
     output: Annotated[Path, typer.Option("-o", "--output", help="The folder to save the model in.")] = Path("model"),
     force: Annotated[bool, typer.Option("--force", help="Replace a saved model that is there.")] = False,
+    storage: Storage = None,
     set_: Set = None,
     as_json: Json = False,
 ) -> None:
     """Fit a configuration on all rows that are not held out, score the hold-out once, save the model."""
     from hpsearch.model.bundle import require_free
-    from hpsearch.model.retrain import retrain as fit
 
     require_free(output, force)
-    bundle = fit(_definition(file, set_))
+    bundle = api.retrain(_definition(file, set_), storage, output)
     bundle.save(output, force)
     if as_json:
         _print_json({"model": str(output), **bundle.about})

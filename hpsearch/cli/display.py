@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from hpsearch.data.audit import Finding
     from hpsearch.model.bundle import Bundle
     from hpsearch.results.best import Best
+    from hpsearch.results.confirm import Confirmation
+    from hpsearch.results.nested import Nested
     from hpsearch.study.coordinator import Progress
     from hpsearch.study.definition import StudyDefinition
     from hpsearch.study.trials import TrialResult
@@ -68,6 +70,9 @@ class Watch(Protocol):
 
     trials: int
 
+    def begin(self, name: str) -> None:
+        """A study of this name begins."""
+
     def __call__(self, progress: Progress) -> None: ...
 
 
@@ -90,6 +95,9 @@ class Silence:
     def __init__(self) -> None:
         self.trials = 0
 
+    def begin(self, name: str) -> None:
+        pass
+
     def __call__(self, progress: Progress) -> None:
         self.trials = progress.trials
 
@@ -97,6 +105,10 @@ class Silence:
 class Lines:
     def __init__(self) -> None:
         self.trials, self._shown = 0, -1
+
+    def begin(self, name: str) -> None:
+        self._shown = -1
+        say_aside(f"{name}:")
 
     def __call__(self, progress: Progress) -> None:
         self.trials, results = progress.trials, progress.results
@@ -126,7 +138,10 @@ def _outcome(result: TrialResult) -> str:
 class Bar:
     def __init__(self, live: Live, definition: StudyDefinition) -> None:
         self.trials = 0
-        self._live, self._definition, self._begun = live, definition, time.monotonic()
+        self._live, self._definition, self._begun, self._name = live, definition, time.monotonic(), definition.name
+
+    def begin(self, name: str) -> None:
+        self._name, self._begun = name, time.monotonic()
 
     def __call__(self, progress: Progress) -> None:
         from rich.console import Group
@@ -144,7 +159,7 @@ class Bar:
             notes.append(f"{minutes}:{seconds:02} left")
         head = Table.grid(padding=(0, 1))
         bar = ProgressBar(total=progress.trials, completed=min(done, progress.trials), width=24)
-        head.add_row(self._definition.name, bar, f"{done}/{progress.trials}", " · ".join(notes))
+        head.add_row(self._name, bar, f"{done}/{progress.trials}", " · ".join(notes))
         running = Table.grid(padding=(0, 2))
         for number, (epoch, mean) in sorted(progress.running.items()):
             if epoch:
@@ -215,9 +230,37 @@ def best(found: Best) -> None:
     say(
         f"\nMean validation loss {result.value:.4f}, accuracy {result.accuracy:.3f}, {_over(len(result.folds))}, "
         f"at epoch {result.best_epoch}.\n"
-        + (f"This loss is the lowest of {found.trials} trials and therefore optimistic. " if found.trials > 1 else "")
-        + ("The hold-out has not been opened: retrain scores it." if found.has_holdout else "There is no hold-out.")
     )
+    numbers = _columns(show_header=False)
+    fixed = found.corrected
+    chosen = "" if found.rule == "lowest" else f", chosen by {found.rule}"
+    numbers.add_row(
+        "search score", f"{result.value:.4f}", f"optimistic: the choice among {found.trials} trials{chosen}"
+    )
+    if fixed is None:
+        numbers.add_row("corrected score", "none", f"{found.uncorrected}")
+    else:
+        numbers.add_row("corrected score", f"{fixed.value:.4f}", f"95 % interval {fixed.low:.4f} to {fixed.high:.4f}")
+    numbers.add_row("hold-out", *_hold_out(found))
+    _draw(numbers)
+    if fixed is not None:
+        say(
+            "\nBelieve the corrected score: what the networks of the splits lose on new rows, without the luck of the "
+            + ("choice." if found.rule == "lowest" else "lowest trial, which this one is within a standard error of.")
+        )
+
+
+def _hold_out(found: Best) -> tuple[str, str]:
+    """What was done with the hold-out."""
+    if not found.has_holdout:
+        return "none", "no rows were held out"
+    if not found.scorings:
+        return "not opened", "retrain scores it, once"
+    return "opened", f"scored {_times(found.scorings)}: by retrain"
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"
 
 
 def _over(splits: int) -> str:
@@ -276,31 +319,121 @@ def cross_validation(outcome: CrossValidation) -> None:
         )
 
 
+def confirmed(found: Confirmation) -> None:
+    """The trials on fresh splits, and which are distinguishable from the first."""
+    import pandas as pd
+
+    first = found.trials[0].trial
+    against = {pair.worse: pair for pair in found.comparisons if pair.better == first}
+    rows = []
+    for one in found.trials:
+        pair = against.get(one.trial)
+        rows.append(
+            {
+                "trial": one.trial,
+                "parameters": one.parameters,
+                "search": one.searched,
+                "fresh_splits": None if one.loss is None else one.loss.mean,
+                "accuracy": one.accuracy,
+                "above_the_first": None if pair is None else pair.difference,
+                "95_%_interval": None if pair is None else f"{pair.low:.4f} to {pair.high:.4f}",
+                "p": None if pair is None else pair.p,
+                "distinguishable": None if pair is None else "yes" if pair.distinguishable else "no",
+            }
+        )
+    say(f"The best {len(rows)} trials of {found.study!r} on {found.splits} fresh splits ({found.repeats} deals):\n")
+    table(pd.DataFrame(rows))
+    different = [str(pair.worse) for pair in against.values() if pair.distinguishable]
+    alike = [str(pair.worse) for pair in against.values() if not pair.distinguishable]
+    lines = [
+        f"Trial {first} is really better than {_trials(different)}." if different else "",
+        f"Between trial {first} and {_trials(alike)} these rows cannot tell: take the one you like." if alike else "",
+    ]
+    say("\n" + " ".join(line for line in lines if line))
+    say(
+        "(p: corrected paired t-tests, adjusted for all pairs by Holm; an interval is for its pair alone. Fresh splits "
+        "of\nthe same rows take away the luck of splits and seeds, not that of the rows; no held-out row was used.)"
+    )
+
+
+def _trials(numbers: Sequence[str]) -> str:
+    *most, last = numbers
+    return f"trials {', '.join(most)} and {last}" if most else f"trial {last}"
+
+
+def nested(found: Nested, name: str) -> None:
+    """The outer splits, how much the choice varies, and the estimate."""
+    from dataclasses import asdict
+
+    import pandas as pd
+
+    say("")
+    table(pd.DataFrame([{k: v for k, v in asdict(split).items() if k != "chosen"} for split in found.splits]))
+    say("\nWhat the searches chose, one value an outer split:\n")
+    drawn = _columns(show_header=False)
+    for hyperparameter, values in found.chosen.items():
+        drawn.add_row(hyperparameter, *("–" if value is None else _short(value) for value in values))
+    _draw(drawn)
+    sure = found.loss
+    interval = "" if sure.low is None else f", 95 % interval {sure.low:.4f} to {sure.high:.4f}"
+    say(
+        f"\nNested estimate: loss {sure.mean:.4f}{interval}, accuracy {found.accuracy:.3f}.\nBelieve it for the whole "
+        f"way that {name!r} goes, search and retraining on {found.splits[0].training_rows} rows; not for one "
+        "configuration. No held-out row was used."
+    )
+
+
+def _short(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
 def retrained(bundle: Bundle, folder: Path) -> None:
     """The numbers of a retrained model, side by side, and what to believe."""
     about = bundle.about
     drawn = _columns()
-    for name in ("", "rows", "loss", "accuracy"):
+    for name in ("", "rows", "loss", "accuracy", "95 % interval of the loss"):
         drawn.add_column(name, justify="left" if not name else "right")
 
-    def row(name: str, rows: Any, loss: float, accuracy: float) -> None:
-        drawn.add_row(name, str(rows), f"{loss:.4f}", f"{accuracy:.3f}")
+    def row(
+        name: str, rows: Any, loss: float, accuracy: float | None, low: float | None = None, high: float | None = None
+    ) -> None:
+        interval = "" if low is None else f"{low:.4f} to {high:.4f}"
+        drawn.add_row(name, str(rows), f"{loss:.4f}", "" if accuracy is None else f"{accuracy:.3f}", interval)
 
     training, held_out, origin = about["training"], about["holdout"], about["origin"]
     row("training", training["rows"], training["loss"], training["accuracy"])
     if about["as_exported"]:
-        row(f"search (lowest of {origin['trials']} trials)", "", origin["objective_value"], origin["accuracy"])
+        row(f"search score ({origin['trials']} trials)", "", origin["objective_value"], origin["accuracy"])
+        if origin["corrected_value"] is not None:
+            row(
+                "corrected score",
+                "",
+                origin["corrected_value"],
+                None,
+                origin["corrected_low"],
+                origin["corrected_high"],
+            )
     if held_out:
-        row("hold-out", held_out["rows"], held_out["loss"], held_out["accuracy"])
+        row("hold-out", *(held_out[key] for key in ("rows", "loss", "accuracy", "low", "high")))
     say(f"Trained for {about['train']['epochs']} epochs; final learning rate {about['learning_rate_at_end']:.8g}.\n")
     _draw(drawn)
     if not held_out:
-        believe = "There was no hold-out to score."
+        believe = "There was no hold-out to score: believe the corrected score, if there is one."
+    elif about["scorings"] > 1:
+        believe = (
+            f"This hold-out was scored {_times(about['scorings'] - 1)} before: it is no longer untouched. Whoever "
+            "chose by those scores has made this one optimistic."
+        )
     elif origin and not about["as_exported"]:
         believe = (
             f"This is not the configuration that {origin['study']!r} found. Believe the hold-out only if it was not "
             "opened before."
         )
     else:
-        believe = "Believe the hold-out: no choice was made with it, if this is its first scoring."
-    say(f"\n{believe} Saved in {folder}.")
+        believe = "Believe the hold-out: no choice was made with it" + (
+            ", if this is its first scoring." if about["not_recorded"] else "."
+        )
+    say(f"\n{believe}")
+    if held_out and about["not_recorded"]:
+        say(f"(The scoring is recorded in the model's folder only: {about['not_recorded']}.)")
+    say(f"Saved in {folder}.")

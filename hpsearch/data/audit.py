@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hpsearch.data.dataset import Dataset
 from hpsearch.data.splits import SPLITTERS, Split
+from hpsearch.data.units import labelled_keys, row_keys
 
 # Repeated rows below this share of the validation rows are worth a word; from it on they carry the result.
 MANY = 0.05
@@ -58,15 +58,6 @@ class Audited:
     splitter: str
 
 
-def _keys(features: NDArray[Any]) -> list[bytes]:
-    """Equal for equal rows; -0 is 0."""
-    return [row.tobytes() for row in np.ascontiguousarray(features + 0.0)]
-
-
-def _labelled_keys(data: Dataset) -> list[bytes]:
-    return [key + label.tobytes() for key, label in zip(_keys(data.features), data.labels, strict=True)]
-
-
 def _named(rows: Sequence[int]) -> str:
     shown = ", ".join(str(row) for row in rows[:5])
     return f"rows {shown}" + (f" and {len(rows) - 5} more" if len(rows) > 5 else "")
@@ -75,14 +66,14 @@ def _named(rows: Sequence[int]) -> str:
 def _duplicates(seen: Audited) -> Iterator[Finding]:
     """Rows of a validation part that stand in its training rows too."""
     data = seen.data
-    exact = _labelled_keys(data)
+    exact = labelled_keys(data)
     yield from _repeated(seen, exact, "exactly", 0.0, MANY)
     yield from _repeated(seen, _but_for_the_target(data), "in all but the target", FEW, 1.1)
 
 
 def _but_for_the_target(data: Dataset) -> list[bytes]:
     """Keys that are equal for rows that agree in all features and not in the target; else each row's own."""
-    keys, labels = _keys(data.features), data.labels
+    keys, labels = row_keys(data.features), data.labels
     found: dict[bytes, set[int]] = {}
     for key, label in zip(keys, labels, strict=True):
         found.setdefault(key, set()).add(int(label))
@@ -202,7 +193,7 @@ def _hold_out(seen: Audited) -> Iterator[Finding]:
     """Held-out rows that the search sees."""
     if seen.held_out is None:
         return
-    known, held = set(_labelled_keys(seen.data)), _labelled_keys(seen.held_out)
+    known, held = set(labelled_keys(seen.data)), labelled_keys(seen.held_out)
     rows = [row for row, key in enumerate(held) if key in known]
     share = len(rows) / len(held)
     if rows:

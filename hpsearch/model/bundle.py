@@ -74,12 +74,16 @@ class Bundle:
 
     def score(self, data: Dataset) -> dict[str, Any]:
         """Rows, data loss in nats and accuracy on labelled rows of the same columns and classes."""
+        losses, accuracy = self.row_losses(data)
+        return {"rows": data.rows, "loss": float(losses.mean()), "accuracy": accuracy}
+
+    def row_losses(self, data: Dataset) -> tuple[NDArray[np.float64], float]:
+        """The data loss of each row in nats, (N,), and the accuracy."""
         answers = self.probabilities(data.features)
         targets = np.zeros((1, *answers.T.shape), answers.dtype)
         one_hot(data.labels[np.newaxis], len(self.class_names), out=targets)
-        loss = cross_entropy(answers.T[np.newaxis], targets).mean()
-        accuracy = (answers.argmax(axis=1) == data.labels).mean()
-        return {"rows": data.rows, "loss": float(loss), "accuracy": float(accuracy)}
+        losses = cross_entropy(answers.T[np.newaxis], targets)[0]
+        return losses, float((answers.argmax(axis=1) == data.labels).mean())
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """What the safetensors file holds."""

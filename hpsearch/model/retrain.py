@@ -1,7 +1,9 @@
-"""Fit one configuration on every row that is not held out, and score the hold-out, once."""
+"""Fit one configuration on every row that is not held out, score the hold-out, and record that it was scored."""
 
 from __future__ import annotations
 
+from contextlib import suppress
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -10,11 +12,16 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from hpsearch import seeds
-from hpsearch.errors import DataError, DefinitionError, DivergedError
+from hpsearch.data.units import independent_units
+from hpsearch.errors import BundleError, DataError, DefinitionError, DivergedError, StorageError
 from hpsearch.model.bundle import Bundle
 from hpsearch.nn.network import initial_parameters
+from hpsearch.study.database import shown
 from hpsearch.study.definition import StudyDefinition
-from hpsearch.study.objective import prepare
+from hpsearch.study.objective import Prepared, prepare
+from hpsearch.study.storage import StoredStudy
+from hpsearch.validation.config import Config
+from hpsearch.validation.estimates import mean_of_rows
 from hpsearch.validation.lanes import fit_scalings, lane_data, make_trainer
 
 
@@ -31,17 +38,58 @@ def require_no_space(definition: StudyDefinition) -> None:
         )
 
 
-def retrain(study: str | Path | StudyDefinition) -> Bundle:
+def retrain(definition: StudyDefinition, url: str, folder: Path | None = None) -> Bundle:
     """Train ``[train]`` for its epochs on all rows that are not held out, from initial weights that no trial used.
+
+    Args:
+        definition: without a search space.
+        url: the storage, in whose study it is recorded that the hold-out was scored, if the study is there.
+        folder: where the model will be saved; a model that is there knows how often its hold-out was scored.
 
     Raises:
         DefinitionError: a study with a search space.
         DataError: data that cannot be used, or other than those that an exported configuration was found with.
         DivergedError: a training that diverges.
     """
-    definition = study if isinstance(study, StudyDefinition) else StudyDefinition.from_file(study)
     require_no_space(definition)
-    prepared, config = prepare(definition), definition.train
+    prepared = prepare(definition)
+    bundle, about = fit(prepared, definition.train)
+    held_out = prepared.held_out
+    if held_out is not None:
+        losses, accuracy = bundle.row_losses(held_out)
+        sure = mean_of_rows(losses, independent_units(held_out))
+        score = {"rows": held_out.rows, "loss": sure.mean, "accuracy": accuracy, "low": sure.low, "high": sure.high}
+        about |= {"holdout": score, "holdout_fingerprint": held_out.fingerprint}
+        about |= _record_scoring(definition, held_out.fingerprint, url, folder)
+    return replace(bundle, about=about)
+
+
+def _record_scoring(definition: StudyDefinition, fingerprint: str, url: str, folder: Path | None) -> dict[str, Any]:
+    """Record in the study that its hold-out was scored, if it can be reached, and say how often it was before."""
+    origin = definition.origin
+    name = definition.name if origin is None else origin.study
+    known, reason = [0], None
+    try:
+        with StoredStudy.open(url, name) as stored:
+            if stored.attributes["identity"]["holdout.fingerprint"] != fingerprint:
+                raise StorageError(f"the study {name!r} in {shown(url)} has another hold-out")
+            known.append(stored.record_scoring({"configuration": definition.train.fingerprint}))
+    except StorageError as error:
+        reason = str(error).rstrip(".")
+    if folder is not None and folder.exists():
+        with suppress(BundleError):
+            about = Bundle.load(folder).about
+            known.append(about.get("scorings", 0) if about.get("holdout_fingerprint") == fingerprint else 0)
+    return {"scorings": max(known) + 1, "not_recorded": reason}
+
+
+def fit(prepared: Prepared, config: Config) -> tuple[Bundle, dict[str, Any]]:
+    """Train a configuration on all rows to search with; no held-out row is looked at.
+
+    Returns:
+        The model, and how it came to be, in plain values.
+    """
+    definition = prepared.definition
     origin = definition.origin
     if origin is not None and origin.data_fingerprint != prepared.data_fingerprint:
         raise DataError(
@@ -63,7 +111,7 @@ def retrain(study: str | Path | StudyDefinition) -> Bundle:
                     f"{checkpoint.epoch}. Lower [train] learning_rate, now {config.learning_rate:.3g}."
                 )
     bundle = Bundle(architecture, parameters, scaling, data.feature_names, data.class_names, data.target_name, {})
-    about: dict[str, Any] = {
+    about = {
         "hpsearch": version("hpsearch"),
         "study": definition.name,
         "seed": definition.seed,
@@ -74,6 +122,6 @@ def retrain(study: str | Path | StudyDefinition) -> Bundle:
         "as_exported": origin is not None and origin.configuration == config.fingerprint,
         "learning_rate_at_end": float(checkpoint.learning_rate[0]),
         "training": bundle.score(data) | {"penalty": float(checkpoint.penalty[0])},
-        "holdout": None if prepared.held_out is None else bundle.score(prepared.held_out),
+        "holdout": None,
     }
-    return Bundle(architecture, parameters, scaling, data.feature_names, data.class_names, data.target_name, about)
+    return bundle, about

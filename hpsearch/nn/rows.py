@@ -116,6 +116,10 @@ class PaddedRows:
         index = np.stack([np.concatenate([rows, np.full(length - len(rows), rows[0])]) for rows in row_sets])
         return cls(index, np.array([len(rows) for rows in row_sets]))
 
+    def flat(self, values: NDArray[Any]) -> NDArray[Any]:
+        """Values of every lane's rows (L, B, …) without the padding's, one lane after the other: (M, …)."""
+        return np.concatenate([of_lane[:count] for of_lane, count in zip(values, self.counts, strict=True)])
+
     @property
     def weights(self) -> NDArray[np.float64]:
         """(L, B): each row's share in its lane's mean; they sum to 1, and padding has 0."""

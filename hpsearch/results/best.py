@@ -5,19 +5,24 @@ from __future__ import annotations
 import os
 import tempfile
 import tomllib
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import tomlkit
 
-from hpsearch.errors import HpsearchError
+from hpsearch import seeds
+from hpsearch.errors import HpsearchError, StorageError, did_you_mean
 from hpsearch.study.definition import StudyDefinition
 from hpsearch.study.objective import data_fingerprint
 from hpsearch.study.space import split_name
-from hpsearch.study.storage import StoredStudy, result_of
-from hpsearch.study.trials import TrialResult, best_of
+from hpsearch.study.storage import SCORINGS, StoredStudy, result_of
+from hpsearch.study.trials import TrialResult, best_of, one_se_of
 from hpsearch.validation.config import PER_LAYER, Config, used_by
+from hpsearch.validation.metrics import METRICS
+from hpsearch.validation.selection import FEWEST_UNITS, Corrected, corrected
 
 
 @dataclass(frozen=True)
@@ -31,6 +36,10 @@ class Best:
         result: the trial's outcome.
         trials: how many trials had been told: the value is the lowest of the complete ones among them.
         data_fingerprint: of the rows searched with and those held out.
+        rule: by which it was chosen, of ``RULES``.
+        corrected: what the lowest value is without the luck of having been the lowest; None where it cannot be told.
+        uncorrected: why it cannot.
+        scorings: how often the study's hold-out has been scored.
     """
 
     definition: StudyDefinition
@@ -39,6 +48,10 @@ class Best:
     result: TrialResult
     trials: int
     data_fingerprint: str
+    rule: str
+    corrected: Corrected | None
+    uncorrected: str | None
+    scorings: int
 
     def settings(self) -> dict[str, tuple[Any, str]]:
         """Every hyperparameter that this configuration uses, and where its value came from."""
@@ -75,7 +88,11 @@ class Best:
             "study": self.definition.name,
             "trial": self.result.number,
             "trials_told": self.trials,
+            "rule": self.rule,
             "value": self.result.value,
+            "corrected": self.corrected and asdict(self.corrected),
+            "uncorrected": self.uncorrected,
+            "holdout_scorings": self.scorings if self.has_holdout else None,
             "accuracy": self.result.accuracy,
             "best_epoch": self.result.best_epoch,
             "parameters": self.result.parameters,
@@ -89,15 +106,31 @@ def load_definition(stored: StoredStudy) -> StudyDefinition:
     return StudyDefinition.from_mapping(attributes["definition"], Path(attributes["folder"]))
 
 
-def find_best(stored: StoredStudy) -> Best:
+# How a trial is chosen among those told.
+RULES: dict[str, Callable[[Sequence[TrialResult]], TrialResult | None]] = {"lowest": best_of, "one-se": one_se_of}
+
+
+def find_best(stored: StoredStudy, rule: str = "lowest") -> Best:
     """The best configuration of a study.
 
+    Args:
+        stored: the study.
+        rule: ``lowest`` objective value, or ``one-se``: the fewest parameters within one standard error of it.
+
     Raises:
-        HpsearchError: no trial is complete.
+        HpsearchError: no trial is complete, no such rule, or a rule that needs more than one split.
     """
+    if rule not in RULES:
+        raise HpsearchError(f"Unknown rule {rule!r}. {did_you_mean(rule, RULES)}")
     trials = [trial for trial in stored.trials() if trial.state.is_finished()]
     results = [result_of(trial) for trial in trials]
-    best = best_of(results)
+    lowest = best_of(results)
+    if rule == "one-se" and lowest is not None and len(lowest.folds) == 1:
+        raise HpsearchError(
+            f"The rule one-se needs a standard error over splits, but {stored.name!r} has a single split. "
+            "Use --rule lowest."
+        )
+    best = RULES[rule](results)
     if best is None:
         raise HpsearchError(
             f"The study {stored.name!r} must have a complete trial to have a best one, but has none among "
@@ -109,7 +142,29 @@ def find_best(stored: StoredStudy) -> Best:
     config = definition.config(chosen).replaced(exact)
     identity = stored.attributes["identity"]
     data = data_fingerprint(identity["data.fingerprint"], identity["holdout.fingerprint"])
-    return Best(definition, chosen, config, best, len(results), data)
+    corrected, reason = correct(stored, definition, results)
+    scorings = len(stored.attributes.get(SCORINGS, ()))
+    return Best(definition, chosen, config, best, len(results), data, rule, corrected, reason, scorings)
+
+
+def correct(
+    stored: StoredStudy, definition: StudyDefinition, results: Sequence[TrialResult]
+) -> tuple[Corrected | None, str | None]:
+    """The lowest value corrected for having been chosen, or why that cannot be told."""
+    try:
+        layout = stored.kept.layout()
+        if layout.units is None:
+            return None, "rows that follow each other in time cannot be drawn independently"
+        if len(np.unique(layout.units)) < FEWEST_UNITS:
+            return None, f"that takes at least {FEWEST_UNITS} independent rows or groups"
+        complete = [result for result in results if result.value is not None]
+        last_only = definition.validation.checkpoint == "last"
+        if len(complete) * (1 if last_only else len(complete[0].epochs)) == 1:
+            return None, "nothing was chosen: there is one candidate"
+        losses = (stored.kept.of(result).losses[-1 if last_only else 0 :] for result in complete)
+        return corrected(losses, layout, METRICS["loss"], seeds.integer_seed(definition.seed, "resamples")), None
+    except StorageError as error:
+        return None, f"{error}".rstrip(".")
 
 
 def export(best: Best, path: Path, force: bool = False) -> None:
@@ -161,6 +216,11 @@ def to_toml(best: Best, folder: Path) -> str:
     origins["objective_value"], origins["accuracy"] = result.value, result.accuracy
     origins["configuration"] = best.config.fingerprint
     origins["data_fingerprint"] = best.data_fingerprint
-    origins["objective_value"].comment(f"mean validation loss, the lowest of {best.trials} trials: optimistic")
+    origins["rule"] = best.rule
+    origins["objective_value"].comment(f"mean validation loss, chosen among {best.trials} trials: optimistic")
+    if best.corrected is not None:
+        for key in ("value", "low", "high"):
+            origins[f"corrected_{key}"] = getattr(best.corrected, key)
+        origins["corrected_value"].comment("the lowest value without the luck of having been it, and its interval")
     document["origin"] = origins
     return tomlkit.dumps(document)

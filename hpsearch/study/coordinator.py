@@ -11,7 +11,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from hpsearch.study.definition import StudyDefinition
 from hpsearch.study.executors import STARTED, Crew
@@ -20,7 +20,7 @@ from hpsearch.study.proposer import Proposer
 from hpsearch.study.pruning import Seen
 from hpsearch.study.reuse import replayed
 from hpsearch.study.storage import Proposal, StoredStudy, result_of
-from hpsearch.study.trials import TrialResult, best_of
+from hpsearch.study.trials import TrialResult, best_of, standard_error
 
 POLL_SECONDS = 0.1  # between looks at messages, the clock and finished trials
 LIVE_SECONDS = 1.0  # between writes of running trials' values
@@ -68,16 +68,9 @@ def trials_wanted(definition: StudyDefinition, results: Sequence[TrialResult]) -
         now = bests[-1]
         if before is None or before.value is None or now is None or now.value is None:
             continue
-        if before.value - now.value <= _standard_error(before):
+        if before.value - now.value <= standard_error(before):
             return min(limit, result.number + definition.in_flight)  # those asked before this one was told
     return limit
-
-
-def _standard_error(result: TrialResult) -> float:
-    losses = [fold["validation_loss"] for fold in result.folds]
-    mean = sum(losses) / len(losses)
-    variance = sum((loss - mean) ** 2 for loss in losses) / (len(losses) - 1)
-    return math.sqrt(variance / len(losses))
 
 
 class Coordinator:
@@ -138,6 +131,7 @@ class Coordinator:
         self._watch(self._progress())
         if len(self._results) >= self._wanted():
             return self._results
+        self._stored.kept.begin(self._prepared.layout())
         self._crew.start(self._prepared, self._hear)
         while len(self._results) < self._wanted():
             self._tell(self._await(len(self._results)))
@@ -185,6 +179,9 @@ class Coordinator:
 
     def _tell(self, result: TrialResult) -> None:
         self._unsaved.pop(result.number, None)
+        if result.rows is not None:
+            self._stored.kept.keep(result.number, result.rows)
+            result = replace(result, rows=None)
         with self._stored.transaction():
             self._stored.tell(result)
             self._keep(result)

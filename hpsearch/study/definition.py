@@ -127,6 +127,10 @@ class OriginSection(Section):
     trials: Annotated[int, Field(ge=1, description="trials that the study had told by then")]
     objective_value: Annotated[float, Field(description="mean validation loss, the lowest of them: optimistic")]
     accuracy: float
+    rule: Annotated[str, Field(description="how it was chosen among the trials")] = "lowest"
+    corrected_value: Annotated[float | None, Field(description="the lowest value without the luck of being it")] = None
+    corrected_low: Annotated[float | None, Field(description="low end of its interval")] = None
+    corrected_high: Annotated[float | None, Field(description="high end of its interval")] = None
     configuration: Annotated[str, Field(description="fingerprint of the configuration that was exported")]
     data_fingerprint: Annotated[str, Field(description="of the rows searched with and those held out")]
 

@@ -25,6 +25,7 @@ from hpsearch.study.quiet import quiet
 from hpsearch.study.trials import MACHINE, State, TrialResult
 from hpsearch.validation.cross_validate import CrossValidation, Outcome, cross_validate
 from hpsearch.validation.lanes import fit_scalings
+from hpsearch.validation.layout import Layout
 
 _STATES: dict[Outcome, State] = {"complete": "COMPLETE", "pruned": "PRUNED", "diverged": "FAIL"}
 # Another version of these may give other bits.
@@ -56,6 +57,10 @@ class Prepared:
         """What the leakage audit finds in these rows and splits. (A fresh hold-out was checked when it was drawn.)"""
         held_out = None if self.definition.holdout.fresh else self.held_out
         return audit(self.search, held_out, self.splits, self.definition.validation.splitter)
+
+    def layout(self) -> Layout:
+        """Which row every validation result belongs to."""
+        return Layout.of(self.search, self.splits, self.definition.validation.splitter)
 
     def attributes(self) -> dict[str, Any]:
         """What a storage keeps with the study, in plain values: enough to read its tables without file and data."""
@@ -95,14 +100,24 @@ def prepare(definition: StudyDefinition) -> Prepared:
     Raises:
         DataError: data or splits that cannot be used.
     """
-    seed, validation = definition.seed, definition.validation
+    seed = definition.seed
     data = definition.data.load(definition.folder, seeds.integer_seed(seed, "data"))
     held_out: Dataset | None = None
     if definition.holdout.fresh:
         held_out = definition.data.load(definition.folder, seeds.integer_seed(seed, "fresh"))
         _check_fresh(definition, data, held_out)
     elif definition.holdout.fraction is not None:
-        data, held_out = hold_out(data, definition.holdout.fraction, validation.splitter, seed)
+        data, held_out = hold_out(data, definition.holdout.fraction, definition.validation.splitter, seed)
+    return divide(definition, data, held_out)
+
+
+def divide(definition: StudyDefinition, data: Dataset, held_out: Dataset | None) -> Prepared:
+    """Split rows to search with, and learn from the training rows of each split what its scaling needs.
+
+    Raises:
+        DataError: splits that cannot be used.
+    """
+    seed, validation = definition.seed, definition.validation
     splits = make_splits(data, validation.splitter, validation.dealing, seed)
     if definition.stop is not None and len(splits) == 1:
         raise DataError(
@@ -199,4 +214,5 @@ def _result(number: int, outcome: CrossValidation, seconds: float, marks: dict[s
         validation_loss=outcome.curve.validation_loss,
         folds=[asdict(fold) for fold in outcome.folds],
         pruner_marks=marks,
+        rows=outcome.rows,
     )

@@ -6,7 +6,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from hpsearch.study.database import (
     replace_rows,
     shown,
 )
+from hpsearch.study.kept import KeptRows
 from hpsearch.study.quiet import quiet
 from hpsearch.study.trials import MACHINE, TrialResult
 
@@ -54,6 +55,7 @@ class Proposal:
 # One attribute each, because dashboards show attributes; all else of a result is in the one named _RECORD.
 _SHOWN = ("accuracy", "best_epoch", "machine", "parameters", "reason", "same_as", "seconds")
 _RECORD = "record"
+SCORINGS = "holdout_scorings"  # an attribute of the study: one entry a time that its hold-out was scored
 _IN_RECORD = ("epochs", "training_loss", "validation_loss", "folds", "pruner_marks")
 
 
@@ -142,6 +144,13 @@ class StoredStudy:
                 "Change it back, or give the study another name or storage."
             )
 
+    def record_scoring(self, entry: Mapping[str, Any]) -> int:
+        """Keep that the hold-out was scored; returns how often it had been before."""
+        earlier: list[Any] = self.attributes.get(SCORINGS, [])
+        with self.transaction():
+            self.storage.set_study_user_attr(self.study_id, SCORINGS, [*earlier, dict(entry)])
+        return len(earlier)
+
     def trials(self) -> list[FrozenTrial]:
         """All trials, by number."""
         with clear_errors(self.url):
@@ -161,6 +170,11 @@ class StoredStudy:
                 f"The storage {shown(self.url)} must stay where it is, but was deleted or moved. "
                 "Nothing more is written; put it back to go on."
             )
+
+    @property
+    def kept(self) -> KeptRows:
+        """What is kept of every validation row, in files beside the storage."""
+        return KeptRows.beside(self.file, self.url, self.name)
 
     @property
     def file(self) -> Path | None:
@@ -186,9 +200,8 @@ class StoredStudy:
         """Store what became of a trial."""
         trial_id = self._trial_id(result.number)
         self.report(result.number, dict(zip(result.epochs, result.intermediate, strict=True)))
-        table = asdict(result)
-        shown_values = {key: table[key] for key in _SHOWN if table[key] is not None}
-        record = {_RECORD: {key: _without_nan(table[key]) for key in _IN_RECORD}}
+        shown_values = {key: value for key in _SHOWN if (value := getattr(result, key)) is not None}
+        record = {_RECORD: {key: _without_nan(getattr(result, key)) for key in _IN_RECORD}}
         rows = [{"key": key, "value_json": json.dumps(value)} for key, value in {**shown_values, **record}.items()]
         replace_rows(self.storage, "trial_user_attributes", trial_id, "key", rows)
         # Like Optuna's own loop, a pruned trial's value in the storage is its last intermediate value.

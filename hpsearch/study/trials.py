@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from hpsearch.validation.cross_validate import RowResults
 
 State = Literal["COMPLETE", "PRUNED", "FAIL", "RUNNING"]
 MACHINE = "machine.probe"  # of a study's identity
@@ -28,6 +32,7 @@ class TrialResult:
         folds: one table row a split, where complete.
         pruner_marks: what the pruner noted with this trial.
         machine: the probe of the machine that trained it, where that is not the study's.
+        rows: what became of every validation row, where complete: kept in a file of its own, and here only until then.
         same_as: the earlier trial of the same configuration whose curve this one was given instead of a training.
     """
 
@@ -47,9 +52,33 @@ class TrialResult:
     pruner_marks: dict[str, Any] = field(default_factory=dict)
     same_as: int | None = None
     machine: str | None = None
+    rows: RowResults | None = field(default=None, repr=False, compare=False)
 
 
 def best_of(results: Iterable[TrialResult | None]) -> TrialResult | None:
     """The complete trial with the lowest objective value, the earliest among equals; None if none is complete."""
     complete = [result for result in results if result is not None and result.value is not None]
     return min(complete, key=lambda result: (result.value, result.number), default=None)
+
+
+def one_se_of(results: Iterable[TrialResult]) -> TrialResult | None:
+    """The complete trial with the fewest parameters among those within one standard error of the best.
+
+    The standard error is the best trial's, over its splits (the one-standard-error rule: Breiman, Friedman, Olshen &
+    Stone 1984, "Classification and Regression Trees"); of equally small ones the better. None if none is complete.
+    """
+    complete = [result for result in results if result.value is not None]
+    best = best_of(complete)
+    if best is None or best.value is None:
+        return None
+    most = best.value + standard_error(best)
+    within = [result for result in complete if result.value is not None and result.value <= most]
+    return min(within, key=lambda result: (result.parameters, result.value, result.number))
+
+
+def standard_error(result: TrialResult) -> float:
+    """Of a complete trial's value, over its splits, of which there must be more than one."""
+    losses = [fold["validation_loss"] for fold in result.folds]
+    mean = sum(losses) / len(losses)
+    variance = sum((loss - mean) ** 2 for loss in losses) / (len(losses) - 1)
+    return math.sqrt(variance / len(losses))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hpsearch import seeds
 from hpsearch.data.dataset import Dataset
@@ -53,6 +54,19 @@ class Curve:
 
 
 @dataclass(frozen=True)
+class RowResults:
+    """What became of every validation row: M in all, those of split 0 first, then those of split 1, and so on.
+
+    Attributes:
+        losses: (T, M) float32, nats, at each of T checkpoints.
+        probabilities: (M, C) float32, of each class, at the chosen checkpoint.
+    """
+
+    losses: NDArray[np.float32]
+    probabilities: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
 class CrossValidation:
     """The outcome of cross-validating one configuration.
 
@@ -65,6 +79,7 @@ class CrossValidation:
         curve: every checkpoint up to the end.
         parameters: weights and biases of one network.
         reason: why it did not complete.
+        rows: what became of every validation row; None unless complete.
     """
 
     outcome: Outcome
@@ -75,6 +90,7 @@ class CrossValidation:
     curve: Curve
     parameters: int
     reason: str | None = None
+    rows: RowResults | None = field(default=None, repr=False, compare=False)
 
     @property
     def estimate(self) -> Estimate | None:
@@ -85,7 +101,8 @@ class CrossValidation:
         if self.outcome != "complete":
             return None
         columns = ("validation_loss", "training_rows", "validation_rows")
-        return estimate(*([getattr(fold, name) for fold in self.folds] for name in columns))
+        sure = estimate(*([getattr(fold, name) for fold in self.folds] for name in columns))
+        return sure if sure.low is None else replace(sure, low=max(0.0, sure.low))  # no loss is negative
 
 
 def cross_validate(
@@ -124,12 +141,14 @@ def cross_validate(
 
     params = initial_parameters(architecture.network, config.init, streams("weights"), architecture.dtype)
     curve, parameters = Curve(), architecture.network.size
+    row_losses: list[NDArray[np.float32]] = []
     chosen: tuple[float, Checkpoint, Evaluation] | None = None
     for checkpoint in trainer.run(params, streams("batches")):
         evaluation = evaluator.evaluate(params)
         curve.epochs.append(checkpoint.epoch)
         curve.training_loss.append(checkpoint.training_loss.tolist())
         curve.validation_loss.append(evaluation.loss.tolist())
+        row_losses.append(validation.flat(evaluation.row_losses.astype(np.float32)))
         reason = _divergence(splits, checkpoint, evaluation, config)
         if reason:
             return CrossValidation("diverged", None, None, None, (), curve, parameters, reason)
@@ -143,7 +162,9 @@ def cross_validate(
     value, checkpoint, evaluation = chosen
     folds = _fold_results(splits, data, validation, checkpoint, evaluation)
     accuracy = float(np.mean([fold.accuracy for fold in folds]))
-    return CrossValidation("complete", value, accuracy, checkpoint.epoch, folds, curve, parameters)
+    probabilities = validation.flat(evaluation.probabilities.swapaxes(1, 2).astype(np.float32))
+    rows = RowResults(np.stack(row_losses), probabilities)
+    return CrossValidation("complete", value, accuracy, checkpoint.epoch, folds, curve, parameters, rows=rows)
 
 
 def pruned_reason(epoch: int, mean: float) -> str:

@@ -1,12 +1,16 @@
-"""What the numbers mean: how sure a mean over splits is."""
+"""What the numbers mean: how sure a mean over splits, or over rows, is."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+
+from hpsearch.validation.layout import IntArray
 
 LEVEL = 0.95  # of every interval
 
@@ -54,3 +58,41 @@ def estimate(values: Sequence[float], training_rows: Sequence[int], validation_r
     ratio = float(np.mean(np.asarray(validation_rows) / np.asarray(training_rows)))
     half = float(t.ppf((1 + LEVEL) / 2, splits - 1)) * deviation * math.sqrt(1 / splits + ratio)
     return Estimate(mean, deviation / math.sqrt(splits), mean - half, mean + half, splits)
+
+
+def mean_of_rows(losses: NDArray[Any], units: IntArray | None = None, networks: int = 1) -> Estimate:
+    """The mean loss of networks on rows that they were not trained on and not chosen by, and how sure it is.
+
+    Args:
+        losses: (N,), one a row.
+        units: (N,) which rows are to be taken as one, such as groups; each row is its own if None.
+        networks: J, how many the rows are divided among; the rows of one are among those that trained the others.
+
+    The standard error is s / √U over the U units. A mean over units of unequal size is a ratio, whose s is that of the
+    units' sums of differences from the mean (Cochran 1977, "Sampling Techniques", section 9A). With J networks, whose
+    errors are correlated because they share training rows, s² is multiplied by 2 - 1/J: Nadeau & Bengio's (2003)
+    heuristic correlation of 1/J. The interval is :func:`interval_of_loss`, for what these networks lose on new rows.
+    """
+    mean = float(np.mean(losses))
+    sums = np.bincount(np.arange(len(losses)) if units is None else units, losses - mean)
+    count = len(sums)
+    if count < 2:
+        return Estimate(mean, None, None, None, count)
+    shared = 2 - 1 / networks
+    error = math.sqrt(shared * count / (count - 1) * float((sums**2).sum())) / len(losses)
+    return Estimate(mean, error, *interval_of_loss(mean, error, count), count)
+
+
+def interval_of_loss(mean: float, error: float, units: int) -> tuple[float, float]:
+    """The interval at ``LEVEL`` of a mean loss with this standard error over so many units.
+
+    Losses are positive and skewed, and so are the errors of their means, less and less the more rows there are. The
+    interval is Student's with ``units`` - 1 degrees of freedom for the cube root of the mean, whose distribution is
+    nearly symmetrical (Wilson & Hilferty 1931, by the delta method); it never goes below 0.
+    """
+    from scipy.stats import t
+
+    if mean <= 0:
+        return mean, mean
+    root, half = mean ** (1 / 3), float(t.ppf((1 + LEVEL) / 2, units - 1)) * error / (3 * mean ** (2 / 3))
+    return max(0.0, root - half) ** 3, (root + half) ** 3

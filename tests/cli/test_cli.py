@@ -129,7 +129,10 @@ def test_check_trains_and_stores_nothing(small: Path, hpsearch: Call) -> None:
     assert sorted(small.parent.iterdir()) == before
 
 
-COMMANDS = ("best", "check", "curves", "cv", "dashboard", "folds", "predict", "retrain", "run", "studies", "trials")
+COMMANDS = (
+    *("best", "check", "confirm", "curves", "cv", "dashboard", "folds", "nested", "predict", "retrain", "run"),
+    *("studies", "trials"),
+)
 
 
 @pytest.mark.parametrize("command", COMMANDS)

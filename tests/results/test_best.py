@@ -56,6 +56,7 @@ def test_the_export_is_complete_and_says_where_each_value_came_from(small: Path)
         line = next(line for line in text.splitlines() if line.startswith(f"{name} ="))
         assert "#" in line
     assert f"learning_rate = {best.config.learning_rate} # searched: trial {best.result.number}" in text
+    assert best.corrected is not None
     assert raw["origin"] == {
         "study": "small",
         "trial": best.result.number,
@@ -64,6 +65,10 @@ def test_the_export_is_complete_and_says_where_each_value_came_from(small: Path)
         "accuracy": best.result.accuracy,
         "configuration": best.config.fingerprint,
         "data_fingerprint": best.data_fingerprint,
+        "rule": "lowest",
+        "corrected_value": best.corrected.value,
+        "corrected_low": best.corrected.low,
+        "corrected_high": best.corrected.high,
     }
 
 
@@ -91,3 +96,69 @@ def test_without_a_complete_trial_there_is_no_best(small: Path) -> None:
         hpsearch.run(small, watch=stop)
     with pytest.raises(HpsearchError, match="must have a complete trial"):
         find_best(StoredStudy.open(URL, "small"))
+
+
+# ---------------------------------------------------------------- what the numbers mean
+
+
+def test_the_corrected_score_is_above_the_lowest_and_inside_its_interval(small: Path) -> None:
+    best = hpsearch.run(small, trials=40).best
+    assert best.corrected is not None
+    assert best.result.value is not None
+    complete = (hpsearch.load_trials("small")["state"] == "COMPLETE").sum()
+    assert (best.corrected.trials, best.corrected.units) == (complete, 45)
+    assert best.result.value < best.corrected.value * (1 + 1e-6)  # losses of rows are kept in float32
+    assert best.corrected.low < best.corrected.value < best.corrected.high
+    assert hpsearch.load_best("small").corrected == best.corrected
+
+
+def test_time_series_have_no_corrected_score_and_say_why(small: Path) -> None:
+    rows = "".join(f"{i % 7},{i % 5},{i},{'ab'[i % 2]}\n" for i in range(60))
+    Path("rows.csv").write_text("x,y,day,kind\n" + rows)
+    data = {"source": "csv", "path": "rows.csv", "target": "kind", "time": "day"}
+    validation = {"splitter": "timeseries", "allow": ["duplicates"]}
+    raw = {**tomllib.loads(small.read_text()), "data": data, "validation": validation}
+    best = hpsearch.run(hpsearch.StudyDefinition.from_mapping(raw, small.parent), trials=3).best
+    assert best.corrected is None
+    assert best.uncorrected == "rows that follow each other in time cannot be drawn independently"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "reason"),
+    [
+        (["search.trials=1", "validation.checkpoint=last"], "nothing was chosen: there is one candidate"),
+        (
+            ["data.samples=4", "holdout.fraction=0.3", "validation.splitter=stratified", "validation.n_splits=2"],
+            "that takes at least 10",
+        ),
+    ],
+)
+def test_where_nothing_can_be_corrected_the_reason_is_given(small: Path, overrides: list[str], reason: str) -> None:
+    best = hpsearch.run(hpsearch.StudyDefinition.from_file(small, ["search.trials=2", *overrides])).best
+    assert best.corrected is None
+    assert str(best.uncorrected).startswith(reason)
+
+
+def test_one_standard_error_buys_the_smallest_network(small: Path) -> None:
+    """Against the tables: the standard error of the best trial's folds, and the trials within it."""
+    result = hpsearch.run(small, trials=40)
+    trials, folds, lowest = result.trials, result.folds, result.best.result
+    error = folds.loc[folds["trial"] == lowest.number, "validation_loss"].sem()
+    within = trials[trials["value"] <= trials["value"].min() + error]
+    assert len(within) > 1
+    found = hpsearch.load_best("small", rule="one-se")
+    assert found.result.parameters == within["parameters"].min()
+    smallest = within[within["parameters"] == within["parameters"].min()]
+    assert found.result.number == smallest.sort_values(["value", "number"])["number"].iloc[0]
+    assert found.rule == "one-se"
+
+
+def test_a_rule_that_is_unknown_or_cannot_be_is_refused(small: Path) -> None:
+    definition = hpsearch.StudyDefinition.from_file(
+        small, ["validation.splitter=shuffle", "validation.n_splits=1", "search.trials=2"]
+    )
+    hpsearch.run(definition)
+    with pytest.raises(HpsearchError, match=r"'one-se2'.*Did you mean 'one-se'"):
+        hpsearch.load_best("small", rule="one-se2")
+    with pytest.raises(HpsearchError, match="needs a standard error over splits, but 'small' has a single split"):
+        hpsearch.load_best("small", rule="one-se")

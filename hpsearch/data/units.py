@@ -1,0 +1,47 @@
+"""Which rows belong together: the units that a sample of rows is drawn by."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hpsearch.data.dataset import Dataset
+
+IntArray = NDArray[np.intp]
+
+
+def row_keys(features: NDArray[Any]) -> list[bytes]:
+    """One key a row of (N, D), equal for equal rows; -0 is 0."""
+    return [row.tobytes() for row in np.ascontiguousarray(features + 0.0)]
+
+
+def labelled_keys(data: Dataset) -> list[bytes]:
+    """One key a row, equal for rows that agree in all features and in the target."""
+    return [key + label.tobytes() for key, label in zip(row_keys(data.features), data.labels, strict=True)]
+
+
+def independent_units(data: Dataset) -> IntArray:
+    """The unit of each row, (N,), numbered from 0: rows of one group, and rows that repeat each other, are one unit.
+
+    Rows of different units may be taken as drawn independently; rows of one unit come and go together.
+    """
+    copies = _numbered(labelled_keys(data))
+    if data.groups is None:
+        return copies
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    groups = np.unique(data.groups, return_inverse=True)[1]
+    # A graph of groups and clusters of copies, with an edge a row: what hangs together is one unit.
+    count, shape = groups.max() + 1, groups.max() + copies.max() + 2
+    edges = coo_array((np.ones(data.rows), (groups, count + copies)), shape=(shape, shape))
+    return _numbered(connected_components(edges, directed=False)[1][groups].tolist())
+
+
+def _numbered(keys: Sequence[Any]) -> IntArray:
+    """Equal numbers for equal keys, in the order of their first rows."""
+    numbers: dict[Any, int] = {}
+    return np.array([numbers.setdefault(key, len(numbers)) for key in keys], np.intp)

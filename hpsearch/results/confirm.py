@@ -1,0 +1,165 @@
+"""The best few trials of a study once more, on splits and seeds that no choice was made with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from hpsearch import seeds
+from hpsearch.data.splits import SPLITTERS, make_splits
+from hpsearch.errors import DataError, HpsearchError
+from hpsearch.results.best import load_definition
+from hpsearch.study.objective import prepare
+from hpsearch.study.quiet import quiet
+from hpsearch.study.storage import StoredStudy, result_of
+from hpsearch.validation.cross_validate import CrossValidation, cross_validate
+from hpsearch.validation.estimates import LEVEL, Estimate, estimate
+
+
+@dataclass(frozen=True)
+class Confirmed:
+    """A trial on fresh splits.
+
+    Attributes:
+        trial: its number.
+        searched: its objective value in the search.
+        parameters: weights and biases of one network.
+        loss: the mean validation loss over the fresh splits, with Nadeau & Bengio's interval; None if it diverged.
+        accuracy: likewise.
+    """
+
+    trial: int
+    searched: float
+    parameters: int
+    loss: Estimate | None
+    accuracy: float | None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two trials on the same fresh splits.
+
+    Attributes:
+        better, worse: trial numbers, by their means.
+        difference: how much lower the better one's mean loss is, in nats.
+        low, high: the interval of the difference at 95 %, for this pair by itself.
+        p: of no difference, adjusted for all pairs that were compared (Holm 1979).
+        distinguishable: whether ``p`` is below 5 %.
+    """
+
+    better: int
+    worse: int
+    difference: float
+    low: float
+    high: float
+    p: float
+    distinguishable: bool
+
+
+@dataclass(frozen=True)
+class Confirmation:
+    """The best few trials, compared on fresh splits: ``trials`` from the best to the worst there.
+
+    Fresh splits and initial weights take away the luck that a trial had with the search's. The rows are the same, so
+    the luck of the rows, which all its networks share, stays.
+    """
+
+    study: str
+    splits: int
+    repeats: int
+    trials: tuple[Confirmed, ...]
+    comparisons: tuple[Comparison, ...]
+
+
+def confirm(stored: StoredStudy, top: int = 5, repeats: int = 3) -> Confirmation:
+    """Cross-validate the best trials again, for as many epochs as their chosen checkpoints had.
+
+    Args:
+        stored: the study.
+        top: how many trials, of different configurations.
+        repeats: times that the rows are dealt into folds.
+
+    Two trials are compared by their difference on each of the J splits: a t-test with Nadeau & Bengio's (2003)
+    correction for overlapping training rows, which Bouckaert & Frank (2004), "Evaluating the replicability of
+    significance tests for comparing learning algorithms", found to be the one to use with repeated folds. Rows held out
+    are never used.
+
+    Raises:
+        HpsearchError: no complete trial, splits that cannot be dealt anew.
+        DataError: rows that are no longer those of the study.
+    """
+    definition = load_definition(stored)
+    validation, kind = definition.validation, SPLITTERS[definition.validation.splitter]
+    if not kind.shuffles:
+        raise HpsearchError(
+            f"Confirming needs splits that can be dealt anew, but those of splitter {validation.splitter!r} are always "
+            "the same. Use `hpsearch nested`, or the hold-out."
+        )
+    trials = [trial for trial in stored.trials() if trial.state.is_finished()]
+    results = [result_of(trial) for trial in trials]
+    distinct = [result for result in results if result.value is not None and result.same_as is None]
+    chosen = sorted(distinct, key=lambda result: (result.value, result.number))[:top]
+    if not chosen:
+        raise HpsearchError(f"The study {stored.name!r} must have a complete trial to confirm, but has none.")
+    prepared = prepare(definition)
+    if prepared.search.fingerprint != stored.attributes["identity"]["data.fingerprint"]:
+        raise DataError(f"The rows must be those that {stored.name!r} searched with, but are others. Restore the data.")
+    seed = seeds.integer_seed(definition.seed, "confirm")
+    dealing = replace(validation.dealing, repeats=repeats, shuffle=True)
+    splits = make_splits(prepared.search, validation.splitter, dealing, seed)
+    outcomes: dict[int, CrossValidation] = {}
+    for result in chosen:
+        config = definition.config(trials[result.number].params).replaced({"epochs": result.best_epoch})
+        with quiet(), threadpool_limits(1):
+            outcomes[result.number] = cross_validate(prepared.search, splits, config, seed, rule="last")
+    confirmed = [
+        Confirmed(result.number, float(result.value or 0), result.parameters, outcome.estimate, outcome.accuracy)
+        for result, outcome in zip(chosen, outcomes.values(), strict=True)
+    ]
+    confirmed.sort(key=lambda one: (one.loss is None, one.loss and one.loss.mean, one.trial))
+    finished = [one.trial for one in confirmed if one.loss is not None]
+    comparisons = _compare({number: outcomes[number] for number in finished}) if len(splits) > 1 else ()
+    return Confirmation(stored.name, len(splits), repeats, tuple(confirmed), comparisons)
+
+
+def _compare(outcomes: dict[int, CrossValidation]) -> tuple[Comparison, ...]:
+    """All pairs, the better one first."""
+    found: list[tuple[int, int, Estimate, float]] = []
+    for better, worse in combinations(outcomes, 2):
+        difference, p = _paired(outcomes[better], outcomes[worse])
+        found.append((better, worse, difference, p))
+    adjusted = holm([p for *_, p in found])
+    return tuple(
+        Comparison(better, worse, sure.mean, float(sure.low or 0), float(sure.high or 0), p, bool(p < 1 - LEVEL))
+        for (better, worse, sure, _), p in zip(found, adjusted, strict=True)
+    )
+
+
+def _paired(better: CrossValidation, worse: CrossValidation) -> tuple[Estimate, float]:
+    """The mean difference over the splits, and the two-sided p-value of no difference."""
+    from scipy.stats import t
+
+    def column(outcome: CrossValidation, name: str) -> Any:
+        return [getattr(fold, name) for fold in outcome.folds]
+
+    differences = np.subtract(column(worse, "validation_loss"), column(better, "validation_loss"))
+    sure = estimate(differences.tolist(), column(better, "training_rows"), column(better, "validation_rows"))
+    error = (float(sure.high or 0) - sure.mean) / float(t.ppf((1 + LEVEL) / 2, sure.splits - 1))
+    if error == 0:
+        return sure, float(sure.mean == 0)
+    return sure, float(2 * t.sf(abs(sure.mean) / error, sure.splits - 1))
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """P-values adjusted so that the chance of any false rejection among them stays what it was for one (Holm 1979)."""
+    order, count, most = np.argsort(p_values, kind="stable"), len(p_values), 0.0
+    adjusted = [0.0] * count
+    for place, number in enumerate(order):
+        most = max(most, min(1.0, (count - place) * p_values[number]))
+        adjusted[number] = most
+    return adjusted

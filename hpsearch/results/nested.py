@@ -1,0 +1,103 @@
+"""Nested cross-validation: the whole search inside each outer split, scored on rows that it never saw."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hpsearch import seeds
+from hpsearch.data.splits import Split, make_splits
+from hpsearch.data.units import independent_units
+from hpsearch.results.best import Best
+from hpsearch.study.definition import StudyDefinition
+from hpsearch.study.objective import Prepared, divide
+from hpsearch.validation.estimates import Estimate, mean_of_rows
+
+
+@dataclass(frozen=True)
+class OuterResult:
+    """One outer split.
+
+    Attributes:
+        study: the stored study of its search.
+        training_rows, validation_rows: how many.
+        trial: the chosen one.
+        searched: its objective value, on the inner splits: optimistic.
+        loss, accuracy: of the chosen configuration, retrained on all training rows, on the validation rows.
+        chosen: what its search chose, with the epochs of the chosen checkpoint.
+    """
+
+    study: str
+    training_rows: int
+    validation_rows: int
+    trial: int
+    searched: float
+    loss: float
+    accuracy: float
+    chosen: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Nested:
+    """What searching and retraining as a whole lose on new rows, and how much their choice varies.
+
+    Attributes:
+        loss: over all validation rows of the outer splits; each network was trained and chosen without them.
+        accuracy: likewise.
+        splits: one result an outer split.
+    """
+
+    loss: Estimate
+    accuracy: float
+    splits: tuple[OuterResult, ...]
+
+    @property
+    def chosen(self) -> dict[str, list[Any]]:
+        """What the searches chose: for each hyperparameter one value an outer split, None where it did not exist."""
+        names = dict.fromkeys(name for split in self.splits for name in split.chosen)
+        return {name: [split.chosen.get(name) for split in self.splits] for name in names}
+
+
+def outer_studies(prepared: Prepared, outer: int) -> Iterator[tuple[Split, Prepared]]:
+    """Each outer split of the rows to search with, and the study that searches within its training rows.
+
+    Raises:
+        DataError: rows that cannot be split so, twice.
+    """
+    definition = prepared.definition
+    validation = definition.validation
+    dealing = replace(validation.dealing, n_splits=outer, repeats=1)
+    splits = make_splits(prepared.search, validation.splitter, dealing, seeds.integer_seed(definition.seed, "outer"))
+    for split in splits:
+        name = f"{definition.name[:80]}.outer-{split.fold + 1}-of-{len(splits)}"
+        raw = {**definition.raw, "study": {**definition.raw["study"], "name": name}}
+        inner = StudyDefinition.from_mapping(raw, definition.folder)
+        yield split, divide(inner, prepared.search.take(split.training), None)
+
+
+def outer_result(best: Best, split: Split, row_losses: NDArray[Any], accuracy: float) -> OuterResult:
+    """What became of an outer split, from the best of its search and the losses of its validation rows."""
+    return OuterResult(
+        study=best.definition.name,
+        training_rows=len(split.training),
+        validation_rows=len(split.validation),
+        trial=best.result.number,
+        searched=float(best.result.value or 0),
+        loss=float(row_losses.mean()),
+        accuracy=accuracy,
+        chosen={**best.chosen, "epochs": best.config.epochs},
+    )
+
+
+def summarise(
+    prepared: Prepared, splits: Sequence[Split], results: Sequence[OuterResult], losses: Sequence[NDArray[Any]]
+) -> Nested:
+    """The estimate from all outer splits, with the losses of the validation rows of each."""
+    rows = np.concatenate([split.validation for split in splits])
+    units = np.unique(independent_units(prepared.search)[rows], return_inverse=True)[1]
+    accuracy = float(np.average([r.accuracy for r in results], weights=[r.validation_rows for r in results]))
+    return Nested(mean_of_rows(np.concatenate(losses), units, networks=len(splits)), accuracy, tuple(results))

@@ -1,0 +1,47 @@
+"""Which row every validation result belongs to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hpsearch.data.dataset import Dataset
+from hpsearch.data.splits import SPLITTERS, Split
+from hpsearch.data.units import independent_units
+
+IntArray = NDArray[np.intp]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The validation rows of all splits, one split after the other: M positions, all arrays (M,).
+
+    Attributes:
+        rows: the row of the search rows, from 0.
+        splits: the split that it validates, from 0.
+        labels: its class.
+        units: which rows are drawn together, numbered from 0; None where rows follow each other in time, for then
+            none is independent of the others.
+    """
+
+    rows: IntArray
+    splits: IntArray
+    labels: IntArray
+    units: IntArray | None = None
+
+    @classmethod
+    def of(cls, data: Dataset, splits: Sequence[Split], splitter: str) -> Layout:
+        """The layout of a study's splits."""
+        rows = np.concatenate([split.validation for split in splits])
+        numbers = np.repeat(np.arange(len(splits)), [len(split.validation) for split in splits])
+        in_time = SPLITTERS[splitter].needs == "times"
+        return cls(rows, numbers, data.labels[rows], None if in_time else independent_units(data)[rows])
+
+    @property
+    def shares(self) -> NDArray[np.float64]:
+        """(M,): each result's share in the mean over splits of the mean over a split's rows; they sum to 1."""
+        counts = np.bincount(self.splits)
+        return 1 / (len(counts) * counts[self.splits].astype(np.float64))

@@ -1,0 +1,79 @@
+"""Nested cross-validation: each search sees its outer training rows and nothing else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import hpsearch
+from hpsearch.errors import HpsearchError
+from hpsearch.results.nested import outer_studies
+from hpsearch.study.definition import StudyDefinition
+from hpsearch.study.objective import prepare
+
+
+def test_outer_splits_cover_the_rows_to_search_with_and_no_row_held_out(small: Path) -> None:
+    prepared = prepare(StudyDefinition.from_file(small))
+    assert prepared.held_out is not None
+    pairs = list(outer_studies(prepared, 4))
+    assert sorted(np.concatenate([split.validation for split, _ in pairs])) == list(range(prepared.search.rows))
+    held = {row.tobytes() for row in prepared.held_out.features}
+    for split, inner in pairs:
+        assert inner.held_out is None
+        assert np.array_equal(inner.search.features, prepared.search.features[split.training])
+        assert not {row.tobytes() for row in inner.search.features} & held - {np.zeros(2).tobytes()}
+        assert not set(split.training) & set(split.validation)
+        assert inner.definition.train == prepared.definition.train
+
+
+def test_each_outer_result_is_its_stored_study_s_best_retrained_and_scored(small: Path) -> None:
+    definition = StudyDefinition.from_file(small, ["search.trials=5"])
+    found = hpsearch.nested(definition, outer=3)
+    assert hpsearch.load_studies()["study"].tolist() == [f"small.outer-{k}-of-3" for k in (1, 2, 3)]
+    prepared = prepare(definition)
+    losses = []
+    for (split, inner), result in zip(outer_studies(prepared, 3), found.splits, strict=True):
+        best = hpsearch.load_best(result.study)
+        assert (result.trial, result.searched) == (best.result.number, best.result.value)
+        assert result.chosen["epochs"] == best.result.best_epoch
+        from hpsearch.model.retrain import fit
+
+        model = fit(inner, best.config)[0]
+        answers = model.probabilities(prepared.search.features[split.validation])
+        true = answers[np.arange(len(answers)), prepared.search.labels[split.validation]]
+        losses.append(-np.log(np.clip(true, 1e-7, 1 - 1e-7)))
+        assert result.loss == pytest.approx(losses[-1].mean(), rel=1e-5)
+    assert found.loss.mean == pytest.approx(np.concatenate(losses).mean(), rel=1e-5)
+    assert found.loss.low is not None
+    assert found.loss.high is not None
+    assert 0 < found.loss.low < found.loss.mean < found.loss.high
+    assert set(found.chosen) >= {"learning_rate", "optimizer", "epochs"}
+    assert all(len(values) == 3 for values in found.chosen.values())
+
+
+def test_what_was_interrupted_goes_on_and_gives_the_same(small: Path) -> None:
+    definition = StudyDefinition.from_file(small, ["search.trials=4"])
+    through = hpsearch.nested(definition, outer=2, storage="sqlite:///a.db")
+    begun: list[str] = []
+
+    def stop_at_the_second(name: str) -> None:
+        begun.append(name)
+        if len(begun) == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        hpsearch.nested(definition, outer=2, storage="sqlite:///b.db", begin=stop_at_the_second)
+    assert hpsearch.nested(definition, outer=2, storage="sqlite:///b.db") == through
+    assert hpsearch.nested(definition, outer=2, storage="sqlite:///c.db", workers=2) == through
+    first, other = (hpsearch.load_trials("small.outer-1-of-2", f"sqlite:///{name}.db") for name in "ab")
+    pd.testing.assert_frame_equal(first.drop(columns="seconds"), other.drop(columns="seconds"))
+
+
+def test_a_search_without_a_complete_trial_says_so(small: Path) -> None:
+    definition = StudyDefinition.from_file(small)
+    raw = {**definition.raw, "space": {}, "search": {}, "train": {"learning_rate": 1e30, "optimizer": "sgd"}}
+    with pytest.raises(HpsearchError, match=r"'small\.outer-1-of-2' must have a complete trial"):
+        hpsearch.nested(StudyDefinition.from_mapping(raw, small.parent), outer=2)
