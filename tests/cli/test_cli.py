@@ -181,8 +181,8 @@ WRONG: dict[str, tuple[Callable[[Path], list[str]], str]] = {
         "rows.csv: must have a column 'c', but has not",
     ),
     "nan in the data": (
-        lambda f: [write("rows.csv", "a,b\n1,x\nnan,y\n") and "run", write("c.toml", CSV.format(target="b"))],
-        "rows.csv, row 3, column 'a': must be a finite number, but is 'nan'",
+        lambda f: [write("rows.csv", "a,b\n1,x\ninf,y\n") and "run", write("c.toml", CSV.format(target="b"))],
+        "rows.csv, row 3, column 'a': must be a finite number, but is 'inf'",
     ),
     "one class only": (
         lambda f: [write("rows.csv", "a,b\n1,x\n2,x\n") and "run", write("c.toml", CSV.format(target="b"))],

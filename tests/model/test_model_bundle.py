@@ -16,7 +16,7 @@ import hpsearch
 from hpsearch import seeds
 from hpsearch.errors import BundleError, DataError, DefinitionError, HpsearchError
 from hpsearch.model import bundle as bundle_module
-from hpsearch.model.predictions import predict_csv
+from hpsearch.model.predictions import predict_file
 from hpsearch.study.objective import prepare
 
 STUDIES = Path(__file__).parents[2] / "studies"
@@ -142,6 +142,7 @@ def test_the_arrays_are_plain_safetensors(tmp_path: Path, fitted: hpsearch.Bundl
         "layer2.biases": (5,),
         "layer3.weights": (5, 3),
         "layer3.biases": (3,),
+        "fill": (4,),
         "centre": (4,),
         "scale": (4,),
     }
@@ -183,7 +184,9 @@ DAMAGES = {
     "another version": lambda folder: edit(folder, version=99),
     "a class too few": lambda folder: edit(folder, classes=["a", "b"]),
     "other widths": lambda folder: edit(folder, network={"inputs": 4, "neurons": [9], "classes": 3}),
-    "no features": lambda folder: edit(folder, features=None),
+    "no columns": lambda folder: edit(folder, columns=None),
+    "columns of no kind": lambda folder: edit(folder, columns=[{"name": "x"}]),
+    "a column too few": lambda folder: edit(folder, columns=[{"name": "x", "categories": []}]),
 }
 
 
@@ -200,9 +203,9 @@ def test_predict_takes_columns_by_name_and_ignores_the_target(tmp_path: Path, fi
     frame = pd.read_csv(tmp_path / "rows.csv")
     frame[frame.columns[[2, 4, 0, 3, 1]]].to_csv(tmp_path / "turned.csv", index=False)
     frame.drop(columns="species").to_csv(tmp_path / "unlabelled.csv", index=False)
-    answer = predict_csv(fitted, tmp_path / "rows.csv")
+    answer = predict_file(fitted, tmp_path / "rows.csv")
     for name in ("turned.csv", "unlabelled.csv"):
-        pd.testing.assert_frame_equal(predict_csv(fitted, tmp_path / name), answer, check_exact=True)
+        pd.testing.assert_frame_equal(predict_file(fitted, tmp_path / name), answer, check_exact=True)
     assert list(answer.columns) == ["class", "probability_alpine", "probability_coastal", "probability_meadow"]
     probabilities = answer.drop(columns="class")
     assert (probabilities.idxmax(axis=1) == "probability_" + answer["class"]).all()
@@ -223,4 +226,4 @@ def test_rows_that_do_not_fit_are_refused(
 ) -> None:
     change(pd.read_csv(STUDIES / "flowers.csv")).to_csv(tmp_path / "rows.csv", index=False)  # type: ignore[operator]
     with pytest.raises(DataError, match=message):
-        predict_csv(fitted, tmp_path / "rows.csv")
+        predict_file(fitted, tmp_path / "rows.csv")
