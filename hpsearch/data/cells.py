@@ -6,6 +6,7 @@ import math
 from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +31,7 @@ class Types:
 
     Attributes:
         kinds: of columns, where it is said; those of others are inferred.
-        missing: texts that mean no value beside :data:`MISSING`.
+        missing: texts that mean no value beside :data:`MISSING`; a number does so however it is written.
         told: all kinds are a model's: any number of categories will do, and a column may be all missing.
     """
 
@@ -38,10 +39,18 @@ class Types:
     missing: tuple[str, ...] = ()
     told: bool = False
 
-    @property
-    def words(self) -> frozenset[str]:
-        """All texts that mean no value, in small letters."""
+    @cached_property
+    def _words(self) -> frozenset[str]:
         return frozenset([*MISSING, *(word.strip().lower() for word in self.missing)])
+
+    @cached_property
+    def numbers(self) -> tuple[float, ...]:
+        """The numbers that mean no value."""
+        return tuple(float(word) for word in self.missing if is_number(word))
+
+    def is_missing(self, text: str) -> bool:
+        """Whether a cell without blanks around it means no value."""
+        return text.lower() in self._words or bool(self.numbers and is_number(text) and float(text) in self.numbers)
 
 
 def place(origin: str, row: int, column: str) -> str:
@@ -74,9 +83,6 @@ class Cells:
         self._name, self._types, self._origin = name, types, origin
         self._kind = types.kinds.get(name, kind)
         self._said = name in types.kinds
-        self._words = types.words
-        # A word like -999 is a number too: then each cell has to be compared.
-        self._numbers_are_values = not any(map(is_number, self._words))
         self._numbers: list[NDArray[np.float64]] | None = [] if self._kind in (None, "numeric") else None
         self._codes: array[int] | None = None if self._kind == "numeric" else array("q")
         self._code_of: dict[str, int] = {}  # of cells as they are written
@@ -98,18 +104,20 @@ class Cells:
             self._encode(cells, rows)
 
     def _parse(self, cells: Sequence[str], rows: Sequence[int]) -> NDArray[np.float64]:
-        if self._numbers_are_values:
-            try:
-                values = np.array([*map(float, cells)])
-            except ValueError:
-                pass
-            else:
-                if np.isfinite(values).all():
-                    return values
+        try:
+            values = np.array([*map(float, cells)])
+        except ValueError:
+            pass
+        else:
+            if np.isfinite(values).all():
+                missing = np.isin(values, self._types.numbers)
+                self._missing += int(np.count_nonzero(missing))
+                values[missing] = math.nan
+                return values
         return np.array([self._number(cell.strip(), row) for cell, row in zip(cells, rows, strict=True)])
 
     def _number(self, text: str, row: int) -> float:
-        if text.lower() in self._words:
+        if self._types.is_missing(text):
             self._missing += 1
         elif is_number(text):
             return float(text)
@@ -137,7 +145,7 @@ class Cells:
             self._codes.append(code)
 
     def _new_code(self, text: str, row: int) -> int:
-        if text.lower() in self._words:
+        if self._types.is_missing(text):
             return -1
         if self._kind == "boolean" and text.lower() not in {**BOOLEANS, **DIGITS}:
             raise DataError(

@@ -18,6 +18,7 @@ from hpsearch.errors import DataError
 
 Kind = Literal["boolean", "categorical", "numeric"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
+MOST_NAMED = 10  # columns of a kind, in a line that describes them
 FeatureKind = Literal["boolean", "indicator", "numeric", "one-hot"]
 
 
@@ -208,17 +209,20 @@ class Plan:
 
 
 def summary(described: Sequence[Mapping[str, Any]]) -> str:
-    """What :meth:`Plan.describe` gave, in one line."""
+    """What :meth:`Plan.describe` gave, in one line; of numbers only columns with missing values are named."""
     parts = []
     for kind in reversed(KINDS):
         columns = [entry for entry in described if entry["kind"] == kind]
         notes = []
         for entry in columns:
-            note = [f"{len(entry['categories'])} categories"] if kind == "categorical" else []
+            count = len(entry["categories"])
+            note = [f"{count} {'category' if count == 1 else 'categories'}"] if kind == "categorical" else []
             note += [f"{entry['missing']} missing"] if entry["missing"] else []
-            notes += [f"{entry['name']}: {', '.join(note)}"] if note else []
+            if note or kind != "numeric":
+                notes.append(": ".join([entry["name"], *([", ".join(note)] if note else [])]))
         if columns:
-            parts.append(f"{len(columns)} {kind}" + (f" ({'; '.join(notes)})" if notes else ""))
+            more = f"; and {len(notes) - MOST_NAMED} more" if len(notes) > MOST_NAMED else ""
+            parts.append(f"{len(columns)} {kind}" + (f" ({'; '.join(notes[:MOST_NAMED])}{more})" if notes else ""))
     return ", ".join(parts)
 
 

@@ -83,7 +83,7 @@ def _read(origin: str, file: BufferedReader, wanted: Wanted) -> Table:
             if i in columns:
                 columns[i].add(column, numbers)
             elif i in texts:
-                check_filled(origin, header[i], column, numbers, wanted.types.words)
+                check_filled(origin, header[i], column, numbers, wanted.types)
                 texts[i] += [same.setdefault(cell, cell) for cell in column]
     if not some:
         raise DataError(f"{origin}: must have rows below its header, but has none.")

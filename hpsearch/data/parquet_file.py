@@ -64,7 +64,7 @@ def _read(origin: str, file: Any, wanted: Wanted) -> Table:
     texts = {}
     for name in wanted.texts:
         texts[name] = _texts(origin, name, _values(origin, file, name), rows)
-        check_filled(origin, name, texts[name], rows, wanted.types.words)
+        check_filled(origin, name, texts[name], rows, wanted.types)
     return Table(columns, texts)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from hpsearch.data.cells import Types
@@ -120,10 +120,10 @@ def check_length(origin: str, row: int, cells: Sequence[str], header: Sequence[s
             )
 
 
-def check_filled(origin: str, name: str, cells: Sequence[str], rows: Sequence[int], words: Collection[str]) -> None:
+def check_filled(origin: str, name: str, cells: Sequence[str], rows: Sequence[int], types: Types) -> None:
     """Refuse a missing target, or a missing mark."""
     for cell, row in zip(cells, rows, strict=True):
-        if cell.strip().lower() in words:
+        if types.is_missing(cell.strip()):
             got = f"means no value ({cell!r})" if cell.strip() else "is empty"
             raise DataError(
                 f"{origin}, row {row}, column {name!r}: must not be empty, but {got}. Fill it in or leave the row out."

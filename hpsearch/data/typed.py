@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hpsearch.data.cells import Cells, Types, is_number, place, some_value
+from hpsearch.data.cells import Cells, Types, place, some_value
 from hpsearch.data.columns import Kind, Plan, Raw
 from hpsearch.errors import DataError, did_you_mean
 
@@ -29,7 +29,7 @@ def numeric_column(name: str, values: ArrayLike, types: Types, origin: str, rows
         DataError: an infinite value; no value at all; what :class:`hpsearch.data.cells.Cells` refuses if ``types``
             say that the column is of another kind.
     """
-    if types.kinds.get(name, "numeric") != "numeric" or any(map(is_number, types.missing)):
+    if types.kinds.get(name, "numeric") != "numeric":
         return text_column(name, map(as_text, np.asarray(values).tolist()), "numeric", types, origin, rows)
     column = np.array(values, np.float64)
     for row in np.flatnonzero(np.isinf(column))[:1]:
@@ -37,6 +37,7 @@ def numeric_column(name: str, values: ArrayLike, types: Types, origin: str, rows
             f"{place(origin, rows[row], name)}: must be a finite number, but is {column[row]}. Correct it or leave "
             "the row out."
         )
+    column[np.isin(column, types.numbers)] = np.nan
     return some_value(Raw(name, "numeric", column), types, origin)
 
 

@@ -215,7 +215,7 @@ def test_columns_are_described_in_a_line(tmp_path: Path, mixed: Mixed) -> None:
     missing = frame.isna().sum()
     assert summary(data.columns.describe(data.features)) == (
         f"2 numeric (age: {missing['age']} missing), 2 categorical (port: 3 categories, {missing['port']} missing; "
-        f"sex: 2 categories), 2 boolean (member: {missing['member']} missing)"
+        f"sex: 2 categories), 2 boolean (member: {missing['member']} missing; paid)"
     )
 
 

@@ -351,6 +351,21 @@ def test_further_keys_are_its_arguments_and_it_gets_a_seed_if_it_wants_one(
     assert not fixed.redrawable
 
 
+def test_a_pandas_answer_may_hold_all_that_a_file_may(tmp_path: Path, module: Callable[..., str]) -> None:
+    code = """
+import pandas as pd
+def rows():
+    table = pd.DataFrame({"x": [1, None, 3], "in": [True, False, True], "port": ["a", None, "b"]})
+    return table, pd.Series(["u", "v", "u"], name="kind")
+"""
+    data = load(f"python:{module(code)}:rows", tmp_path)
+    assert data.feature_names == ("x", "x=missing", "in", "port=a", "port=b", "port=missing")
+    expected = [[1, 0, 1, 1, 0, 0], [np.nan, 1, 0, 0, 0, 1], [3, 0, 1, 0, 1, 0]]
+    np.testing.assert_array_equal(data.features, expected)
+    (tmp_path / "rows.csv").write_text("x,in,port,kind\n1,yes,a,u\n,no,,v\n3,yes,b,u\n")
+    assert load("csv", tmp_path, path="rows.csv", target="kind").fingerprint == data.fingerprint
+
+
 def test_pandas_answers_keep_their_names(tmp_path: Path, module: Callable[..., str]) -> None:
     code = """
 import pandas as pd

@@ -67,7 +67,9 @@ def column_refusal(folder: Path, cells: Sequence[str], **options: Any) -> str:
         (["1", " 2.5", "-3e2 "], {}, "numeric", [1, 2.5, -300]),
         (["1", "", "3"], {}, "numeric", [1, np.nan, 3]),
         (["1", "?", "3"], {"missing": ["?"]}, "numeric", [1, np.nan, 3]),
-        (["1", "-999", "3"], {"missing": ["-999"]}, "numeric", [1, np.nan, 3]),
+        (["1", "-999", "3", " -999.0"], {"missing": ["-999"]}, "numeric", [1, np.nan, 3, np.nan]),
+        (["1", "-999", "3", ""], {"missing": ["-999.0"]}, "numeric", [1, np.nan, 3, np.nan]),
+        (["u", "-999", "v"], {"missing": ["-999"]}, "categorical", ["u", "missing", "v"]),
         (["0", "1", "0"], {}, "numeric", [0, 1, 0]),
         (["true", "FALSE", "Yes", "no"], {}, "boolean", [1, 0, 1, 0]),
         (["yes", "n/a", "no"], {}, "boolean", [1, np.nan, 0]),
@@ -185,7 +187,9 @@ def test_named_features_are_all_that_is_read(tmp_path: Path) -> None:
 # --- Parquet
 
 
-@pytest.mark.parametrize("options", [{}, {"categorical": ["sex", "paid"]}, {"numeric": ["member"]}], ids=str)
+@pytest.mark.parametrize(
+    "options", [{}, {"categorical": ["sex", "paid"]}, {"numeric": ["member"]}, {"missing": ["Rome", "77.09"]}], ids=str
+)
 def test_a_parquet_file_gives_what_the_csv_file_of_the_same_rows_gives(
     options: dict[str, Any], tmp_path: Path, mixed: Mixed
 ) -> None:
