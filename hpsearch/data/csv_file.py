@@ -19,6 +19,7 @@ from hpsearch.data.table_file import (
     check_length,
     check_size,
     check_uncompressed,
+    check_values,
     reason,
 )
 from hpsearch.errors import DataError
@@ -57,13 +58,15 @@ def _read(origin: str, file: BufferedReader, wanted: Wanted) -> Table:
     if not header:
         raise DataError(f"{origin}: must begin with a header line, but is empty.")
     features = wanted.among(header, origin)
-    columns = {header.index(name): Cells(name, wanted.types, origin) for name in features}
-    texts = {header.index(name): list[str]() for name in wanted.texts}
+    places = {name: i for i, name in enumerate(header)}
+    columns = {places[name]: Cells(name, wanted.types, origin) for name in features}
+    texts = {places[name]: list[str]() for name in wanted.texts}
     same: dict[str, str] = {}  # texts that repeat are kept once
     filled = ((number, cells) for number, cells in rows if cells)
-    some = False
+    count = 0
     while block := list(islice(filled, BLOCK_ROWS)):
-        some = True
+        count += len(block)
+        check_values(origin, count, len(header))
         for number, cells in block:
             if len(cells) != len(header):
                 raise DataError(
@@ -74,7 +77,7 @@ def _read(origin: str, file: BufferedReader, wanted: Wanted) -> Table:
         numbers = [number for number, _ in block]
         # By column; NUL characters are looked for here, where the column is known.
         for i, column in enumerate(zip(*(cells for _, cells in block), strict=True)):
-            if any("\0" in cell for cell in column):
+            if "\0" in "".join(column):
                 row = next(number for number, cell in zip(numbers, column, strict=True) if "\0" in cell)
                 raise DataError(
                     f"{origin}, row {row}, column {header[i]!r}: must be text, but holds a NUL byte. Save the file "
@@ -85,7 +88,7 @@ def _read(origin: str, file: BufferedReader, wanted: Wanted) -> Table:
             elif i in texts:
                 check_filled(origin, header[i], column, numbers, wanted.types)
                 texts[i] += [same.setdefault(cell, cell) for cell in column]
-    if not some:
+    if not count:
         raise DataError(f"{origin}: must have rows below its header, but has none.")
     return Table(
         tuple(column.finish() for column in columns.values()), {header[i]: column for i, column in texts.items()}

@@ -7,12 +7,18 @@ from pathlib import Path
 from typing import Any
 
 from hpsearch.data.columns import Raw
-from hpsearch.data.table_file import Table, Wanted, check_filled, check_length, check_size, check_uncompressed, reason
+from hpsearch.data.table_file import (
+    Table,
+    Wanted,
+    check_filled,
+    check_length,
+    check_size,
+    check_uncompressed,
+    check_values,
+    reason,
+)
 from hpsearch.data.typed import as_text, boolean_column, numeric_column, text_column
 from hpsearch.errors import DataError, HpsearchError
-
-# A small file may say that one value is repeated any number of times. At 8 bytes each: 2 GiB.
-MOST_VALUES = 2**28
 
 
 def read_parquet(path: Path, wanted: Wanted) -> Table:
@@ -54,11 +60,7 @@ def _read(origin: str, file: Any, wanted: Wanted) -> Table:
     features = wanted.among(names, origin)
     if not count:
         raise DataError(f"{origin}: must have rows, but has none.")
-    if count * len(names) > MOST_VALUES:
-        raise DataError(
-            f"{origin}: must have at most {MOST_VALUES:,} values, but has {count:,} rows of {len(names)} columns. Take "
-            "a sample of its rows."
-        )
+    check_values(origin, count, len(names))
     rows = range(1, count + 1)
     columns = tuple(_feature(origin, name, _values(origin, file, name), wanted, rows) for name in features)
     texts = {}

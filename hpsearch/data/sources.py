@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
@@ -17,8 +17,9 @@ from hpsearch.data.cells import Types
 from hpsearch.data.columns import Plan
 from hpsearch.data.dataset import Dataset
 from hpsearch.data.source import Source
-from hpsearch.data.table_sources import Csv, Parquet
-from hpsearch.data.typed import frame_columns, has_plain_numbers
+from hpsearch.data.table_file import check_filled
+from hpsearch.data.table_sources import Csv, Parquet, with_marks
+from hpsearch.data.typed import as_text, frame_columns, has_plain_numbers
 from hpsearch.errors import DataError, DefinitionError, did_you_mean
 
 
@@ -88,6 +89,7 @@ class Bundled(Source):
 class PythonFunction(Source):
     """``python:module:function``: a function that returns (features, targets); further keys are its arguments.
 
+    A dict of what the rows may be split by may be its third: ``group``, ``time``, ``fold``, one value a row.
     Of a pandas table booleans, text, categories and missing values are taken as those of a file; of an array, numbers.
 
     The module is looked up beside the study file first. A function with an argument ``seed`` gets one, unless the study
@@ -123,9 +125,9 @@ class PythonFunction(Source):
         except Exception as error:
             reason = " ".join(str(error).split())
             raise DataError(f"{self.source}: must give rows, but raised {type(error).__name__}: {reason}") from error
-        if not isinstance(answer, tuple) or len(answer) != 2:
+        if not isinstance(answer, tuple) or len(answer) not in (2, 3):
             raise DataError(f"{self.source}: must return (features, targets), but returned {type(answer).__name__}.")
-        features, targets = answer
+        features, targets, *marks = answer
         names, plan = getattr(features, "columns", None), None
         if names is not None:
             names = [str(name) for name in names]
@@ -133,7 +135,7 @@ class PythonFunction(Source):
                 raws = frame_columns(features, Types(), self.source)
                 plan = Plan.declare(raws)
                 features, _ = plan.expand(raws)
-        return Dataset.of(
+        data = Dataset.of(
             features,
             targets,
             feature_names=names,
@@ -141,6 +143,22 @@ class PythonFunction(Source):
             plan=plan,
             origin=self.source,
         )
+        return self._with_marks(data, marks[0]) if marks else data
+
+    def _with_marks(self, data: Dataset, marks: Any) -> Dataset:
+        if not isinstance(marks, Mapping) or not set(marks) <= {"group", "time", "fold"}:
+            raise DataError(
+                f"{self.source}: must return as its third a dict of group, time and fold, each optional, but "
+                f"returned {', '.join(map(repr, marks)) if isinstance(marks, Mapping) else type(marks).__name__}."
+            )
+        texts = {name: [as_text(value) for value in values] for name, values in marks.items()}
+        for name, values in texts.items():
+            if len(values) != data.rows:
+                raise DataError(
+                    f"{self.source}: {name!r} must have {data.rows} values like the rows, but has {len(values)}."
+                )
+            check_filled(self.source, name, values, range(data.rows), Types())
+        return with_marks(data, texts, self.source, **{name: name for name in texts})
 
     def _call(self, function: Any, seed: int) -> Any:
         options = self.options

@@ -10,8 +10,10 @@ from hpsearch.data.cells import Types
 from hpsearch.data.columns import Raw
 from hpsearch.errors import DataError, did_you_mean
 
-# The rows are held in memory, in up to 8 bytes a value, and trained on again and again.
+# The rows are held in memory, and trained on again and again.
 MOST_BYTES = 2**30
+# At 8 bytes each: 2 GiB. A small file may say that a value is repeated any number of times, or hold many categories.
+MOST_VALUES = 2**28
 # Each is an input of the network at least; a file with more has likely its rows and columns exchanged.
 MOST_COLUMNS = 10_000
 # No number, category or label is that long: likely a quote was left open. (The csv module stops at 131,072.)
@@ -100,6 +102,15 @@ def check_size(origin: str, size: int) -> None:
         raise DataError(
             f"{origin}: must have at most {MOST_BYTES / 2**30:g} GiB, but has {size / 2**30:.2g}. Take a sample of its "
             "rows, or give them by a function (source = 'python:module:function')."
+        )
+
+
+def check_values(origin: str, rows: int, columns: int, what: str = "columns") -> None:
+    """Refuse rows with too many values in all."""
+    if rows * columns > MOST_VALUES:
+        raise DataError(
+            f"{origin}: must have at most {MOST_VALUES:,} values, but has {rows:,} rows of {columns:,} {what}. Take a "
+            "sample of its rows, or leave columns out."
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from abc import abstractmethod
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
@@ -20,7 +21,7 @@ from hpsearch.data.csv_file import read_csv
 from hpsearch.data.dataset import Dataset
 from hpsearch.data.parquet_file import read_parquet
 from hpsearch.data.source import Source
-from hpsearch.data.table_file import Table, Wanted
+from hpsearch.data.table_file import Table, Wanted, check_values
 from hpsearch.errors import DataError
 
 Names = Annotated[tuple[str, ...], Field(strict=False)]
@@ -50,21 +51,20 @@ class TableFile(Source):
     def _one_use_each(self) -> Self:
         text = None
         uses = [*self._texts, *self.drop]
-        for names in ([*uses, *(self.features or ())], [*uses, *self.kinds_as_listed]):
+        for names in ([*uses, *(self.features or ())], [*uses, *self._said]):
             twice = [name for name in names if names.count(name) > 1]
             if twice:
                 text = f"must use each column once, but {twice[0]!r} is named twice."
         if self.features is not None and self.drop:
             text = "must have either features or drop, but has both: what is no feature is left out."
-        elif self.features is not None and (strange := set(self.kinds_as_listed) - set(self.features)):
+        elif self.features is not None and (strange := set(self._said) - set(self.features)):
             text = f"must give kinds of features only, but {min(strange)!r} is none."
         if text is not None:
             raise PydanticCustomError("contradiction", "{text}", {"text": text})
         return self
 
     @property
-    def kinds_as_listed(self) -> list[str]:
-        """The columns whose kind is said."""
+    def _said(self) -> list[str]:  # columns whose kind is
         return [*self.numeric, *self.categorical, *self.boolean]
 
     @property
@@ -106,6 +106,7 @@ class TableFile(Source):
         except DataError as error:
             raise DataError(f"{origin}: {error}") from error
         texts = table.texts
+        check_values(origin, len(texts[self.target]), len(plan.feature_names), "features")
         data = Dataset.of(
             plan.expand(table.columns)[0],
             _as_labels(texts[self.target], origin),
@@ -113,12 +114,7 @@ class TableFile(Source):
             plan=plan,
             origin=origin,
         )
-        return replace(
-            data,
-            groups=None if self.group is None else np.unique(texts[self.group], return_inverse=True)[1],
-            times=None if self.time is None else _as_times(texts[self.time], self.time, origin),
-            folds=None if self.fold is None else _as_folds(texts[self.fold], self.fold, origin),
-        )
+        return with_marks(data, texts, origin, group=self.group, time=self.time, fold=self.fold)
 
 
 class Csv(TableFile):
@@ -133,6 +129,28 @@ class Parquet(TableFile):
 
     def read(self, path: Path, wanted: Wanted) -> Table:
         return read_parquet(path, wanted)
+
+
+def with_marks(
+    data: Dataset,
+    texts: Mapping[str, list[str]],
+    origin: str,
+    *,
+    group: str | None = None,
+    time: str | None = None,
+    fold: str | None = None,
+) -> Dataset:
+    """The rows with what they may be split by: the names of three columns among ``texts``, where there are such.
+
+    Raises:
+        DataError: a time that is none, a fold that is none.
+    """
+    return replace(
+        data,
+        groups=None if group is None else np.unique(texts[group], return_inverse=True)[1],
+        times=None if time is None else _as_times(texts[time], time, origin),
+        folds=None if fold is None else _as_folds(texts[fold], fold, origin),
+    )
 
 
 def _as_labels(texts: list[str], origin: str) -> np.ndarray[Any, Any]:

@@ -42,10 +42,11 @@ def predict_file(bundle: Bundle, path: Path, notice: Callable[[str], None] = war
         types=Types({column.name: column.kind for column in plan.columns}, plan.missing, told=True),
     )
     table = READERS.get(path.suffix.lower(), read_csv)(path, wanted)
-    features, notices = plan.expand(sorted(table.columns, key=lambda raw: plan.names.index(raw.name)))
+    columns = {raw.name: raw for raw in table.columns}
+    features, notices = plan.expand([columns[name] for name in plan.names])
     for line in notices:
         notice(line)
     answers = bundle.answers(features)
     classes = np.array(bundle.class_names)[answers.argmax(axis=1)]
-    columns = {f"probability_{name}": answers[:, i] for i, name in enumerate(bundle.class_names)}
-    return pd.DataFrame({"class": pd.array(classes.tolist(), dtype="str"), **columns})
+    shares = {f"probability_{name}": answers[:, i] for i, name in enumerate(bundle.class_names)}
+    return pd.DataFrame({"class": pd.array(classes.tolist(), dtype="str"), **shares})

@@ -78,13 +78,16 @@ def test_features_filled_and_scaled_are_scikit_learns(
     frame = mixed(200, seed)
     data = load(frame, tmp_path, impute=impute)
     rows = np.sort(np.random.default_rng(seed).permutation(200)[:150])
-    ours = fit_scaling(scaling, data.features, rows, data.columns).apply(data.features)
-    table = for_sklearn(frame)
-    theirs = pd.DataFrame(
-        reference(scaling, impute).fit(table.iloc[rows]).transform(table).astype(float), columns=SKLEARN_ORDER
-    )
-    assert set(SKLEARN_ORDER) - set(data.feature_names) == {"weight=missing", "paid=missing"}  # nothing is missing
-    np.testing.assert_allclose(ours, theirs[list(data.feature_names)], rtol=1e-12, atol=1e-12)
+    learnt = fit_scaling(scaling, data.features, rows, data.columns, fill_all=True)
+    fitted = reference(scaling, impute).fit(for_sklearn(frame.iloc[rows]))
+    new = mixed(50, seed + 100).astype({"paid": "boolean"})
+    new.loc[:4, "port"] = "Paris"
+    new.loc[2:6, ["weight", "paid"]] = None
+    for table, features in ((frame, data.features), (new, expand_frame(data.columns, new, "rows")[0])):
+        theirs = pd.DataFrame(fitted.transform(for_sklearn(table)).astype(float), columns=SKLEARN_ORDER)
+        wanted = theirs[list(data.feature_names)]
+        np.testing.assert_allclose(learnt.apply(features), wanted, rtol=1e-12, atol=1e-12)
+    assert set(SKLEARN_ORDER) - set(data.feature_names) == {"weight=missing", "paid=missing"}  # nothing was missing
 
 
 @pytest.mark.parametrize("scaling", SCALINGS)

@@ -366,6 +366,20 @@ def rows():
     assert load("csv", tmp_path, path="rows.csv", target="kind").fingerprint == data.fingerprint
 
 
+def test_a_function_may_say_how_its_rows_are_to_be_split(tmp_path: Path, module: Callable[..., str]) -> None:
+    code = """
+import numpy as np
+def rows():
+    days = np.array(["2026-03-02", "2026-03-01", "2026-03-05"], "datetime64[s]")
+    return [[1], [2], [3]], [0, 1, 0], {"group": ["v", "u", "v"], "time": days.tolist(), "fold": np.array([0, 1, -1])}
+"""
+    data = load(f"python:{module(code)}:rows", tmp_path)
+    groups, times, folds = (data.marks[name] for name in ("groups", "times", "folds"))
+    assert groups.tolist() == [1, 0, 1]
+    assert np.diff(times).tolist() == [-86400, 4 * 86400]
+    assert folds.tolist() == [0, 1, -1]
+
+
 def test_pandas_answers_keep_their_names(tmp_path: Path, module: Callable[..., str]) -> None:
     code = """
 import pandas as pd
@@ -383,12 +397,19 @@ def rows():
         ("def rows(): raise KeyError('lost')", ["raised KeyError", "lost"]),
         ("def rows(n): pass", ["raised TypeError", "'n'"]),
         ("def rows(): return None", ["must return (features, targets), but returned NoneType"]),
-        ("def rows(): return [[1], [2]], [0, 1], 3", ["must return (features, targets)"]),
         ("def rows(): return [[[1], [2]], [0, 1]]", ["must return (features, targets), but returned list"]),
         ("def rows(): return [[1], ['x']], [0, 1]", ["features must be numbers", "'x'"]),
         ("def rows(): return [1, 2], [0, 1]", ["rows and columns", "(2,)"]),
         ("def rows(): return [[1], [2]], [0]", ["2 rows", "(1,)"]),
         ("def rows(): return [[1], [float('nan')]], [0, 1]", ["row 1, column 'x1' is nan"]),
+        ("def rows(): return [[1], [2]], [0, 1], 3", ["must return as its third a dict", "returned int"]),
+        ("def rows(): return [[1], [2]], [0, 1], {'when': [1, 2]}", ["a dict of group, time and fold", "'when'"]),
+        ("def rows(): return [[1], [2]], [0, 1], {'group': [1]}", ["'group' must have 2 values like the rows"]),
+        ("def rows(): return [[1], [2]], [0, 1], {'group': [1, None]}", ["row 1, column 'group': must not be empty"]),
+        (
+            "def rows(): return [[1], [2]], [0, 1], {'time': ['x', 'y']}",
+            ["column 'time': must hold a number or a date"],
+        ),
         ("other = 1", ["'rows'"]),
         ("import no_such_module_anywhere", ["no_such_module_anywhere"]),
         ("def rows(:", ["syntax"]),

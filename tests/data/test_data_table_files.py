@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from hpsearch.data import csv_file, parquet_file, table_file
+from hpsearch.data import csv_file, table_file
 from hpsearch.data.cells import MISSING, MOST_CATEGORIES, MOST_SET_CATEGORIES
 from hpsearch.data.dataset import Dataset
 from hpsearch.data.sources import source_class
@@ -265,8 +265,19 @@ def test_dates_of_a_parquet_file_may_order_the_rows(tmp_path: Path) -> None:
 def test_a_small_file_that_unpacks_to_a_large_one_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pq.write_table(pa.table({"x": np.zeros(10**6), "kind": ["a", "b"] * (10**6 // 2)}), tmp_path / "rows.parquet")
     assert (tmp_path / "rows.parquet").stat().st_size < 100_000
-    monkeypatch.setattr(parquet_file, "MOST_VALUES", 10**6)
+    monkeypatch.setattr(table_file, "MOST_VALUES", 10**6)
     assert refusal(tmp_path, "parquet").startswith(": must have at most 1,000,000 values, but has 1,000,000 rows of 2")
+
+
+@pytest.mark.parametrize(("most", "what"), [(359, "120 rows of 3 columns"), (500, "120 rows of 6 features")])
+def test_rows_with_too_many_values_are_refused(
+    most: int, what: str, tmp_path: Path, mixed: Mixed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of the file, or those of the features that its categories become."""
+    mixed()[["age", "port", "kind"]].to_csv(tmp_path / "rows.csv", index=False)
+    assert load(tmp_path).features.shape == (120, 6)
+    monkeypatch.setattr(table_file, "MOST_VALUES", most)
+    assert what in refusal(tmp_path)
 
 
 def test_no_parquet_is_no_parquet(tmp_path: Path) -> None:
