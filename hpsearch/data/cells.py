@@ -59,9 +59,9 @@ def place(origin: str, row: int, column: str) -> str:
 
 
 def is_number(text: str) -> bool:
-    """Whether text is a finite number."""
+    """Whether text is a finite number, as people write it: Python would take 2026_11 for one too."""
     try:
-        return math.isfinite(float(text))
+        return "_" not in text and math.isfinite(float(text))
     except ValueError:
         return False
 
@@ -109,7 +109,7 @@ class Cells:
         except ValueError:
             pass
         else:
-            if np.isfinite(values).all():
+            if np.isfinite(values).all() and "_" not in "".join(cells):
                 missing = np.isin(values, self._types.numbers)
                 self._missing += int(np.count_nonzero(missing))
                 values[missing] = math.nan

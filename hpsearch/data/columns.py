@@ -18,6 +18,7 @@ from hpsearch.errors import DataError
 
 Kind = Literal["boolean", "categorical", "numeric"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
+Impute = Literal["mean", "median", "most-frequent"]
 MOST_NAMED = 10  # columns of a kind, in a line that describes them
 FeatureKind = Literal["boolean", "indicator", "numeric", "one-hot"]
 
@@ -88,7 +89,7 @@ class Plan:
     """
 
     columns: tuple[Column, ...]
-    impute: str = "median"
+    impute: Impute = "median"
     missing: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -104,7 +105,7 @@ class Plan:
             raise DataError(f"Features must have different names, but {twice!r} stands twice. Rename a column.")
 
     @classmethod
-    def declare(cls, raws: Sequence[Raw], impute: str = "median", missing: tuple[str, ...] = ()) -> Plan:
+    def declare(cls, raws: Sequence[Raw], impute: Impute = "median", missing: tuple[str, ...] = ()) -> Plan:
         """What these columns become. A column has an indicator if a value of it is missing here."""
         return cls(
             tuple(Column(raw.name, raw.kind, bool(raw.missing.any()), tuple(sorted(raw.categories))) for raw in raws),
@@ -123,6 +124,8 @@ class Plan:
         columns = tuple(Column(**{**column, "categories": tuple(column["categories"])}) for column in plain["columns"])
         if any(column.kind not in KINDS for column in columns):
             raise ValueError(f"every column must be one of {', '.join(KINDS)}")
+        if plain["impute"] not in get_args(Impute):
+            raise ValueError(f"impute must be one of {', '.join(get_args(Impute))}")
         return cls(columns, plain["impute"], tuple(plain["missing"]))
 
     def to_plain(self) -> dict[str, Any]:

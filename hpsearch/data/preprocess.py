@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hpsearch.data.columns import Plan
+from hpsearch.data.columns import Impute, Plan
 from hpsearch.errors import DataError
 
 BATCH_ROWS = 1024  # of the rows that a scaling is fitted on
 
 # What fills a missing number, in the words of a study file and of scikit-learn's SimpleImputer.
-IMPUTERS = {"mean": "mean", "median": "median", "most-frequent": "most_frequent"}
+IMPUTERS: dict[Impute, str] = {"mean": "mean", "median": "median", "most-frequent": "most_frequent"}
 
 
 @dataclass(frozen=True)

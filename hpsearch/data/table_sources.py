@@ -9,14 +9,14 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
 import numpy as np
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from hpsearch.data.cells import Types
-from hpsearch.data.columns import KINDS, Kind, Plan
+from hpsearch.data.columns import KINDS, Impute, Kind, Plan
 from hpsearch.data.csv_file import read_csv
 from hpsearch.data.dataset import Dataset
 from hpsearch.data.parquet_file import read_parquet
@@ -43,9 +43,7 @@ class TableFile(Source):
     categorical: Annotated[Names, Field(description="columns that hold categories, whatever they look like")] = ()
     boolean: Annotated[Names, Field(description="columns that hold booleans, whatever they look like")] = ()
     missing: Annotated[Names, Field(description="texts that mean no value, beside NA, N/A, NaN, null, None")] = ()
-    impute: Annotated[Literal["mean", "median", "most-frequent"], Field(description="what fills a missing number")] = (
-        "median"
-    )
+    impute: Annotated[Impute, Field(description="what fills a missing number")] = "median"
 
     @model_validator(mode="after")
     def _one_use_each(self) -> Self:

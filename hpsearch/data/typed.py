@@ -115,5 +115,8 @@ def expand_frame(plan: Plan, frame: Any, origin: str) -> tuple[np.ndarray[Any, A
     for name in plan.names:
         if name not in frame.columns:
             raise DataError(f"{origin}: must have a column {name!r}, but has not. {did_you_mean(name, frame.columns)}")
+    frame = frame[list(plan.names)]
+    if frame.shape[1] > len(plan.names):
+        raise DataError(f"{origin}: must have each column once, but have one of them twice.")
     types = Types({column.name: column.kind for column in plan.columns}, plan.missing, told=True)
-    return plan.expand(frame_columns(frame[list(plan.names)], types, origin))
+    return plan.expand(frame_columns(frame, types, origin))

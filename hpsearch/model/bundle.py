@@ -82,6 +82,11 @@ class Bundle:
         with threadpool_limits(1):
             return predict(self.architecture, self.parameters, self.scaling.apply(features))
 
+    @property
+    def preprocessing(self) -> list[dict[str, Any]]:
+        """What becomes of each column: kind, fill, indicator, centre, scale, categories."""
+        return self.scaling.table(self.plan)
+
     def score(self, data: Dataset) -> dict[str, Any]:
         """Rows, data loss in nats and accuracy on labelled rows of the same columns and classes."""
         answers = self.answers(data.features)

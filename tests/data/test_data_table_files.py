@@ -79,6 +79,7 @@ def column_refusal(folder: Path, cells: Sequence[str], **options: Any) -> str:
         (["10", "9", "10"], {"categorical": ["x"]}, "categorical", ["10", "9", "10"]),
         (["true", "no"], {"categorical": ["x"]}, "categorical", ["true", "no"]),
         (["3", "A4", "B2", "B2"], {}, "categorical", ["3", "A4", "B2", "B2"]),
+        (["2026_11", "2026_12"], {}, "categorical", ["2026_11", "2026_12"]),
     ],
     ids=str,
 )

@@ -309,6 +309,28 @@ def model_rows(model: hpsearch.Bundle, frame: pd.DataFrame) -> list[Raw]:
     return frame_columns(frame[list(model.plan.names)], types, "rows")
 
 
+def test_rows_with_a_column_twice_or_of_another_width_are_refused(tmp_path: Path, mixed: Mixed) -> None:
+    frame = mixed()
+    model = hpsearch.retrain(mixed_study(tmp_path, frame))
+    for rows, message in (
+        (pd.concat([frame, frame[["age"]]], axis=1), "must have each column once"),
+        (frame.drop(columns="sex"), "must have a column 'sex', but has not"),
+        (np.zeros((3, 2)), r"must be a table of 6 columns, but have shape \(3, 2\)"),
+        (np.zeros(6), r"must be a table of 6 columns, but have shape \(6,\)"),
+    ):
+        with pytest.raises(DataError, match=message):
+            model.probabilities(rows)
+
+
+def test_the_preprocessing_of_a_model_is_one_plain_table(tmp_path: Path, mixed: Mixed) -> None:
+    model = hpsearch.retrain(mixed_study(tmp_path, mixed(), impute="mean"))
+    model.save(tmp_path / "model")
+    table = hpsearch.Bundle.load(tmp_path / "model").preprocessing
+    assert table == model.preprocessing
+    assert [row["column"] for row in table] == ["age", "port", "member", "weight", "sex", "paid"]
+    assert [row["fill"] is None for row in table] == [False, True, False, False, True, False]
+
+
 def test_texts_that_mean_no_value_do_so_in_predictions(tmp_path: Path, mixed: Mixed) -> None:
     frame = mixed()
     frame["age"] = frame["age"].fillna(-1)
