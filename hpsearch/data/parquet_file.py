@@ -83,6 +83,7 @@ def _values(origin: str, file: Any, name: str) -> Any:
             f"{origin}, column {name!r}: must hold one number, boolean, text or date a row, but holds {kind}. Leave "
             f'it out: [data] drop = ["{name}"].'
         )
+    column.validate(full=True)  # a damaged file may have places beyond a dictionary's end
     return (column.unify_dictionaries() if dictionary else column).combine_chunks()
 
 

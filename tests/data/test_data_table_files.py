@@ -5,6 +5,7 @@ from __future__ import annotations
 import bz2
 import gzip
 import lzma
+import sys
 import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -20,7 +21,7 @@ from hpsearch.data import csv_file, table_file
 from hpsearch.data.cells import MISSING, MOST_CATEGORIES, MOST_SET_CATEGORIES
 from hpsearch.data.dataset import Dataset
 from hpsearch.data.sources import source_class
-from hpsearch.errors import DataError
+from hpsearch.errors import DataError, HpsearchError
 from hpsearch.study.definition import StudyDefinition
 
 Mixed = Callable[..., pd.DataFrame]
@@ -279,6 +280,33 @@ def test_rows_with_too_many_values_are_refused(
     assert load(tmp_path).features.shape == (120, 6)
     monkeypatch.setattr(table_file, "MOST_VALUES", most)
     assert what in refusal(tmp_path)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_damaged_file_is_read_or_refused_and_nothing_else(kind: str, tmp_path: Path, mixed: Mixed) -> None:
+    mixed().to_csv(tmp_path / "rows.csv", index=False)
+    mixed().to_parquet(tmp_path / "rows.parquet")
+    draw, path = np.random.default_rng(0), tmp_path / f"rows.{kind}"
+    raw, lines = path.read_bytes(), list[str]()
+    for _ in range(200):
+        damaged = np.frombuffer(raw, np.uint8).copy()
+        damaged[draw.integers(0, len(raw), 3)] = draw.integers(0, 256, 3)
+        path.write_bytes(damaged[: len(raw) if draw.random() < 0.8 else draw.integers(1, len(raw))].tobytes())
+        try:
+            load(tmp_path, kind)
+        except DataError as error:
+            lines.append(str(error))
+    assert len(lines) > 100
+    assert not any("\n" in line for line in lines)
+
+
+def test_parquet_without_its_package_is_refused_saying_what_to_install(
+    tmp_path: Path, mixed: Mixed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mixed().to_parquet(tmp_path / "rows.parquet")
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(HpsearchError, match=r"pip install 'hpsearch\[parquet\]'"):
+        load(tmp_path, "parquet")
 
 
 def test_no_parquet_is_no_parquet(tmp_path: Path) -> None:
