@@ -6,8 +6,13 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 TOP = Path(__file__).parent.parent
 
@@ -86,3 +91,33 @@ def hpsearch(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
         return Outcome(int(ended.value.code or 0), captured.out, captured.err)
 
     return call
+
+
+@pytest.fixture(scope="session")
+def mixed() -> Callable[..., pd.DataFrame]:
+    """Makes rows of all kinds of columns, some with missing values, and a target that depends on them."""
+    import pandas as pd
+
+    def make(count: int = 120, seed: int = 0) -> pd.DataFrame:
+        draw = np.random.default_rng(seed)
+
+        def gaps(values: np.ndarray, share: float = 0.2) -> np.ndarray:
+            return np.where(draw.random(count) < share, None, values.astype(object))
+
+        age, weight = draw.normal(40, 12, count).round(1), draw.normal(70, 9, count).round(2)
+        port, sex = draw.choice(["Oslo", "Rome", "Åbo"], count), draw.choice(["f", "m"], count)
+        member = draw.random(count) < 0.4
+        score = (age - 40) / 12 + (port == "Rome") + member + draw.normal(0, 0.5, count)
+        return pd.DataFrame(
+            {
+                "age": pd.array(gaps(age), dtype="Float64").astype("float64"),
+                "port": pd.Series(gaps(port), dtype="str"),
+                "member": pd.array(gaps(member), dtype="boolean"),
+                "weight": weight,
+                "sex": pd.Series(sex, dtype="str"),
+                "paid": draw.random(count) < 0.5,
+                "kind": pd.Series(np.where(score > 0.6, "yes, twice", "once"), dtype="str"),
+            }
+        )
+
+    return make

@@ -151,10 +151,12 @@ def check(file: File, set_: Set = None, as_json: Json = False) -> None:
     prepared = prepare(_definition(file, set_))
     facts, findings = prepared.facts(), prepared.audit()
     if as_json:
-        _print_json({**facts, "findings": [asdict(finding) for finding in findings]})
+        _print_json(
+            {**facts, "column_types": prepared.columns(), "findings": [asdict(finding) for finding in findings]}
+        )
     else:
         display.facts(facts)
-        display.findings(findings)
+        display.findings(findings, notes=True)
     if (reason := refused(findings, prepared.definition.validation.allow)) is not None:
         raise DataError(reason)
     if not as_json:
@@ -328,16 +330,18 @@ def retrain(
 @app.command()
 def predict(
     model: Annotated[Path, typer.Argument(help="A folder that `retrain` saved.", show_default=False)],
-    rows: Annotated[Path, typer.Argument(help="A CSV file with the model's feature columns.", show_default=False)],
+    rows: Annotated[
+        Path, typer.Argument(help="A CSV or .parquet file with the model's feature columns.", show_default=False)
+    ],
     kind: Kind = None,
     output: Output = None,
     as_json: Json = False,
 ) -> None:
-    """Predict the class of each row of a CSV file, with the probability of every class."""
+    """Predict the class of each row of a file, with the probability of every class."""
     from hpsearch.model.bundle import Bundle
-    from hpsearch.model.predictions import predict_csv
+    from hpsearch.model.predictions import predict_file
 
-    _emit(predict_csv(Bundle.load(model), rows), kind, output, as_json)
+    _emit(predict_file(Bundle.load(model), rows, notice=display.say_aside), kind, output, as_json)
 
 
 @app.command()

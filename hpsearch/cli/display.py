@@ -290,9 +290,11 @@ def facts(values: Mapping[str, Any]) -> None:
     _draw(drawn)
 
 
-def findings(found: Sequence[Finding]) -> None:
-    """What the leakage audit found, a line each."""
+def findings(found: Sequence[Finding], notes: bool = False) -> None:
+    """What the leakage audit found, a line each; notes, which ask for nothing, only where they are wanted."""
     for finding in found:
+        if finding.level == "note" and not notes:
+            continue
         say_aside(f"{finding.level} ({finding.name}): {finding}")
 
 

@@ -32,14 +32,14 @@ class Finding:
 
     Attributes:
         name: of the check, as ``[validation] allow`` takes it.
-        level: ``error`` stops a run, unless it is allowed by name; ``warning`` does not.
+        level: ``error`` stops a run, unless it is allowed by name; ``warning`` does not; a ``note`` asks for nothing.
         what: what was found and where, with rows (from 0) or columns.
         why: why it matters.
         do: what to do.
     """
 
     name: str
-    level: Literal["error", "warning"]
+    level: Literal["error", "warning", "note"]
     what: str
     why: str
     do: str
@@ -150,10 +150,12 @@ def _single_features(seen: Audited) -> Iterator[Finding]:
     data, splits = seen.data, [split for split in seen.splits if split.repeat == 0]
     pairs = [(split.training[:SAMPLED_ROWS], split.validation[:SAMPLED_ROWS]) for split in splits]
     truth = np.concatenate([data.labels[validation] for _, validation in pairs])
-    for column, name in enumerate(data.feature_names):
-        one = data.features[:, [column]]
+    for name, place in data.columns.places.items():
+        one = data.features[:, place]
         # As many thresholds as it takes to tell the classes apart along one axis, and no more to learn rows by heart.
-        tree = DecisionTreeClassifier(max_leaf_nodes=2 * len(data.class_names), random_state=0)
+        # (Of categories one takes as many as there are.)
+        leaves = max(2 * len(data.class_names), one.shape[1] + 1)
+        tree = DecisionTreeClassifier(max_leaf_nodes=leaves, random_state=0)
         answers = np.concatenate(
             [tree.fit(one[training], data.labels[training]).predict(one[validation]) for training, validation in pairs]
         )
@@ -174,8 +176,8 @@ def _identifiers(seen: Audited) -> Iterator[Finding]:
     data = seen.data
     if data.rows < FEWEST_ROWS:
         return
-    for column, name in enumerate(data.feature_names):
-        values = np.asarray(data.features[:, column], np.float64)
+    for name, place in data.columns.places.items():
+        values = np.asarray(data.features[:, place.start], np.float64)
         if not np.array_equal(values, np.round(values)) or np.unique(values).size < data.rows:
             continue
         steps = np.diff(values)
@@ -207,7 +209,27 @@ def _hold_out(seen: Audited) -> Iterator[Finding]:
         )
 
 
+def _constant(seen: Audited) -> Iterator[Finding]:
+    """Columns of one value."""
+    features = seen.data.features
+    lowest, highest = (fold(features, axis=0) for fold in (np.min, np.max))  # nan where a value is missing
+    same = lowest == highest
+    columns = [repr(name) for name, place in seen.data.columns.places.items() if same[place].all()]
+    if columns:
+        shown = ", ".join(columns[:5]) + (f" and {len(columns) - 5} more" if len(columns) > 5 else "")
+        yield Finding(
+            "constant",
+            "note",
+            f"{len(columns)} {'column has' if len(columns) == 1 else 'columns have'} one value in all rows: {shown}.",
+            "They tell rows apart no more than a bias does, and are not scaled.",
+            "[data] drop leaves them out of a file.",
+        )
+
+
+_ORDER = ("error", "warning", "note")
+
 CHECKS: dict[str, Callable[[Audited], Iterator[Finding]]] = {
+    "constant": _constant,
     "duplicates": _duplicates,
     "groups": _groups,
     "hold-out": _hold_out,
@@ -232,7 +254,7 @@ def refused(findings: Sequence[Finding], allow: Collection[str]) -> str | None:
 
 
 def audit(data: Dataset, held_out: Dataset | None, splits: Sequence[Split], splitter: str) -> list[Finding]:
-    """All findings, errors first."""
+    """All findings, errors first, notes last."""
     seen = Audited(data, held_out, splits, splitter)
     found = [finding for check in CHECKS.values() for finding in check(seen)]
-    return sorted(found, key=lambda finding: finding.level)
+    return sorted(found, key=lambda finding: _ORDER.index(finding.level))

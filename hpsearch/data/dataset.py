@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from hpsearch.data.columns import Plan
 from hpsearch.errors import DataError
 
 
@@ -20,7 +21,7 @@ class Dataset:
     """Labelled rows, frozen.
 
     Attributes:
-        features: (N, D) floating point, finite, read-only.
+        features: (N, D) floating point, read-only; finite, but for nan where ``plan`` says that values are missing.
         labels: (N,) integers into ``class_names``, read-only.
         feature_names: D names.
         class_names: the classes as text, in the order of the network's outputs.
@@ -28,6 +29,7 @@ class Dataset:
         groups: (N,) integers, equal for rows that belong together; None if rows are independent.
         times: (N,) floats that order the rows in time; None if their order means nothing.
         folds: (N,) integers, the fold that each row validates, -1 for rows that only train; None if folds are dealt.
+        plan: what the features are made of; None if each is a column of numbers without missing values.
     """
 
     features: NDArray[Any]
@@ -38,6 +40,7 @@ class Dataset:
     groups: NDArray[np.intp] | None = None
     times: NDArray[np.float64] | None = None
     folds: NDArray[np.intp] | None = None
+    plan: Plan | None = None
 
     def __post_init__(self) -> None:
         for array in (self.features, self.labels, *self.marks.values()):
@@ -52,6 +55,7 @@ class Dataset:
         feature_names: Sequence[str] | None = None,
         class_names: Sequence[str] | None = None,
         target_name: str = "target",
+        plan: Plan | None = None,
         origin: str = "the data",
     ) -> Dataset:
         """A dataset from whatever arrays a source has.
@@ -62,6 +66,7 @@ class Dataset:
             feature_names: D names; ``x1 … xD`` if not given.
             class_names: the name of label 0, 1, …; otherwise the labels found, in order.
             target_name: what the target is called.
+            plan: what the features are made of, if they are not numbers without missing values.
             origin: how to name the source in errors.
 
         Raises:
@@ -74,10 +79,12 @@ class Dataset:
             raise DataError(f"{origin}: features must be numbers, but {error}.") from error
         if table.ndim != 2 or 0 in table.shape:
             raise DataError(f"{origin}: features must be a table of rows and columns, but have shape {table.shape}.")
+        if plan is not None:
+            feature_names = plan.feature_names
         names = tuple(feature_names) if feature_names is not None else tuple(f"x{i + 1}" for i in range(table.shape[1]))
         if len(names) != table.shape[1]:
             raise DataError(f"{origin}: {table.shape[1]} features need as many names, but got {len(names)}.")
-        for row, column in np.argwhere(~np.isfinite(table))[:1]:
+        for row, column in np.argwhere(~np.isfinite(table) if plan is None else np.isinf(table))[:1]:
             raise DataError(
                 f"{origin}: every value must be a finite number, but row {row}, column {names[column]!r} is "
                 f"{table[row, column]}. Fill or leave out such rows."
@@ -91,11 +98,17 @@ class Dataset:
             raise DataError(f"{origin}: {len(table)} rows need as many targets, but targets have shape {labels.shape}.")
         if len(found) < 2:
             raise DataError(f"{origin}: a classifier needs at least two classes, but every target is {found[0]!r}.")
-        return cls(table, labels, names, tuple(class_names) if class_names is not None else found, target_name)
+        classes = tuple(class_names) if class_names is not None else found
+        return cls(table, labels, names, classes, target_name, plan=plan)
 
     @property
     def rows(self) -> int:
         return len(self.features)
+
+    @cached_property
+    def columns(self) -> Plan:
+        """What the features are made of."""
+        return self.plan or Plan.numeric(self.feature_names)
 
     @property
     def marks(self) -> dict[str, NDArray[Any]]:
@@ -114,6 +127,8 @@ class Dataset:
         for name, values in self.marks.items():
             digest.update(name.encode())
             digest.update(values.astype(np.float64).data)
+        if not self.columns.plain:  # then the features' bytes and names do not say all
+            digest.update(json.dumps(self.columns.to_plain()).encode())
         return digest.hexdigest()
 
     def take(self, rows: NDArray[np.intp]) -> Dataset:

@@ -1,4 +1,4 @@
-"""Feature scaling, fitted by scikit-learn on the training rows of a split and nowhere else."""
+"""What is learnt from the features' values, by scikit-learn, on the training rows of a split and nowhere else."""
 
 from __future__ import annotations
 
@@ -9,20 +9,52 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hpsearch.data.columns import Impute, Plan
+from hpsearch.errors import DataError
+
 BATCH_ROWS = 1024  # of the rows that a scaling is fitted on
+
+# What fills a missing number, in the words of a study file and of scikit-learn's SimpleImputer.
+IMPUTERS: dict[Impute, str] = {"mean": "mean", "median": "median", "most-frequent": "most_frequent"}
 
 
 @dataclass(frozen=True)
 class Scaling:
-    """x ← (x - centre) / scale, column by column; both (D,)."""
+    """x ← (x - centre) / scale, feature by feature, after ``fill`` stood in for nan; all (D,).
+
+    Only numbers are centred and scaled: of other features centre is 0 and scale 1. One-hot features and indicators are
+    never nan. ``fill`` is None where no feature can be.
+    """
 
     centre: NDArray[np.float64]
     scale: NDArray[np.float64]
+    fill: NDArray[np.float64] | None = None
 
     def apply(self, features: NDArray[Any]) -> NDArray[Any]:
-        """Scaled features, (N, D)."""
+        """Filled and scaled features, (N, D)."""
+        if self.fill is not None:
+            features = np.where(np.isnan(features), self.fill, features)
         scaled: NDArray[Any] = (features - self.centre) / self.scale
         return scaled
+
+    def table(self, plan: Plan) -> list[dict[str, Any]]:
+        """All that was declared and learnt, one entry a column; None for what a column has not."""
+        rows: list[dict[str, Any]] = []
+        for column in plan.columns:
+            first = plan.places[column.name].start
+            number, value = column.kind == "numeric", column.kind != "categorical" and self.fill is not None
+            rows.append(
+                {
+                    "column": column.name,
+                    "kind": column.kind,
+                    "fill": float(self.fill[first]) if value and self.fill is not None else None,
+                    "indicator": column.indicator,
+                    "centre": float(self.centre[first]) if number else None,
+                    "scale": float(self.scale[first]) if number else None,
+                    "categories": list(column.categories),
+                }
+            )
+        return rows
 
 
 def _none(batches: Iterable[NDArray[Any]]) -> Scaling:
@@ -57,7 +89,52 @@ SCALINGS: dict[str, Callable[[Iterable[NDArray[Any]]], Scaling]] = {
 }
 
 
-def fit_scaling(name: str, features: NDArray[Any], rows: NDArray[np.intp]) -> Scaling:
-    """What the named scaling learns from these rows of ``features`` (N, D) and no others."""
+def fit_scaling(
+    name: str, features: NDArray[Any], rows: NDArray[np.intp], plan: Plan | None = None, fill_all: bool = False
+) -> Scaling:
+    """What the named scaling learns from these rows of ``features`` (N, D) and no others.
+
+    Args:
+        name: one of :data:`SCALINGS`, for the numbers among the features.
+        features: nan where a value is missing.
+        rows: to learn from.
+        plan: what the features are made of; numbers if None.
+        fill_all: learn what would fill a missing value of every column, and not only of those that have one.
+
+    Raises:
+        DataError: a column without any value in these rows.
+    """
+    fill = None if plan is None else _fit_fill(plan, features, rows, fill_all)
+
     # In batches: a copy of all training rows, in float64 inside scikit-learn, would be several times the data.
-    return SCALINGS[name](features[rows[start : start + BATCH_ROWS]] for start in range(0, len(rows), BATCH_ROWS))
+    def batches() -> Iterable[NDArray[Any]]:
+        for start in range(0, len(rows), BATCH_ROWS):
+            batch = features[rows[start : start + BATCH_ROWS]]
+            yield batch if fill is None else np.where(np.isnan(batch), fill, batch)
+
+    learnt = SCALINGS[name](batches())
+    if plan is None or plan.plain:
+        return Scaling(learnt.centre, learnt.scale, fill)
+    numeric = np.array([kind == "numeric" for kind in plan.feature_kinds])
+    return Scaling(np.where(numeric, learnt.centre, 0.0), np.where(numeric, learnt.scale, 1.0), fill)
+
+
+def _fit_fill(plan: Plan, features: NDArray[Any], rows: NDArray[np.intp], fill_all: bool) -> NDArray[np.float64] | None:
+    if not fill_all and not plan.may_miss:
+        return None
+    from sklearn.impute import SimpleImputer
+
+    fill = np.zeros(features.shape[1])
+    for column in plan.columns:
+        if column.kind == "categorical" or not (fill_all or column.indicator):
+            continue
+        feature = plan.places[column.name].start
+        values = features[rows, feature].astype(np.float64)[:, np.newaxis]  # one column's copy at a time
+        if np.isnan(values).all():
+            raise DataError(
+                f"Column {column.name!r} must have a value among the training rows of every split, but is empty in all "
+                f"{len(rows)} of one. Leave it out ([data] drop), or use a splitter or seed that deals its values."
+            )
+        strategy = "most_frequent" if column.kind == "boolean" else IMPUTERS[plan.impute]
+        fill[feature] = SimpleImputer(strategy=strategy).fit(values).statistics_[0]
+    return fill

@@ -1,108 +1,148 @@
-"""CSV files: read strictly, every refusal naming file, row and column."""
+"""Files of rows: what is wanted from one, what is got, and how large and of what kind it may be."""
 
 from __future__ import annotations
 
-import csv
-import math
+import os
 from collections.abc import Sequence
-from pathlib import Path
+from dataclasses import dataclass, field
 
-import numpy as np
-from numpy.typing import NDArray
-
+from hpsearch.data.cells import Types
+from hpsearch.data.columns import Raw
 from hpsearch.errors import DataError, did_you_mean
 
+# The rows are held in memory, and trained on again and again.
+MOST_BYTES = 2**30
+# At 8 bytes each: 2 GiB. A small file may say that a value is repeated any number of times, or hold many categories.
+MOST_VALUES = 2**28
+# Each is an input of the network at least; a file with more has likely its rows and columns exchanged.
+MOST_COLUMNS = 10_000
+# No number, category or label is that long: likely a quote was left open. (The csv module stops at 131,072.)
+MOST_CHARACTERS = 100_000
 
-def read_csv(
-    path: Path, text_columns: Sequence[str], required: Sequence[str], may_be_empty: Sequence[str] = ()
-) -> tuple[NDArray[np.float64], list[str], dict[str, list[str]]]:
-    """Read a CSV file with a header line.
+# How compressed files begin. (.xlsx is a zip archive.)
+_COMPRESSED = {
+    b"\x1f\x8b": "gzip",
+    b"PK\x03\x04": "zip",
+    b"BZh": "bzip2",
+    b"\xfd7zXZ\x00": "xz",
+    b"\x28\xb5\x2f\xfd": "zstd",
+}
+_BZIP2_BLOCK = b"1AY&SY"  # follows "BZh" and a digit, which a header line may begin with
 
-    Args:
-        path: the file, UTF-8 (a byte-order mark is skipped).
-        text_columns: columns kept as text if they exist; all others must hold finite numbers.
-        required: columns that must be there; those among the text columns must have text in every row.
-        may_be_empty: those of them that need not.
 
-    Returns:
-        (values (N, D), the D names of their columns, the text columns by name).
+@dataclass(frozen=True)
+class Wanted:
+    """What to read.
 
-    Raises:
-        DataError: a file that cannot be read, a missing or double header, a ragged row, a value that is no finite
-            number. Rows are counted as an editor counts lines.
+    Attributes:
+        texts: columns that must be there with text in every row: the target, and those that say how to split.
+        features: columns that must be there and become features; None for all that are left.
+        only: beside the features named, refuse columns that are neither texts nor ignored.
+        ignored: columns that are none of these.
+        required: those of the ignored that must be there nonetheless: a misspelt name is no column to leave out.
+        types: how the cells of the features are understood.
     """
-    values: list[list[float]] = []
-    texts: list[list[str]] = []
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            lines = csv.reader(file, strict=True)
-            header = next(lines, [])
-            _check_header(path, header, required)
-            text_places = [i for i, name in enumerate(header) if name in text_columns]
-            filled = [
-                number
-                for number, i in enumerate(text_places)
-                if header[i] in required and header[i] not in may_be_empty
-            ]
-            places = [i for i in range(len(header)) if i not in text_places]
-            for cells in lines:
-                if not cells:
-                    continue
-                if len(cells) != len(header):
-                    raise DataError(
-                        f"{path}, row {lines.line_num}: must have {len(header)} values like the header, "
-                        f"but has {len(cells)}."
-                    )
-                try:
-                    values.append([float(cells[i]) for i in places])
-                except ValueError:
-                    _refuse_cell(path, lines.line_num, header, cells, places)
-                if not all(map(math.isfinite, values[-1])):
-                    _refuse_cell(path, lines.line_num, header, cells, places)
-                texts.append([cells[i] for i in text_places])
-                for empty in [number for number in filled if not texts[-1][number].strip()][:1]:
-                    raise DataError(
-                        f"{path}, row {lines.line_num}, column {header[text_places[empty]]!r}: must not be empty. "
-                        "Fill it in or leave the row out."
-                    )
-    except DataError:
-        raise
-    except (OSError, ValueError, csv.Error) as error:  # among the second: bytes that are not UTF-8, NUL in the path
-        raise DataError(f"{path}: must be a readable CSV file in UTF-8, but {_reason(error)}.") from error
-    if not values:
-        raise DataError(f"{path}: must have rows below its header, but has none.")
-    columns = {header[place]: [row[i] for row in texts] for i, place in enumerate(text_places)}
-    return np.array(values, dtype=np.float64).reshape(len(values), -1), [header[i] for i in places], columns
 
+    texts: tuple[str, ...] = ()
+    features: tuple[str, ...] | None = None
+    ignored: tuple[str, ...] = ()
+    required: tuple[str, ...] = ()
+    only: bool = False
+    types: Types = field(default_factory=Types)
 
-def _check_header(path: Path, header: list[str], required: Sequence[str]) -> None:
-    if not header:
-        raise DataError(f"{path}: must begin with a header line, but is empty.")
-    for i, name in enumerate(header):
-        if not name.strip():
-            raise DataError(f"{path}, row 1: every column must have a name, but column {i + 1} has none.")
-        if name in header[:i]:
-            raise DataError(f"{path}, row 1: column names must differ, but {name!r} stands twice.")
-    for name in required:
-        if name not in header:
-            raise DataError(f"{path}: must have a column {name!r}, but has not. {did_you_mean(name, header)}")
+    def among(self, header: Sequence[str], origin: str) -> list[str]:
+        """The columns of a file that become features, in its order.
 
-
-def _refuse_cell(path: Path, line: int, header: list[str], cells: list[str], places: list[int]) -> None:
-    for i in places:
-        try:
-            finite = math.isfinite(float(cells[i]))
-        except ValueError:
-            finite = False
-        if not finite:
-            got = repr(cells[i]) if cells[i].strip() else "empty"
+        Raises:
+            DataError: a column without a name, two of one name, one that is wanted and not there; too many.
+        """
+        if len(header) > MOST_COLUMNS:
             raise DataError(
-                f"{path}, row {line}, column {header[i]!r}: must be a finite number, but is {got}. "
-                "Fill it in or leave the row out."
+                f"{origin}, row 1: must have at most {MOST_COLUMNS:,} columns, but has {len(header):,}. Are rows and "
+                "columns exchanged?"
+            )
+        seen = set()
+        for i, name in enumerate(header):
+            if not name.strip():
+                raise DataError(f"{origin}, row 1: every column must have a name, but column {i + 1} has none.")
+            if "\0" in name:
+                raise DataError(
+                    f"{origin}, row 1: must be text, but column {i + 1} holds a NUL byte. Save it as UTF-8."
+                )
+            if name in seen:
+                raise DataError(f"{origin}, row 1: column names must differ, but {name!r} stands twice.")
+            seen.add(name)
+        for name in [*self.texts, *self.required, *(self.features or ()), *self.types.kinds]:
+            if name not in seen:
+                raise DataError(f"{origin}: must have a column {name!r}, but has not. {did_you_mean(name, header)}")
+        others = {*self.texts, *self.ignored}
+        if self.features is not None:
+            features = set(self.features)
+            strange = [name for name in header if name not in features | others] if self.only else []
+            if strange:
+                raise DataError(
+                    f"{origin}: must have the model's {len(features)} columns only, but has {strange[0]!r} too. Leave "
+                    "it out."
+                )
+            return [name for name in header if name in features]
+        return [name for name in header if name not in others]
+
+
+@dataclass(frozen=True)
+class Table:
+    """What was read: columns that become features, and the texts of others by name."""
+
+    columns: tuple[Raw, ...]
+    texts: dict[str, list[str]]
+
+
+def check_size(origin: str, size: int) -> None:
+    """Refuse a file that is too large."""
+    if size > MOST_BYTES:
+        raise DataError(
+            f"{origin}: must have at most {MOST_BYTES / 2**30:g} GiB, but has {size / 2**30:.2g}. Take a sample of its "
+            "rows, or give them by a function (source = 'python:module:function')."
+        )
+
+
+def check_values(origin: str, rows: int, columns: int, what: str = "columns") -> None:
+    """Refuse rows with too many values in all."""
+    if rows * columns > MOST_VALUES:
+        raise DataError(
+            f"{origin}: must have at most {MOST_VALUES:,} values, but has {rows:,} rows of {columns:,} {what}. Take a "
+            "sample of its rows, or leave columns out."
+        )
+
+
+def check_uncompressed(origin: str, head: bytes) -> None:
+    """Refuse a compressed file by its first bytes: a small one may unpack to any size."""
+    for magic, name in _COMPRESSED.items():
+        if head.startswith(magic) and (name != "bzip2" or head[4:10] == _BZIP2_BLOCK):
+            raise DataError(f"{origin}: must not be compressed, but is a {name} file. Unpack it first.")
+
+
+def check_length(origin: str, row: int, cells: Sequence[str], header: Sequence[str]) -> None:
+    """Refuse a row with a cell that is too long."""
+    for cell, name in zip(cells, header, strict=True):
+        if len(cell) > MOST_CHARACTERS:
+            raise DataError(
+                f"{origin}, row {row}, column {name!r}: must have at most {MOST_CHARACTERS:,} characters, but has "
+                f"{len(cell):,}. Is a quote left open?"
             )
 
 
-def _reason(error: Exception) -> str:
+def check_filled(origin: str, name: str, cells: Sequence[str], rows: Sequence[int], types: Types) -> None:
+    """Refuse a missing target, or a missing mark."""
+    for cell, row in zip(cells, rows, strict=True):
+        if types.is_missing(cell.strip()):
+            got = f"means no value ({cell!r})" if cell.strip() else "is empty"
+            raise DataError(
+                f"{origin}, row {row}, column {name!r}: must not be empty, but {got}. Fill it in or leave the row out."
+            )
+
+
+def reason(error: Exception) -> str:
+    """An error in a few words."""
     if isinstance(error, OSError):
-        return (error.strerror or str(error)).lower()
+        return (error.strerror or os.strerror(error.errno or 0)).lower()
     return str(error)

@@ -7,7 +7,8 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+import warnings
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,14 +17,16 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
+from hpsearch.data.columns import Plan
 from hpsearch.data.dataset import Dataset
 from hpsearch.data.preprocess import Scaling
+from hpsearch.data.typed import expand_frame
 from hpsearch.errors import BundleError, DataError
 from hpsearch.nn.losses import cross_entropy, one_hot
 from hpsearch.nn.network import FloatArray, Network
 from hpsearch.nn.passes import Architecture, predict
 
-FORMAT, VERSION = "hpsearch-bundle", 1
+FORMAT, VERSION = "hpsearch-bundle", 2
 ARRAYS, REST = "model.safetensors", "model.json"
 
 
@@ -34,43 +37,55 @@ class Bundle:
     Attributes:
         architecture: shape, activation, number type.
         parameters: (1, P).
-        scaling: of the features, fitted on the rows it was trained on.
-        feature_names, class_names, target_name: the columns it was trained with.
+        scaling: of the features, and what fills missing values; fitted on the rows it was trained on.
+        plan: the columns it was trained with, and the features that they become.
+        class_names, target_name: the classes, and what the target is called.
         about: how it came to be: configuration, scores, origin; plain JSON values.
     """
 
     architecture: Architecture
     parameters: FloatArray
     scaling: Scaling
-    feature_names: tuple[str, ...]
+    plan: Plan
     class_names: tuple[str, ...]
     target_name: str
     about: Mapping[str, Any]
 
-    def probabilities(self, features: Any) -> FloatArray:
+    def probabilities(self, rows: Any, notice: Callable[[str], None] = warnings.warn) -> FloatArray:
         """The probability of each class, (N, C).
 
         Args:
-            features: raw rows (N, D), columns in the order of ``feature_names``; of a DataFrame they are taken by name.
+            rows: raw rows: an array with the model's columns in their order, or a DataFrame, whose columns are taken
+                by name. Missing values (nan, None) are filled as in training.
+            notice: told a line on each thing that training did not meet: a category, or a missing value in a column
+                that had none.
 
         Raises:
-            DataError: other columns, another shape, or a value that is no finite number.
+            DataError: other columns, another shape, or a value that is not of its column's kind.
         """
-        if hasattr(features, "columns"):
-            missing = [name for name in self.feature_names if name not in features.columns]
-            if missing:
-                raise DataError(f"The rows must have the model's columns, but {missing[0]!r} is missing.")
-            features = features[list(self.feature_names)]
-        features = np.asarray(features)
-        if features.ndim != 2 or features.shape[1] != len(self.feature_names) or features.dtype.kind not in "biuf":
-            raise DataError(
-                f"The rows must be numbers in {len(self.feature_names)} columns, but are {features.dtype} of shape "
-                f"{features.shape}."
-            )
-        if not np.isfinite(features).all():
-            raise DataError("Every value of the rows must be a finite number, but some are not.")
+        if not hasattr(rows, "columns"):
+            import pandas as pd
+
+            array = np.asarray(rows)
+            if array.ndim != 2 or array.shape[1] != len(self.plan.columns):
+                raise DataError(
+                    f"The rows must be a table of {len(self.plan.columns)} columns, but have shape {array.shape}."
+                )
+            rows = pd.DataFrame(array, columns=list(self.plan.names))
+        features, notices = expand_frame(self.plan, rows, "The rows")
+        for line in notices:
+            notice(line)
+        return self.answers(features)
+
+    def answers(self, features: NDArray[Any]) -> FloatArray:
+        """The probability of each class, (N, C), of rows whose features (N, D) the plan gave."""
         with threadpool_limits(1):
             return predict(self.architecture, self.parameters, self.scaling.apply(features))
+
+    @property
+    def preprocessing(self) -> list[dict[str, Any]]:
+        """What becomes of each column: kind, fill, indicator, centre, scale, categories."""
+        return self.scaling.table(self.plan)
 
     def score(self, data: Dataset) -> dict[str, Any]:
         """Rows, data loss in nats and accuracy on labelled rows of the same columns and classes."""
@@ -79,7 +94,7 @@ class Bundle:
 
     def row_losses(self, data: Dataset) -> tuple[NDArray[np.float64], float]:
         """The data loss of each row in nats, (N,), and the accuracy."""
-        answers = self.probabilities(data.features)
+        answers = self.answers(data.features)
         targets = np.zeros((1, *answers.T.shape), answers.dtype)
         one_hot(data.labels[np.newaxis], len(self.class_names), out=targets)
         losses = cross_entropy(answers.T[np.newaxis], targets)[0]
@@ -90,7 +105,8 @@ class Bundle:
         named = {
             name: np.ascontiguousarray(v[0]) for name, v in self.architecture.network.named(self.parameters).items()
         }
-        return {**named, "centre": self.scaling.centre, "scale": self.scaling.scale}
+        learnt = {"fill": self.scaling.fill, "centre": self.scaling.centre, "scale": self.scaling.scale}
+        return {**named, **{name: values for name, values in learnt.items() if values is not None}}
 
     def save(self, folder: str | Path, force: bool = False) -> None:
         """Write the bundle to ``folder``: complete or not at all.
@@ -116,7 +132,7 @@ class Bundle:
                 "leaky_slope": self.architecture.leaky_slope,
                 "dtype": self.architecture.dtype.name,
             },
-            "features": list(self.feature_names),
+            **self.plan.to_plain(),
             "classes": list(self.class_names),
             "target": self.target_name,
             "about": dict(self.about),
@@ -139,7 +155,7 @@ class Bundle:
         """Read a bundle and check that it is whole.
 
         Raises:
-            BundleError: no bundle there, another format, or files that do not belong together.
+            BundleError: no bundle there, one of another version, or files that do not belong together.
         """
         import safetensors
         import safetensors.numpy
@@ -152,13 +168,18 @@ class Bundle:
             raise BundleError(
                 f"{folder}: must be a saved model with {REST} and {ARRAYS}, but {_reason(error)}."
             ) from error
-        if not isinstance(rest, dict) or (rest.get("format"), rest.get("version")) != (FORMAT, VERSION):
-            raise BundleError(f"{folder / REST}: must be a {FORMAT} of version {VERSION}, but is not.")
+        if not isinstance(rest, dict) or rest.get("format") != FORMAT:
+            raise BundleError(f"{folder / REST}: must be a {FORMAT}, but is not.")
+        if rest.get("version") != VERSION:
+            raise BundleError(
+                f"{folder / REST}: must be a {FORMAT} of version {VERSION}, but is of version "
+                f"{rest.get('version')!r}. Retrain it with this version of hpsearch."
+            )
         if hashlib.sha256(raw).hexdigest() != rest.get("arrays_sha256"):
             raise BundleError(f"{folder / ARRAYS}: must have the SHA-256 that {REST} names, but it was changed since.")
         try:
             return cls._from(rest, safetensors.numpy.load(raw))
-        except (KeyError, TypeError, ValueError, safetensors.SafetensorError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError, safetensors.SafetensorError) as error:
             raise BundleError(f"{folder}: {REST} and {ARRAYS} must fit each other, but: {error!r}.") from error
 
     @classmethod
@@ -172,15 +193,16 @@ class Bundle:
             if arrays[name].shape != view.shape[1:] or arrays[name].dtype != dtype:
                 raise ValueError(f"{name} must be {view.shape[1:]} {dtype}")
             view[0] = arrays[name]
-        scaling = Scaling(arrays["centre"], arrays["scale"])
-        counts = (len(rest["features"]), len(rest["classes"]), len(scaling.centre), len(scaling.scale))
-        if counts != (network.inputs, network.classes, network.inputs, network.inputs):
-            raise ValueError("features, classes and scaling must have the network's widths")
+        scaling, plan = Scaling(arrays["centre"], arrays["scale"], arrays["fill"]), Plan.from_plain(rest)
+        learnt = {array.shape for array in (arrays["centre"], arrays["scale"], arrays["fill"])}
+        counts = (len(plan.feature_names), len(rest["classes"]), learnt)
+        if counts != (network.inputs, network.classes, {(network.inputs,)}):
+            raise ValueError("columns, classes and scaling must have the network's widths")
         return cls(
             architecture,
             parameters,
             scaling,
-            tuple(rest["features"]),
+            plan,
             tuple(rest["classes"]),
             rest["target"],
             rest["about"],

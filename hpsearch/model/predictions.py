@@ -2,34 +2,51 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from hpsearch.data.table_file import read_csv
-from hpsearch.errors import DataError
+from hpsearch.data.cells import Types
+from hpsearch.data.csv_file import read_csv
+from hpsearch.data.parquet_file import read_parquet
+from hpsearch.data.table_file import Table, Wanted
 from hpsearch.model.bundle import Bundle
 
+# By what a file's name ends in; a CSV file may be called anything.
+READERS: dict[str, Callable[[Path, Wanted], Table]] = {".parquet": read_parquet}
 
-def predict_csv(bundle: Bundle, path: Path) -> pd.DataFrame:
-    """The predicted class and the probability of every class, one row a row of the file.
 
-    The file must have the model's feature columns, in any order; its target column is ignored if
-    there, as are columns that the model was not trained on because the study file said so.
+def predict_file(bundle: Bundle, path: Path, notice: Callable[[str], None] = warnings.warn) -> pd.DataFrame:
+    """The predicted class and the probability of every class, one row a row of a CSV or Parquet file.
+
+    The file must have the model's columns, in any order, and their values are taken for what they were in training; its
+    target column is ignored if there, as are columns that the model was not trained on because the study file said so.
+
+    Args:
+        bundle: the model.
+        path: the file.
+        notice: told a line on each thing that training did not meet: a category, or a missing value in a column that
+            had none.
 
     Raises:
-        DataError: a column missing or unknown, or a value that is no finite number.
+        DataError: a column missing or unknown, or a value that is not of its column's kind.
     """
-    others = [bundle.target_name, *bundle.about.get("not_features", ())]
-    values, names, _ = read_csv(path, text_columns=others, required=bundle.feature_names)
-    for name in names:
-        if name not in bundle.feature_names:
-            raise DataError(
-                f"{path}: must have the model's {len(bundle.feature_names)} columns only, but has {name!r} too. "
-                "Leave it out."
-            )
-    answers = bundle.probabilities(values[:, [names.index(name) for name in bundle.feature_names]])
+    plan, others = bundle.plan, bundle.about.get("not_features", ())
+    wanted = Wanted(
+        features=plan.names,
+        ignored=(bundle.target_name, *(others or ())),
+        only=others is not None,
+        types=Types({column.name: column.kind for column in plan.columns}, plan.missing, told=True),
+    )
+    table = READERS.get(path.suffix.lower(), read_csv)(path, wanted)
+    columns = {raw.name: raw for raw in table.columns}
+    features, notices = plan.expand([columns[name] for name in plan.names])
+    for line in notices:
+        notice(line)
+    answers = bundle.answers(features)
     classes = np.array(bundle.class_names)[answers.argmax(axis=1)]
-    columns = {f"probability_{name}": answers[:, i] for i, name in enumerate(bundle.class_names)}
-    return pd.DataFrame({"class": pd.array(classes.tolist(), dtype="str"), **columns})
+    shares = {f"probability_{name}": answers[:, i] for i, name in enumerate(bundle.class_names)}
+    return pd.DataFrame({"class": pd.array(classes.tolist(), dtype="str"), **shares})

@@ -98,7 +98,7 @@ def fit(prepared: Prepared, config: Config) -> tuple[Bundle, dict[str, Any]]:
             "out [origin]."
         )
     data, rows = prepared.search, np.arange(prepared.search.rows)
-    (scaling,) = fit_scalings(data, [rows], config.scaling)
+    (scaling,) = fit_scalings(data, [rows], config.scaling, fill_all=True)  # new rows may lack any value
     trainer = make_trainer(config, lane_data(data, [scaling]), [rows], definition.evaluate_every)
     architecture = trainer.architecture
     weights, batches = (seeds.generator(definition.seed, f"retrain-{what}") for what in ("weights", "batches"))
@@ -110,13 +110,13 @@ def fit(prepared: Prepared, config: Config) -> tuple[Bundle, dict[str, Any]]:
                     f"The training must keep a finite loss, but it became {checkpoint.total_loss[0]} by epoch "
                     f"{checkpoint.epoch}. Lower [train] learning_rate, now {config.learning_rate:.3g}."
                 )
-    bundle = Bundle(architecture, parameters, scaling, data.feature_names, data.class_names, data.target_name, {})
+    bundle = Bundle(architecture, parameters, scaling, data.columns, data.class_names, data.target_name, {})
     about = {
         "hpsearch": version("hpsearch"),
         "study": definition.name,
         "seed": definition.seed,
         "data_fingerprint": data.fingerprint,
-        "not_features": list(definition.data.not_features),
+        "not_features": None if (others := definition.data.not_features) is None else list(others),
         "train": config.model_dump(mode="json"),
         "origin": None if origin is None else origin.model_dump(),
         "as_exported": origin is not None and origin.configuration == config.fingerprint,

@@ -22,7 +22,7 @@ BLOCK_BYTES = 2**19
 
 @dataclass(frozen=True)
 class LaneData:
-    """Rows shared by all lanes; each lane sees them through its own centre and scale.
+    """Rows shared by all lanes; each lane sees them through its own fill, centre and scale.
 
     Attributes:
         features: (N, inputs), shared.
@@ -30,6 +30,7 @@ class LaneData:
         classes: C.
         centre: (L, inputs), subtracted from a row's features.
         scale: (L, inputs), divides what remains.
+        fill: (L, inputs), stands in for nan, before that; None if no feature is nan.
 
     Few rows are scaled once and kept, (L, N, inputs + 1); of many, no lane has a copy.
     """
@@ -39,6 +40,7 @@ class LaneData:
     classes: int
     centre: NDArray[Any]
     scale: NDArray[Any]
+    fill: NDArray[Any] | None = None
     _scaled: dict[str, FloatArray] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
@@ -52,7 +54,8 @@ class LaneData:
 
     def only(self, lanes: slice, dtype: np.dtype[Any]) -> LaneData:
         """Some of the lanes, which share what these lanes keep."""
-        part = replace(self, targets=self.labels, centre=self.centre[lanes], scale=self.scale[lanes])
+        fill = None if self.fill is None else self.fill[lanes]
+        part = replace(self, targets=self.labels, centre=self.centre[lanes], scale=self.scale[lanes], fill=fill)
         if (kept := self._kept(dtype)) is not None:
             part._scaled[dtype.str] = kept[lanes]
         return part
@@ -89,6 +92,8 @@ class LaneData:
         return self._scaled[dtype.str]
 
     def _scale(self, features: NDArray[Any], lane: int, out: FloatArray) -> None:
+        if self.fill is not None:
+            features = np.where(np.isnan(features), self.fill[lane], features)
         with np.errstate(all="ignore"):  # a feature beyond float32 becomes inf, and its lane diverges
             np.divide(features - self.centre[lane], self.scale[lane], out=out)
 

@@ -15,8 +15,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationIn
 from pydantic_core import PydanticCustomError, PydanticKnownError
 
 from hpsearch.data.audit import CHECKS
-from hpsearch.data.sources import Csv, Source, source_class
+from hpsearch.data.source import Source
+from hpsearch.data.sources import source_class
 from hpsearch.data.splits import SPLITTERS, Dealing
+from hpsearch.data.table_sources import TableFile
 from hpsearch.errors import DefinitionError, did_you_mean
 from hpsearch.study.problems import first_problem
 from hpsearch.study.space import Space, configure
@@ -297,7 +299,7 @@ class StudyDefinition:
 
     def identity(self) -> dict[str, Any]:
         """What makes two studies the same study, as one flat table: all but the number of trials and file paths."""
-        data = self.data.model_dump(exclude={"path"} if isinstance(self.data, Csv) else None)
+        data = self.data.model_dump(exclude={"path"} if isinstance(self.data, TableFile) else None)
         sections = {
             "study": self.study.model_dump(),
             "data": data,

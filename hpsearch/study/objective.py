@@ -14,6 +14,7 @@ from threadpoolctl import threadpool_limits
 
 from hpsearch import seeds
 from hpsearch.data.audit import Finding, audit
+from hpsearch.data.columns import summary
 from hpsearch.data.dataset import Dataset
 from hpsearch.data.preprocess import Scaling
 from hpsearch.data.splits import Split, hold_out, make_splits
@@ -62,6 +63,10 @@ class Prepared:
         """Which row every validation result belongs to."""
         return Layout.of(self.search, self.splits, self.definition.validation.splitter)
 
+    def columns(self) -> list[dict[str, Any]]:
+        """One entry a column: its name, kind, missing values among the rows to search with, and categories."""
+        return self.search.columns.describe(self.search.features)
+
     def attributes(self) -> dict[str, Any]:
         """What a storage keeps with the study, in plain values: enough to read its tables without file and data."""
         n_splits = len(self.splits) // self.definition.validation.repeats
@@ -82,6 +87,7 @@ class Prepared:
             "source": definition.data.source,
             "rows_to_search_with": data.rows,
             "rows_held_out": 0 if self.held_out is None else self.held_out.rows,
+            "columns": summary(self.columns()),
             "features": data.features.shape[1],
             "classes": dict(zip(data.class_names, counts, strict=True)),
             "splits": len(self.splits),

@@ -26,15 +26,17 @@ def architecture_of(config: Config, inputs: int, classes: int) -> Architecture:
     return Architecture(network, config.activation, config.leaky_slope, config.number_type)
 
 
-def fit_scalings(data: Dataset, row_sets: Sequence[IntArray], scaling: str) -> list[Scaling]:
-    """One scaling a lane, each learnt from that lane's training rows alone."""
-    return [fit_scaling(scaling, data.features, rows) for rows in row_sets]
+def fit_scalings(data: Dataset, row_sets: Sequence[IntArray], scaling: str, fill_all: bool = False) -> list[Scaling]:
+    """One scaling a lane, each learnt from that lane's training rows alone; see :func:`fit_scaling`."""
+    return [fit_scaling(scaling, data.features, rows, data.columns, fill_all) for rows in row_sets]
 
 
 def lane_data(data: Dataset, scalings: Sequence[Scaling]) -> LaneData:
     """The rows as the lanes see them: shared, each lane with its own scaling."""
     centre, scale = (np.stack([getattr(s, part) for s in scalings]) for part in ("centre", "scale"))
-    return LaneData(data.features, data.labels, len(data.class_names), centre, scale)
+    fills = [s.fill for s in scalings if s.fill is not None]
+    fill = np.stack(fills) if fills and data.columns.may_miss else None
+    return LaneData(data.features, data.labels, len(data.class_names), centre, scale, fill)
 
 
 def make_trainer(config: Config, data: LaneData, training: Sequence[IntArray], evaluate_every: int) -> Trainer:

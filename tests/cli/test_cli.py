@@ -116,6 +116,41 @@ def test_set_overrides_the_file(small: Path, hpsearch: Call) -> None:
     assert (facts["trials"], facts["rows_to_search_with"]) == (5, 67)
 
 
+def test_check_shows_what_the_columns_are_and_notes_which_run_does_not(
+    small: Path, hpsearch: Call, mixed: Callable[..., pd.DataFrame]
+) -> None:
+    mixed().assign(one=1, two="x").to_csv("rows.csv", index=False)
+    write("mixed.toml", CSV.format(target="kind") + "[train]\nepochs = 10\n")
+    checked = hpsearch("check", "mixed.toml")
+    assert checked.status == 0
+    assert re.search(
+        r"^columns +3 numeric \(age: \d+ missing\), 3 categorical \(port: 3 categories, \d+ missing; sex: "
+        r"2 categories; two: 1 category\), 2 boolean \(member: \d+ missing; paid\)$",
+        checked.out,
+        re.MULTILINE,
+    )
+    assert checked.err.startswith("note (constant): 2 columns have one value in all rows: 'one', 'two'.")
+    types = {
+        entry["name"]: entry for entry in json.loads(hpsearch("check", "mixed.toml", "--json").out)["column_types"]
+    }
+    assert types["sex"] == {"name": "sex", "kind": "categorical", "missing": 0, "categories": ["f", "m"]}
+    assert "note" not in hpsearch("run", "mixed.toml").err
+
+
+def test_predictions_say_what_training_did_not_meet_beside_the_result(
+    small: Path, hpsearch: Call, mixed: Callable[..., pd.DataFrame]
+) -> None:
+    mixed().to_csv("rows.csv", index=False)
+    write("mixed.toml", CSV.format(target="kind") + "[train]\nepochs = 10\n")
+    assert hpsearch("retrain", "mixed.toml", "-o", "model").status == 0
+    mixed(5).assign(port="Paris").to_csv("new.csv", index=False)
+    outcome = hpsearch("predict", "model", "new.csv", "--json")
+    assert len(json.loads(outcome.out)) == 5
+    assert outcome.err == (
+        "Column 'port': 5 rows have a category that training had not ('Paris'), taken as none of its categories.\n"
+    )
+
+
 def test_cv_takes_train_as_it_stands_and_stores_nothing(small: Path, hpsearch: Call) -> None:
     outcome = json.loads(hpsearch("cv", small, "--json").out)
     assert len(outcome["folds"]) == 3
@@ -184,8 +219,8 @@ WRONG: dict[str, tuple[Callable[[Path], list[str]], str]] = {
         "rows.csv: must have a column 'c', but has not",
     ),
     "nan in the data": (
-        lambda f: [write("rows.csv", "a,b\n1,x\nnan,y\n") and "run", write("c.toml", CSV.format(target="b"))],
-        "rows.csv, row 3, column 'a': must be a finite number, but is 'nan'",
+        lambda f: [write("rows.csv", "a,b\n1,x\ninf,y\n") and "run", write("c.toml", CSV.format(target="b"))],
+        "rows.csv, row 3, column 'a': must be a finite number, but is 'inf'",
     ),
     "one class only": (
         lambda f: [write("rows.csv", "a,b\n1,x\n2,x\n") and "run", write("c.toml", CSV.format(target="b"))],

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from hpsearch.data.audit import CHECKS, Finding, audit, refused
+from hpsearch.data.columns import Plan, Raw
 from hpsearch.data.dataset import Dataset
 from hpsearch.data.sources import source_class
 from hpsearch.data.splits import Dealing, hold_out, make_splits
@@ -46,7 +47,9 @@ def test_clean_data_is_left_alone(source: str, seed: int) -> None:
     data = source_class(source).model_validate({"source": source}).load(Path(), seed)
     for splitter in ("kfold", "stratified"):
         search, held = hold_out(data, 0.2, splitter, seed)
-        assert found(search, splitter, held, seed) == []
+        findings = found(search, splitter, held, seed)
+        # Digits has pixels that are always white: worth a note, and no more.
+        assert names(findings) == ({("constant", "note")} if source == "sklearn:digits" else set())
     assert found(clean(seed)) == []
 
 
@@ -129,8 +132,28 @@ def test_held_out_rows_among_those_to_search_with_are_found(copies: int, level: 
     assert found(search, held_out=data.take(np.arange(150, 200))) == []
 
 
+def test_columns_of_one_value_are_one_note_which_stops_nothing() -> None:
+    digits = source_class("sklearn:digits").model_validate({"source": "sklearn:digits"}).load(Path(), 0)
+    (note,) = found(digits)
+    constant = [repr(name) for name, values in zip(digits.feature_names, digits.features.T, strict=True)
+                if np.unique(values).size == 1]  # fmt: skip
+    assert len(constant) == 3
+    assert f"3 columns have one value in all rows: {', '.join(constant)}." in str(note)
+    assert refused([note], []) is None
+
+
+def test_a_column_of_categories_that_together_give_the_target_away_is_found() -> None:
+    """None of its one-hot features does alone."""
+    data, labels = clean(), np.arange(200) % 3
+    raws = [Raw("x", "numeric", data.features[:, 0]), Raw("planted", "categorical", labels, ("u", "v", "w"))]
+    plan = Plan.declare(raws)
+    leaking = Dataset.of(plan.expand(raws)[0], labels, plan=plan)
+    assert names(found(leaking)) == {("single-feature", "warning")}
+    assert "'planted'" in found(leaking)[0].what
+
+
 def test_each_check_has_a_leak_that_it_finds_here() -> None:
-    assert set(CHECKS) == {"duplicates", "groups", "hold-out", "identifier", "single-feature", "time"}
+    assert set(CHECKS) == {"constant", "duplicates", "groups", "hold-out", "identifier", "single-feature", "time"}
 
 
 # --- what stops a study

@@ -22,7 +22,7 @@ from hpsearch.errors import DataError, DefinitionError, HpsearchError
 
 STUDIES = Path(__file__).parent.parent.parent / "studies"
 # The options that a source cannot do without.
-REQUIRED = {"csv": {"path": "rows.csv", "target": "kind"}}
+REQUIRED = {name: {"path": f"rows.{name}", "target": "kind"} for name in ("csv", "parquet")}
 
 ROWS_CSV = "x,kind\n1,a\n2,b\n3,a\n"
 MODULE = "def function():\n    return [[1.0], [2.0], [3.0]], ['a', 'b', 'a']\n"
@@ -34,6 +34,11 @@ bundles = pytest.mark.parametrize("kind", Bundled.KINDS)
 def load(name: str, folder: Path, seed: int = 0, **options: Any) -> Dataset:
     """The rows of a source."""
     return source_class(name).model_validate({"source": name, **options}).load(folder, seed)
+
+
+def write_rows(folder: Path) -> None:
+    (folder / "rows.csv").write_text(ROWS_CSV)
+    pd.read_csv(folder / "rows.csv").to_parquet(folder / "rows.parquet")
 
 
 def refusal(name: str, folder: Path, **options: Any) -> str:
@@ -69,7 +74,7 @@ def module(tmp_path: Path) -> Iterator[Callable[..., str]]:
 def test_every_source_gives_the_same_checked_rows_each_time(
     name: str, tmp_path: Path, module: Callable[..., str]
 ) -> None:
-    (tmp_path / "rows.csv").write_text(ROWS_CSV)
+    write_rows(tmp_path)
     module(MODULE, name="module")
     options = REQUIRED.get(name, {})
     data = load(name, tmp_path, seed=3, **options)
@@ -81,7 +86,7 @@ def test_every_source_gives_the_same_checked_rows_each_time(
 
 @pytest.mark.parametrize("name", [name for name in SOURCES if not name.startswith("python:")])
 def test_a_redrawable_source_is_one_whose_rows_follow_the_seed(name: str, tmp_path: Path) -> None:
-    (tmp_path / "rows.csv").write_text(ROWS_CSV)
+    write_rows(tmp_path)
     options = REQUIRED.get(name, {})
     one, other = (load(name, tmp_path, seed, **options).fingerprint for seed in (3, 4))
     assert (one != other) == source_class(name).model_validate({"source": name, **options}).redrawable
@@ -221,17 +226,17 @@ def test_a_quoted_cell_may_hold_commas_and_quotes(tmp_path: Path) -> None:
     assert (data.feature_names, data.class_names) == (('x, in "cm"',), ("a, b", "é"))
 
 
-@pytest.mark.parametrize("cell", ["x", "", " ", "nan", "NaN", "inf", "-inf", "1e999", "1,5", "0x10", "1;2", "\0", "é"])
+@pytest.mark.parametrize("cell", ["x", "inf", "-inf", "1e999", "1,5", "0x10", "1;2", "é"])
 @pytest.mark.parametrize("column", [0, 1])
 @pytest.mark.parametrize("row", [0, 2])
-def test_a_cell_that_is_no_finite_number_is_refused_naming_file_row_and_column(
+def test_a_cell_that_is_no_finite_number_among_numbers_is_refused_naming_file_row_and_column(
     cell: str, column: int, row: int, tmp_path: Path
 ) -> None:
     cells = [["1", "2", "a"], ["3", "4", "b"], ["5", "6", "a"]]
     cells[row][column] = f'"{cell}"'
     line = csv_refusal(tmp_path, "\n".join(["u,v,kind", *map(",".join, cells)]))
     assert line.startswith(f", row {row + 2}, column {'uv'[column]!r}: must be a finite number, but is ")
-    assert (repr(cell) if cell.strip() else "empty") in line
+    assert repr(cell) in line
 
 
 def test_rows_are_counted_as_an_editor_counts_lines(tmp_path: Path) -> None:
@@ -253,9 +258,8 @@ def test_rows_are_counted_as_an_editor_counts_lines(tmp_path: Path) -> None:
         ("x,kind", ["must have rows below its header, but has none."]),
         ("x,kind\n1,a\n2,a\n", ["at least two classes", "'a'"]),
         (b"x,kind\n1,a\n2,\xff\n", ["UTF-8", "0xff"]),
-        (b"\xff\xfex\x00,\x00", ["UTF-8", "0xff"]),
-        ('x,kind\n1,"a\n2,b\n', ["must be a readable CSV file"]),
-        ('x,kind\n1,"a"b\n2,b\n', ["must be a readable CSV file"]),
+        ('x,kind\n1,"a\n2,b\n', [", row 3: must be a row of a CSV file", "quote left open?"]),
+        ('x,kind\n1,"a"b\n2,b\n', [", row 2: must be a row of a CSV file"]),
     ],
     ids=str,
 )
@@ -347,6 +351,35 @@ def test_further_keys_are_its_arguments_and_it_gets_a_seed_if_it_wants_one(
     assert not fixed.redrawable
 
 
+def test_a_pandas_answer_may_hold_all_that_a_file_may(tmp_path: Path, module: Callable[..., str]) -> None:
+    code = """
+import pandas as pd
+def rows():
+    table = pd.DataFrame({"x": [1, None, 3], "in": [True, False, True], "port": ["a", None, "b"]})
+    return table, pd.Series(["u", "v", "u"], name="kind")
+"""
+    data = load(f"python:{module(code)}:rows", tmp_path)
+    assert data.feature_names == ("x", "x=missing", "in", "port=a", "port=b", "port=missing")
+    expected = [[1, 0, 1, 1, 0, 0], [np.nan, 1, 0, 0, 0, 1], [3, 0, 1, 0, 1, 0]]
+    np.testing.assert_array_equal(data.features, expected)
+    (tmp_path / "rows.csv").write_text("x,in,port,kind\n1,yes,a,u\n,no,,v\n3,yes,b,u\n")
+    assert load("csv", tmp_path, path="rows.csv", target="kind").fingerprint == data.fingerprint
+
+
+def test_a_function_may_say_how_its_rows_are_to_be_split(tmp_path: Path, module: Callable[..., str]) -> None:
+    code = """
+import numpy as np
+def rows():
+    days = np.array(["2026-03-02", "2026-03-01", "2026-03-05"], "datetime64[s]")
+    return [[1], [2], [3]], [0, 1, 0], {"group": ["v", "u", "v"], "time": days.tolist(), "fold": np.array([0, 1, -1])}
+"""
+    data = load(f"python:{module(code)}:rows", tmp_path)
+    groups, times, folds = (data.marks[name] for name in ("groups", "times", "folds"))
+    assert groups.tolist() == [1, 0, 1]
+    assert np.diff(times).tolist() == [-86400, 4 * 86400]
+    assert folds.tolist() == [0, 1, -1]
+
+
 def test_pandas_answers_keep_their_names(tmp_path: Path, module: Callable[..., str]) -> None:
     code = """
 import pandas as pd
@@ -364,12 +397,19 @@ def rows():
         ("def rows(): raise KeyError('lost')", ["raised KeyError", "lost"]),
         ("def rows(n): pass", ["raised TypeError", "'n'"]),
         ("def rows(): return None", ["must return (features, targets), but returned NoneType"]),
-        ("def rows(): return [[1], [2]], [0, 1], 3", ["must return (features, targets)"]),
         ("def rows(): return [[[1], [2]], [0, 1]]", ["must return (features, targets), but returned list"]),
         ("def rows(): return [[1], ['x']], [0, 1]", ["features must be numbers", "'x'"]),
         ("def rows(): return [1, 2], [0, 1]", ["rows and columns", "(2,)"]),
         ("def rows(): return [[1], [2]], [0]", ["2 rows", "(1,)"]),
         ("def rows(): return [[1], [float('nan')]], [0, 1]", ["row 1, column 'x1' is nan"]),
+        ("def rows(): return [[1], [2]], [0, 1], 3", ["must return as its third a dict", "returned int"]),
+        ("def rows(): return [[1], [2]], [0, 1], {'when': [1, 2]}", ["a dict of group, time and fold", "'when'"]),
+        ("def rows(): return [[1], [2]], [0, 1], {'group': [1]}", ["'group' must have 2 values like the rows"]),
+        ("def rows(): return [[1], [2]], [0, 1], {'group': [1, None]}", ["row 1, column 'group': must not be empty"]),
+        (
+            "def rows(): return [[1], [2]], [0, 1], {'time': ['x', 'y']}",
+            ["column 'time': must hold a number or a date"],
+        ),
         ("other = 1", ["'rows'"]),
         ("import no_such_module_anywhere", ["no_such_module_anywhere"]),
         ("def rows(:", ["syntax"]),

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,9 +16,12 @@ from sklearn.metrics import accuracy_score, log_loss
 
 import hpsearch
 from hpsearch import seeds
+from hpsearch.data.cells import Types
+from hpsearch.data.columns import Raw
+from hpsearch.data.typed import frame_columns
 from hpsearch.errors import BundleError, DataError, DefinitionError, HpsearchError
 from hpsearch.model import bundle as bundle_module
-from hpsearch.model.predictions import predict_csv
+from hpsearch.model.predictions import predict_file
 from hpsearch.study.objective import prepare
 
 STUDIES = Path(__file__).parents[2] / "studies"
@@ -44,6 +49,7 @@ def test_a_saved_model_predicts_bit_for_bit_the_same(tmp_path: Path, activation:
     loaded = hpsearch.Bundle.load(tmp_path / "model")
     assert loaded.probabilities(rows).tobytes() == model.probabilities(rows).tobytes()
     assert loaded.about == model.about
+    assert loaded.plan == model.plan
 
 
 def test_the_scores_are_those_of_scikit_learn_on_the_hold_out(fitted: hpsearch.Bundle) -> None:
@@ -142,6 +148,7 @@ def test_the_arrays_are_plain_safetensors(tmp_path: Path, fitted: hpsearch.Bundl
         "layer2.biases": (5,),
         "layer3.weights": (5, 3),
         "layer3.biases": (3,),
+        "fill": (4,),
         "centre": (4,),
         "scale": (4,),
     }
@@ -183,7 +190,9 @@ DAMAGES = {
     "another version": lambda folder: edit(folder, version=99),
     "a class too few": lambda folder: edit(folder, classes=["a", "b"]),
     "other widths": lambda folder: edit(folder, network={"inputs": 4, "neurons": [9], "classes": 3}),
-    "no features": lambda folder: edit(folder, features=None),
+    "no columns": lambda folder: edit(folder, columns=None),
+    "columns of no kind": lambda folder: edit(folder, columns=[{"name": "x"}]),
+    "a column too few": lambda folder: edit(folder, columns=[{"name": "x", "categories": []}]),
 }
 
 
@@ -200,9 +209,9 @@ def test_predict_takes_columns_by_name_and_ignores_the_target(tmp_path: Path, fi
     frame = pd.read_csv(tmp_path / "rows.csv")
     frame[frame.columns[[2, 4, 0, 3, 1]]].to_csv(tmp_path / "turned.csv", index=False)
     frame.drop(columns="species").to_csv(tmp_path / "unlabelled.csv", index=False)
-    answer = predict_csv(fitted, tmp_path / "rows.csv")
+    answer = predict_file(fitted, tmp_path / "rows.csv")
     for name in ("turned.csv", "unlabelled.csv"):
-        pd.testing.assert_frame_equal(predict_csv(fitted, tmp_path / name), answer, check_exact=True)
+        pd.testing.assert_frame_equal(predict_file(fitted, tmp_path / name), answer, check_exact=True)
     assert list(answer.columns) == ["class", "probability_alpine", "probability_coastal", "probability_meadow"]
     probabilities = answer.drop(columns="class")
     assert (probabilities.idxmax(axis=1) == "probability_" + answer["class"]).all()
@@ -216,6 +225,7 @@ def test_predict_takes_columns_by_name_and_ignores_the_target(tmp_path: Path, fi
         (lambda f: f.assign(colour=1), "but has 'colour' too"),
         (lambda f: f.rename(columns={"petal_width": "petal_widht"}), "Did you mean 'petal_widht'"),
         (lambda f: f.assign(petal_width="wide"), "row 2, column 'petal_width': must be a finite number"),
+        (lambda f: f.assign(petal_width=np.inf), "row 2, column 'petal_width': must be a finite number"),
     ],
 )
 def test_rows_that_do_not_fit_are_refused(
@@ -223,4 +233,125 @@ def test_rows_that_do_not_fit_are_refused(
 ) -> None:
     change(pd.read_csv(STUDIES / "flowers.csv")).to_csv(tmp_path / "rows.csv", index=False)  # type: ignore[operator]
     with pytest.raises(DataError, match=message):
-        predict_csv(fitted, tmp_path / "rows.csv")
+        predict_file(fitted, tmp_path / "rows.csv")
+
+
+# --- rows of all kinds of columns
+
+Mixed = Callable[..., pd.DataFrame]
+
+
+def mixed_study(folder: Path, frame: pd.DataFrame, **data: Any) -> hpsearch.StudyDefinition:
+    frame.to_csv(folder / "rows.csv", index=False)
+    raw = {
+        "study": {"name": "mixed", "seed": 1},
+        "data": {"source": "csv", "path": "rows.csv", "target": "kind", **data},
+        "holdout": {"fraction": 0.2},
+        "train": {"epochs": 40, "neurons": [8], "dtype": "float64"},
+    }
+    return hpsearch.StudyDefinition.from_mapping(raw, folder)
+
+
+def silent(line: str) -> None:
+    raise AssertionError(line)
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_a_saved_model_predicts_from_raw_rows(suffix: str, tmp_path: Path, mixed: Mixed) -> None:
+    """From a file or a table what training gave to the features."""
+    frame = mixed()
+    study = mixed_study(tmp_path, frame)
+    hpsearch.retrain(study).save(tmp_path / "model")
+    model, path = hpsearch.Bundle.load(tmp_path / "model"), tmp_path / f"rows.{suffix}"
+    data = study.data.load(tmp_path, 0)
+    if suffix == "parquet":
+        frame.to_parquet(path)
+    answers = predict_file(model, path, notice=silent)
+    expected = model.answers(data.features)
+    np.testing.assert_array_equal(answers.drop(columns="class"), expected)
+    np.testing.assert_array_equal(model.probabilities(frame, notice=silent), expected)
+    array = frame[list(model.plan.names)].astype(object).to_numpy()
+    np.testing.assert_array_equal(model.probabilities(array, notice=silent), expected)
+    # Rows by themselves, where nothing could be inferred from the others.
+    for row in range(20):
+        alone = model.probabilities(frame.iloc[[row]], notice=silent)
+        np.testing.assert_allclose(alone, expected[[row]], rtol=1e-12)  # sums in another order
+
+
+def test_what_training_did_not_meet_is_filled_or_all_zeros_and_said(tmp_path: Path, mixed: Mixed) -> None:
+    frame = mixed()
+    study = mixed_study(tmp_path, frame)
+    model = hpsearch.retrain(study)
+    search = prepare(study).search
+    weight = np.median(search.features[:, search.feature_names.index("weight")])
+    new = mixed(30, 1)
+    new.loc[[3, 5], "port"] = ["Paris", "Wien"]
+    new.loc[[7, 8, 9], "weight"] = None
+    new.to_csv(tmp_path / "new.csv", index=False)
+    lines: list[str] = []
+    answers = predict_file(model, tmp_path / "new.csv", notice=lines.append)
+    assert [line.split(",")[0] for line in lines] == [
+        "Column 'port': 2 rows have a category that training had not ('Paris'",
+        "Column 'weight': 3 rows have no value",
+    ]
+    features, _ = model.plan.expand([*model_rows(model, new)])
+    ports = [place for place, name in enumerate(model.plan.feature_names) if name.startswith("port=")]
+    assert len(ports) == 4
+    assert not features[np.ix_([3, 5], ports)].any()
+    filled = new.assign(weight=new["weight"].fillna(weight))
+    with pytest.warns(UserWarning, match="'Paris', 'Wien'"):
+        expected = model.probabilities(filled)
+    np.testing.assert_array_equal(answers.drop(columns="class"), expected)
+
+
+def model_rows(model: hpsearch.Bundle, frame: pd.DataFrame) -> list[Raw]:
+    types = Types({column.name: column.kind for column in model.plan.columns}, told=True)
+    return frame_columns(frame[list(model.plan.names)], types, "rows")
+
+
+def test_rows_with_a_column_twice_or_of_another_width_are_refused(tmp_path: Path, mixed: Mixed) -> None:
+    frame = mixed()
+    model = hpsearch.retrain(mixed_study(tmp_path, frame))
+    for rows, message in (
+        (pd.concat([frame, frame[["age"]]], axis=1), "must have each column once"),
+        (frame.drop(columns="sex"), "must have a column 'sex', but has not"),
+        (np.zeros((3, 2)), r"must be a table of 6 columns, but have shape \(3, 2\)"),
+        (np.zeros(6), r"must be a table of 6 columns, but have shape \(6,\)"),
+    ):
+        with pytest.raises(DataError, match=message):
+            model.probabilities(rows)
+
+
+def test_the_preprocessing_of_a_model_is_one_plain_table(tmp_path: Path, mixed: Mixed) -> None:
+    model = hpsearch.retrain(mixed_study(tmp_path, mixed(), impute="mean"))
+    model.save(tmp_path / "model")
+    table = hpsearch.Bundle.load(tmp_path / "model").preprocessing
+    assert table == model.preprocessing
+    assert [row["column"] for row in table] == ["age", "port", "member", "weight", "sex", "paid"]
+    assert [row["fill"] is None for row in table] == [False, True, False, False, True, False]
+
+
+def test_texts_that_mean_no_value_do_so_in_predictions(tmp_path: Path, mixed: Mixed) -> None:
+    frame = mixed()
+    frame["age"] = frame["age"].fillna(-1)
+    model = hpsearch.retrain(mixed_study(tmp_path, frame, missing=["-1"]))
+    assert model.plan.columns[0].indicator
+    answers = predict_file(model, tmp_path / "rows.csv", notice=silent)
+    empty = frame.assign(age=frame["age"].replace(-1, np.nan))
+    np.testing.assert_array_equal(answers.drop(columns="class"), model.probabilities(empty, notice=silent))
+    np.testing.assert_array_equal(answers.drop(columns="class"), model.probabilities(frame, notice=silent))
+
+
+def test_where_features_are_named_other_columns_are_ignored(tmp_path: Path, mixed: Mixed) -> None:
+    frame = mixed()
+    model = hpsearch.retrain(mixed_study(tmp_path, frame, features=["age", "port"]))
+    answers = predict_file(model, tmp_path / "rows.csv", notice=silent)
+    frame[["port", "age"]].to_csv(tmp_path / "few.csv", index=False)
+    pd.testing.assert_frame_equal(predict_file(model, tmp_path / "few.csv", notice=silent), answers, check_exact=True)
+
+
+def test_a_model_of_an_earlier_version_is_refused_saying_so(tmp_path: Path, fitted: hpsearch.Bundle) -> None:
+    fitted.save(tmp_path / "model")
+    edit(tmp_path / "model", version=1)
+    with pytest.raises(BundleError, match=r"of version 2, but is of version 1\. Retrain it"):
+        hpsearch.Bundle.load(tmp_path / "model")

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from scenes import scene
 
 from hpsearch.nn import passes
+from hpsearch.nn import rows as rows_module
 from hpsearch.nn.optimizers import SGD
 from hpsearch.nn.passes import Evaluation, Evaluator
 from hpsearch.nn.rows import Batching, LaneData, PaddedRows
@@ -178,6 +179,29 @@ def test_each_lane_sees_rows_through_its_own_centre_and_scale(dtype: Any) -> Non
             assert targets[lane, :, place].tolist() == [float(data.labels[row] == label) for label in range(3)]
     for array, copy in zip((data.features, data.labels, data.centre, data.scale), before, strict=True):
         assert np.array_equal(array, copy)
+
+
+@pytest.mark.parametrize("lane", [0, 1])
+@pytest.mark.parametrize("rows_kept", [True, False])
+def test_each_lane_fills_what_is_missing_with_its_own_fill(
+    rows_kept: bool, lane: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As if the values had been there; also when rows are scaled a batch at a time, or for some of the lanes only."""
+    draw = np.random.default_rng(0)
+    features, missing = draw.standard_normal((30, 4)), draw.random((30, 4)) < 0.3
+    centre, scale, fill = draw.standard_normal((2, 4)), draw.uniform(0.5, 2, (2, 4)), draw.standard_normal((2, 4))
+    if not rows_kept:
+        monkeypatch.setattr(rows_module, "SCALED_BYTES", 0)
+    labels, rows, dtype = draw.integers(0, 3, 30), draw.integers(0, 30, (2, 9)), np.dtype(np.float32)
+
+    def seen(features: Any, fill: Any) -> bytes:
+        data = LaneData(features, labels, 3, centre, scale, fill).only(slice(lane, lane + 1), dtype)
+        inputs = np.ones((1, 9, 5), dtype)
+        data.gather(rows[[lane]], inputs, np.empty((1, 3, 9), dtype))
+        return inputs.tobytes()
+
+    filled = np.where(missing, fill[lane], features)
+    assert seen(np.where(missing, np.nan, features), fill) == seen(filled, None) == seen(filled, fill)
 
 
 def test_training_leaves_features_labels_and_row_sets_alone() -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-import shutil
 import tomllib
 from collections.abc import Callable
 from dataclasses import FrozenInstanceError, fields
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from pydantic import BaseModel, ValidationError
 
@@ -339,7 +339,7 @@ def test_contradictions_are_refused(body: str, said: str, read: Read) -> None:
 
 @pytest.mark.parametrize("source", [name for name in SOURCES if not name.startswith(("nnfs:", "python:"))])
 def test_a_fresh_hold_out_needs_rows_that_can_be_drawn_again(source: str, read: Read) -> None:
-    options = 'path = "rows.csv"\ntarget = "y"\n' if source == "csv" else ""
+    options = 'path = "rows.csv"\ntarget = "y"\n' if source in ("csv", "parquet") else ""
     line = refusal(read, f'{HEAD}[data]\nsource = "{source}"\n{options}[holdout]\nfresh = true\n')
     assert line.startswith(f"[holdout] fresh must go with generated data, but {source!r} cannot be drawn again. Use ")
 
@@ -572,16 +572,19 @@ def test_the_identity_does_not_change_with_what_changes_no_trial(read: Read, tmp
     assert StudyDefinition.from_mapping(read(FULL).raw, tmp_path / "elsewhere").identity() == before
 
 
-def test_the_identity_does_not_change_where_a_csv_file_lies_but_with_what_is_in_it(tmp_path: Path) -> None:
-    shutil.copy(STUDIES[0].parent / "flowers.csv", tmp_path / "one.csv")
-    rows = (tmp_path / "one.csv").read_text().splitlines()
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_the_identity_does_not_change_where_a_file_lies_but_with_what_is_in_it(kind: str, tmp_path: Path) -> None:
     (tmp_path / "two").mkdir()
-    shutil.copy(tmp_path / "one.csv", tmp_path / "two" / "other.csv")
-    (tmp_path / "less.csv").write_text("\n".join(rows[:-1]))
+    rows = pd.read_csv(STUDIES[0].parent / "flowers.csv")
+    for name, part in (("one", rows), ("two/other", rows), ("less", rows[:-1])):
+        if kind == "csv":
+            part.to_csv(tmp_path / f"{name}.csv", index=False)
+        else:
+            part.to_parquet(tmp_path / f"{name}.parquet")
     identities = [
         prepare(StudyDefinition.from_mapping({**tomllib.loads(HEAD), "data": data}, tmp_path)).identity()
-        for path in ("one.csv", "two/other.csv", "less.csv")
-        for data in [{"source": "csv", "path": path, "target": "species"}]
+        for name in ("one", "two/other", "less")
+        for data in [{"source": kind, "path": f"{name}.{kind}", "target": "species"}]
     ]
     assert identities[0] == identities[1]
     assert {key for key in identities[0] if identities[0][key] != identities[2][key]} == {"data.fingerprint"}

@@ -1,0 +1,238 @@
+"""The columns of a table and the numbers that they become, declared once for a study.
+
+What is declared (kinds, categories, which columns have missing values) decides how wide the rows are, so it is the same
+in every split; what is learnt from values (fill, centre, scale) is :mod:`hpsearch.data.preprocess`'s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hpsearch.errors import DataError
+
+Kind = Literal["boolean", "categorical", "numeric"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+Impute = Literal["mean", "median", "most-frequent"]
+MOST_NAMED = 10  # columns of a kind, in a line that describes them
+FeatureKind = Literal["boolean", "indicator", "numeric", "one-hot"]
+
+
+@dataclass(frozen=True)
+class Raw:
+    """One column as it was read.
+
+    Attributes:
+        name: its header.
+        kind: what its values are.
+        values: (N,) floats, nan where missing, 0 and 1 of a boolean; of a categorical column integers, places in
+            ``categories``, -1 where missing.
+        categories: of a categorical column, those found.
+    """
+
+    name: str
+    kind: Kind
+    values: NDArray[Any]
+    categories: tuple[str, ...] = ()
+
+    @property
+    def missing(self) -> NDArray[np.bool_]:
+        """(N,): where it has no value."""
+        return np.asarray(self.values < 0 if self.kind == "categorical" else np.isnan(self.values))
+
+
+@dataclass(frozen=True)
+class Column:
+    """What a column becomes: one 0/1 feature a category, or its values; then a 0/1 feature for a missing value.
+
+    A missing category is 1 in that last feature and 0 in all others; so it is a category of its own.
+
+    Attributes:
+        name: its header.
+        kind: what its values are.
+        indicator: whether there is a feature for missing values.
+        categories: of a categorical column, in the order of its features.
+    """
+
+    name: str
+    kind: Kind = "numeric"
+    indicator: bool = False
+    categories: tuple[str, ...] = ()
+
+    @property
+    def features(self) -> dict[str, FeatureKind]:
+        """Its features by name."""
+        features: dict[str, FeatureKind] = {f"{self.name}={category}": "one-hot" for category in self.categories}
+        if self.kind != "categorical":
+            features[self.name] = self.kind
+        if self.indicator:
+            features[f"{self.name}=missing"] = "indicator"
+        return features
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The columns of a study.
+
+    Attributes:
+        columns: in the order of their features.
+        impute: what fills a missing number: the training rows' median, mean or most frequent value.
+        missing: texts that mean no value, beside those that always do.
+
+    Raises:
+        DataError: two features of one name.
+    """
+
+    columns: tuple[Column, ...]
+    impute: Impute = "median"
+    missing: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for column in self.columns:
+            if column.indicator and "missing" in column.categories:
+                raise DataError(
+                    f"Column {column.name!r} must not have both missing values and a category called 'missing'. "
+                    'If they mean the same: [data] missing = ["missing"].'
+                )
+        names = self.feature_names
+        if len(set(names)) < len(names):
+            twice = next(name for i, name in enumerate(names) if name in names[:i])
+            raise DataError(f"Features must have different names, but {twice!r} stands twice. Rename a column.")
+
+    @classmethod
+    def declare(cls, raws: Sequence[Raw], impute: Impute = "median", missing: tuple[str, ...] = ()) -> Plan:
+        """What these columns become. A column has an indicator if a value of it is missing here."""
+        return cls(
+            tuple(Column(raw.name, raw.kind, bool(raw.missing.any()), tuple(sorted(raw.categories))) for raw in raws),
+            impute,
+            missing,
+        )
+
+    @classmethod
+    def numeric(cls, names: Sequence[str]) -> Plan:
+        """Numbers without missing values."""
+        return cls(tuple(map(Column, names)))
+
+    @classmethod
+    def from_plain(cls, plain: Mapping[str, Any]) -> Plan:
+        """From what :meth:`to_plain` gave."""
+        columns = tuple(Column(**{**column, "categories": tuple(column["categories"])}) for column in plain["columns"])
+        if any(column.kind not in KINDS for column in columns):
+            raise ValueError(f"every column must be one of {', '.join(KINDS)}")
+        if plain["impute"] not in get_args(Impute):
+            raise ValueError(f"impute must be one of {', '.join(get_args(Impute))}")
+        return cls(columns, plain["impute"], tuple(plain["missing"]))
+
+    def to_plain(self) -> dict[str, Any]:
+        """In values that JSON has."""
+        columns = [asdict(column) for column in self.columns]
+        return {"impute": self.impute, "missing": [*self.missing], "columns": columns}
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the columns."""
+        return tuple(column.name for column in self.columns)
+
+    @cached_property
+    def feature_names(self) -> tuple[str, ...]:
+        """D names."""
+        return tuple(name for column in self.columns for name in column.features)
+
+    @cached_property
+    def feature_kinds(self) -> tuple[FeatureKind, ...]:
+        """D kinds."""
+        return tuple(kind for column in self.columns for kind in column.features.values())
+
+    @cached_property
+    def places(self) -> dict[str, slice]:
+        """Where the features of each column stand."""
+        ends = np.cumsum([len(column.features) for column in self.columns]).tolist()
+        return {name: slice(begin, end) for name, begin, end in zip(self.names, [0, *ends], ends, strict=False)}
+
+    @property
+    def plain(self) -> bool:
+        """Whether all columns are numbers and none is ever missing: their features are their values."""
+        return set(self.feature_kinds) == {"numeric"}
+
+    @property
+    def may_miss(self) -> bool:
+        """Whether a feature is nan in some of the rows that this was declared on."""
+        return any(column.indicator and column.kind != "categorical" for column in self.columns)
+
+    def expand(self, raws: Sequence[Raw]) -> tuple[NDArray[np.float64], list[str]]:
+        """The features of rows.
+
+        Args:
+            raws: the plan's columns, in its order.
+
+        Returns:
+            (features (N, D) with nan where a number is missing, a line on each thing that the plan did not foresee: a
+            category that it has not is all zeros, so is a missing one where none was missing; a missing number is nan).
+        """
+        features = np.zeros((len(raws[0].values), len(self.feature_names)))
+        notices = []
+        for column, raw in zip(self.columns, raws, strict=True):
+            block, missing = features[:, self.places[column.name]], raw.missing
+            if column.kind == "categorical":
+                known = {category: place for place, category in enumerate(column.categories)}
+                # One more for -1, the missing: it comes last and so is what -1 picks.
+                place = np.array([*(known.get(category, -1) for category in raw.categories), -1], np.intp)[raw.values]
+                rows = np.flatnonzero(place >= 0)
+                block[rows, place[rows]] = 1
+                unseen = (place < 0) & ~missing
+                if unseen.any():
+                    names = [raw.categories[code] for code in np.unique(raw.values[unseen])]
+                    notices.append(
+                        f"Column {column.name!r}: {_rows(unseen)} a category that training had not "
+                        f"({_listed(names)}), taken as none of its categories."
+                    )
+            else:
+                block[:, 0] = raw.values
+            if column.indicator:
+                block[:, -1] = missing
+            elif missing.any():
+                how = "taken as none of its categories" if column.kind == "categorical" else "filled as training would"
+                notices.append(f"Column {column.name!r}: {_rows(missing)} no value, where training always had: {how}.")
+        return features, notices
+
+    def describe(self, features: NDArray[Any]) -> list[dict[str, Any]]:
+        """One entry a column: name, kind, how many values are missing in these rows, its categories."""
+        described = []
+        for column in self.columns:
+            block = features[:, self.places[column.name]]
+            missing = int(np.count_nonzero(block[:, -1])) if column.indicator else 0
+            entry = {"name": column.name, "kind": column.kind, "missing": missing, "categories": [*column.categories]}
+            described.append(entry)
+        return described
+
+
+def summary(described: Sequence[Mapping[str, Any]]) -> str:
+    """What :meth:`Plan.describe` gave, in one line; of numbers only columns with missing values are named."""
+    parts = []
+    for kind in reversed(KINDS):
+        columns = [entry for entry in described if entry["kind"] == kind]
+        notes = []
+        for entry in columns:
+            count = len(entry["categories"])
+            note = [f"{count} {'category' if count == 1 else 'categories'}"] if kind == "categorical" else []
+            note += [f"{entry['missing']} missing"] if entry["missing"] else []
+            if note or kind != "numeric":
+                notes.append(": ".join([entry["name"], *([", ".join(note)] if note else [])]))
+        if columns:
+            more = f"; and {len(notes) - MOST_NAMED} more" if len(notes) > MOST_NAMED else ""
+            parts.append(f"{len(columns)} {kind}" + (f" ({'; '.join(notes[:MOST_NAMED])}{more})" if notes else ""))
+    return ", ".join(parts)
+
+
+def _rows(chosen: NDArray[np.bool_]) -> str:
+    count = np.count_nonzero(chosen)
+    return f"{count} row has" if count == 1 else f"{count} rows have"
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(map(repr, names[:5])) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

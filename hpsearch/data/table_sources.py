@@ -1,0 +1,189 @@
+"""Files of rows as sources: which column is the target, what the others are, which are left out."""
+
+from __future__ import annotations
+
+import os
+from abc import abstractmethod
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+import numpy as np
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from hpsearch.data.cells import Types
+from hpsearch.data.columns import KINDS, Impute, Kind, Plan
+from hpsearch.data.csv_file import read_csv
+from hpsearch.data.dataset import Dataset
+from hpsearch.data.parquet_file import read_parquet
+from hpsearch.data.source import Source
+from hpsearch.data.table_file import Table, Wanted, check_values
+from hpsearch.errors import DataError
+
+Names = Annotated[tuple[str, ...], Field(strict=False)]
+
+
+class TableFile(Source):
+    """A file of rows with one target column, features, and columns that say how to split."""
+
+    path: Annotated[str, Field(description="the file, relative to the study file")]
+    target: Annotated[str, Field(description="the column to predict")]
+    features: Annotated[
+        Names | None, Field(description="the columns to predict from; all that are left if not given")
+    ] = None
+    drop: Annotated[Names, Field(description="columns to leave out")] = ()
+    group: Annotated[str | None, Field(description="column that is equal for rows that belong together")] = None
+    time: Annotated[str | None, Field(description="column of numbers or ISO dates that orders the rows")] = None
+    fold: Annotated[str | None, Field(description="column of the fold that each row validates; -1: none")] = None
+    numeric: Annotated[Names, Field(description="columns that hold numbers, whatever they look like")] = ()
+    categorical: Annotated[Names, Field(description="columns that hold categories, whatever they look like")] = ()
+    boolean: Annotated[Names, Field(description="columns that hold booleans, whatever they look like")] = ()
+    missing: Annotated[Names, Field(description="texts that mean no value, beside NA, N/A, NaN, null, None")] = ()
+    impute: Annotated[Impute, Field(description="what fills a missing number")] = "median"
+
+    @model_validator(mode="after")
+    def _one_use_each(self) -> Self:
+        text = None
+        uses = [*self._texts, *self.drop]
+        for names in ([*uses, *(self.features or ())], [*uses, *self._said]):
+            twice = [name for name in names if names.count(name) > 1]
+            if twice:
+                text = f"must use each column once, but {twice[0]!r} is named twice."
+        if self.features is not None and self.drop:
+            text = "must have either features or drop, but has both: what is no feature is left out."
+        elif self.features is not None and (strange := set(self._said) - set(self.features)):
+            text = f"must give kinds of features only, but {min(strange)!r} is none."
+        if text is not None:
+            raise PydanticCustomError("contradiction", "{text}", {"text": text})
+        return self
+
+    @property
+    def _said(self) -> list[str]:  # columns whose kind is
+        return [*self.numeric, *self.categorical, *self.boolean]
+
+    @property
+    def _marks(self) -> tuple[str, ...]:
+        return tuple(name for name in (self.group, self.time, self.fold) if name is not None)
+
+    @property
+    def _texts(self) -> tuple[str, ...]:
+        return (self.target, *self._marks)
+
+    @property
+    def redrawable(self) -> bool:
+        return False
+
+    @property
+    def not_features(self) -> tuple[str, ...] | None:
+        return None if self.features is not None else (*self.drop, *self._marks)
+
+    def moved(self, folder: Path, to: Path) -> dict[str, Any]:
+        return {**self.model_dump(exclude_defaults=True), "path": os.path.relpath(folder / self.path, to)}
+
+    @abstractmethod
+    def read(self, path: Path, wanted: Wanted) -> Table:
+        """The columns that are wanted.
+
+        Raises:
+            DataError: a file or columns that are not as they must be.
+        """
+
+    def load(self, folder: Path, seed: int) -> Dataset:
+        kinds: dict[str, Kind] = {name: kind for kind in KINDS for name in getattr(self, kind)}
+        types = Types(kinds, self.missing)
+        origin = str(folder / self.path)
+        table = self.read(folder / self.path, Wanted(self._texts, self.features, self.drop, self.drop, types=types))
+        if not table.columns:
+            raise DataError(f"{origin}: must have a column to predict from beside {', '.join(self._texts)}.")
+        try:
+            plan = Plan.declare(table.columns, self.impute, self.missing)
+        except DataError as error:
+            raise DataError(f"{origin}: {error}") from error
+        texts = table.texts
+        check_values(origin, len(texts[self.target]), len(plan.feature_names), "features")
+        data = Dataset.of(
+            plan.expand(table.columns)[0],
+            _as_labels(texts[self.target], origin),
+            target_name=self.target,
+            plan=plan,
+            origin=origin,
+        )
+        return with_marks(data, texts, origin, group=self.group, time=self.time, fold=self.fold)
+
+
+class Csv(TableFile):
+    """A CSV file in UTF-8 with a header line; what its columns are is inferred from all of their cells."""
+
+    def read(self, path: Path, wanted: Wanted) -> Table:
+        return read_csv(path, wanted)
+
+
+class Parquet(TableFile):
+    """A Parquet file, which says itself what its columns are (extra ``parquet``)."""
+
+    def read(self, path: Path, wanted: Wanted) -> Table:
+        return read_parquet(path, wanted)
+
+
+def with_marks(
+    data: Dataset,
+    texts: Mapping[str, list[str]],
+    origin: str,
+    *,
+    group: str | None = None,
+    time: str | None = None,
+    fold: str | None = None,
+) -> Dataset:
+    """The rows with what they may be split by: the names of three columns among ``texts``, where there are such.
+
+    Raises:
+        DataError: a time that is none, a fold that is none.
+    """
+    return replace(
+        data,
+        groups=None if group is None else np.unique(texts[group], return_inverse=True)[1],
+        times=None if time is None else _as_times(texts[time], time, origin),
+        folds=None if fold is None else _as_folds(texts[fold], fold, origin),
+    )
+
+
+def _as_labels(texts: list[str], origin: str) -> np.ndarray[Any, Any]:
+    """Labels without blanks around them; written as whole numbers they sort as numbers, anything else as text."""
+    labels = [text.strip() for text in texts]
+    try:
+        numbers = [float(label) for label in labels]
+    except ValueError:
+        return np.array(labels)
+    if not all(number.is_integer() for number in numbers):
+        raise DataError(f"{origin}: the target must be classes, but holds fractions: a quantity cannot be classified.")
+    whole = all(label == str(int(number)) for label, number in zip(labels, numbers, strict=True))
+    return np.array([int(label) for label in labels]) if whole else np.array(labels)
+
+
+def _as_times(texts: list[str], column: str, origin: str) -> np.ndarray[Any, Any]:
+    """Numbers, or dates and times in the ISO format as seconds."""
+    for parse in (float, lambda text: datetime.fromisoformat(text).timestamp()):
+        with suppress(ValueError):
+            times = np.array([parse(text.strip()) for text in texts], np.float64)
+            if np.isfinite(times).all():
+                return times
+    raise DataError(
+        f"{origin}, column {column!r}: must hold a number or a date like 2026-03-31 or 2026-03-31T09:30 in every row, "
+        "of the same kind."
+    )
+
+
+def _as_folds(texts: list[str], column: str, origin: str) -> np.ndarray[Any, Any]:
+    try:
+        folds = np.array([int(text) for text in texts], np.intp)
+    except ValueError:
+        folds = np.array([-2])
+    if folds.min() < -1 or len(set(folds.tolist()) - {-1}) < 1:
+        raise DataError(
+            f"{origin}, column {column!r}: must hold the number of a fold, from 0, or -1 for a row that only trains."
+        )
+    return folds
