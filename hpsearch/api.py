@@ -149,6 +149,7 @@ def _search(
     before_the_first: Callable[[], None],
 ) -> bool:
     """Run a prepared study, or go on with it; returns whether it came to its end before the time was up."""
+    from hpsearch.results.best import keep_corrected
     from hpsearch.study.coordinator import Coordinator, TimeUpError
     from hpsearch.study.ownership import sole_owner
     from hpsearch.study.storage import StoredStudy
@@ -164,6 +165,7 @@ def _search(
             Coordinator(prepared, stored, crew, watch=watch, timeout=timeout, reuse=reuse).run()
         except TimeUpError:
             return False
+        keep_corrected(stored)
     return True
 
 

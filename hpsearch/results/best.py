@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 import tomllib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -106,6 +106,8 @@ def load_definition(stored: StoredStudy) -> StudyDefinition:
     return StudyDefinition.from_mapping(attributes["definition"], Path(attributes["folder"]))
 
 
+_CORRECTED = "corrected"  # an attribute of the study
+
 # How a trial is chosen among those told.
 RULES: dict[str, Callable[[Sequence[TrialResult]], TrialResult | None]] = {"lowest": best_of, "one-se": one_se_of}
 
@@ -151,6 +153,8 @@ def correct(
     stored: StoredStudy, definition: StudyDefinition, results: Sequence[TrialResult]
 ) -> tuple[Corrected | None, str | None]:
     """The lowest value corrected for having been chosen, or why that cannot be told."""
+    if (known := kept_corrected(stored.attributes, len(results))) is not None:
+        return known, None
     try:
         layout = stored.kept.layout()
         if layout.units is None:
@@ -165,6 +169,20 @@ def correct(
         return corrected(losses, layout, METRICS["loss"], seeds.integer_seed(definition.seed, "resamples")), None
     except StorageError as error:
         return None, f"{error}".rstrip(".")
+
+
+def keep_corrected(stored: StoredStudy) -> None:
+    """Keep a study's corrected score with it, for tables and for readers who do not have its files."""
+    results = [result_of(trial) for trial in stored.trials() if trial.state.is_finished()]
+    if best_of(results) is not None:
+        found, _ = correct(stored, load_definition(stored), results)
+        stored.refresh({_CORRECTED: {"told": len(results), "corrected": found and asdict(found)}})
+
+
+def kept_corrected(attributes: Mapping[str, Any], told: int) -> Corrected | None:
+    """The corrected score that is kept with a study, if it is of so many trials."""
+    known = attributes.get(_CORRECTED)
+    return Corrected(**known["corrected"]) if known and known["told"] == told and known["corrected"] else None
 
 
 def export(best: Best, path: Path, force: bool = False) -> None:

@@ -6,6 +6,7 @@
 number                        int64    from 0, in the order of asking
 state                         str      COMPLETE, PRUNED, FAIL, or RUNNING where a run was interrupted
 value                         float64  objective value: mean validation loss in nats; missing unless complete
+standard_error                float64  of the value, over the splits; missing with a single split
 best_epoch                    Int64    epoch of the chosen checkpoint
 accuracy                      float64  mean over splits of the share of rows whose class was predicted, 0 to 1
 *hyperparameters*             by kind  one column each, as ``layer1.neurons``; missing where it does not exist
@@ -33,6 +34,9 @@ accuracy                        float64  0 to 1
 trial, epoch, repeat, fold      int64
 training_loss, validation_loss  float64  nats; missing where it was not finite
 ==============================  =======  =======================================
+
+``studies`` has one row a study: how its trials ended, the best one's value, and that value corrected for having been
+the best, with its interval at 95 % (:func:`hpsearch.validation.selection.corrected`; missing until a run ends).
 """
 
 from __future__ import annotations
@@ -45,9 +49,10 @@ from typing import Any
 import pandas as pd
 
 from hpsearch.errors import HpsearchError, did_you_mean
+from hpsearch.results.best import kept_corrected
 from hpsearch.study.database import clear_errors, close, open_storage
 from hpsearch.study.storage import StoredStudy, result_of
-from hpsearch.study.trials import TrialResult, best_of
+from hpsearch.study.trials import TrialResult, best_of, standard_error
 
 _FOLD_TYPES = {
     **dict.fromkeys(("trial", "repeat", "fold", "training_rows", "validation_rows"), "int64"),
@@ -62,7 +67,7 @@ _STUDY_TYPES = {
     "source": "str",
     **dict.fromkeys(("trials", "complete", "pruned", "failed", "running"), "int64"),
     "best_trial": "Int64",
-    "best_value": "float64",
+    **dict.fromkeys(("best_value", "corrected", "corrected_low", "corrected_high"), "float64"),
 }
 FORMATS = ("csv", "json", "parquet", "table")
 
@@ -70,7 +75,8 @@ FORMATS = ("csv", "json", "parquet", "table")
 def trials_table(stored: StoredStudy) -> pd.DataFrame:
     """One row a trial; the columns are described in :mod:`hpsearch.results.tables`."""
     kinds = stored.attributes["hyperparameters"]
-    head = {"number": "int64", "state": "str", "value": "float64", "best_epoch": "Int64", "accuracy": "float64"}
+    head = {"number": "int64", "state": "str", "value": "float64", "standard_error": "float64"}
+    head |= {"best_epoch": "Int64", "accuracy": "float64"}
     tail = {"parameters": "Int64", "epochs_trained": "Int64", "seconds": "float64"}
     tail |= {"reason": "str", "same_as": "Int64", "machine": "str"}
     rows: list[dict[str, Any]] = []
@@ -81,7 +87,7 @@ def trials_table(stored: StoredStudy) -> pd.DataFrame:
             result = result_of(trial)
             row |= {key: getattr(result, key) for key in ("value", "best_epoch", "accuracy", "parameters", "seconds")}
             row |= {"epochs_trained": max(result.epochs, default=0), "reason": result.reason, "same_as": result.same_as}
-            row["machine"] = result.machine
+            row |= {"machine": result.machine, "standard_error": standard_error(result)}
         rows.append(row)
     return _frame(rows, {**head, **kinds, **tail})
 
@@ -119,6 +125,7 @@ def _study_row(stored: StoredStudy, attributes: Mapping[str, Any]) -> dict[str, 
     trials = stored.trials()
     states = [trial.state.name for trial in trials]
     best = best_of(result_of(trial) for trial in trials if trial.state.is_finished())
+    fixed = kept_corrected(attributes, sum(trial.state.is_finished() for trial in trials))
     return {
         "study": stored.name,
         "source": attributes["definition"]["data"]["source"],
@@ -127,6 +134,9 @@ def _study_row(stored: StoredStudy, attributes: Mapping[str, Any]) -> dict[str, 
         "failed": states.count("FAIL"),
         "best_trial": None if best is None else best.number,
         "best_value": None if best is None else best.value,
+        "corrected": fixed and fixed.value,
+        "corrected_low": fixed and fixed.low,
+        "corrected_high": fixed and fixed.high,
     }
 
 

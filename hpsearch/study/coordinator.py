@@ -68,7 +68,7 @@ def trials_wanted(definition: StudyDefinition, results: Sequence[TrialResult]) -
         now = bests[-1]
         if before is None or before.value is None or now is None or now.value is None:
             continue
-        if before.value - now.value <= standard_error(before):
+        if before.value - now.value <= (standard_error(before) or 0):
             return min(limit, result.number + definition.in_flight)  # those asked before this one was told
     return limit
 
@@ -179,9 +179,8 @@ class Coordinator:
 
     def _tell(self, result: TrialResult) -> None:
         self._unsaved.pop(result.number, None)
-        if result.rows is not None:
-            self._stored.kept.keep(result.number, result.rows)
-            result = replace(result, rows=None)
+        self._stored.keep(result)
+        result = replace(result, rows=None)
         with self._stored.transaction():
             self._stored.tell(result)
             self._keep(result)

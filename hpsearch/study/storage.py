@@ -196,6 +196,12 @@ class StoredStudy:
         rows = [{"step": epoch, **_stored(value)} for epoch, value in values.items()]
         replace_rows(self.storage, "trial_intermediate_values", self._trial_id(number), "step", rows)
 
+    def keep(self, result: TrialResult) -> None:
+        """Keep what became of a complete trial's validation rows: before it is told, so that no told one lacks it."""
+        self._check_file()
+        if result.rows is not None:
+            self.kept.keep(result.number, result.rows)
+
     def tell(self, result: TrialResult) -> None:
         """Store what became of a trial."""
         trial_id = self._trial_id(result.number)

@@ -71,14 +71,16 @@ def one_se_of(results: Iterable[TrialResult]) -> TrialResult | None:
     best = best_of(complete)
     if best is None or best.value is None:
         return None
-    most = best.value + standard_error(best)
+    most = best.value + (standard_error(best) or 0)
     within = [result for result in complete if result.value is not None and result.value <= most]
     return min(within, key=lambda result: (result.parameters, result.value, result.number))
 
 
-def standard_error(result: TrialResult) -> float:
-    """Of a complete trial's value, over its splits, of which there must be more than one."""
+def standard_error(result: TrialResult) -> float | None:
+    """Of a complete trial's value, over its splits; None with fewer than two."""
     losses = [fold["validation_loss"] for fold in result.folds]
+    if len(losses) < 2:
+        return None
     mean = sum(losses) / len(losses)
     variance = sum((loss - mean) ** 2 for loss in losses) / (len(losses) - 1)
     return math.sqrt(variance / len(losses))

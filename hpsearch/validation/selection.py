@@ -71,18 +71,18 @@ def corrected(candidates: Iterable[NDArray[Any]], layout: Layout, metric: Metric
 
     **The interval** claims to hold the mean true score of the chosen candidate's networks, one a split: what
     cross-validation estimates. It is not about a network retrained on all rows, which has learnt from more. Its
-    variance has two parts.
+    variance is (2 - 1/J) s²/U + c/2:
 
-    1. Of the rows and the choice, by BBC's bootstrap: each resample draws U of U units with replacement, chooses, and
-       takes the mean of the chosen candidate over the units not drawn. Those are wider than they should be: a unit is
-       left out with probability q = (1 - 1/U)^U, so such a mean is over about qU of the U units, without replacement,
-       and for a given candidate its variance is s²/U · (1 - q)/q, where a mean over all units has s²/U. Hence
-       their variance is multiplied by q/(1 - q), which for many units is 1/(e - 1): the deviations are 1.31 times too
-       large.
-    2. Of the networks: a row is validated by one network and trains the others, so the errors of two splits are
-       correlated. With Nadeau & Bengio's (2003) heuristic correlation, validation rows over all rows, the variance s²/U
-       of a mean over J splits grows by (1 - 1/J) s²/U. Without this part the interval of an easy study, where hardly
-       anything depends on the choice, would hold the truth in 87 % of all cases instead of 95 %.
+    1. s²/U is that of a mean over U units, for a choice that is made already. It grows by (1 - 1/J) s²/U because a row
+       is validated by one of J networks and trains the others, which correlates the errors of the splits: Nadeau &
+       Bengio's (2003) heuristic correlation, validation rows over all rows. Without that part the interval of an easy
+       study, where hardly anything depends on the choice, would hold the truth in 87 % of all cases instead of 95 %.
+    2. c is of the choice, from BBC's bootstrap: each resample draws U of U units with replacement, chooses, and takes
+       the mean of the chosen candidate over the units not drawn. A unit is left out with probability q = (1 - 1/U)^U,
+       so such a mean is over about qU of the U units, without replacement, and for a given candidate its variance is
+       s²/U · (1 - q)/q. (For many units that is e - 1 times too much; BBC's own percentiles are 1.31 times too wide.)
+       The variance of the left-out means times q/(1 - q) is therefore s²/U and c together. Of c half is counted, since
+       the resamples choose by means of twice the variance.
 
     For quantities to be minimised it is :func:`~hpsearch.validation.estimates.interval_of_loss`, else Student's.
 
@@ -123,9 +123,9 @@ def corrected(candidates: Iterable[NDArray[Any]], layout: Layout, metric: Metric
     composed = picked[numbers, np.arange(len(rows.units))]
     value = float(np.mean(rows.score(composed, np.ones((1, count), np.int64))))
     q = (1 - 1 / count) ** count
-    of_choice = float(np.nanvar(answers, ddof=1)) * q / (1 - q)
+    rows_and_choice = float(np.nanvar(answers, ddof=1)) * q / (1 - q)
     of_rows = float(np.nanvar(np.nanmean(rows.score(composed, drawn), axis=1), ddof=1))
-    error = math.sqrt(of_choice + (1 - 1 / rows.splits) * of_rows)
+    error = math.sqrt((2 - 1 / rows.splits) * of_rows + max(0.0, rows_and_choice - of_rows) / 2)
     return Corrected(value, *_interval(value, error, count, metric), trials, considered, count)
 
 

@@ -6,6 +6,7 @@ import fcntl
 import multiprocessing
 import os
 import re
+import shutil
 import signal
 import socket
 import sqlite3
@@ -24,10 +25,11 @@ from faults import run, run_until_write
 from test_coordinator import assert_same, at, tables
 
 import hpsearch
+from hpsearch.api import open_study
 from hpsearch.errors import StorageLostError, StudyOwnedError
 from hpsearch.study import coordinator
 from hpsearch.study.coordinator import Progress
-from hpsearch.study.storage import StoredStudy
+from hpsearch.study.storage import StoredStudy, result_of
 
 SERVER = multiprocessing.get_context("forkserver")
 # What a run imports is imported by the server, once. (It does not find modules of the tests.)
@@ -52,6 +54,12 @@ SEARCHES = {
 }
 
 
+def remove(folder: Path, name: str) -> None:
+    """A storage with all that is kept beside it."""
+    for path in folder.glob(f"{name}.db*"):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
 def assert_whole(storage: str, expected: tuple[pd.DataFrame, ...]) -> None:
     """Everything there, once, as if nothing had happened."""
     assert_same(tables(storage), expected)
@@ -61,6 +69,12 @@ def assert_whole(storage: str, expected: tuple[pd.DataFrame, ...]) -> None:
     database = sqlite3.connect(storage.removeprefix("sqlite:///"))
     assert database.execute("pragma integrity_check").fetchone() == ("ok",)
     database.close()
+    with open_study("small", storage) as stored:
+        shares, results = stored.kept.layout().shares, map(result_of, stored.trials())
+        for result in results:
+            if result.state == "COMPLETE":
+                kept = stored.kept.of(result)
+                assert kept.losses @ shares == pytest.approx(result.intermediate, rel=1e-6)  # kept in float32
 
 
 def finish(path: Path, storage: str, workers: int, expected: tuple[pd.DataFrame, ...]) -> None:
@@ -92,8 +106,7 @@ def survive(folder: Path, search: str, workers: int, kills: int, seed: int) -> N
         else:  # it reached the end before the kill: begin another study of the same kind
             assert process.exitcode == 0
             assert_whole(storage, expected)
-            for file in folder.glob("killed.db*"):
-                file.unlink()
+            remove(folder, "killed")
     finish(path, storage, workers, expected)
 
 
@@ -118,8 +131,7 @@ def kill_at_writes(folder: Path, every: int) -> int:
     expected = tables(at(folder, "through"))
     while True:
         for when in ("before", "after"):
-            for file in folder.glob("cut.db*"):
-                file.unlink()
+            remove(folder, "cut")
             process = SERVER.Process(target=run_until_write, args=(str(path), storage, write, when))
             process.start()
             process.join()
