@@ -134,7 +134,8 @@ def _audited(prepared: Prepared) -> Sequence[Finding]:
 
     findings = prepared.audit()
     if (reason := refused(findings, prepared.definition.validation.allow)) is not None:
-        raise DataError(reason)
+        file = prepared.definition.file
+        raise DataError(reason if file is None else f"{file}: {reason}")
     return findings
 
 

@@ -157,8 +157,11 @@ def check(file: File, set_: Set = None, as_json: Json = False) -> None:
     else:
         display.facts(facts)
         display.findings(findings, notes=True)
-    if (reason := refused(findings, prepared.definition.validation.allow)) is not None:
-        raise DataError(reason)
+    allow = prepared.definition.validation.allow
+    if (reason := refused(findings, allow)) is not None:
+        names = sorted({f.name for f in findings if f.level == "error" and f.name not in allow})
+        short = f"{file} is not fit to run as it is. To overrule: [validation] allow = {json.dumps(names)}."
+        raise DataError(reason if as_json else short)
     if not as_json:
         display.say(f"{file} is fit to run.")
 

@@ -134,7 +134,7 @@ def check_length(origin: str, row: int, cells: Sequence[str], header: Sequence[s
 def check_filled(origin: str, name: str, cells: Sequence[str], rows: Sequence[int], types: Types) -> None:
     """Refuse a missing target, or a missing mark."""
     for cell, row in zip(cells, rows, strict=True):
-        if types.is_missing(cell.strip()):
+        if types.is_missing(cell.strip()) and cell.strip().lower() != "none":  # a class may well be called so
             got = f"means no value ({cell!r})" if cell.strip() else "is empty"
             raise DataError(
                 f"{origin}, row {row}, column {name!r}: must not be empty, but {got}. Fill it in or leave the row out."

@@ -6,7 +6,7 @@ import json
 import tomllib
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeVar
@@ -139,7 +139,7 @@ class OriginSection(Section):
 
 @dataclass(frozen=True)
 class StudyDefinition:
-    """All that a study is. ``folder`` is where its relative paths start."""
+    """All that a study is. Its relative paths start in ``folder``; errors name ``file``, if there is one."""
 
     study: StudySection
     data: Source
@@ -156,6 +156,7 @@ class StudyDefinition:
     origin: OriginSection | None
     raw: Mapping[str, Any]
     folder: Path
+    file: Path | None = field(default=None, compare=False)
 
     @classmethod
     def from_file(cls, path: str | Path, overrides: Sequence[str] = ()) -> Self:
@@ -180,7 +181,7 @@ class StudyDefinition:
         for override in overrides:
             _override(raw, override)
         try:
-            return cls.from_mapping(raw, path.resolve().parent)
+            return replace(cls.from_mapping(raw, path.resolve().parent), file=path)
         except DefinitionError as error:
             raise DefinitionError(f"{path}: {error}") from error
 
@@ -282,7 +283,7 @@ class StudyDefinition:
             DefinitionError: fewer than 1, or more than one where nothing is searched.
         """
         raw = {**self.raw, "search": {**self.raw.get("search", {}), "trials": trials}}
-        return StudyDefinition.from_mapping(raw, self.folder)
+        return replace(StudyDefinition.from_mapping(raw, self.folder), file=self.file)
 
     def attributes(self) -> dict[str, Any]:
         """What a storage keeps with the study, in plain values: enough to read its tables without its file."""

@@ -106,6 +106,15 @@ def prepare(definition: StudyDefinition) -> Prepared:
     Raises:
         DataError: data or splits that cannot be used.
     """
+    try:
+        return _prepare(definition)
+    except DataError as error:
+        if definition.file is None or not str(error).startswith("["):  # others begin with the file of the rows
+            raise
+        raise DataError(f"{definition.file}: {error}") from error
+
+
+def _prepare(definition: StudyDefinition) -> Prepared:
     seed = definition.seed
     data = definition.data.load(definition.folder, seeds.integer_seed(seed, "data"))
     held_out: Dataset | None = None

@@ -209,7 +209,7 @@ WRONG: dict[str, tuple[Callable[[Path], list[str]], str]] = {
     "an unknown optimizer": (lambda f: ["run", str(f), "--set", "train.optimizer=adm"], "Did you mean 'adam'"),
     "more folds than rows": (
         lambda f: ["run", str(f), "--set", "validation.n_splits=99"],
-        "at most the number of rows, 45",
+        "small.toml: [validation] n_splits must be at most the number of rows, 45",
     ),
     "rows in class order": (lambda f: ["run", str(f), "--set", "validation.shuffle=false"], "shuffle = true"),
     "no trials": (lambda f: ["run", str(f), "--trials", "0"], "greater than or equal to 1"),
@@ -375,3 +375,23 @@ def test_importing_the_command_line_loads_nothing_heavy() -> None:
     begun = time.perf_counter()
     out = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=TOP)
     assert out.stdout.strip() == "[]", time.perf_counter() - begun
+
+
+def test_an_error_of_the_audit_is_said_once_and_overruled_by_name(small: Path, hpsearch: Call) -> None:
+    rows = "".join(f"{i % 9},{i % 7},{'ab'[i % 2]}\n" for i in range(126)) * 2
+    write("rows.csv", "x,y,kind\n" + rows)
+    study = write("twice.toml", CSV.format(target="kind") + "[train]\nepochs = 2\n")
+    checked = hpsearch("check", study)
+    assert checked.status == 2
+    (finding,) = [line for line in checked.err.splitlines() if line.startswith("error")]
+    refusal = checked.err.splitlines()[-1]
+    assert finding.startswith("error (duplicates): ")
+    assert refusal == (
+        'hpsearch: twice.toml is not fit to run as it is. To overrule: [validation] allow = ["duplicates"].'
+    )
+    ran = hpsearch("run", study)
+    assert ran.status == 2
+    assert ran.err.startswith("hpsearch: twice.toml: ")
+    assert not Path("hpsearch.db").exists()
+    assert hpsearch("check", study, "--set", 'validation.allow=["duplicates"]').status == 0
+    assert hpsearch("run", study, "--set", 'validation.allow=["duplicates"]').status == 0
