@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import honesty
 import numpy as np
 import pytest
 from peers import PEERS, LockStep, Peer, TextbookLoop
 from works import WORKS, Work
+
+from hpsearch.study.objective import Prepared, TrialTask, evaluate
+from hpsearch.validation.lanes import fit_scalings
 
 SMALL = {
     "full batch": Work("a", "", "nnfs:spiral", (16,), l2=5e-2, learning_rate=0.03),
@@ -46,3 +50,32 @@ def test_every_work_has_equal_folds_and_even_batches() -> None:
         assert len(sizes) == 1
         assert work.batch_size is None or work.training_rows % work.batch_size == 0
         assert np.isfinite(work.data.features).all()
+
+
+def test_honesty_s_studies_side_by_side_are_what_hpsearch_computes_one_by_one() -> None:
+    """Same proposals, same bits of every row's loss at every checkpoint, same retrained network."""
+    case = replace(honesty.HARD, trials=3, epochs=20)
+    studies = [honesty.Search(case.draw(seed, case.rows), seed, case.definition()) for seed in (1, 2)]
+    honesty.search(studies, case.trials)
+    for study in studies:
+        training = [split.training for split in study.splits]
+        scalings = {"standard": fit_scalings(study.data, training, "standard")}
+        prepared = Prepared(study.definition, study.data, None, tuple(study.splits), scalings)
+        for number, chosen in enumerate(study.chosen):
+            result = evaluate(prepared, TrialTask(number, chosen))
+            assert result.rows is not None
+            assert np.array_equal(result.rows.losses, study.losses[number])
+            assert (result.best_epoch, result.epochs) == (
+                study.results[number].best_epoch,
+                study.results[number].epochs,
+            )
+            assert result.value == pytest.approx(study.results[number].value, rel=1e-6)  # ours is of float32 losses
+
+
+def test_honesty_prints_every_estimate_beside_both_truths() -> None:
+    table = honesty.summary(honesty.chunk(replace(honesty.HARD, trials=2, epochs=20), 0, 3))
+    assert [*zip(table["truth"], table["estimate"], strict=True)] == [
+        (truth, estimate) for truth in ("folds", "retrained") for estimate in honesty.ORDER
+    ]
+    assert table.notna().all(axis=None)
+    assert table["coverage"].between(0, 1).all()
