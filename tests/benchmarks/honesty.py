@@ -1,6 +1,6 @@
 """How far each number that hpsearch prints is from the truth: the table that stands in the README.
 
-    python tests/benchmarks/honesty.py [STUDIES] [--cases NAME …] [--workers N]
+    python tests/benchmarks/honesty.py [STUDIES] [--nested STUDIES] [--cases NAME …] [--workers N]
 
 Every study draws its own rows, searches as `hpsearch run` does (its own proposals, its own splits, all of hpsearch's
 code but for the coordinator and the storage), and then the loss of every network that it chose is measured on
@@ -356,24 +356,26 @@ def summary(studies: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for truth in ("folds", "retrained"):
         for name in [name for name in ORDER if name in studies]:
-            error = studies[name] - studies[f"truth_{truth}"]
-            inside = studies[f"truth_{truth}"].between(studies[f"{name}_low"], studies[f"{name}_high"])
+            have = studies.dropna(subset=name)
+            error = have[name] - have[f"truth_{truth}"]
+            inside = have[f"truth_{truth}"].between(have[f"{name}_low"], have[f"{name}_high"])
             rows.append(
                 {
                     "truth": truth,
                     "estimate": name,
+                    "studies": len(have),
                     "bias": error.mean(),
                     "its_error": error.std() / np.sqrt(len(error)),
                     "spread": error.std(),
                     "coverage": inside.mean(),
-                    "width": (studies[f"{name}_high"] - studies[f"{name}_low"]).mean(),
+                    "width": (have[f"{name}_high"] - have[f"{name}_low"]).mean(),
                 }
             )
     return pd.DataFrame(rows)
 
 
-def run(case: Case, studies: int, workers: int) -> pd.DataFrame:
-    """The numbers of all studies of a case."""
+def run(case: Case, studies: int, nested: int, workers: int) -> pd.DataFrame:
+    """The numbers of all studies of a case, those of nested cross-validation for the first ``nested``."""
     firsts = range(FIRST_SEED, FIRST_SEED + studies, CHUNK)
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         parts = pool.map(
@@ -384,13 +386,14 @@ def run(case: Case, studies: int, workers: int) -> pd.DataFrame:
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("studies", type=int, nargs="?", default=200)
+    parser.add_argument("studies", type=int, nargs="?", default=400)
+    parser.add_argument("--nested", type=int, default=100, help="how many of them are cross-validated nested as well")
     parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES))
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--output", type=Path, help="keep every study's numbers as CSV files here")
     given = parser.parse_args()
     for name in given.cases:
-        table = run(CASES[name], given.studies, given.workers)
+        table = run(CASES[name], given.studies, given.nested, given.workers)
         if given.output is not None:
             table.to_csv(given.output / f"{name.replace(', ', '-')}.csv", index=False)
         print(f"\n{name}: {len(table)} studies, {CASES[name]}")
