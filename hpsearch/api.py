@@ -75,8 +75,13 @@ class StudyResult:
         return load_curves(self.name, self.storage)
 
     @property
+    def metrics(self) -> pd.DataFrame:
+        """Every metric of the best trial's predictions, one row a fold and one of all of them."""
+        return load_metrics(self.name, self.storage)
+
+    @property
     def best(self) -> Best:
-        """The complete trial with the lowest objective value."""
+        """The complete trial with the best objective value."""
         return load_best(self.name, self.storage)
 
 
@@ -214,8 +219,10 @@ def nested(
             _search(inner, url, crew, False, watch, None, True, lambda: None)
         best = load_best(inner.definition.name, url)
         bundle, _ = fit(inner, best.config)
-        row_losses, accuracy = bundle.row_losses(prepared.search.take(split.validation))
-        results.append(outer_result(best, split, row_losses, accuracy))
+        validation = prepared.search.take(split.validation)
+        row_losses, accuracy = bundle.row_losses(validation)
+        objective = bundle.measure(validation, definition.metric)
+        results.append(outer_result(best, split, row_losses, accuracy, objective))
         losses.append(row_losses)
     return summarise(prepared, [split for split, _ in pairs], results, losses)
 
@@ -268,6 +275,7 @@ def cross_validate(study: str | Path | StudyDefinition) -> CrossValidation:
             definition.seed,
             scalings=prepared.scalings[definition.train.scaling],
             rule=definition.validation.checkpoint,
+            objective=definition.objective,
         )
 
 
@@ -293,6 +301,23 @@ def load_curves(study: str | Path, storage: str | None = None) -> pd.DataFrame:
 
     with open_study(study, storage) as stored:
         return curves_table(stored)
+
+
+def load_metrics(study: str | Path, storage: str | None = None, trial: int | None = None) -> pd.DataFrame:
+    """Every metric of a trial's out-of-fold predictions, by fold and pooled; see :mod:`hpsearch.results.metrics`.
+
+    Args:
+        study: a stored study, by its name or by its file.
+        storage: where it is kept.
+        trial: a complete one; the best if None.
+
+    Raises:
+        HpsearchError: no such study or trial, or one that is not complete.
+    """
+    from hpsearch.results.metrics import metrics_table
+
+    with open_study(study, storage) as stored:
+        return metrics_table(stored, trial)
 
 
 def load_best(study: str | Path, storage: str | None = None, rule: str = "lowest") -> Best:

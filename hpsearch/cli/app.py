@@ -130,7 +130,7 @@ def run(
     if as_json:
         return
     best = result.best
-    display.trials(table, most=10)
+    display.trials(table, definition.metric, most=10)
     display.say("")
     display.best(best)
     from hpsearch.study.database import shown
@@ -173,8 +173,14 @@ def cv(file: File, set_: Set = None, as_json: Json = False) -> None:
 
     outcome = api.cross_validate(_definition(file, set_))
     if as_json:
-        facts = {key: value for key, value in asdict(outcome).items() if key not in ("curve", "rows")}
-        _print_json({**facts, "estimate": outcome.estimate and asdict(outcome.estimate)})
+        facts = {key: value for key, value in asdict(outcome).items() if key not in ("curve", "rows", "folds")}
+        _print_json(
+            {
+                **facts,
+                "folds": [fold.row() for fold in outcome.folds],
+                "estimate": outcome.estimate and asdict(outcome.estimate),
+            }
+        )
     elif outcome.value is not None:
         display.cross_validation(outcome)
     if outcome.value is None:
@@ -212,6 +218,19 @@ def curves(
     _emit(api.load_curves(study, storage), kind, output, as_json)
 
 
+@app.command()
+def metrics(
+    study: Study,
+    trial: Annotated[int | None, typer.Option(min=0, help="A complete trial; by default the best.")] = None,
+    storage: Storage = None,
+    kind: Kind = None,
+    output: Output = None,
+    as_json: Json = False,
+) -> None:
+    """Show every metric of a trial's out-of-fold predictions, one row each fold and one of all of them."""
+    _emit(api.load_metrics(study, storage, trial), kind, output, as_json)
+
+
 def _emit(frame: pd.DataFrame, kind: Format | None, output: Path | None, as_json: bool) -> None:
     from hpsearch.errors import HpsearchError
     from hpsearch.results import tables
@@ -238,7 +257,8 @@ def best(
     rule: Annotated[
         str,
         typer.Option(
-            metavar="RULE", help="lowest value, or one-se: the fewest parameters within a standard error of it."
+            metavar="RULE",
+            help="lowest value (or highest, if that is better), or one-se: the smallest within a standard error of it.",
         ),
     ] = "lowest",
     output: Output = None,

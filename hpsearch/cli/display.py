@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from hpsearch.study.definition import StudyDefinition
     from hpsearch.study.trials import TrialResult
     from hpsearch.validation.cross_validate import CrossValidation
+    from hpsearch.validation.metrics import Metric
 
 
 def _columns(show_header: bool = True) -> Table:
@@ -111,6 +112,8 @@ class Lines:
         say_aside(f"{name}:")
 
     def __call__(self, progress: Progress) -> None:
+        from hpsearch.study.trials import best_of
+
         self.trials, results = progress.trials, progress.results
         width = len(str(progress.trials))
         if self._shown < 0:
@@ -120,10 +123,7 @@ class Lines:
             say_aside(f"running {progress.trials} trials{note}" if more else f"all {done} trials are done")
             self._shown = progress.resumed
         for done in range(self._shown + 1, len(results) + 1):
-            last, best = (
-                results[done - 1],
-                min((r for r in results[:done] if r.value is not None), key=lambda r: r.value or 0.0, default=None),
-            )
+            last, best = results[done - 1], best_of(results[:done], progress.metric)
             lowest = "none yet" if best is None else f"{best.value:.4f} (trial {best.number})"
             say_aside(f"{done:>{width}}/{progress.trials}  trial {last.number} {_outcome(last)}; best {lowest}")
         self._shown = max(self._shown, len(results))
@@ -209,12 +209,13 @@ def _width(heads: Mapping[str, list[str]], cells: Mapping[str, list[str]]) -> in
     return sum(max(map(len, [*head, *cells[name]])) + 2 for name, head in heads.items()) - 2
 
 
-def trials(frame: pd.DataFrame, most: int) -> None:
+def trials(frame: pd.DataFrame, metric: Metric, most: int) -> None:
     """The best trials of a study, and how the others ended."""
     counts = frame["state"].value_counts()
     words = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed", "RUNNING": "unfinished"}
     ended = ", ".join(f"{counts[state]} {word}" for state, word in words.items() if state in counts)
-    complete = frame[frame["state"] == "COMPLETE"].sort_values(["value", "number"]).head(most)
+    upward = [metric.direction == "minimize", True]
+    complete = frame[frame["state"] == "COMPLETE"].sort_values(["value", "number"], ascending=upward).head(most)
     say(f"{len(frame)} trials: {ended}. The best {len(complete)}:\n")
     table(complete.drop(columns=["state", "reason", "epochs_trained", "same_as", "machine"]))
 
@@ -227,10 +228,8 @@ def best(found: Best) -> None:
     for name, (value, origin) in found.settings().items():
         drawn.add_row(name, _setting(value), origin)
     _draw(drawn)
-    say(
-        f"\nMean validation loss {result.value:.4f}, accuracy {result.accuracy:.3f}, {_over(len(result.folds))}, "
-        f"at epoch {result.best_epoch}.\n"
-    )
+    name = found.definition.objective
+    say(f"\n{_mean(name, result.value, result.accuracy)}, {_over(len(result.folds))}, at epoch {result.best_epoch}.\n")
     numbers = _columns(show_header=False)
     fixed = found.corrected
     chosen = "" if found.rule == "lowest" else f", chosen by {found.rule}"
@@ -244,10 +243,20 @@ def best(found: Best) -> None:
     numbers.add_row("hold-out", *_hold_out(found))
     _draw(numbers)
     if fixed is not None:
+        verb = "lose" if name == "loss" else "score"
         say(
-            "\nBelieve the corrected score: what the networks of the splits lose on new rows, without the luck of the "
-            + ("choice." if found.rule == "lowest" else "lowest trial, which this one is within a standard error of.")
+            f"\nBelieve the corrected score: what the networks of the splits {verb} on new rows, without the luck of "
+            "the "
+            + ("choice." if found.rule == "lowest" else "best trial, which this one is within a standard error of.")
         )
+
+
+def _mean(objective: str, value: float | None, accuracy: float | None) -> str:
+    """A mean over splits of the objective, and of the accuracy if that is another."""
+    from hpsearch.validation.metrics import METRICS
+
+    more = "" if objective == "accuracy" else f", accuracy {accuracy:.3f}"
+    return f"Mean {METRICS[objective].title} {value:.4f}{more}"
 
 
 def _hold_out(found: Best) -> tuple[str, str]:
@@ -300,13 +309,11 @@ def findings(found: Sequence[Finding], notes: bool = False) -> None:
 
 def cross_validation(outcome: CrossValidation) -> None:
     """One row a fold, and their mean."""
-    from dataclasses import asdict
-
     import pandas as pd
 
-    table(pd.DataFrame([asdict(fold) for fold in outcome.folds]))
+    table(pd.DataFrame([fold.row() for fold in outcome.folds]))
     say(
-        f"\nMean validation loss {outcome.value:.4f}, accuracy {outcome.accuracy:.3f}, at epoch {outcome.best_epoch}; "
+        f"\n{_mean(outcome.objective, outcome.value, outcome.accuracy)}, at epoch {outcome.best_epoch}; "
         f"{outcome.parameters} parameters."
     )
     sure = outcome.estimate
@@ -325,6 +332,9 @@ def confirmed(found: Confirmation) -> None:
     """The trials on fresh splits, and which are distinguishable from the first."""
     import pandas as pd
 
+    from hpsearch.validation.metrics import METRICS
+
+    behind = "above_the_first" if METRICS[found.objective].direction == "minimize" else "below_the_first"
     first = found.trials[0].trial
     against = {pair.worse: pair for pair in found.comparisons if pair.better == first}
     rows = []
@@ -335,9 +345,9 @@ def confirmed(found: Confirmation) -> None:
                 "trial": one.trial,
                 "parameters": one.parameters,
                 "search": one.searched,
-                "fresh_splits": None if one.loss is None else one.loss.mean,
+                "fresh_splits": None if one.objective is None else one.objective.mean,
                 "accuracy": one.accuracy,
-                "above_the_first": None if pair is None else pair.difference,
+                behind: None if pair is None else pair.difference,
                 "95_%_interval": None if pair is None else f"{pair.low:.4f} to {pair.high:.4f}",
                 "p": None if pair is None else pair.p,
                 "distinguishable": None if pair is None else "yes" if pair.distinguishable else "no",
@@ -370,7 +380,9 @@ def nested(found: Nested, name: str) -> None:
     import pandas as pd
 
     say("")
-    table(pd.DataFrame([{k: v for k, v in asdict(split).items() if k != "chosen"} for split in found.splits]))
+    known = found.objective in ("loss", "accuracy")  # then it has a column already
+    hidden = {"chosen", "objective"} if known else {"chosen"}
+    table(pd.DataFrame([{k: v for k, v in asdict(split).items() if k not in hidden} for split in found.splits]))
     say("\nWhat the searches chose, one value an outer split:\n")
     drawn = _columns(show_header=False)
     for hyperparameter, values in found.chosen.items():
@@ -378,45 +390,59 @@ def nested(found: Nested, name: str) -> None:
     _draw(drawn)
     sure = found.loss
     interval = "" if sure.low is None else f", 95 % interval {sure.low:.4f} to {sure.high:.4f}"
+    also = "" if known else f", {found.objective} {_number(found.value)} (mean over the outer splits)"
     say(
-        f"\nNested estimate: loss {sure.mean:.4f}{interval}, accuracy {found.accuracy:.3f}.\nBelieve it for the whole "
-        f"way that {name!r} goes, search and retraining on {found.splits[0].training_rows} rows; not for one "
-        "configuration. No held-out row was used."
+        f"\nNested estimate: loss {sure.mean:.4f}{interval}, accuracy {found.accuracy:.3f}{also}.\nBelieve it "
+        f"for the whole way that {name!r} goes, search and retraining on {found.splits[0].training_rows} rows; not for "
+        "one configuration. No held-out row was used."
     )
+
+
+def _number(value: float | None, digits: int = 4) -> str:
+    """A metric of some rows, which may lack what defines it."""
+    return "undefined" if value is None else f"{value:.{digits}f}"
 
 
 def _short(value: Any) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
+def _title(metric: str) -> str:
+    """What heads a metric's column."""
+    from hpsearch.validation.metrics import METRICS
+
+    return metric if metric == "loss" else METRICS[metric].title
+
+
 def retrained(bundle: Bundle, folder: Path) -> None:
     """The numbers of a retrained model, side by side, and what to believe."""
     about = bundle.about
-    drawn = _columns()
-    for name in ("", "rows", "loss", "accuracy", "95 % interval of the loss"):
-        drawn.add_column(name, justify="left" if not name else "right")
-
-    def row(
-        name: str, rows: Any, loss: float, accuracy: float | None, low: float | None = None, high: float | None = None
-    ) -> None:
-        interval = "" if low is None else f"{low:.4f} to {high:.4f}"
-        drawn.add_row(name, str(rows), f"{loss:.4f}", "" if accuracy is None else f"{accuracy:.3f}", interval)
-
     training, held_out, origin = about["training"], about["holdout"], about["origin"]
-    row("training", training["rows"], training["loss"], training["accuracy"])
+    objective = about["objective"]
+    searched = origin["objective"] if about["as_exported"] else "loss"
+    shown = list(dict.fromkeys(("loss", "accuracy", objective, searched)))
+    intervals = list(dict.fromkeys(("loss", searched)))
+    drawn = _columns()
+    drawn.add_column("")
+    for name in ("rows", *map(_title, shown), *(f"95 % interval of the {_title(metric)}" for metric in intervals)):
+        drawn.add_column(name, justify="right")
+
+    def row(name: str, values: Mapping[str, Any], between: Mapping[str, tuple[float | None, float | None]]) -> None:
+        digits = {"accuracy": 3}
+        cells = [_number(values[m], digits.get(m, 4)) if m in values else "" for m in shown]
+        limits = [between.get(metric, (None, None)) for metric in intervals]
+        spans = ["" if low is None else f"{low:.4f} to {high:.4f}" for low, high in limits]
+        drawn.add_row(name, str(values.get("rows", "")), *cells, *spans)
+
+    row("training", training, {})
     if about["as_exported"]:
-        row(f"search score ({origin['trials']} trials)", "", origin["objective_value"], origin["accuracy"])
+        score = {"accuracy": origin["accuracy"], searched: origin["objective_value"]}
+        row(f"search score ({origin['trials']} trials)", score, {})
         if origin["corrected_value"] is not None:
-            row(
-                "corrected score",
-                "",
-                origin["corrected_value"],
-                None,
-                origin["corrected_low"],
-                origin["corrected_high"],
-            )
+            limits = origin["corrected_low"], origin["corrected_high"]
+            row("corrected score", {searched: origin["corrected_value"]}, {searched: limits})
     if held_out:
-        row("hold-out", *(held_out[key] for key in ("rows", "loss", "accuracy", "low", "high")))
+        row("hold-out", held_out, {"loss": (held_out["low"], held_out["high"])})
     say(f"Trained for {about['train']['epochs']} epochs; final learning rate {about['learning_rate_at_end']:.8g}.\n")
     _draw(drawn)
     if not held_out:

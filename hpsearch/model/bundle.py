@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import shutil
 import tempfile
@@ -11,7 +12,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,9 @@ from hpsearch.errors import BundleError, DataError
 from hpsearch.nn.losses import cross_entropy, one_hot
 from hpsearch.nn.network import FloatArray, Network
 from hpsearch.nn.passes import Architecture, predict
+
+if TYPE_CHECKING:
+    from hpsearch.validation.metrics import Metric
 
 FORMAT, VERSION = "hpsearch-bundle", 2
 ARRAYS, REST = "model.safetensors", "model.json"
@@ -91,6 +95,11 @@ class Bundle:
         """Rows, data loss in nats and accuracy on labelled rows of the same columns and classes."""
         losses, accuracy = self.row_losses(data)
         return {"rows": data.rows, "loss": float(losses.mean()), "accuracy": accuracy}
+
+    def measure(self, data: Dataset, metric: Metric) -> float | None:
+        """A metric on labelled rows of the same columns and classes; None where it is undefined."""
+        value = metric.score(data.labels, self.answers(data.features), len(self.class_names))
+        return value if math.isfinite(value) else None
 
     def row_losses(self, data: Dataset) -> tuple[NDArray[np.float64], float]:
         """The data loss of each row in nats, (N,), and the accuracy."""

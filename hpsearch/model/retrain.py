@@ -12,6 +12,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from hpsearch import seeds
+from hpsearch.data.dataset import Dataset
 from hpsearch.data.units import independent_units
 from hpsearch.errors import BundleError, DataError, DefinitionError, DivergedError, StorageError
 from hpsearch.model.bundle import Bundle
@@ -59,6 +60,7 @@ def retrain(definition: StudyDefinition, url: str, folder: Path | None = None) -
         losses, accuracy = bundle.row_losses(held_out)
         sure = mean_of_rows(losses, independent_units(held_out))
         score = {"rows": held_out.rows, "loss": sure.mean, "accuracy": accuracy, "low": sure.low, "high": sure.high}
+        score |= _objective(bundle, held_out, definition)
         about |= {"holdout": score, "holdout_fingerprint": held_out.fingerprint}
         about |= _record_scoring(definition, held_out.fingerprint, url, folder)
     return replace(bundle, about=about)
@@ -81,6 +83,12 @@ def _record_scoring(definition: StudyDefinition, fingerprint: str, url: str, fol
             about = Bundle.load(folder).about
             known.append(about.get("scorings", 0) if about.get("holdout_fingerprint") == fingerprint else 0)
     return {"scorings": max(known) + 1, "not_recorded": reason}
+
+
+def _objective(bundle: Bundle, data: Dataset, definition: StudyDefinition) -> dict[str, float | None]:
+    """The study's objective on some rows under its name, where it is not one of the numbers that every model has."""
+    name = definition.objective
+    return {} if name in ("loss", "accuracy") else {name: bundle.measure(data, definition.metric)}
 
 
 def fit(prepared: Prepared, config: Config) -> tuple[Bundle, dict[str, Any]]:
@@ -114,6 +122,7 @@ def fit(prepared: Prepared, config: Config) -> tuple[Bundle, dict[str, Any]]:
     about = {
         "hpsearch": version("hpsearch"),
         "study": definition.name,
+        "objective": definition.objective,
         "seed": definition.seed,
         "data_fingerprint": data.fingerprint,
         "not_features": None if (others := definition.data.not_features) is None else list(others),
@@ -121,7 +130,9 @@ def fit(prepared: Prepared, config: Config) -> tuple[Bundle, dict[str, Any]]:
         "origin": None if origin is None else origin.model_dump(),
         "as_exported": origin is not None and origin.configuration == config.fingerprint,
         "learning_rate_at_end": float(checkpoint.learning_rate[0]),
-        "training": bundle.score(data) | {"penalty": float(checkpoint.penalty[0])},
+        "training": bundle.score(data)
+        | _objective(bundle, data, definition)
+        | {"penalty": float(checkpoint.penalty[0])},
         "holdout": None,
     }
     return bundle, about

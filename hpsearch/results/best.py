@@ -21,23 +21,23 @@ from hpsearch.study.space import split_name
 from hpsearch.study.storage import SCORINGS, StoredStudy, result_of
 from hpsearch.study.trials import TrialResult, best_of, one_se_of
 from hpsearch.validation.config import PER_LAYER, Config, used_by
-from hpsearch.validation.metrics import METRICS
+from hpsearch.validation.metrics import Metric
 from hpsearch.validation.selection import FEWEST_UNITS, Corrected, corrected
 
 
 @dataclass(frozen=True)
 class Best:
-    """The complete trial with the lowest objective value.
+    """The complete trial with the best objective value, "lowest" where that is to be minimised.
 
     Attributes:
         definition: the study's.
         chosen: what the search chose for this trial.
         config: the whole configuration; its ``epochs`` are those of the chosen checkpoint.
         result: the trial's outcome.
-        trials: how many trials had been told: the value is the lowest of the complete ones among them.
+        trials: how many trials had been told: the value is the best of the complete ones among them.
         data_fingerprint: of the rows searched with and those held out.
         rule: by which it was chosen, of ``RULES``.
-        corrected: what the lowest value is without the luck of having been the lowest; None where it cannot be told.
+        corrected: what the best value is without the luck of having been the best; None where it cannot be told.
         uncorrected: why it cannot.
         scorings: how often the study's hold-out has been scored.
     """
@@ -89,6 +89,7 @@ class Best:
             "trial": self.result.number,
             "trials_told": self.trials,
             "rule": self.rule,
+            "objective": self.definition.objective,
             "value": self.result.value,
             "corrected": self.corrected and asdict(self.corrected),
             "uncorrected": self.uncorrected,
@@ -108,8 +109,11 @@ def load_definition(stored: StoredStudy) -> StudyDefinition:
 
 _CORRECTED = "corrected"  # an attribute of the study
 
-# How a trial is chosen among those told.
-RULES: dict[str, Callable[[Sequence[TrialResult]], TrialResult | None]] = {"lowest": best_of, "one-se": one_se_of}
+# How a trial is chosen among those told, given the objective; what is lowest is highest where it is to be maximised.
+RULES: dict[str, Callable[[Sequence[TrialResult], Metric], TrialResult | None]] = {
+    "lowest": best_of,
+    "one-se": one_se_of,
+}
 
 
 def find_best(stored: StoredStudy, rule: str = "lowest") -> Best:
@@ -117,7 +121,8 @@ def find_best(stored: StoredStudy, rule: str = "lowest") -> Best:
 
     Args:
         stored: the study.
-        rule: ``lowest`` objective value, or ``one-se``: the fewest parameters within one standard error of it.
+        rule: ``lowest`` objective value (highest if it is to be maximised), or ``one-se``: the fewest parameters
+            within one standard error of it.
 
     Raises:
         HpsearchError: no trial is complete, no such rule, or a rule that needs more than one split.
@@ -126,19 +131,19 @@ def find_best(stored: StoredStudy, rule: str = "lowest") -> Best:
         raise HpsearchError(f"Unknown rule {rule!r}. {did_you_mean(rule, RULES)}")
     trials = [trial for trial in stored.trials() if trial.state.is_finished()]
     results = [result_of(trial) for trial in trials]
-    lowest = best_of(results)
+    definition = load_definition(stored)
+    lowest = best_of(results, definition.metric)
     if rule == "one-se" and lowest is not None and len(lowest.folds) == 1:
         raise HpsearchError(
             f"The rule one-se needs a standard error over splits, but {stored.name!r} has a single split. "
             "Use --rule lowest."
         )
-    best = RULES[rule](results)
+    best = RULES[rule](results, definition.metric)
     if best is None:
         raise HpsearchError(
             f"The study {stored.name!r} must have a complete trial to have a best one, but has none among "
             f"{len(results)} that ended. Run it on, or see its trials' reasons."
         )
-    definition = load_definition(stored)
     chosen = dict(trials[best.number].params)
     exact = {"epochs": best.best_epoch, "evaluate_every": definition.evaluate_every}
     config = definition.config(chosen).replaced(exact)
@@ -152,7 +157,7 @@ def find_best(stored: StoredStudy, rule: str = "lowest") -> Best:
 def correct(
     stored: StoredStudy, definition: StudyDefinition, results: Sequence[TrialResult]
 ) -> tuple[Corrected | None, str | None]:
-    """The lowest value corrected for having been chosen, or why that cannot be told."""
+    """The best value corrected for having been chosen, or why that cannot be told."""
     if (known := kept_corrected(stored.attributes, len(results))) is not None:
         return known, None
     try:
@@ -161,12 +166,15 @@ def correct(
             return None, "rows that follow each other in time cannot be drawn independently"
         if len(np.unique(layout.units)) < FEWEST_UNITS:
             return None, f"that takes at least {FEWEST_UNITS} independent rows or groups"
+        classes = np.unique(np.stack([layout.labels, layout.units]), axis=1)[0]  # of each unit, those it has
+        if definition.metric.needs_every_class and np.bincount(classes).min() < FEWEST_UNITS:
+            return None, f"that takes at least {FEWEST_UNITS} independent rows or groups of each class"
         complete = [result for result in results if result.value is not None]
         last_only = definition.validation.checkpoint == "last"
         if len(complete) * (1 if last_only else len(complete[0].epochs)) == 1:
             return None, "nothing was chosen: there is one candidate"
-        losses = (stored.kept.of(result).losses[-1 if last_only else 0 :] for result in complete)
-        return corrected(losses, layout, METRICS["loss"], seeds.integer_seed(definition.seed, "resamples")), None
+        kept = (stored.kept.of(result).of_objective[-1 if last_only else 0 :] for result in complete)
+        return corrected(kept, layout, definition.metric, seeds.integer_seed(definition.seed, "resamples")), None
     except StorageError as error:
         return None, f"{error}".rstrip(".")
 
@@ -174,7 +182,7 @@ def correct(
 def keep_corrected(stored: StoredStudy) -> None:
     """Keep a study's corrected score with it, for tables and for readers who do not have its files."""
     results = [result_of(trial) for trial in stored.trials() if trial.state.is_finished()]
-    if best_of(results) is not None:
+    if any(result.value is not None for result in results):
         found, _ = correct(stored, load_definition(stored), results)
         stored.refresh({_CORRECTED: {"told": len(results), "corrected": found and asdict(found)}})
 
@@ -224,6 +232,8 @@ def to_toml(best: Best, folder: Path) -> str:
     for section in ("holdout", "validation"):
         if section in raw:
             document[section] = dict(raw[section])
+    if best.definition.objective != "loss":
+        document["search"] = {"objective": best.definition.objective}
     train = tomlkit.table()
     for key, (value, origin) in best.settings().items():
         train.add(key, value)
@@ -231,14 +241,17 @@ def to_toml(best: Best, folder: Path) -> str:
     document["train"] = train
     origins = tomlkit.table()
     origins["study"], origins["trial"], origins["trials"] = best.definition.name, result.number, best.trials
+    origins["objective"] = best.definition.objective
     origins["objective_value"], origins["accuracy"] = result.value, result.accuracy
     origins["configuration"] = best.config.fingerprint
     origins["data_fingerprint"] = best.data_fingerprint
     origins["rule"] = best.rule
-    origins["objective_value"].comment(f"mean validation loss, chosen among {best.trials} trials: optimistic")
+    origins["objective_value"].comment(
+        f"mean {best.definition.metric.title}, chosen among {best.trials} trials: optimistic"
+    )
     if best.corrected is not None:
         for key in ("value", "low", "high"):
             origins[f"corrected_{key}"] = getattr(best.corrected, key)
-        origins["corrected_value"].comment("the lowest value without the luck of having been it, and its interval")
+        origins["corrected_value"].comment("the best value without the luck of having been it, and its interval")
     document["origin"] = origins
     return tomlkit.dumps(document)

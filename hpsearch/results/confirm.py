@@ -14,11 +14,13 @@ from hpsearch import seeds
 from hpsearch.data.splits import SPLITTERS, make_splits
 from hpsearch.errors import DataError, HpsearchError
 from hpsearch.results.best import load_definition
-from hpsearch.study.objective import prepare
+from hpsearch.study.objective import prepare, require_defined
 from hpsearch.study.quiet import quiet
 from hpsearch.study.storage import StoredStudy, result_of
+from hpsearch.study.trials import ranked
 from hpsearch.validation.cross_validate import CrossValidation, cross_validate
 from hpsearch.validation.estimates import LEVEL, Estimate, estimate
+from hpsearch.validation.metrics import METRICS
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,7 @@ class Confirmed:
         parameters: weights and biases of one network.
         loss: the mean validation loss over the fresh splits, with Nadeau & Bengio's interval; None if it diverged.
         accuracy: likewise.
+        objective: likewise the study's objective, by which trials are compared.
     """
 
     trial: int
@@ -38,6 +41,7 @@ class Confirmed:
     parameters: int
     loss: Estimate | None
     accuracy: float | None
+    objective: Estimate | None
 
 
 @dataclass(frozen=True)
@@ -46,7 +50,7 @@ class Comparison:
 
     Attributes:
         better, worse: trial numbers, by their means.
-        difference: how much lower the better one's mean loss is, in nats.
+        difference: how much better, lower or higher, the better one's mean objective is.
         low, high: the interval of the difference at 95 %, for this pair by itself.
         p: of no difference, adjusted for all pairs that were compared (Holm 1979).
         distinguishable: whether ``p`` is below 5 %.
@@ -70,6 +74,7 @@ class Confirmation:
     """
 
     study: str
+    objective: str
     splits: int
     repeats: int
     trials: tuple[Confirmed, ...]
@@ -91,7 +96,7 @@ def confirm(stored: StoredStudy, top: int = 5, repeats: int = 3) -> Confirmation
 
     Raises:
         HpsearchError: no complete trial, splits that cannot be dealt anew.
-        DataError: rows that are no longer those of the study.
+        DataError: rows that are no longer those of the study; fresh splits on which the objective is undefined.
     """
     definition = load_definition(stored)
     validation, kind = definition.validation, SPLITTERS[definition.validation.splitter]
@@ -102,8 +107,8 @@ def confirm(stored: StoredStudy, top: int = 5, repeats: int = 3) -> Confirmation
         )
     trials = [trial for trial in stored.trials() if trial.state.is_finished()]
     results = [result_of(trial) for trial in trials]
-    distinct = [result for result in results if result.value is not None and result.same_as is None]
-    chosen = sorted(distinct, key=lambda result: (result.value, result.number))[:top]
+    metric = definition.metric
+    chosen = ranked((result for result in results if result.same_as is None), metric)[:top]
     if not chosen:
         raise HpsearchError(f"The study {stored.name!r} must have a complete trial to confirm, but has none.")
     prepared = prepare(definition)
@@ -112,19 +117,31 @@ def confirm(stored: StoredStudy, top: int = 5, repeats: int = 3) -> Confirmation
     seed = seeds.integer_seed(definition.seed, "confirm")
     dealing = replace(validation.dealing, repeats=repeats, shuffle=True)
     splits = make_splits(prepared.search, validation.splitter, dealing, seed)
+    require_defined(definition, prepared.search, splits)
     outcomes: dict[int, CrossValidation] = {}
     for result in chosen:
         config = definition.config(trials[result.number].params).replaced({"epochs": result.best_epoch})
         with quiet(), threadpool_limits(1):
-            outcomes[result.number] = cross_validate(prepared.search, splits, config, seed, rule="last")
+            outcomes[result.number] = cross_validate(
+                prepared.search, splits, config, seed, rule="last", objective=definition.objective
+            )
     confirmed = [
-        Confirmed(result.number, float(result.value or 0), result.parameters, outcome.estimate, outcome.accuracy)
+        Confirmed(
+            trial=result.number,
+            searched=float(result.value or 0),
+            parameters=result.parameters,
+            loss=outcome.estimate_of_loss,
+            accuracy=outcome.accuracy,
+            objective=outcome.estimate,
+        )
         for result, outcome in zip(chosen, outcomes.values(), strict=True)
     ]
-    confirmed.sort(key=lambda one: (one.loss is None, one.loss and one.loss.mean, one.trial))
-    finished = [one.trial for one in confirmed if one.loss is not None]
+    confirmed.sort(
+        key=lambda one: (one.objective is None, one.objective and metric.sign * one.objective.mean, one.trial)
+    )
+    finished = [one.trial for one in confirmed if one.objective is not None]
     comparisons = _compare({number: outcomes[number] for number in finished}) if len(splits) > 1 else ()
-    return Confirmation(stored.name, len(splits), repeats, tuple(confirmed), comparisons)
+    return Confirmation(stored.name, definition.objective, len(splits), repeats, tuple(confirmed), comparisons)
 
 
 def _compare(outcomes: dict[int, CrossValidation]) -> tuple[Comparison, ...]:
@@ -147,7 +164,7 @@ def _paired(better: CrossValidation, worse: CrossValidation) -> tuple[Estimate, 
     def column(outcome: CrossValidation, name: str) -> Any:
         return [getattr(fold, name) for fold in outcome.folds]
 
-    differences = np.subtract(column(worse, "validation_loss"), column(better, "validation_loss"))
+    differences = METRICS[better.objective].sign * np.subtract(column(worse, "value"), column(better, "value"))
     sure = estimate(differences.tolist(), column(better, "training_rows"), column(better, "validation_rows"))
     error = (float(sure.high or 0) - sure.mean) / float(t.ppf((1 + LEVEL) / 2, sure.splits - 1))
     if error == 0:

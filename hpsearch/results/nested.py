@@ -28,6 +28,7 @@ class OuterResult:
         trial: the chosen one.
         searched: its objective value, on the inner splits: optimistic.
         loss, accuracy: of the chosen configuration, retrained on all training rows, on the validation rows.
+        objective: likewise the study's objective; None where it is undefined on these rows.
         chosen: what its search chose, with the epochs of the chosen checkpoint.
     """
 
@@ -38,6 +39,7 @@ class OuterResult:
     searched: float
     loss: float
     accuracy: float
+    objective: float | None
     chosen: dict[str, Any]
 
 
@@ -48,11 +50,15 @@ class Nested:
     Attributes:
         loss: over all validation rows of the outer splits; each network was trained and chosen without them.
         accuracy: likewise.
+        objective: what the searches searched for, of ``METRICS``.
+        value: its mean over the outer splits; None where one of them leaves it undefined.
         splits: one result an outer split.
     """
 
     loss: Estimate
     accuracy: float
+    objective: str
+    value: float | None
     splits: tuple[OuterResult, ...]
 
     @property
@@ -79,8 +85,10 @@ def outer_studies(prepared: Prepared, outer: int) -> Iterator[tuple[Split, Prepa
         yield split, divide(inner, prepared.search.take(split.training), None)
 
 
-def outer_result(best: Best, split: Split, row_losses: NDArray[Any], accuracy: float) -> OuterResult:
-    """What became of an outer split, from the best of its search and the losses of its validation rows."""
+def outer_result(
+    best: Best, split: Split, row_losses: NDArray[Any], accuracy: float, objective: float | None
+) -> OuterResult:
+    """What became of an outer split, from the best of its search and what its validation rows were given."""
     return OuterResult(
         study=best.definition.name,
         training_rows=len(split.training),
@@ -89,6 +97,7 @@ def outer_result(best: Best, split: Split, row_losses: NDArray[Any], accuracy: f
         searched=float(best.result.value or 0),
         loss=float(row_losses.mean()),
         accuracy=accuracy,
+        objective=objective,
         chosen={**best.chosen, "epochs": best.config.epochs},
     )
 
@@ -100,4 +109,7 @@ def summarise(
     rows = np.concatenate([split.validation for split in splits])
     units = np.unique(independent_units(prepared.search)[rows], return_inverse=True)[1]
     accuracy = float(np.average([r.accuracy for r in results], weights=[r.validation_rows for r in results]))
-    return Nested(mean_of_rows(np.concatenate(losses), units, networks=len(splits)), accuracy, tuple(results))
+    sure = mean_of_rows(np.concatenate(losses), units, networks=len(splits))
+    values = [result.objective for result in results if result.objective is not None]
+    value = float(np.mean(values)) if len(values) == len(results) else None
+    return Nested(sure, accuracy, prepared.definition.objective, value, tuple(results))

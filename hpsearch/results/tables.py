@@ -5,7 +5,7 @@
 ============================  =======  =================================================================
 number                        int64    from 0, in the order of asking
 state                         str      COMPLETE, PRUNED, FAIL, or RUNNING where a run was interrupted
-value                         float64  objective value: mean validation loss in nats; missing unless complete
+value                         float64  objective value, by default mean validation loss in nats; missing unless complete
 standard_error                float64  of the value, over the splits; missing with a single split
 best_epoch                    Int64    epoch of the chosen checkpoint
 accuracy                      float64  mean over splits of the share of rows whose class was predicted, 0 to 1
@@ -26,6 +26,7 @@ training_rows, validation_rows  int64    how many
 training_loss, penalty          float64  nats; their sum is what the training minimised
 validation_loss                 float64  nats, without penalty
 accuracy                        float64  0 to 1
+objective                       float64  only where the study's objective is not the validation loss
 ==============================  =======  ===========================================
 
 ==============================  =======  =======================================
@@ -51,8 +52,9 @@ import pandas as pd
 from hpsearch.errors import HpsearchError, did_you_mean
 from hpsearch.results.best import kept_corrected
 from hpsearch.study.database import clear_errors, close, open_storage
-from hpsearch.study.storage import StoredStudy, result_of
+from hpsearch.study.storage import StoredStudy, objective_of, result_of
 from hpsearch.study.trials import TrialResult, best_of, standard_error
+from hpsearch.validation.metrics import METRICS
 
 _FOLD_TYPES = {
     **dict.fromkeys(("trial", "repeat", "fold", "training_rows", "validation_rows"), "int64"),
@@ -89,12 +91,13 @@ def trials_table(stored: StoredStudy) -> pd.DataFrame:
             row |= {"epochs_trained": max(result.epochs, default=0), "reason": result.reason, "same_as": result.same_as}
             row |= {"machine": result.machine, "standard_error": standard_error(result)}
         rows.append(row)
-    return _frame(rows, {**head, **kinds, **tail})
+    return frame_of(rows, {**head, **kinds, **tail})
 
 
 def folds_table(stored: StoredStudy) -> pd.DataFrame:
     """One row a complete trial and fold."""
-    return _frame([{"trial": r.number, **fold} for r in _results(stored) for fold in r.folds], _FOLD_TYPES)
+    types = _FOLD_TYPES if stored.metric is METRICS["loss"] else {**_FOLD_TYPES, "objective": "float64"}
+    return frame_of([{"trial": r.number, **fold} for r in _results(stored) for fold in r.folds], types)
 
 
 def curves_table(stored: StoredStudy) -> pd.DataFrame:
@@ -106,7 +109,7 @@ def curves_table(stored: StoredStudy) -> pd.DataFrame:
         for epoch, training, validation in points:
             for lane, losses in enumerate(zip(training, validation, strict=True)):
                 rows.append((result.number, epoch, lane // n_splits, lane % n_splits, *losses))
-    return _frame([dict(zip(_CURVE_TYPES, row, strict=True)) for row in rows], _CURVE_TYPES)
+    return frame_of([dict(zip(_CURVE_TYPES, row, strict=True)) for row in rows], _CURVE_TYPES)
 
 
 def studies_table(url: str) -> pd.DataFrame:
@@ -118,13 +121,14 @@ def studies_table(url: str) -> pd.DataFrame:
         rows = [_study_row(StoredStudy(storage, url, s.study_name, s._study_id), s.user_attrs) for s in summaries]
     finally:
         close(storage)
-    return _frame(rows, _STUDY_TYPES)
+    return frame_of(rows, _STUDY_TYPES)
 
 
 def _study_row(stored: StoredStudy, attributes: Mapping[str, Any]) -> dict[str, Any]:
     trials = stored.trials()
     states = [trial.state.name for trial in trials]
-    best = best_of(result_of(trial) for trial in trials if trial.state.is_finished())
+    finished = (result_of(trial) for trial in trials if trial.state.is_finished())
+    best = best_of(finished, objective_of(attributes))
     fixed = kept_corrected(attributes, sum(trial.state.is_finished() for trial in trials))
     return {
         "study": stored.name,
@@ -144,7 +148,7 @@ def _results(stored: StoredStudy) -> list[TrialResult]:
     return [result_of(trial) for trial in stored.trials() if trial.state.is_finished()]
 
 
-def _frame(rows: list[dict[str, Any]], types: dict[str, str]) -> pd.DataFrame:
+def frame_of(rows: list[dict[str, Any]], types: dict[str, str]) -> pd.DataFrame:
     """A frame with exactly these columns and types, also where there are no rows."""
     return pd.DataFrame({name: pd.Series([row.get(name) for row in rows], dtype=kind) for name, kind in types.items()})
 

@@ -20,7 +20,8 @@ from hpsearch.study.proposer import Proposer
 from hpsearch.study.pruning import Seen
 from hpsearch.study.reuse import replayed
 from hpsearch.study.storage import Proposal, StoredStudy, result_of
-from hpsearch.study.trials import TrialResult, best_of, standard_error
+from hpsearch.study.trials import TrialResult, best_of, loss_of, standard_error
+from hpsearch.validation.metrics import Metric
 
 POLL_SECONDS = 0.1  # between looks at messages, the clock and finished trials
 LIVE_SECONDS = 1.0  # between writes of running trials' values
@@ -39,36 +40,38 @@ class Progress:
         results: of the trials told so far.
         trials: how many there shall be.
         resumed: how many were told before this run.
-        running: the last (epoch, mean validation loss) of trials under way, by number.
+        metric: the objective.
+        running: the last (epoch, mean objective) of trials under way, by number.
     """
 
     results: Sequence[TrialResult]
     trials: int
     resumed: int
+    metric: Metric
     running: Mapping[int, tuple[int, float]] = field(default_factory=dict)
 
     @property
     def best(self) -> TrialResult | None:
-        return best_of(self.results)
+        return best_of(self.results, self.metric)
 
 
 def trials_wanted(definition: StudyDefinition, results: Sequence[TrialResult]) -> int:
     """How many trials there shall be, given those told: ``trials``, a grid's size, or fewer by ``stop``.
 
-    With ``stop`` = n the study ends once n trials told in a row have not lowered the best value by more than its
+    With ``stop`` = n the study ends once n trials told in a row have not improved the best value by more than its
     standard error over the folds; trials that were asked by then are finished.
     """
-    limit, patience = definition.limit, definition.stop
+    limit, patience, metric = definition.limit, definition.stop, definition.metric
     if patience is None:
         return limit
     bests: list[TrialResult | None] = []
     for result in results:
-        bests.append(best_of([*bests[-1:], result]))
+        bests.append(best_of([*bests[-1:], result], metric))
         before = bests[-1 - patience] if len(bests) > patience else None
         now = bests[-1]
-        if before is None or before.value is None or now is None or now.value is None:
+        if before is None or now is None:
             continue
-        if before.value - now.value <= (standard_error(before) or 0):
+        if loss_of(before, metric) - loss_of(now, metric) <= (standard_error(before) or 0):
             return min(limit, result.number + definition.in_flight)  # those asked before this one was told
     return limit
 
@@ -144,7 +147,7 @@ class Coordinator:
         return self._wanted_when[told]
 
     def _progress(self) -> Progress:
-        return Progress(self._results, self._wanted(), self._resumed, dict(self._running))
+        return Progress(self._results, self._wanted(), self._resumed, self._definition.metric, dict(self._running))
 
     # ------------------------------------------------------------ ask and tell
 

@@ -24,6 +24,7 @@ from hpsearch.study.problems import first_problem
 from hpsearch.study.space import Space, configure
 from hpsearch.study.strategies import PRUNERS, SAMPLERS, Pruner, Sampler
 from hpsearch.validation.config import Config, one_of
+from hpsearch.validation.metrics import METRICS, Metric
 
 if TYPE_CHECKING:
     from optuna.pruners import BasePruner
@@ -109,11 +110,16 @@ class ValidationSection(Section):
 
 
 class SearchSection(Section):
-    """``[search]``: how many trials, and who proposes and stops them."""
+    """``[search]``: what is searched for, how many trials, and who proposes and stops them."""
 
     trials: Annotated[int | None, Field(ge=1, description="trials in all; 100 by default, 1 without a space")] = None
     sampler: Any = "tpe"
     pruner: Any = "median"
+    objective: Annotated[
+        str,
+        one_of(METRICS, "objective"),
+        Field(description=f"what a trial's value is the mean over splits of: {', '.join(METRICS)}"),
+    ] = "loss"
     in_flight: Annotated[int, Field(ge=1, description="trials asked before the oldest is told")] = 8
     enqueue: Annotated[list[dict[str, Any]], Field(description="known configurations to begin with")] = []
     stop: Annotated[
@@ -127,10 +133,11 @@ class OriginSection(Section):
     study: str
     trial: Annotated[int, Field(ge=0)]
     trials: Annotated[int, Field(ge=1, description="trials that the study had told by then")]
-    objective_value: Annotated[float, Field(description="mean validation loss, the lowest of them: optimistic")]
+    objective: Annotated[str, one_of(METRICS, "objective"), Field(description="what the study searched for")] = "loss"
+    objective_value: Annotated[float, Field(description="its mean over splits, the best of them: optimistic")]
     accuracy: float
     rule: Annotated[str, Field(description="how it was chosen among the trials")] = "lowest"
-    corrected_value: Annotated[float | None, Field(description="the lowest value without the luck of being it")] = None
+    corrected_value: Annotated[float | None, Field(description="the best value without the luck of being it")] = None
     corrected_low: Annotated[float | None, Field(description="low end of its interval")] = None
     corrected_high: Annotated[float | None, Field(description="high end of its interval")] = None
     configuration: Annotated[str, Field(description="fingerprint of the configuration that was exported")]
@@ -150,6 +157,7 @@ class StudyDefinition:
     trials: int
     sampler: Sampler
     pruner: Pruner
+    objective: str
     in_flight: int
     enqueue: tuple[Mapping[str, Any], ...]
     stop: int | None
@@ -213,6 +221,7 @@ class StudyDefinition:
             trials=search.trials or (100 if space.dimensions else 1),
             sampler=_strategy(SAMPLERS, search.sampler, "sampler"),
             pruner=_strategy(PRUNERS, search.pruner, "pruner"),
+            objective=search.objective,
             in_flight=search.in_flight,
             enqueue=tuple(search.enqueue),
             stop=search.stop,
@@ -244,6 +253,11 @@ class StudyDefinition:
     @property
     def seed(self) -> int:
         return self.study.seed
+
+    @property
+    def metric(self) -> Metric:
+        """The objective: its mean over the splits is a trial's value."""
+        return METRICS[self.objective]
 
     @property
     def evaluate_every(self) -> int:
@@ -316,6 +330,8 @@ class StudyDefinition:
         }
         flat = {f"{section}.{key}": value for section, table in sections.items() for key, value in table.items()}
         flat["space.order"] = list(self.space.names)
+        if self.objective != "loss":  # studies stored before there was a choice have no such key
+            flat["search.objective"] = self.objective
         plain: dict[str, Any] = json.loads(json.dumps(flat, default=str))
         return plain
 

@@ -29,7 +29,7 @@ from hpsearch.study.pruning import Seen
 from hpsearch.study.trials import TrialResult
 
 STARTED = 0  # the epoch of a message that says only that a trial has begun
-Deliver = Callable[[int, int, float], None]  # trial number, epoch, mean validation loss
+Deliver = Callable[[int, int, float], None]  # trial number, epoch, mean objective
 
 
 class Crew(ABC):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import Any
 
@@ -93,6 +93,7 @@ class Prepared:
             "splits": len(self.splits),
             "training_rows_of_a_split": min(len(split.training) for split in self.splits),
             "searched": {name: dimension.describe() for name, dimension in space.items()},
+            "objective": f"{definition.metric.title} ({definition.metric.direction})",
             "trials": definition.limit,
             "sampler": definition.sampler.name,
             "pruner": definition.pruner.name,
@@ -130,10 +131,11 @@ def divide(definition: StudyDefinition, data: Dataset, held_out: Dataset | None)
     """Split rows to search with, and learn from the training rows of each split what its scaling needs.
 
     Raises:
-        DataError: splits that cannot be used.
+        DataError: splits that cannot be used, or on which the objective is undefined.
     """
     seed, validation = definition.seed, definition.validation
     splits = make_splits(data, validation.splitter, validation.dealing, seed)
+    require_defined(definition, data, splits)
     if definition.stop is not None and len(splits) == 1:
         raise DataError(
             "[search] stop compares a gain with its standard error over the splits, but there is a single split. "
@@ -142,6 +144,23 @@ def divide(definition: StudyDefinition, data: Dataset, held_out: Dataset | None)
     training = [split.training for split in splits]
     scalings = {name: fit_scalings(data, training, name) for name in definition.scalings}
     return Prepared(definition, data, held_out, splits, scalings)
+
+
+def require_defined(definition: StudyDefinition, data: Dataset, splits: Sequence[Split]) -> None:
+    """Refuse splits on whose validation rows the objective has no value.
+
+    Raises:
+        DataError: with the first such split, and what its validation rows lack.
+    """
+    for split in splits:
+        lacking = definition.metric.undefined(data.labels[split.validation], data.class_names)
+        if lacking:
+            repeat = f" of repeat {split.repeat}" if splits[-1].repeat else ""
+            raise DataError(
+                f"[search] objective = {definition.objective!r} must be defined on the validation rows of each split, "
+                f"but those of fold {split.fold}{repeat} have {lacking}. Use a stratified splitter, fewer n_splits, or "
+                "another objective, such as 'loss'."
+            )
 
 
 def data_fingerprint(search: str, held_out: str | None) -> str:
@@ -183,7 +202,7 @@ def evaluate(
     Args:
         prepared: the study.
         task: the trial.
-        report: told every checkpoint's epoch and mean validation loss; what it does has no influence.
+        report: told every checkpoint's epoch and mean objective; what it does has no influence.
     """
     definition = prepared.definition
     begun = time.perf_counter()
@@ -203,6 +222,7 @@ def evaluate(
             scalings=prepared.scalings[config.scaling],
             evaluate_every=definition.evaluate_every,
             rule=definition.validation.checkpoint,
+            objective=definition.objective,
             should_stop=should_stop,
         )
     return _result(task.number, outcome, time.perf_counter() - begun, pruning.marks)
@@ -227,7 +247,7 @@ def _result(number: int, outcome: CrossValidation, seconds: float, marks: dict[s
         intermediate=outcome.curve.means,
         training_loss=outcome.curve.training_loss,
         validation_loss=outcome.curve.validation_loss,
-        folds=[asdict(fold) for fold in outcome.folds],
+        folds=[fold.row() for fold in outcome.folds],
         pruner_marks=marks,
         rows=outcome.rows,
     )

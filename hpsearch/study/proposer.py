@@ -22,7 +22,8 @@ class Proposer:
     def __init__(self, definition: StudyDefinition) -> None:
         self._definition = definition
         with quiet():
-            self._study = optuna.create_study(direction="minimize", pruner=optuna.pruners.NopPruner())
+            direction = definition.metric.direction
+            self._study = optuna.create_study(direction=direction, pruner=optuna.pruners.NopPruner())
         self._asked = 0
 
     def add(self, proposal: Proposal, results: Sequence[TrialResult]) -> None:

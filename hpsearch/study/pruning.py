@@ -20,7 +20,7 @@ _NO_TIME = datetime(2000, 1, 1)  # pruners do not look at the clock
 
 @dataclass(frozen=True)
 class Seen:
-    """What a pruner may know of an earlier trial: its end, its mean validation losses by epoch, its rung marks."""
+    """What a pruner may know of an earlier trial: its end, its mean objective by epoch, its rung marks."""
 
     number: int
     state: str
@@ -41,7 +41,7 @@ class Pruning:
 
     def __init__(self, definition: StudyDefinition, number: int, history: Sequence[Seen]) -> None:
         pruner = definition.build_pruner()
-        self._mirror = None if pruner is None else _Mirror(definition.name, number, history)
+        self._mirror = None if pruner is None else _Mirror(definition, number, history)
         if self._mirror is not None:
             # Hyperband's brackets follow from the study's name and the trial's number. The sampler is never asked.
             sampler = optuna.samplers.RandomSampler(seed=0)
@@ -49,7 +49,7 @@ class Pruning:
             self._trial = Trial(study, number)
 
     def should_stop(self, epoch: int, mean: float) -> bool:
-        """Whether to stop, given the mean validation loss at one more checkpoint."""
+        """Whether to stop, given the mean objective at one more checkpoint."""
         if self._mirror is None:
             return False
         self._trial.report(mean, epoch)
@@ -100,8 +100,9 @@ class _Mirror(BaseStorage):
     Optuna's own storage in memory would copy every earlier trial for every new one.
     """
 
-    def __init__(self, name: str, number: int, history: Sequence[Seen]) -> None:
-        self._name, self.own = name, _trial(number, TrialState.RUNNING)
+    def __init__(self, definition: StudyDefinition, number: int, history: Sequence[Seen]) -> None:
+        self._name, self.own = definition.name, _trial(number, TrialState.RUNNING)
+        self._direction = StudyDirection[definition.metric.direction.upper()]
         known = {seen.number: seen for seen in history}
         self._others = [known[n].frozen if n in known else _blank(n) for n in range(number)]
 
@@ -112,7 +113,7 @@ class _Mirror(BaseStorage):
         return self._name
 
     def get_study_directions(self, study_id: int) -> list[StudyDirection]:
-        return [StudyDirection.MINIMIZE]
+        return [self._direction]
 
     def get_all_trials(
         self, study_id: int, deepcopy: bool = True, states: Container[TrialState] | None = None

@@ -30,7 +30,7 @@ def replayed(definition: StudyDefinition, task: TrialTask, earlier: TrialResult)
                     value=None,
                     parameters=earlier.parameters,
                     seconds=0.0,
-                    reason=pruned_reason(epoch, mean),
+                    reason=pruned_reason(epoch, mean, definition.metric),
                     epochs=earlier.epochs[:place],
                     intermediate=earlier.intermediate[:place],
                     training_loss=earlier.training_loss[:place],

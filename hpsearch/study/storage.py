@@ -29,6 +29,7 @@ from hpsearch.study.database import (
 from hpsearch.study.kept import KeptRows
 from hpsearch.study.quiet import quiet
 from hpsearch.study.trials import MACHINE, TrialResult
+from hpsearch.validation.metrics import METRICS, Metric
 
 
 @dataclass(frozen=True)
@@ -76,12 +77,13 @@ class StoredStudy:
         Raises:
             StorageError: a storage that cannot be opened or written.
         """
+        direction = StudyDirection[objective_of(attributes).direction.upper()]
         with closed_on_error(open_storage(url, create=True)) as storage, quiet(), clear_errors(url):
             try:
                 study_id = storage.get_study_id_from_name(name)
             except KeyError:
                 with suppress(optuna.exceptions.DuplicatedStudyError), one_transaction(storage):
-                    study_id = storage.create_new_study([StudyDirection.MINIMIZE], name)
+                    study_id = storage.create_new_study([direction], name)
                     for key, value in attributes.items():
                         storage.set_study_user_attr(study_id, key, value)
                 study_id = storage.get_study_id_from_name(name)
@@ -114,6 +116,11 @@ class StoredStudy:
     def attributes(self) -> dict[str, Any]:
         with clear_errors(self.url):
             return self.storage.get_study_user_attrs(self.study_id)
+
+    @property
+    def metric(self) -> Metric:
+        """The study's objective."""
+        return objective_of(self.attributes)
 
     def refresh(self, attributes: Mapping[str, Any]) -> None:
         """Bring up to date what the study keeps of its file: where it lies may have changed, and how many trials."""
@@ -214,6 +221,12 @@ class StoredStudy:
         final = result.intermediate[-1] if result.state == "PRUNED" else result.value
         values = None if final is None else [final]
         self.storage.set_trial_state_values(trial_id, TrialState[result.state], values)
+
+
+def objective_of(attributes: Mapping[str, Any]) -> Metric:
+    """A study's objective, from its attributes."""
+    search = attributes["definition"].get("search", {}) if "definition" in attributes else {}
+    return METRICS[search.get("objective", "loss")]
 
 
 def _stored(value: float) -> dict[str, Any]:

@@ -260,7 +260,7 @@ class Pruner(Strategy, ABC):
 
 
 class Median(Pruner):
-    """Stops a trial whose best mean validation loss so far is worse than the median of earlier trials' there."""
+    """Stops a trial whose best mean objective so far is worse than the median of earlier trials' there."""
 
     n_startup_trials: Annotated[int, Field(ge=0, description="complete trials before the first may be pruned")] = 5
     n_warmup_steps: Annotated[int, Field(ge=0, description="epochs before a trial may be pruned")] = 0

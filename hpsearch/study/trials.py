@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from hpsearch.validation.cross_validate import RowResults
+    from hpsearch.validation.metrics import Metric
 
 State = Literal["COMPLETE", "PRUNED", "FAIL", "RUNNING"]
 MACHINE = "machine.probe"  # of a study's identity
@@ -27,7 +28,7 @@ class TrialResult:
         accuracy, best_epoch: at the chosen checkpoint, where complete.
         reason: why it did not complete.
         epochs: of every checkpoint.
-        intermediate: the mean validation loss there.
+        intermediate: the mean over splits of the objective there.
         training_loss, validation_loss: of every checkpoint, one value a split.
         folds: one table row a split, where complete.
         pruner_marks: what the pruner noted with this trial.
@@ -55,32 +56,49 @@ class TrialResult:
     rows: RowResults | None = field(default=None, repr=False, compare=False)
 
 
-def best_of(results: Iterable[TrialResult | None]) -> TrialResult | None:
-    """The complete trial with the lowest objective value, the earliest among equals; None if none is complete."""
-    complete = [result for result in results if result is not None and result.value is not None]
-    return min(complete, key=lambda result: (result.value, result.number), default=None)
+def ranked(results: Iterable[TrialResult | None], metric: Metric) -> list[TrialResult]:
+    """The complete trials, from the one with the best value of this objective on, the earlier one among equals."""
+    complete = [(result.value, result) for result in results if result is not None and result.value is not None]
+    complete.sort(key=lambda pair: (metric.sign * pair[0], pair[1].number))
+    return [result for _, result in complete]
 
 
-def one_se_of(results: Iterable[TrialResult]) -> TrialResult | None:
+def best_of(results: Iterable[TrialResult | None], metric: Metric) -> TrialResult | None:
+    """The complete trial with the best value of this objective; None if none is complete."""
+    return next(iter(ranked(results, metric)), None)
+
+
+def one_se_of(results: Iterable[TrialResult], metric: Metric) -> TrialResult | None:
     """The complete trial with the fewest parameters among those within one standard error of the best.
 
     The standard error is the best trial's, over its splits (the one-standard-error rule: Breiman, Friedman, Olshen &
     Stone 1984, "Classification and Regression Trees"); of equally small ones the better. None if none is complete.
     """
-    complete = [result for result in results if result.value is not None]
-    best = best_of(complete)
-    if best is None or best.value is None:
+    complete = ranked(results, metric)
+    if not complete:
         return None
-    most = best.value + (standard_error(best) or 0)
-    within = [result for result in complete if result.value is not None and result.value <= most]
-    return min(within, key=lambda result: (result.parameters, result.value, result.number))
+    best, error = complete[0], standard_error(complete[0])
+    within = [result for result in complete if loss_of(result, metric) <= loss_of(best, metric) + (error or 0)]
+    return min(within, key=lambda result: result.parameters)  # of equals the first, which is the better
+
+
+def loss_of(result: TrialResult, metric: Metric) -> float:
+    """A complete trial's value, negated where higher is better."""
+    assert result.value is not None
+    return metric.sign * result.value
 
 
 def standard_error(result: TrialResult) -> float | None:
     """Of a complete trial's value, over its splits; None with fewer than two."""
-    losses = [fold["validation_loss"] for fold in result.folds]
-    if len(losses) < 2:
+    values = [value_of(fold) for fold in result.folds]
+    if len(values) < 2:
         return None
-    mean = sum(losses) / len(losses)
-    variance = sum((loss - mean) ** 2 for loss in losses) / (len(losses) - 1)
-    return math.sqrt(variance / len(losses))
+    mean = sum(values) / len(values)
+    variance = sum((value - mean) ** 2 for value in values) / (len(values) - 1)
+    return math.sqrt(variance / len(values))
+
+
+def value_of(fold: Mapping[str, Any]) -> float:
+    """The objective on a split, from its row of the folds table, which has it by itself where it is not the loss."""
+    value: float = fold.get("objective", fold["validation_loss"])
+    return value

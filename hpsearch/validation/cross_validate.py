@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -20,6 +20,7 @@ from hpsearch.nn.trainer import Checkpoint
 from hpsearch.validation.config import Config
 from hpsearch.validation.estimates import Estimate, estimate
 from hpsearch.validation.lanes import fit_scalings, lane_data, make_trainer
+from hpsearch.validation.metrics import METRICS, Metric
 
 Outcome = Literal["complete", "pruned", "diverged"]
 CheckpointRule = Literal["best", "last"]
@@ -27,7 +28,10 @@ CheckpointRule = Literal["best", "last"]
 
 @dataclass(frozen=True)
 class FoldResult:
-    """One split at the chosen checkpoint; losses in nats, ``validation_loss`` without penalty."""
+    """One split at the chosen checkpoint; losses in nats, ``validation_loss`` without penalty.
+
+    ``objective`` is None where that is the validation loss.
+    """
 
     repeat: int
     fold: int
@@ -37,6 +41,16 @@ class FoldResult:
     penalty: float
     validation_loss: float
     accuracy: float
+    objective: float | None = None
+
+    @property
+    def value(self) -> float:
+        """The objective."""
+        return self.validation_loss if self.objective is None else self.objective
+
+    def row(self) -> dict[str, Any]:
+        """A row of a table."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
 
 
 @dataclass(frozen=True)
@@ -46,11 +60,12 @@ class Curve:
     epochs: list[int] = field(default_factory=list)
     training_loss: list[list[float]] = field(default_factory=list)
     validation_loss: list[list[float]] = field(default_factory=list)
+    objective: list[list[float]] = field(default_factory=list)
 
     @property
     def means(self) -> list[float]:
-        """The mean validation loss over folds and repeats at every checkpoint: the intermediate values."""
-        return [float(np.mean(values)) for values in self.validation_loss]
+        """The mean objective over folds and repeats at every checkpoint: the intermediate values."""
+        return [float(np.mean(values)) for values in self.objective]
 
 
 @dataclass(frozen=True)
@@ -60,10 +75,18 @@ class RowResults:
     Attributes:
         losses: (T, M) float32, nats, at each of T checkpoints.
         probabilities: (M, C) float32, of each class, at the chosen checkpoint.
+        values: (T, M, …), what the objective is computed from, see :meth:`Metric.row_values`; None where that is the
+            losses.
     """
 
     losses: NDArray[np.float32]
     probabilities: NDArray[np.float32]
+    values: NDArray[Any] | None = None
+
+    @property
+    def of_objective(self) -> NDArray[Any]:
+        """What the objective is computed from, at each checkpoint."""
+        return self.losses if self.values is None else self.values
 
 
 @dataclass(frozen=True)
@@ -72,7 +95,7 @@ class CrossValidation:
 
     Attributes:
         outcome: ``complete``, ``pruned`` or ``diverged``.
-        value: the mean validation loss at the chosen checkpoint; None unless complete.
+        value: the mean over splits of the objective, at the chosen checkpoint; None unless complete.
         accuracy: the mean over splits of the share of validation rows whose class was predicted; likewise.
         best_epoch: the epoch of the chosen checkpoint, one for all folds; likewise.
         folds: one a split, at the chosen checkpoint; empty unless complete.
@@ -80,6 +103,7 @@ class CrossValidation:
         parameters: weights and biases of one network.
         reason: why it did not complete.
         rows: what became of every validation row; None unless complete.
+        objective: the name of the objective, of ``METRICS``.
     """
 
     outcome: Outcome
@@ -91,18 +115,31 @@ class CrossValidation:
     parameters: int
     reason: str | None = None
     rows: RowResults | None = field(default=None, repr=False, compare=False)
+    objective: str = "loss"
 
     @property
     def estimate(self) -> Estimate | None:
-        """How sure the mean validation loss is; None unless complete.
+        """How sure the mean objective is; None unless complete.
 
-        It holds for a configuration that was not selected by this very loss. What it leaves out: that the epoch was.
+        It holds for a configuration that was not selected by this very objective. What it leaves out: that the epoch
+        was.
         """
+        return self._estimate("value", METRICS[self.objective])
+
+    @property
+    def estimate_of_loss(self) -> Estimate | None:
+        """The same of the mean validation loss."""
+        return self._estimate("validation_loss", METRICS["loss"])
+
+    def _estimate(self, column: str, metric: Metric) -> Estimate | None:
         if self.outcome != "complete":
             return None
-        columns = ("validation_loss", "training_rows", "validation_rows")
+        columns = (column, "training_rows", "validation_rows")
         sure = estimate(*([getattr(fold, name) for fold in self.folds] for name in columns))
-        return sure if sure.low is None else replace(sure, low=max(0.0, sure.low))  # no loss is negative
+        if sure.low is None or sure.high is None:
+            return sure
+        low, high = metric.bounded(sure.low, sure.high)
+        return replace(sure, low=low, high=high)
 
 
 def cross_validate(
@@ -114,6 +151,7 @@ def cross_validate(
     scalings: Sequence[Scaling] | None = None,
     evaluate_every: int | None = None,
     rule: CheckpointRule = "best",
+    objective: str = "loss",
     should_stop: Callable[[int, float], bool] = lambda epoch, mean: False,
 ) -> CrossValidation:
     """Train one network a split, all in lock-step, and validate them at every checkpoint.
@@ -125,9 +163,11 @@ def cross_validate(
         study_seed: initial weights and batch order follow from it, the repeat and the split; not from ``config``.
         scalings: what ``config.scaling`` learns from each split's training rows, if that is known already.
         evaluate_every: epochs between checkpoints; ``config``'s own if None.
-        rule: the chosen checkpoint: ``best``, where the mean validation loss is lowest, or ``last``.
-        should_stop: told every checkpoint's epoch and mean validation loss; True prunes.
+        rule: the chosen checkpoint: ``best``, where the mean objective is, or ``last``.
+        objective: of ``METRICS``; it must be defined on the validation rows of each split.
+        should_stop: told every checkpoint's epoch and mean objective; True prunes.
     """
+    metric = METRICS[objective]
     training = [split.training for split in splits]
     lanes = lane_data(data, scalings or fit_scalings(data, training, config.scaling))
     trainer = make_trainer(config, lanes, training, evaluate_every or config.checkpoint_epochs)
@@ -135,6 +175,7 @@ def cross_validate(
     longest = max(len(split.validation) for split in splits)
     validation = PaddedRows.pad([split.validation for split in splits], longest)
     evaluator = Evaluator(architecture, lanes, validation)
+    scores = None if objective == "loss" else _Scores(metric, validation, data)
 
     def streams(stream: str) -> list[np.random.Generator]:
         return [seeds.generator(study_seed, stream, split.repeat, split.fold) for split in splits]
@@ -148,36 +189,78 @@ def cross_validate(
         curve.epochs.append(checkpoint.epoch)
         curve.training_loss.append(checkpoint.training_loss.tolist())
         curve.validation_loss.append(evaluation.loss.tolist())
+        curve.objective.append(curve.validation_loss[-1] if scores is None else scores.of(evaluation))
         row_losses.append(validation.flat(evaluation.row_losses.astype(np.float32)))
-        reason = _divergence(splits, checkpoint, evaluation, config)
+        reason = _divergence(splits, checkpoint, evaluation, config, metric.title, curve.objective[-1])
         if reason:
-            return CrossValidation("diverged", None, None, None, (), curve, parameters, reason)
+            return CrossValidation("diverged", None, None, None, (), curve, parameters, reason, objective=objective)
         mean = curve.means[-1]
-        if chosen is None or rule == "last" or mean < chosen[0]:
+        if chosen is None or rule == "last" or metric.sign * mean < metric.sign * chosen[0]:
             chosen = mean, checkpoint, evaluation
         if should_stop(checkpoint.epoch, mean) and checkpoint.epoch < config.epochs:
-            reason = pruned_reason(checkpoint.epoch, mean)
-            return CrossValidation("pruned", None, None, None, (), curve, parameters, reason)
+            reason = pruned_reason(checkpoint.epoch, mean, metric)
+            return CrossValidation("pruned", None, None, None, (), curve, parameters, reason, objective=objective)
     assert chosen is not None  # the last epoch is always a checkpoint
     value, checkpoint, evaluation = chosen
-    folds = _fold_results(splits, data, validation, checkpoint, evaluation)
+    at = curve.epochs.index(checkpoint.epoch)
+    of_splits = None if scores is None else curve.objective[at]
+    folds = _fold_results(splits, data, validation, checkpoint, evaluation, of_splits)
     accuracy = float(np.mean([fold.accuracy for fold in folds]))
     probabilities = validation.flat(evaluation.probabilities.swapaxes(1, 2).astype(np.float32))
-    rows = RowResults(np.stack(row_losses), probabilities)
-    return CrossValidation("complete", value, accuracy, checkpoint.epoch, folds, curve, parameters, rows=rows)
+    rows = RowResults(np.stack(row_losses), probabilities, None if scores is None else np.stack(scores.kept))
+    complete = (value, accuracy, checkpoint.epoch, folds, curve, parameters)
+    return CrossValidation("complete", *complete, rows=rows, objective=objective)
 
 
-def pruned_reason(epoch: int, mean: float) -> str:
+class _Scores:
+    """The objective of every split at each checkpoint, computed from what is kept of every row, as the correction does.
+
+    ``kept`` holds that, (M, …), one array a checkpoint.
+    """
+
+    def __init__(self, metric: Metric, validation: PaddedRows, data: Dataset) -> None:
+        self.kept: list[NDArray[Any]] = []
+        self._metric, self._validation, self._classes = metric, validation, len(data.class_names)
+        self._labels = validation.flat(data.labels[validation.index])
+        self._ends = np.cumsum(validation.counts)
+
+    def of(self, evaluation: Evaluation) -> list[float]:
+        """One value a split; nan where the network diverged, of whose answers nothing can be computed."""
+        if not np.isfinite(evaluation.loss).all():
+            return [float("nan")] * len(self._ends)
+        probabilities = self._validation.flat(evaluation.probabilities.swapaxes(1, 2))
+        values = self._metric.row_values(self._labels, probabilities)
+        self.kept.append(values)
+        return [
+            self._metric.resampled(
+                values[np.newaxis, end - count : end],
+                self._labels[end - count : end],
+                self._classes,
+                np.ones((1, count)),
+            ).item()
+            for end, count in zip(self._ends, self._validation.counts, strict=True)
+        ]
+
+
+def pruned_reason(epoch: int, mean: float, metric: Metric) -> str:
     """Why a trial was pruned, in words."""
-    return f"pruned at epoch {epoch}, mean validation loss {mean:.4g}"
+    return f"pruned at epoch {epoch}, mean {metric.title} {mean:.4g}"
 
 
-def _divergence(splits: Sequence[Split], checkpoint: Checkpoint, evaluation: Evaluation, config: Config) -> str | None:
-    """The first split and the first loss of it that is no longer a finite number."""
+def _divergence(
+    splits: Sequence[Split],
+    checkpoint: Checkpoint,
+    evaluation: Evaluation,
+    config: Config,
+    title: str,
+    objective: Sequence[float],
+) -> str | None:
+    """The first split and the first number of it that is no longer finite: a loss, or the objective of this title."""
     watched: dict[str, Any] = {
         "validation loss": evaluation.loss,
         "training loss": checkpoint.training_loss,
         "penalty": checkpoint.penalty,
+        title: np.asarray(objective),
     }
     for what, values in watched.items():
         for lane in np.flatnonzero(~np.isfinite(values))[:1]:
@@ -190,7 +273,12 @@ def _divergence(splits: Sequence[Split], checkpoint: Checkpoint, evaluation: Eva
 
 
 def _fold_results(
-    splits: Sequence[Split], data: Dataset, validation: PaddedRows, checkpoint: Checkpoint, evaluation: Evaluation
+    splits: Sequence[Split],
+    data: Dataset,
+    validation: PaddedRows,
+    checkpoint: Checkpoint,
+    evaluation: Evaluation,
+    objective: Sequence[float] | None,
 ) -> tuple[FoldResult, ...]:
     correct = evaluation.probabilities.argmax(axis=1) == data.labels[validation.index]
     return tuple(
@@ -203,6 +291,7 @@ def _fold_results(
             float(checkpoint.penalty[lane]),
             float(evaluation.loss[lane]),
             float(correct[lane, : len(split.validation)].mean()),
+            None if objective is None else objective[lane],
         )
         for lane, split in enumerate(splits)
     )

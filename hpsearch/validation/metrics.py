@@ -53,6 +53,15 @@ class Metric(ABC):
     scorer: Scorer
     needs_every_class: ClassVar[bool]
 
+    @property
+    def sign(self) -> int:
+        """What to multiply values with so that lower is better, wherever two are compared: 1 or -1."""
+        return 1 if self.direction == "minimize" else -1
+
+    def bounded(self, low: float, high: float) -> tuple[float, float]:
+        """An interval without the values that the metric cannot have: all are at least 0, a share at most 1."""
+        return max(0.0, low), high if self.direction == "minimize" else min(1.0, high)
+
     def undefined(self, labels: Labels, class_names: Sequence[object], weights: Array | None = None) -> str | None:
         """What rows with these labels lack for the metric, such as "no row of class 'b'"; None if nothing.
 

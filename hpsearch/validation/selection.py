@@ -102,19 +102,18 @@ def corrected(candidates: Iterable[NDArray[Any]], layout: Layout, metric: Metric
 
     rows: _Rows
     rows = _Units(layout, units, metric) if isinstance(metric, AdditiveMetric) else _Positions(layout, units, metric)
-    sign = 1 if metric.direction == "minimize" else -1
     lowest, answers = np.full(RESAMPLES, np.inf), np.full(RESAMPLES, np.nan)
     lowest_of_others, picked = np.full(len(others), np.inf), np.empty(0)
     trials = considered = 0
     for values in candidates:
         table = rows.table(values)
-        scores = sign * rows.score(table, drawn)
+        scores = metric.sign * rows.score(table, drawn)
         better, place = _improved(scores, lowest)
         answers[better] = rows.pooled(table, drawn[better] == 0)[np.arange(better.sum()), place]
-        scores = sign * rows.score(table, others)
+        scores = metric.sign * rows.score(table, others)
         better, place = _improved(scores, lowest_of_others)
         if not trials:
-            picked = np.zeros((len(others), *table.shape[1:]), table.dtype)
+            picked = np.repeat(table[:1], len(others), axis=0)  # where the others lack a class, nothing is better
         picked[better] = table[place]
         trials, considered = trials + 1, considered + len(values)
 
@@ -124,7 +123,7 @@ def corrected(candidates: Iterable[NDArray[Any]], layout: Layout, metric: Metric
     value = float(np.mean(rows.score(composed, np.ones((1, count), np.int64))))
     q = (1 - 1 / count) ** count
     rows_and_choice = float(np.nanvar(answers, ddof=1)) * q / (1 - q)
-    of_rows = float(np.nanvar(np.nanmean(rows.score(composed, drawn), axis=1), ddof=1))
+    of_rows = float(np.nanvar(rows.score(composed, drawn).mean(axis=1), ddof=1))
     error = math.sqrt((2 - 1 / rows.splits) * of_rows + max(0.0, rows_and_choice - of_rows) / 2)
     return Corrected(value, *_interval(value, error, count, metric), trials, considered, count)
 
@@ -144,8 +143,8 @@ def _interval(value: float, error: float, units: int, metric: Metric) -> tuple[f
 
     if metric.direction == "minimize":
         return interval_of_loss(value, error, units)
-    half = float(t.ppf((1 + LEVEL) / 2, units - 1)) * error  # those to be maximised lie between 0 and 1
-    return max(0.0, value - half), min(1.0, value + half)
+    half = float(t.ppf((1 + LEVEL) / 2, units - 1)) * error
+    return metric.bounded(value - half, value + half)
 
 
 class _Rows(ABC):

@@ -61,6 +61,7 @@ def test_the_export_is_complete_and_says_where_each_value_came_from(small: Path)
         "study": "small",
         "trial": best.result.number,
         "trials": 6,
+        "objective": "loss",
         "objective_value": best.result.value,
         "accuracy": best.result.accuracy,
         "configuration": best.config.fingerprint,

@@ -30,7 +30,7 @@ def test_the_columns_and_types_are_those_documented(study: hpsearch.StudyResult)
         for name, kind in frame.dtypes.items():
             if name in documented:
                 assert str(kind) == documented.pop(str(name)) or str(name) in ("training_loss", "trial", "fold")
-    assert set(documented) <= {"trial", "repeat", "fold", "training_loss", "validation_loss", "accuracy"}
+    assert set(documented) <= {"trial", "repeat", "fold", "training_loss", "validation_loss", "accuracy", "objective"}
 
 
 def test_the_types_do_not_depend_on_what_became_of_the_trials(small: Path) -> None:

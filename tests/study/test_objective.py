@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -161,7 +161,7 @@ def test_a_result_is_the_cross_validation_of_the_chosen_configuration(checkpoint
     assert (result.state, result.value, result.accuracy) == ("COMPLETE", theirs.value, theirs.accuracy)
     assert (result.best_epoch, result.parameters) == (theirs.best_epoch, (2 + 1) * 8 + (8 + 1) * 3)
     assert (result.epochs, result.intermediate) == ([4, 8, 12, 16, 20], theirs.curve.means)
-    assert result.folds == [asdict(fold) for fold in theirs.folds]
+    assert result.folds == [fold.row() for fold in theirs.folds]
     assert (result.training_loss, result.validation_loss) == (theirs.curve.training_loss, theirs.curve.validation_loss)
     assert result.seconds > 0
 

@@ -16,6 +16,7 @@ from hpsearch.study.coordinator import Progress, trials_wanted
 from hpsearch.study.definition import StudyDefinition
 from hpsearch.study.storage import StoredStudy, result_of
 from hpsearch.study.trials import best_of
+from hpsearch.validation.metrics import METRICS
 
 
 def with_search(path: Path, search: str, space: str | None = None) -> Path:
@@ -146,7 +147,7 @@ def test_a_study_ends_when_trials_bring_no_gain(small: Path) -> None:
     # It ends as soon as it may and no sooner: three in flight are finished after the decision.
     decided = len(trials) - 3
     for told in range(7, len(results) + 1):
-        before, now = best_of(results[: told - 6]), best_of(results[:told])
+        before, now = (best_of(some, METRICS["loss"]) for some in (results[: told - 6], results[:told]))
         assert before is not None
         assert now is not None
         losses = [fold["validation_loss"] for fold in before.folds]

@@ -1,0 +1,69 @@
+"""Every metric of one trial's out-of-fold predictions, by scikit-learn.
+
+==============  =======  ==========================================================================================
+column          dtype    meaning
+==============  =======  ==========================================================================================
+rows_of         str      ``fold``: the validation rows of one split; ``all``: those of all splits together (pooled)
+repeat, fold    Int64    from 0; missing for all
+rows            int64    how many; where the rows are dealt into folds several times, each counts once a repeat
+*metrics*       float64  one column each of ``METRICS``; missing where it is undefined, as for rows that lack a class
+==============  =======  ==========================================================================================
+
+The predictions are those of the trial's chosen checkpoint, each row's by the network that was not trained on it. A
+metric of all rows together is not the mean over folds where it ranks rows, as ROC AUC does, or counts classes: then it
+also compares predictions of different networks (Forman & Scholz 2010).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from hpsearch.errors import HpsearchError
+from hpsearch.results.tables import frame_of
+from hpsearch.study.storage import StoredStudy, result_of
+from hpsearch.study.trials import TrialResult, ranked
+from hpsearch.validation.metrics import METRICS
+
+_TYPES = {"rows_of": "str", "repeat": "Int64", "fold": "Int64", "rows": "int64", **dict.fromkeys(METRICS, "float64")}
+
+
+def metrics_table(stored: StoredStudy, trial: int | None = None) -> pd.DataFrame:
+    """One row a split and one for all; the columns are described in :mod:`hpsearch.results.metrics`.
+
+    Args:
+        stored: the study.
+        trial: the number of a complete trial; the best one's if None.
+
+    Raises:
+        HpsearchError: no such trial, or one that is not complete.
+        StorageError: its predictions are not there any more.
+    """
+    result = _complete(stored, trial)
+    layout, probabilities = stored.kept.layout(), stored.kept.of(result).probabilities
+    classes = probabilities.shape[1]
+
+    def row(rows_of: str, places: np.ndarray[Any, Any], **which: int) -> dict[str, Any]:
+        labels, answers = layout.labels[places], probabilities[places]
+        values = {name: metric.score(labels, answers, classes) for name, metric in METRICS.items()}
+        return {"rows_of": rows_of, **which, "rows": len(labels), **values}
+
+    rows = [
+        row("fold", np.flatnonzero(layout.splits == number), repeat=fold["repeat"], fold=fold["fold"])
+        for number, fold in enumerate(result.folds)
+    ]
+    return frame_of([*rows, row("all", np.arange(len(layout.labels)))], _TYPES)
+
+
+def _complete(stored: StoredStudy, trial: int | None) -> TrialResult:
+    trials = stored.trials()
+    results = ranked((result_of(one) for one in trials if one.state.is_finished()), stored.metric)
+    found = [result for result in results if trial is None or result.number == trial]
+    if found:
+        return found[0]
+    if trial is None:
+        raise HpsearchError(f"The study {stored.name!r} must have a complete trial to have metrics, but has none.")
+    got = f"trial {trial} is {trials[trial].state.name}" if 0 <= trial < len(trials) else f"there is no trial {trial}"
+    raise HpsearchError(f"Metrics need a complete trial of {stored.name!r}, but {got}. Choose one that is COMPLETE.")
