@@ -202,6 +202,8 @@ def nested(
     Raises:
         HpsearchError: a definition, data or storage that cannot be used; a search without a complete trial.
     """
+    import numpy as np
+
     from hpsearch.model.retrain import fit
     from hpsearch.results.nested import outer_result, outer_studies, summarise
     from hpsearch.study.definition import StudyDefinition
@@ -222,7 +224,8 @@ def nested(
         validation = prepared.search.take(split.validation)
         row_losses, accuracy = bundle.row_losses(validation)
         objective = bundle.measure(validation, definition.metric)
-        results.append(outer_result(best, split, row_losses, accuracy, objective))
+        loss = float(np.average(row_losses, weights=validation.weights))
+        results.append(outer_result(best, split, loss, accuracy, objective))
         losses.append(row_losses)
     return summarise(prepared, [split for split, _ in pairs], results, losses)
 

@@ -29,6 +29,7 @@ class Dataset:
         groups: (N,) integers, equal for rows that belong together; None if rows are independent.
         times: (N,) floats that order the rows in time; None if their order means nothing.
         folds: (N,) integers, the fold that each row validates, -1 for rows that only train; None if folds are dealt.
+        weights: (N,) floats, how many rows each row counts as, at least 0, not all 0; None if each counts as one.
         plan: what the features are made of; None if each is a column of numbers without missing values.
     """
 
@@ -40,11 +41,14 @@ class Dataset:
     groups: NDArray[np.intp] | None = None
     times: NDArray[np.float64] | None = None
     folds: NDArray[np.intp] | None = None
+    weights: NDArray[np.float64] | None = None
     plan: Plan | None = None
 
     def __post_init__(self) -> None:
         for array in (self.features, self.labels, *self.marks.values()):
             array.setflags(write=False)
+        if self.weights is not None and not self.weights.any():
+            raise DataError(f"Of these {self.rows} rows some must have a weight above 0, but none has. Correct [data].")
 
     @classmethod
     def of(
@@ -112,8 +116,8 @@ class Dataset:
 
     @property
     def marks(self) -> dict[str, NDArray[Any]]:
-        """What rows may be split by beside their labels, where it is known: ``groups``, ``times``, ``folds``."""
-        marks = {name: getattr(self, name) for name in ("groups", "times", "folds")}
+        """What is known of rows beside features and labels: ``groups``, ``times``, ``folds``, ``weights``."""
+        marks = {name: getattr(self, name) for name in ("groups", "times", "folds", "weights")}
         return {name: values for name, values in marks.items() if values is not None}
 
     @cached_property

@@ -89,7 +89,8 @@ class Bundled(Source):
 class PythonFunction(Source):
     """``python:module:function``: a function that returns (features, targets); further keys are its arguments.
 
-    A dict of what the rows may be split by may be its third: ``group``, ``time``, ``fold``, one value a row.
+    A dict of what else is known of the rows may be its third: ``group``, ``time``, ``fold`` and ``weight``, one value
+    a row.
     Of a pandas table booleans, text, categories and missing values are taken as those of a file; of an array, numbers.
 
     The module is looked up beside the study file first. A function with an argument ``seed`` gets one, unless the study
@@ -146,9 +147,9 @@ class PythonFunction(Source):
         return self._with_marks(data, marks[0]) if marks else data
 
     def _with_marks(self, data: Dataset, marks: Any) -> Dataset:
-        if not isinstance(marks, Mapping) or not set(marks) <= {"group", "time", "fold"}:
+        if not isinstance(marks, Mapping) or not set(marks) <= {"group", "time", "fold", "weight"}:
             raise DataError(
-                f"{self.source}: must return as its third a dict of group, time and fold, each optional, but "
+                f"{self.source}: must return as its third a dict of group, time, fold and weight, each optional, but "
                 f"returned {', '.join(map(repr, marks)) if isinstance(marks, Mapping) else type(marks).__name__}."
             )
         texts = {name: [as_text(value) for value in values] for name, values in marks.items()}

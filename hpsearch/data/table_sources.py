@@ -39,6 +39,7 @@ class TableFile(Source):
     group: Annotated[str | None, Field(description="column that is equal for rows that belong together")] = None
     time: Annotated[str | None, Field(description="column of numbers or ISO dates that orders the rows")] = None
     fold: Annotated[str | None, Field(description="column of the fold that each row validates; -1: none")] = None
+    weight: Annotated[str | None, Field(description="column of how many rows each row counts as")] = None
     numeric: Annotated[Names, Field(description="columns that hold numbers, whatever they look like")] = ()
     categorical: Annotated[Names, Field(description="columns that hold categories, whatever they look like")] = ()
     boolean: Annotated[Names, Field(description="columns that hold booleans, whatever they look like")] = ()
@@ -67,7 +68,7 @@ class TableFile(Source):
 
     @property
     def _marks(self) -> tuple[str, ...]:
-        return tuple(name for name in (self.group, self.time, self.fold) if name is not None)
+        return tuple(name for name in (self.group, self.time, self.fold, self.weight) if name is not None)
 
     @property
     def _texts(self) -> tuple[str, ...]:
@@ -112,7 +113,8 @@ class TableFile(Source):
             plan=plan,
             origin=origin,
         )
-        return with_marks(data, texts, origin, group=self.group, time=self.time, fold=self.fold)
+        marks = {"group": self.group, "time": self.time, "fold": self.fold, "weight": self.weight}
+        return with_marks(data, texts, origin, **marks)
 
 
 class Csv(TableFile):
@@ -137,17 +139,19 @@ def with_marks(
     group: str | None = None,
     time: str | None = None,
     fold: str | None = None,
+    weight: str | None = None,
 ) -> Dataset:
-    """The rows with what they may be split by: the names of three columns among ``texts``, where there are such.
+    """The rows with what else is known of them: the names of four columns among ``texts``, where there are such.
 
     Raises:
-        DataError: a time that is none, a fold that is none.
+        DataError: a time that is none, a fold that is none, a weight that is none.
     """
     return replace(
         data,
         groups=None if group is None else np.unique(texts[group], return_inverse=True)[1],
         times=None if time is None else _as_times(texts[time], time, origin),
         folds=None if fold is None else _as_folds(texts[fold], fold, origin),
+        weights=None if weight is None else _as_weights(texts[weight], weight, origin),
     )
 
 
@@ -187,3 +191,20 @@ def _as_folds(texts: list[str], column: str, origin: str) -> np.ndarray[Any, Any
             f"{origin}, column {column!r}: must hold the number of a fold, from 0, or -1 for a row that only trains."
         )
     return folds
+
+
+def _as_weights(texts: list[str], column: str, origin: str) -> np.ndarray[Any, Any]:
+    for row, text in enumerate(texts):
+        with suppress(ValueError):
+            if 0 <= float(text) < np.inf:
+                continue
+        raise DataError(
+            f"{origin}, column {column!r}: must hold weights, finite numbers of at least 0, but row {row} of the data "
+            f"has {text!r}. Correct it or leave the row out."
+        )
+    weights = np.array([float(text) for text in texts])
+    if not weights.any():
+        raise DataError(
+            f"{origin}, column {column!r}: must hold a weight above 0, but all are 0. Choose another column."
+        )
+    return weights

@@ -92,13 +92,13 @@ class Bundle:
         return self.scaling.table(self.plan)
 
     def score(self, data: Dataset) -> dict[str, Any]:
-        """Rows, data loss in nats and accuracy on labelled rows of the same columns and classes."""
+        """Rows, data loss in nats and accuracy on labelled rows, which count by their weights if they have any."""
         losses, accuracy = self.row_losses(data)
-        return {"rows": data.rows, "loss": float(losses.mean()), "accuracy": accuracy}
+        return {"rows": data.rows, "loss": float(np.average(losses, weights=data.weights)), "accuracy": accuracy}
 
     def measure(self, data: Dataset, metric: Metric) -> float | None:
         """A metric on labelled rows of the same columns and classes; None where it is undefined."""
-        value = metric.score(data.labels, self.answers(data.features), len(self.class_names))
+        value = metric.score(data.labels, self.answers(data.features), len(self.class_names), data.weights)
         return value if math.isfinite(value) else None
 
     def row_losses(self, data: Dataset) -> tuple[NDArray[np.float64], float]:
@@ -107,7 +107,7 @@ class Bundle:
         targets = np.zeros((1, *answers.T.shape), answers.dtype)
         one_hot(data.labels[np.newaxis], len(self.class_names), out=targets)
         losses = cross_entropy(answers.T[np.newaxis], targets)[0]
-        return losses, float((answers.argmax(axis=1) == data.labels).mean())
+        return losses, float(np.average(answers.argmax(axis=1) == data.labels, weights=data.weights))
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """What the safetensors file holds."""

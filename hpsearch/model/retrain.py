@@ -23,7 +23,7 @@ from hpsearch.study.objective import Prepared, prepare
 from hpsearch.study.storage import StoredStudy
 from hpsearch.validation.config import Config
 from hpsearch.validation.estimates import mean_of_rows
-from hpsearch.validation.lanes import fit_scalings, lane_data, make_trainer
+from hpsearch.validation.lanes import fit_scalings, lane_data, make_trainer, training_weights
 
 
 def require_no_space(definition: StudyDefinition) -> None:
@@ -58,7 +58,7 @@ def retrain(definition: StudyDefinition, url: str, folder: Path | None = None) -
     held_out = prepared.held_out
     if held_out is not None:
         losses, accuracy = bundle.row_losses(held_out)
-        sure = mean_of_rows(losses, independent_units(held_out))
+        sure = mean_of_rows(losses, independent_units(held_out), weights=held_out.weights)
         score = {"rows": held_out.rows, "loss": sure.mean, "accuracy": accuracy, "low": sure.low, "high": sure.high}
         score |= _objective(bundle, held_out, definition)
         about |= {"holdout": score, "holdout_fingerprint": held_out.fingerprint}
@@ -107,7 +107,8 @@ def fit(prepared: Prepared, config: Config) -> tuple[Bundle, dict[str, Any]]:
         )
     data, rows = prepared.search, np.arange(prepared.search.rows)
     (scaling,) = fit_scalings(data, [rows], config.scaling, fill_all=True)  # new rows may lack any value
-    trainer = make_trainer(config, lane_data(data, [scaling]), [rows], definition.evaluate_every)
+    counts = training_weights(config, data, [rows])
+    trainer = make_trainer(config, lane_data(data, [scaling]), [rows], definition.evaluate_every, counts)
     architecture = trainer.architecture
     weights, batches = (seeds.generator(definition.seed, f"retrain-{what}") for what in ("weights", "batches"))
     parameters = initial_parameters(architecture.network, config.init, [weights], architecture.dtype)

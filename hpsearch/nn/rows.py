@@ -104,13 +104,16 @@ class PaddedRows:
 
     Padding repeats a lane's first row, with weight 0. The length is the caller's to fix, for all lanes there are and
     not only those present: then a lane's bits do not depend on its company.
+
+    ``of_data`` (L, N) is how much each row of the data counts in each lane, at least 0; None if all count alike.
     """
 
     index: IntArray
     counts: IntArray
+    of_data: NDArray[np.float64] | None = None
 
     @classmethod
-    def pad(cls, row_sets: Sequence[IntArray], length: int) -> PaddedRows:
+    def pad(cls, row_sets: Sequence[IntArray], length: int, of_data: NDArray[np.float64] | None = None) -> PaddedRows:
         """Pad row sets to ``length``.
 
         Raises:
@@ -119,7 +122,12 @@ class PaddedRows:
         if not 0 < min(map(len, row_sets)) <= max(map(len, row_sets)) <= length:
             raise ValueError(f"Every lane must have 1 to {length} rows, but they have {[*map(len, row_sets)]}.")
         index = np.stack([np.concatenate([rows, np.full(length - len(rows), rows[0])]) for rows in row_sets])
-        return cls(index, np.array([len(rows) for rows in row_sets]))
+        return cls(index, np.array([len(rows) for rows in row_sets]), of_data)
+
+    def only(self, lanes: slice) -> PaddedRows:
+        """Some of the lanes."""
+        of_data = None if self.of_data is None else self.of_data[lanes]
+        return PaddedRows(self.index[lanes], self.counts[lanes], of_data)
 
     def flat(self, values: NDArray[Any]) -> NDArray[Any]:
         """Values of every lane's rows (L, B, …) without the padding's, one lane after the other: (M, …)."""
@@ -129,7 +137,20 @@ class PaddedRows:
     def weights(self) -> NDArray[np.float64]:
         """(L, B): each row's share in its lane's mean; they sum to 1, and padding has 0."""
         real = np.arange(self.index.shape[1]) < self.counts[:, np.newaxis]
+        if self.of_data is not None:
+            return self.shares(self.index, real)
         return real / self.counts[:, np.newaxis].astype(np.float64)
+
+    def shares(self, rows: IntArray, real: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """(…, L, B): the share by ``of_data`` of each row of a batch, ``rows`` (…, L, B), where it is ``real``.
+
+        They sum to 1 in each batch, or to 0 in one without a row that counts: it gives no gradient.
+        """
+        assert self.of_data is not None
+        counted = np.where(real, self.of_data[np.arange(len(self.of_data))[:, np.newaxis], rows], 0)
+        sums = counted.sum(axis=-1, keepdims=True)
+        shares: NDArray[np.float64] = counted / np.where(sums > 0, sums, 1)
+        return shares
 
 
 @dataclass(frozen=True)
@@ -172,7 +193,8 @@ class Batching:
                 for lane, draw in enumerate(generators):
                     count = training.counts[lane]
                     order[lane, :count] = draw.permutation(training.index[lane, :count])
-            yield order.ravel().take(places), weights
+            rows = order.ravel().take(places)
+            yield rows, weights if training.of_data is None else training.shares(rows, real)
 
 
 class Batch(NamedTuple):
@@ -200,7 +222,7 @@ class Feed:
         generators: Sequence[np.random.Generator],
         dtype: np.dtype[Any],
     ) -> None:
-        self._data, self._steps = data, batching.steps
+        self._data, self._steps, self._alike = data, batching.steps, training.of_data is None
         self._orders = batching.epochs(training, generators)
         first, weights = next(self._orders)
         self._weights = weights[:, :, np.newaxis].astype(dtype)
@@ -220,7 +242,11 @@ class Feed:
         if self._steps == 1:
             yield self._full
             return
-        rows, self._rows = self._rows if self._rows is not None else next(self._orders)[0], None
+        rows, self._rows = self._rows, None
+        if rows is None:
+            rows, weights = next(self._orders)
+            if not self._alike:  # then a row takes its own along, wherever it comes in the epoch
+                self._weights[:, :, 0] = weights
         for start in range(0, self._steps, len(self._inputs)):
             block = rows[start : start + len(self._inputs)]
             self._data.gather(block, self._inputs[: len(block)], self._targets[: len(block)])

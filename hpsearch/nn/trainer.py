@@ -49,6 +49,8 @@ class Checkpoint:
 class Trainer:
     """Everything that training needs but the parameters.
 
+    The data loss of a batch is Σ w·l / Σ w over its rows, w what each counts.
+
     Attributes:
         architecture: shape, activation and number type, shared by all lanes.
         optimizer: shared by all lanes; its momentum may be an (L, 1) column.
@@ -112,7 +114,7 @@ class Trainer:
             learning_rate=self.learning_rate[lanes],
             decay=self.decay[lanes],
             data=self.data.only(lanes, self.architecture.dtype),
-            training=PaddedRows(self.training.index[lanes], self.training.counts[lanes]),
+            training=self.training.only(lanes),
         )
 
     def _run(self, params: FloatArray, generators: Sequence[np.random.Generator]) -> Iterator[Checkpoint]:

@@ -74,7 +74,8 @@ class Best:
                 origin = f"searched: trial {self.result.number}"
             else:
                 origin = "set in the study file" if name in self.definition.train.model_fields_set else "default"
-            values[name] = value, origin
+            if value is not None:  # of a setting that is off there is nothing to say
+                values[name] = value, origin
         return values
 
     @property
@@ -161,7 +162,8 @@ def correct(
     if (known := kept_corrected(stored.attributes, len(results))) is not None:
         return known, None
     try:
-        layout = stored.kept.layout()
+        whole = stored.kept.layout()
+        layout = whole.take(whole.counted())
         if layout.units is None:
             return None, "rows that follow each other in time cannot be drawn independently"
         if len(np.unique(layout.units)) < FEWEST_UNITS:
@@ -174,7 +176,7 @@ def correct(
         if len(complete) * (1 if last_only else len(complete[0].epochs)) == 1:
             return None, "nothing was chosen: there is one candidate"
         kept = (stored.kept.of(result).of_objective[-1 if last_only else 0 :] for result in complete)
-        return corrected(kept, layout, definition.metric, seeds.integer_seed(definition.seed, "resamples")), None
+        return corrected(kept, whole, definition.metric, seeds.integer_seed(definition.seed, "resamples")), None
     except StorageError as error:
         return None, f"{error}".rstrip(".")
 
@@ -220,6 +222,13 @@ def _is_export(path: Path) -> bool:
         return False
 
 
+def _inline(table: dict[str, Any]) -> Any:
+    """A table on one line: a section of its own would take in the keys after it."""
+    inline = tomlkit.inline_table()
+    inline.update(table)
+    return inline
+
+
 def to_toml(best: Best, folder: Path) -> str:
     """A complete study file of the best configuration, without a search space; paths are relative to ``folder``."""
     raw, result = best.definition.raw, best.result
@@ -236,7 +245,7 @@ def to_toml(best: Best, folder: Path) -> str:
         document["search"] = {"objective": best.definition.objective}
     train = tomlkit.table()
     for key, (value, origin) in best.settings().items():
-        train.add(key, value)
+        train.add(key, _inline(value) if isinstance(value, dict) else value)
         train[key].comment(origin)
     document["train"] = train
     origins = tomlkit.table()

@@ -9,9 +9,10 @@ rows            int64    how many; where the rows are dealt into folds several t
 *metrics*       float64  one column each of ``METRICS``; missing where it is undefined, as for rows that lack a class
 ==============  =======  ==========================================================================================
 
-The predictions are those of the trial's chosen checkpoint, each row's by the network that was not trained on it. A
-metric of all rows together is not the mean over folds where it ranks rows, as ROC AUC does, or counts classes: then it
-also compares predictions of different networks (Forman & Scholz 2010).
+Rows count by their weights, if the data have any. The predictions are those of the trial's chosen checkpoint, each
+row's by the network that was not trained on it. A metric of all rows together is not the mean over folds where it ranks
+rows, as ROC AUC does, or counts classes: then it also compares predictions of different networks (Forman & Scholz
+2010).
 """
 
 from __future__ import annotations
@@ -47,7 +48,8 @@ def metrics_table(stored: StoredStudy, trial: int | None = None) -> pd.DataFrame
 
     def row(rows_of: str, places: np.ndarray[Any, Any], **which: int) -> dict[str, Any]:
         labels, answers = layout.labels[places], probabilities[places]
-        values = {name: metric.score(labels, answers, classes) for name, metric in METRICS.items()}
+        weights = None if layout.weights is None else layout.weights[places]
+        values = {name: metric.score(labels, answers, classes, weights) for name, metric in METRICS.items()}
         return {"rows_of": rows_of, **which, "rows": len(labels), **values}
 
     rows = [

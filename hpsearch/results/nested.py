@@ -85,9 +85,7 @@ def outer_studies(prepared: Prepared, outer: int) -> Iterator[tuple[Split, Prepa
         yield split, divide(inner, prepared.search.take(split.training), None)
 
 
-def outer_result(
-    best: Best, split: Split, row_losses: NDArray[Any], accuracy: float, objective: float | None
-) -> OuterResult:
+def outer_result(best: Best, split: Split, loss: float, accuracy: float, objective: float | None) -> OuterResult:
     """What became of an outer split, from the best of its search and what its validation rows were given."""
     return OuterResult(
         study=best.definition.name,
@@ -95,7 +93,7 @@ def outer_result(
         validation_rows=len(split.validation),
         trial=best.result.number,
         searched=float(best.result.value or 0),
-        loss=float(row_losses.mean()),
+        loss=loss,
         accuracy=accuracy,
         objective=objective,
         chosen={**best.chosen, "epochs": best.config.epochs},
@@ -108,8 +106,11 @@ def summarise(
     """The estimate from all outer splits, with the losses of the validation rows of each."""
     rows = np.concatenate([split.validation for split in splits])
     units = np.unique(independent_units(prepared.search)[rows], return_inverse=True)[1]
-    accuracy = float(np.average([r.accuracy for r in results], weights=[r.validation_rows for r in results]))
-    sure = mean_of_rows(np.concatenate(losses), units, networks=len(splits))
+    of_rows = prepared.search.weights
+    counts = [r.validation_rows for r in results] if of_rows is None else [of_rows[s.validation].sum() for s in splits]
+    accuracy = float(np.average([r.accuracy for r in results], weights=counts))
+    weights = None if of_rows is None else of_rows[rows]
+    sure = mean_of_rows(np.concatenate(losses), units, len(splits), weights)
     values = [result.objective for result in results if result.objective is not None]
     value = float(np.mean(values)) if len(values) == len(results) else None
     return Nested(sure, accuracy, prepared.definition.objective, value, tuple(results))

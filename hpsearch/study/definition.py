@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 
 Model = TypeVar("Model", bound=BaseModel)
 
+# Keys of the identity that studies stored before them do not have: left out where they say what was always so.
+_LATER = {"search.objective": "loss", "train.class_weight": None, "data.weight": None}
+
 
 class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
@@ -326,12 +329,16 @@ class StudyDefinition:
             },
             "search.sampler": self.sampler.model_dump(),
             "search.pruner": self.pruner.model_dump(),
-            "search": {"in_flight": self.in_flight, "enqueue": list(self.enqueue), "stop": self.stop},
+            "search": {
+                "in_flight": self.in_flight,
+                "enqueue": list(self.enqueue),
+                "stop": self.stop,
+                "objective": self.objective,
+            },
         }
         flat = {f"{section}.{key}": value for section, table in sections.items() for key, value in table.items()}
         flat["space.order"] = list(self.space.names)
-        if self.objective != "loss":  # studies stored before there was a choice have no such key
-            flat["search.objective"] = self.objective
+        flat = {key: value for key, value in flat.items() if key not in _LATER or value != _LATER[key]}
         plain: dict[str, Any] = json.loads(json.dumps(flat, default=str))
         return plain
 

@@ -25,7 +25,7 @@ from hpsearch.study.pruning import Pruning, Seen
 from hpsearch.study.quiet import quiet
 from hpsearch.study.trials import MACHINE, State, TrialResult
 from hpsearch.validation.cross_validate import CrossValidation, Outcome, cross_validate
-from hpsearch.validation.lanes import fit_scalings
+from hpsearch.validation.lanes import fit_scalings, training_weights
 from hpsearch.validation.layout import Layout
 
 _STATES: dict[Outcome, State] = {"complete": "COMPLETE", "pruned": "PRUNED", "diverged": "FAIL"}
@@ -142,6 +142,7 @@ def divide(definition: StudyDefinition, data: Dataset, held_out: Dataset | None)
             "Leave it out, or use more splits."
         )
     training = [split.training for split in splits]
+    training_weights(definition.train, data, training)  # classes that there are not are refused before anything runs
     scalings = {name: fit_scalings(data, training, name) for name in definition.scalings}
     return Prepared(definition, data, held_out, splits, scalings)
 
@@ -153,7 +154,8 @@ def require_defined(definition: StudyDefinition, data: Dataset, splits: Sequence
         DataError: with the first such split, and what its validation rows lack.
     """
     for split in splits:
-        lacking = definition.metric.undefined(data.labels[split.validation], data.class_names)
+        weights = None if data.weights is None else data.weights[split.validation]
+        lacking = definition.metric.undefined(data.labels[split.validation], data.class_names, weights)
         if lacking:
             repeat = f" of repeat {split.repeat}" if splits[-1].repeat else ""
             raise DataError(

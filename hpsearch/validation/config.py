@@ -20,7 +20,7 @@ from hpsearch.nn.optimizers import OPTIMIZER_SETTINGS, OPTIMIZERS
 # Settings with one value a layer where they are given as a list.
 PER_LAYER = ("neurons", "weight_l1", "weight_l2", "bias_l1", "bias_l2")
 # Settings that every trial of a study shares, whatever the search space says.
-SHARED = ("evaluate_every", "dtype")
+SHARED = ("evaluate_every", "dtype", "class_weight")
 
 
 def one_of(registry: Collection[str], what: str) -> AfterValidator:
@@ -58,6 +58,19 @@ def _batch_size(value: Any) -> Any:
             "bad_batch", "{text}", {"text": f"must be an integer of at least 1 or 'full', but is {value!r}."}
         )
     return value
+
+
+def _class_weight(value: Any) -> Any:
+    if value is None or value == "balanced":
+        return value
+    weights = list(value.values()) if isinstance(value, dict) else [None]
+    if not all(isinstance(w, int | float) and not isinstance(w, bool) and 0 <= w < float("inf") for w in weights):
+        raise PydanticCustomError(
+            "bad_weights",
+            "{text}",
+            {"text": f"must be 'balanced' or a table of finite numbers of at least 0 by class, but is {value!r}."},
+        )
+    return {name: float(weight) for name, weight in value.items()}
 
 
 Neurons = Annotated[int | tuple[int, ...], _one_or_list(int, 1, "an integer of at least 1")]
@@ -103,6 +116,9 @@ class Config(BaseModel):
         None, ge=1, description="epochs between checkpoints; by default a twentieth of `epochs`"
     )
     dtype: Literal["float32", "float64"] = Field("float32", description="number type of the training")
+    class_weight: Annotated[Literal["balanced"] | dict[str, float] | None, BeforeValidator(_class_weight)] = Field(
+        None, description="what rows of each class count in the training loss: 'balanced', or a table"
+    )
 
     @model_validator(mode="after")
     def _lists_fit_layers(self) -> Self:
@@ -139,6 +155,8 @@ class Config(BaseModel):
         """SHA-256 of what this configuration computes, however it is written down."""
         layers = {name: self.by_layer(name) for name in PER_LAYER}
         values = {**self.model_dump(), **layers, "hidden_layers": self.depth, "evaluate_every": None}
+        if self.class_weight is None:  # configurations exported before there were any have no such key
+            del values["class_weight"]
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
     @property

@@ -19,7 +19,7 @@ from hpsearch.nn.rows import PaddedRows
 from hpsearch.nn.trainer import Checkpoint
 from hpsearch.validation.config import Config
 from hpsearch.validation.estimates import Estimate, estimate
-from hpsearch.validation.lanes import fit_scalings, lane_data, make_trainer
+from hpsearch.validation.lanes import fit_scalings, lane_data, make_trainer, training_weights, validation_weights
 from hpsearch.validation.metrics import METRICS, Metric
 
 Outcome = Literal["complete", "pruned", "diverged"]
@@ -170,10 +170,12 @@ def cross_validate(
     metric = METRICS[objective]
     training = [split.training for split in splits]
     lanes = lane_data(data, scalings or fit_scalings(data, training, config.scaling))
-    trainer = make_trainer(config, lanes, training, evaluate_every or config.checkpoint_epochs)
+    weights = training_weights(config, data, training)
+    trainer = make_trainer(config, lanes, training, evaluate_every or config.checkpoint_epochs, weights)
     architecture = trainer.architecture
     longest = max(len(split.validation) for split in splits)
-    validation = PaddedRows.pad([split.validation for split in splits], longest)
+    counted = validation_weights(data, len(splits))
+    validation = PaddedRows.pad([split.validation for split in splits], longest, counted)
     evaluator = Evaluator(architecture, lanes, validation)
     scores = None if objective == "loss" else _Scores(metric, validation, data)
 
@@ -221,7 +223,9 @@ class _Scores:
     def __init__(self, metric: Metric, validation: PaddedRows, data: Dataset) -> None:
         self.kept: list[NDArray[Any]] = []
         self._metric, self._validation, self._classes = metric, validation, len(data.class_names)
-        self._labels = validation.flat(data.labels[validation.index])
+        rows = validation.flat(validation.index)
+        self._labels = data.labels[rows]
+        self._weights = np.ones(len(rows)) if data.weights is None else data.weights[rows]
         self._ends = np.cumsum(validation.counts)
 
     def of(self, evaluation: Evaluation) -> list[float]:
@@ -236,7 +240,7 @@ class _Scores:
                 values[np.newaxis, end - count : end],
                 self._labels[end - count : end],
                 self._classes,
-                np.ones((1, count)),
+                self._weights[np.newaxis, end - count : end],
             ).item()
             for end, count in zip(self._ends, self._validation.counts, strict=True)
         ]
@@ -290,8 +294,13 @@ def _fold_results(
             float(checkpoint.training_loss[lane]),
             float(checkpoint.penalty[lane]),
             float(evaluation.loss[lane]),
-            float(correct[lane, : len(split.validation)].mean()),
+            _share(correct[lane, : len(split.validation)], data, split.validation),
             None if objective is None else objective[lane],
         )
         for lane, split in enumerate(splits)
     )
+
+
+def _share(correct: NDArray[np.bool_], data: Dataset, rows: NDArray[np.intp]) -> float:
+    """Of rows of which some are correct."""
+    return float(correct.mean() if data.weights is None else np.average(correct, weights=data.weights[rows]))

@@ -60,26 +60,37 @@ def estimate(values: Sequence[float], training_rows: Sequence[int], validation_r
     return Estimate(mean, deviation / math.sqrt(splits), mean - half, mean + half, splits)
 
 
-def mean_of_rows(losses: NDArray[Any], units: IntArray | None = None, networks: int = 1) -> Estimate:
+def mean_of_rows(
+    losses: NDArray[Any],
+    units: IntArray | None = None,
+    networks: int = 1,
+    weights: NDArray[np.float64] | None = None,
+) -> Estimate:
     """The mean loss of networks on rows that they were not trained on and not chosen by, and how sure it is.
 
     Args:
         losses: (N,), one a row.
         units: (N,) which rows are to be taken as one, such as groups; each row is its own if None.
         networks: J, how many the rows are divided among; the rows of one are among those that trained the others.
+        weights: (N,) how many rows each counts as; one if None.
 
     The standard error is s / √U over the U units. A mean over units of unequal size is a ratio, whose s is that of the
     units' sums of differences from the mean (Cochran 1977, "Sampling Techniques", section 9A). With J networks, whose
     errors are correlated because they share training rows, s² is multiplied by 2 - 1/J: Nadeau & Bengio's (2003)
     heuristic correlation of 1/J. The interval is :func:`interval_of_loss`, for what these networks lose on new rows.
     """
-    mean = float(np.mean(losses))
-    sums = np.bincount(np.arange(len(losses)) if units is None else units, losses - mean)
+    if weights is not None:
+        there = np.flatnonzero(weights)  # a row of weight 0 is none
+        losses, units, weights = losses[there], None if units is None else units[there], weights[there]
+        units = None if units is None else np.unique(units, return_inverse=True)[1]
+    counts = np.ones(len(losses)) if weights is None else weights
+    mean = float(np.average(losses, weights=weights))
+    sums = np.bincount(np.arange(len(losses)) if units is None else units, counts * (losses - mean))
     count = len(sums)
     if count < 2:
         return Estimate(mean, None, None, None, count)
     shared = 2 - 1 / networks
-    error = math.sqrt(shared * count / (count - 1) * float((sums**2).sum())) / len(losses)
+    error = math.sqrt(shared * count / (count - 1) * float((sums**2).sum())) / float(counts.sum())
     return Estimate(mean, error, *interval_of_loss(mean, error, count), count)
 
 

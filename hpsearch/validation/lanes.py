@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from hpsearch.data.dataset import Dataset
 from hpsearch.data.preprocess import Scaling, fit_scaling
+from hpsearch.errors import DataError, did_you_mean
 from hpsearch.nn.network import Network
 from hpsearch.nn.optimizers import OPTIMIZERS
 from hpsearch.nn.passes import Architecture
@@ -39,8 +40,58 @@ def lane_data(data: Dataset, scalings: Sequence[Scaling]) -> LaneData:
     return LaneData(data.features, data.labels, len(data.class_names), centre, scale, fill)
 
 
-def make_trainer(config: Config, data: LaneData, training: Sequence[IntArray], evaluate_every: int) -> Trainer:
-    """A trainer whose lanes share one configuration and differ in their training rows."""
+def training_weights(config: Config, data: Dataset, row_sets: Sequence[IntArray]) -> NDArray[np.float64] | None:
+    """What each row counts in each lane's training loss, (L, N): its weight times its class's; None if all alike.
+
+    The rows' own weights say how many rows each stands for, in training and in validation. Class weights are a device
+    of the training alone. ``balanced`` is scikit-learn's: the rows of the lane over classes × rows of the class, rows
+    counting by their own weights; a class that a table leaves out counts 1.
+
+    Raises:
+        DataError: a class that there is not; a lane whose training rows all count 0.
+    """
+    if config.class_weight is None and data.weights is None:
+        return None
+    own = np.ones(data.rows) if data.weights is None else data.weights
+    weights = np.stack([own * _class_weights(config, data, own, rows)[data.labels] for rows in row_sets])
+    for lane, rows in enumerate(row_sets):
+        if not weights[lane, rows].any():
+            raise DataError(
+                f"Some training row must have a weight above 0, but of split {lane} none has. Raise [train] "
+                "class_weight, or the rows' weights."
+            )
+    return weights
+
+
+def _class_weights(config: Config, data: Dataset, own: NDArray[np.float64], rows: IntArray) -> NDArray[np.float64]:
+    """(C,), for a lane that trains on ``rows``."""
+    weights, given = np.ones(len(data.class_names)), config.class_weight
+    if given == "balanced":
+        counts = np.bincount(data.labels[rows], own[rows], len(weights))
+        there = counts > 0
+        weights[there] = counts.sum() / (there.sum() * counts[there])
+    elif given is not None:
+        for name, weight in given.items():
+            if name not in data.class_names:
+                hint = did_you_mean(name, data.class_names)
+                raise DataError(f"[train] class_weight must name classes of the data, but {name!r} is none. {hint}")
+            weights[data.class_names.index(name)] = weight
+    return weights
+
+
+def validation_weights(data: Dataset, lanes: int) -> NDArray[np.float64] | None:
+    """What each row counts in each lane's validation, (L, N): its own weight; None if all alike."""
+    return None if data.weights is None else np.broadcast_to(data.weights, (lanes, data.rows))
+
+
+def make_trainer(
+    config: Config,
+    data: LaneData,
+    training: Sequence[IntArray],
+    evaluate_every: int,
+    weights: NDArray[np.float64] | None = None,
+) -> Trainer:
+    """A trainer whose lanes share one configuration and differ in their training rows; see :func:`training_weights`."""
     architecture = architecture_of(config, data.features.shape[1], data.classes)
     network, dtype = architecture.network, architecture.dtype
     fewest_rows, most_rows = min(map(len, training)), max(map(len, training))
@@ -59,7 +110,7 @@ def make_trainer(config: Config, data: LaneData, training: Sequence[IntArray], e
         learning_rate=config.learning_rate * each,
         decay=config.decay * each,
         data=data,
-        training=PaddedRows.pad(training, most_rows),
+        training=PaddedRows.pad(training, most_rows, weights),
         batching=Batching(steps, -(-most_rows // steps)),
         epochs=config.epochs,
         evaluate_every=evaluate_every,

@@ -25,12 +25,14 @@ class Layout:
         labels: its class.
         units: which rows are drawn together, numbered from 0; None where rows follow each other in time, for then
             none is independent of the others.
+        weights: how many rows it counts as; None if each counts as one.
     """
 
     rows: IntArray
     splits: IntArray
     labels: IntArray
     units: IntArray | None = None
+    weights: NDArray[np.float64] | None = None
 
     @classmethod
     def of(cls, data: Dataset, splits: Sequence[Split], splitter: str) -> Layout:
@@ -38,10 +40,23 @@ class Layout:
         rows = np.concatenate([split.validation for split in splits])
         numbers = np.repeat(np.arange(len(splits)), [len(split.validation) for split in splits])
         in_time = SPLITTERS[splitter].needs == "times"
-        return cls(rows, numbers, data.labels[rows], None if in_time else independent_units(data)[rows])
+        units = None if in_time else independent_units(data)[rows]
+        return cls(rows, numbers, data.labels[rows], units, None if data.weights is None else data.weights[rows])
+
+    def counted(self) -> IntArray:
+        """The positions of rows that count at all."""
+        return np.arange(len(self.rows)) if self.weights is None else np.flatnonzero(self.weights)
+
+    def take(self, places: IntArray) -> Layout:
+        """Some of the positions."""
+        units = None if self.units is None else self.units[places]
+        weights = None if self.weights is None else self.weights[places]
+        return Layout(self.rows[places], self.splits[places], self.labels[places], units, weights)
 
     @property
     def shares(self) -> NDArray[np.float64]:
         """(M,): each result's share in the mean over splits of the mean over a split's rows; they sum to 1."""
         counts = np.bincount(self.splits)
+        if self.weights is not None:
+            return self.weights / (len(counts) * np.bincount(self.splits, self.weights)[self.splits])
         return 1 / (len(counts) * counts[self.splits].astype(np.float64))

@@ -91,6 +91,9 @@ def corrected(candidates: Iterable[NDArray[Any]], layout: Layout, metric: Metric
     """
     if layout.units is None:
         raise ValueError("A correction needs independent units.")
+    counted = layout.counted()  # a row of weight 0 is none
+    layout = layout.take(counted)
+    assert layout.units is not None
     units = _bounded(layout.units, seed)
     count = int(units.max()) + 1
     if count < FEWEST_UNITS:
@@ -106,7 +109,7 @@ def corrected(candidates: Iterable[NDArray[Any]], layout: Layout, metric: Metric
     lowest_of_others, picked = np.full(len(others), np.inf), np.empty(0)
     trials = considered = 0
     for values in candidates:
-        table = rows.table(values)
+        table = rows.table(values if layout.weights is None else values[:, counted])
         scores = metric.sign * rows.score(table, drawn)
         better, place = _improved(scores, lowest)
         answers[better] = rows.pooled(table, drawn[better] == 0)[np.arange(better.sum()), place]
@@ -196,7 +199,7 @@ class _Positions(_Rows):
 
     def __init__(self, layout: Layout, units: IntArray, metric: Metric) -> None:
         self._metric, self._labels, self._classes = metric, layout.labels, int(layout.labels.max()) + 1
-        self.units, self.splits = units, int(layout.splits.max()) + 1
+        self.units, self.splits, self._weights = units, int(layout.splits.max()) + 1, layout.weights
         self._of_split = [np.flatnonzero(layout.splits == split) for split in range(self.splits)]
 
     def table(self, values: NDArray[Any]) -> NDArray[Any]:
@@ -214,6 +217,8 @@ class _Positions(_Rows):
 
     def _of_places(self, values: NDArray[Any], weights: NDArray[Any], places: IntArray) -> Floats:
         at = weights[:, self.units[places]]
+        if self._weights is not None:
+            at = at * self._weights[places]
         return self._metric.resampled(values[:, places], self._labels[places], self._classes, at)
 
 

@@ -487,7 +487,7 @@ def test_a_malformed_override_is_refused_as_it_was_written(override: str, read: 
 
 def another(name: str) -> Any:
     """A valid value of a hyperparameter other than its default."""
-    candidates = [0.5, 7, *OPTIMIZERS, *ACTIVATIONS, *INITIALISATIONS, *SCALINGS, "float64"]
+    candidates = [0.5, 7, *OPTIMIZERS, *ACTIVATIONS, *INITIALISATIONS, *SCALINGS, "float64", "balanced"]
     for value in candidates:
         try:
             if getattr(Config(**{name: value}), name) != getattr(Config(), name):
@@ -535,6 +535,7 @@ pruner = "median"
         "space.decay={ float = [0, 1] }",
         'space.optimizer={ choice = ["sgd", "adam"] }',
         "search.in_flight=7",
+        "search.objective=accuracy",
         "search.sampler=random",
         'search.sampler={ name = "tpe", n_startup_trials = 11 }',
         'search.sampler={ name = "tpe", n_ei_candidates = 25 }',

@@ -41,6 +41,8 @@ def test_every_registered_name_is_accepted_and_a_misspelt_one_gets_the_nearest(k
     "value", [True, float("nan"), float("inf"), -1, "nonsense", {"a": 1}, [[1]], ["x"], [True], b"x"]
 )
 def test_no_field_takes_what_is_no_value_of_it(name: str, value: Any) -> None:
+    if name == "class_weight" and value == {"a": 1}:
+        value = {"a": "heavy"}
     assert name in refused(**{name: value})
 
 
@@ -176,6 +178,17 @@ def test_an_optimizer_gets_every_setting_that_it_has(optimizer: str) -> None:
 @pytest.mark.parametrize("name", SHARED)
 def test_what_trials_share_is_a_setting(name: str) -> None:
     assert name in Config.model_fields
+
+
+def test_a_setting_that_came_later_leaves_the_fingerprint_of_those_who_do_not_use_it() -> None:
+    """Exports and stored scorings name configurations by it: this is what it was before class_weight."""
+    assert Config().fingerprint == "ca667e1352e38731fbb534c1b42203904d457e8a99d2604e8b1666972f49e45d"
+    assert Config(class_weight="balanced").fingerprint != Config().fingerprint
+
+
+@pytest.mark.parametrize("value", [{"a": -1.0}, {"a": float("inf")}, {"a": True}, "balance", [1.0], 2.0])
+def test_a_class_weight_is_balanced_or_a_table_of_numbers(value: Any) -> None:
+    assert "must be 'balanced' or a table of finite numbers of at least 0 by class" in refused(class_weight=value)
 
 
 # --- the rest
