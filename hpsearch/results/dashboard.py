@@ -80,11 +80,11 @@ def annotate(view: View, study: FrozenStudy, told_before: int) -> None:
     if "definition" not in study.user_attrs:
         return
     stored = StoredStudy(view.storage, view.storage.url, study.study_name, study._study_id)
-    trials = [trial for trial in stored.trials() if trial.state.is_finished()]
+    trials = [trial for trial in view.get_all_trials(study._study_id) if trial.state.is_finished()]
     results = [result_of(trial) for trial in trials]
     with quiet():
         shown = view.study(study.study_name)
-        for trial, result in list(zip(trials, results, strict=True))[max(0, told_before) :]:
+        for trial, result in list(zip(trials, results, strict=True))[told_before:]:
             note: Any = optuna_dashboard.save_note
             note(_Trial(shown, trial._trial_id), trial_note(result))
         best = None if best_of(results) is None else find_best(stored)

@@ -14,7 +14,7 @@ from optuna.study import StudyDirection
 from optuna.study._frozen import FrozenStudy
 from optuna.trial import FrozenTrial, TrialState
 
-REFRESH_SECONDS = 5.0  # between two looks at one study for news
+REFRESH_SECONDS = 2.0  # between two looks at one study for news
 MOST_SHARE = 0.2  # of the time that may be spent on making notes and figures of a study that is running
 
 
@@ -28,11 +28,13 @@ class Annotations:
 
     Attributes:
         attributes: as the dashboard's own functions write them.
-        ended: how many trials had ended when they were written.
+        trials: as they were when those were written: a trial is shown with its note, or as running.
+        ended: how many of them had ended.
         due: when to look again, on the monotonic clock.
     """
 
     attributes: dict[str, Any] = field(default_factory=dict)
+    trials: list[FrozenTrial] = field(default_factory=list)
     ended: int = -1
     due: float = 0.0
 
@@ -45,8 +47,8 @@ class View(BaseStorage):
     """Reads go to a storage; what the dashboard's functions write about a study stays in this process.
 
     So nothing is written to a storage that is only looked at: a run is not slowed, a storage may be read-only, and what
-    is shown is of the trials that are there now. Notes and figures are made anew when trials have ended, at most every
-    ``REFRESH_SECONDS``, and so seldom that it takes at most ``MOST_SHARE`` of the time.
+    is shown is of the trials that are there now. It is looked at anew, and notes and figures are made anew when trials
+    have ended, at most every ``REFRESH_SECONDS``, and so seldom that it takes at most ``MOST_SHARE`` of the time.
     """
 
     def __init__(self, storage: RDBStorage, annotate: Annotate) -> None:
@@ -65,11 +67,11 @@ class View(BaseStorage):
         known = self._annotations.setdefault(study._study_id, Annotations())
         if time.monotonic() >= known.due and self._lock.acquire(blocking=known.ended < 0):
             try:
-                trials = self.get_all_trials(study._study_id, deepcopy=False)
-                ended = sum(trial.state.is_finished() for trial in trials)
                 begun = time.monotonic()
+                known.trials = self.storage.get_all_trials(study._study_id, deepcopy=False)
+                ended = sum(trial.state.is_finished() for trial in known.trials)
                 if ended != known.ended:
-                    self._annotate(self, study, known.ended)
+                    self._annotate(self, study, max(0, known.ended))
                     known.ended = ended
                 took = time.monotonic() - begun
                 known.due = time.monotonic() + max(REFRESH_SECONDS, took / MOST_SHARE)
@@ -103,7 +105,8 @@ class View(BaseStorage):
     def get_all_trials(
         self, study_id: int, deepcopy: bool = True, states: Container[TrialState] | None = None
     ) -> list[FrozenTrial]:
-        return self.storage.get_all_trials(study_id, deepcopy, states)
+        trials = self._annotations.setdefault(study_id, Annotations()).trials
+        return [trial for trial in trials if states is None or trial.state in states]
 
     def get_trial(self, trial_id: int) -> FrozenTrial:
         return self.storage.get_trial(trial_id)
