@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -129,7 +129,7 @@ def run(
     with _crew(min(workers, definition.in_flight), executor, scheduler, allow_mixed) as crew:
         prepared = prepare(definition)
         findings = _audited(prepared)
-        _search(prepared, url, crew, allow_mixed, watch, timeout, reuse, lambda: notice(findings))
+        _search(prepared, url, crew, allow_mixed, watch, timeout, reuse, findings, notice)
     return StudyResult(definition.name, url)
 
 
@@ -152,7 +152,8 @@ def _search(
     watch: Callable[[Progress], None],
     timeout: float | None,
     reuse: bool,
-    before_the_first: Callable[[], None],
+    findings: Sequence[Finding],
+    notice: Callable[[Sequence[Finding]], None] = lambda findings: None,
 ) -> bool:
     """Run a prepared study, or go on with it; returns whether it came to its end before the time was up."""
     from hpsearch.results.best import keep_corrected
@@ -161,12 +162,12 @@ def _search(
     from hpsearch.study.storage import StoredStudy
 
     identity = prepared.identity()
-    attributes = {"identity": identity, **prepared.attributes()}
+    attributes = {"identity": identity, **prepared.attributes(), "audit": [asdict(finding) for finding in findings]}
     with StoredStudy.create_or_open(url, prepared.definition.name, attributes) as stored, sole_owner(stored):
         stored.require_identity(identity, allow_mixed)
         stored.refresh(attributes)
         if not stored.trials():
-            before_the_first()
+            notice(findings)
         try:
             Coordinator(prepared, stored, crew, watch=watch, timeout=timeout, reuse=reuse).run()
         except TimeUpError:
@@ -218,7 +219,7 @@ def nested(
     for split, inner in pairs:
         begin(inner.definition.name)
         with _crew(min(workers, definition.in_flight), None, None, False) as crew:
-            _search(inner, url, crew, False, watch, None, True, lambda: None)
+            _search(inner, url, crew, False, watch, None, True, inner.audit())
         best = load_best(inner.definition.name, url)
         bundle, _ = fit(inner, best.config)
         validation = prepared.search.take(split.validation)

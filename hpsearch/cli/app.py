@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import webbrowser
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,7 +12,7 @@ import typer
 
 from hpsearch import api
 from hpsearch.cli import display
-from hpsearch.cli.process import duration, terminated_as_interrupted, usable_cores
+from hpsearch.cli.process import duration, has_screen, terminated_as_interrupted, usable_cores
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -370,9 +371,21 @@ def predict(
 @app.command()
 def dashboard(
     storage: Storage = None,
-    port: Annotated[int, typer.Option(min=0, max=65535, help="A port of this machine; 0 for any free one.")] = 8080,
+    host: Annotated[
+        str, typer.Option(help="The address to listen on; on any but this machine's own, a token is needed to look.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="A port; 0 for any free one.")] = 8080,
+    name: Annotated[
+        list[str] | None, typer.Option(help="A further name that this machine is reached by; repeatable.")
+    ] = None,
+    open_: Annotated[bool, typer.Option("--open/--no-open", help="Open the browser, where there is a screen.")] = True,
 ) -> None:
-    """Serve the dashboard to this machine, until Ctrl-C."""
+    """Serve the dashboard until Ctrl-C: the studies of a storage, live and read-only."""
     from hpsearch.results.dashboard import serve
 
-    serve(api.storage_url(storage), port, lambda url: display.say(f"The dashboard is at {url} (Ctrl-C ends it)."))
+    def announce(url: str) -> None:
+        display.say(f"The dashboard is at {url} (Ctrl-C ends it).")
+        if open_ and has_screen():
+            webbrowser.open(url)
+
+    serve(api.storage_url(storage), port, announce, host, tuple(name or ()))

@@ -1,0 +1,116 @@
+"""A storage as the dashboard sees it: what is stored, with notes and figures that are made here and stored nowhere."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Container, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NoReturn
+
+import optuna
+from optuna.storages import BaseStorage, RDBStorage
+from optuna.study import StudyDirection
+from optuna.study._frozen import FrozenStudy
+from optuna.trial import FrozenTrial, TrialState
+
+REFRESH_SECONDS = 2.0  # between two looks at one study for news
+MOST_SHARE = 0.2  # of the time that may be spent on making notes and figures of a study that is running
+
+
+def _refuse(*_: Any, **__: Any) -> NoReturn:
+    raise PermissionError("The dashboard shows a storage and changes nothing in it.")
+
+
+@dataclass
+class Annotations:
+    """What is shown beside a stored study.
+
+    Attributes:
+        attributes: as the dashboard's own functions write them.
+        trials: as they were when those were written: a trial is shown with its note, or as running.
+        ended: how many of them had ended.
+        due: when to look again, on the monotonic clock.
+    """
+
+    attributes: dict[str, Any] = field(default_factory=dict)
+    trials: list[FrozenTrial] = field(default_factory=list)
+    ended: int = -1
+    due: float = 0.0
+
+
+# Writes notes and figures of a study to the view, by the dashboard's own functions: (view, study, trials told before).
+Annotate = Callable[["View", FrozenStudy, int], None]
+
+
+class View(BaseStorage):
+    """Reads go to a storage; what the dashboard's functions write about a study stays in this process.
+
+    So nothing is written to a storage that is only looked at: a run is not slowed, a storage may be read-only, and what
+    is shown is of the trials that are there now. It is looked at anew, and notes and figures are made anew when trials
+    have ended, at most every ``REFRESH_SECONDS``, and so seldom that it takes at most ``MOST_SHARE`` of the time.
+    """
+
+    def __init__(self, storage: RDBStorage, annotate: Annotate) -> None:
+        self.storage, self._annotate = storage, annotate
+        self._annotations: dict[int, Annotations] = {}
+        self._lock = threading.RLock()
+
+    def get_all_studies(self) -> list[FrozenStudy]:
+        studies = sorted(self.storage.get_all_studies(), key=lambda study: study._study_id)
+        for study in studies:
+            study.system_attrs = {**study.system_attrs, **self._current(study)}
+        return studies
+
+    def _current(self, study: FrozenStudy) -> Mapping[str, Any]:
+        """What is shown beside a study, brought up to date if that is due and nobody is at it already."""
+        known = self._annotations.setdefault(study._study_id, Annotations())
+        if time.monotonic() >= known.due and self._lock.acquire(blocking=known.ended < 0):
+            try:
+                begun = time.monotonic()
+                known.trials = self.storage.get_all_trials(study._study_id, deepcopy=False)
+                ended = sum(trial.state.is_finished() for trial in known.trials)
+                if ended != known.ended:
+                    self._annotate(self, study, max(0, known.ended))
+                    known.ended = ended
+                took = time.monotonic() - begun
+                known.due = time.monotonic() + max(REFRESH_SECONDS, took / MOST_SHARE)
+            finally:
+                self._lock.release()
+        return dict(known.attributes)
+
+    def study(self, name: str) -> optuna.Study:
+        """The study for the dashboard's functions to write about."""
+        return optuna.load_study(study_name=name, storage=self)
+
+    def set_study_system_attr(self, study_id: int, key: str, value: Any) -> None:
+        self._annotations.setdefault(study_id, Annotations()).attributes[key] = value
+
+    def get_study_system_attrs(self, study_id: int) -> dict[str, Any]:
+        own = self._annotations.get(study_id, Annotations()).attributes
+        return {**self.storage.get_study_system_attrs(study_id), **own}
+
+    def get_study_user_attrs(self, study_id: int) -> dict[str, Any]:
+        return self.storage.get_study_user_attrs(study_id)
+
+    def get_study_id_from_name(self, study_name: str) -> int:
+        return self.storage.get_study_id_from_name(study_name)
+
+    def get_study_name_from_id(self, study_id: int) -> str:
+        return self.storage.get_study_name_from_id(study_id)
+
+    def get_study_directions(self, study_id: int) -> list[StudyDirection]:
+        return self.storage.get_study_directions(study_id)
+
+    def get_all_trials(
+        self, study_id: int, deepcopy: bool = True, states: Container[TrialState] | None = None
+    ) -> list[FrozenTrial]:
+        trials = self._annotations.setdefault(study_id, Annotations()).trials
+        return [trial for trial in trials if states is None or trial.state in states]
+
+    def get_trial(self, trial_id: int) -> FrozenTrial:
+        return self.storage.get_trial(trial_id)
+
+    create_new_study = delete_study = create_new_trial = set_study_user_attr = _refuse
+    set_trial_param = set_trial_state_values = set_trial_user_attr = set_trial_system_attr = _refuse
+    set_trial_intermediate_value = _refuse
