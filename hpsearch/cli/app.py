@@ -348,6 +348,17 @@ def predict(
 
 
 @app.command()
+def report(
+    study: Study,
+    output: Annotated[Path, typer.Option("-o", "--output", help="The file to write.")] = Path("report.html"),
+    storage: Storage = None,
+) -> None:
+    """Write one self-contained HTML file on a study: the numbers, the figures, how to repeat it."""
+    api.report(study, output, storage)
+    display.say(f"Written to {output}.")
+
+
+@app.command()
 def dashboard(
     storage: Storage = None,
     port: Annotated[int, typer.Option(min=0, max=65535, help="A port of this machine; 0 for any free one.")] = 8080,
