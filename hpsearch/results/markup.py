@@ -45,10 +45,10 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[Any]], caption: str, hid
     body = "".join(
         "<tr>" + "".join(f"<td{_right(right)}>{text(value)}</td>" for value, right in row) + "</tr>" for row in cells
     )
-    look = ' class="hidden"' if hidden else ""
+    name, look = text(caption), ' class="hidden"' if hidden else ""
     return (
-        f'<div class="scroll" tabindex="0" role="region" aria-label="{text(caption)}"><table><caption{look}>'
-        f"{text(caption)}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+        f'<div class="scroll" tabindex="0" role="region" aria-label="{name}"><table><caption{look}>{name}</caption>'
+        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
     )
 
 

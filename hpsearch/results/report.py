@@ -10,6 +10,7 @@ import base64
 import hashlib
 import json
 import os
+import re
 import shlex
 import tempfile
 from importlib.resources import files
@@ -22,14 +23,14 @@ from plotly.offline import get_plotlyjs
 from hpsearch.data.columns import summary
 from hpsearch.errors import DataError, HpsearchError
 from hpsearch.results.figures import GROUPS
-from hpsearch.results.figures.style import TEMPLATES
+from hpsearch.results.figures.style import TEMPLATES, swaps
 from hpsearch.results.markup import counted, table, text
 from hpsearch.results.snapshot import Snapshot
 from hpsearch.results.words import belief, scores, settings_table
 from hpsearch.study.database import shown
 
 _TRIALS = 10  # rows of the table of trials
-_FULL = ("regions", "history", "slices", "parallel", "pruning")  # figures that take the whole width
+_FULL = ("regions", "history", "slices", "parallel", "pruning", "importance")  # figures that take the whole width
 
 
 def write_report(study: Snapshot, path: Path) -> None:
@@ -90,7 +91,7 @@ def report(study: Snapshot) -> str:
         for name, title, content in sections
     )
     templates = {mode: template.to_plotly_json() for mode, template in TEMPLATES.items()}
-    data = f'{{"figures":{{{drawn}}},"templates":{_json(templates)}}}'
+    data = f'{{"figures":{{{drawn}}},"templates":{_json(templates)},"swaps":{_json(swaps())}}}'
     scripts = [get_plotlyjs(), _part("report.js")] if drawn else []
     hashes = " ".join(f"'sha256-{base64.b64encode(hashlib.sha256(s.encode()).digest()).decode()}'" for s in scripts)
     allowed = hashes or "'none'"
@@ -185,26 +186,37 @@ def _figures(study: Snapshot) -> tuple[list[tuple[str, str, str]], str]:
             made = kind.draw(facts)
             made.layout.template = None
             drawn.append(f'"{name}":{_inert(made.to_json(engine="json"))}')
-            piece = _figure(name, kind, kind.say(facts), int(made.layout.height))
+            beside = name in _FULL and not kind.wide
+            piece = _figure(name, kind, kind.say(facts), int(made.layout.height), beside)
             (pieces if name in _FULL else paired).append(piece)
         content = "".join(pieces) + (f'<div class="pair">{"".join(paired)}</div>' if paired else "")
-        content += f'<p class="quiet">Not shown:</p><ul class="quiet">{"".join(missing)}</ul>' if missing else ""
+        content += (
+            f'<p class="quiet">Not shown:</p><ul class="quiet">{"".join(dict.fromkeys(missing))}</ul>'
+            if missing
+            else ""
+        )
         sections.append((f"figures-{place}", title, content))
     if not drawn:  # each would give the same reason
         sections = []
     return sections, ",".join(drawn)
 
 
-def _figure(name: str, kind: Any, said: str, height: int) -> str:
+def _figure(name: str, kind: Any, said: str, height: int, beside: bool) -> str:
     wide = " wide" if kind.wide else ""
     return (
-        f'<figure aria-labelledby="{name}-title"><h3 id="{name}-title">{text(kind.title)}</h3>'
+        f'<figure{" class=beside" if beside else ""} aria-labelledby="{name}-title">'
+        f'<h3 id="{name}-title">{text(kind.title)}</h3>'
         f'<div class="scroll{wide}"><div class="plot" id="figure-{name}" style="height:{height}px" role="img" '
         f'aria-labelledby="{name}-title" '
         f'aria-describedby="{name}-say"></div></div>'
         '<noscript><p class="quiet">The figure needs JavaScript.</p></noscript>'
-        f'<figcaption><p class="say" id="{name}-say">{text(said)}</p><p>{text(kind.how)}</p></figcaption></figure>'
+        f'<figcaption><p class="say" id="{name}-say">{text(said)}</p><p>{_code(kind.how)}</p></figcaption></figure>'
     )
+
+
+def _code(ours: str) -> str:
+    """Text with commands in backticks."""
+    return re.sub(r"`(.+?)`", r"<code>\1</code>", text(ours))
 
 
 def _tables(study: Snapshot) -> str:

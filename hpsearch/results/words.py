@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from hpsearch.results.best import Best
-from hpsearch.results.markup import counted, number, table, text
+from hpsearch.results.markup import counted, table, text
 
 
 def scores(best: Best) -> list[tuple[str, str, str]]:
@@ -35,8 +35,8 @@ def belief(best: Best) -> str:
         return "Believe the hold-out's score that retrain printed: no choice was made with it."
     if fixed is not None:
         return (
-            f"Believe the corrected score: expect about {number(fixed.value)} nats on new rows, and be surprised by "
-            f"less than {number(fixed.low)} or more than {number(fixed.high)}."
+            f"Believe the corrected score: on new rows these networks lose about {fixed.value:.4f} nats, with 95 % "
+            f"confidence between {fixed.low:.4f} and {fixed.high:.4f}."
         )
     if best.has_holdout and not best.scorings:
         return "Do not believe the search score, which is optimistic: retrain the best, which scores the hold-out once."

@@ -21,6 +21,7 @@ from hpsearch.results.figures.style import (
     CORRECTED,
     FAILED,
     PRUNED,
+    WIDE,
     axis,
     faint,
     figure,
@@ -35,6 +36,8 @@ from hpsearch.validation.selection import Corrected
 
 LOSS = "mean validation loss (nats)"
 _FEWEST = 10  # complete trials to tell which hyperparameters matter
+_NONE = -0.12  # where an axis is crossed by trials that have no value on it
+_FEW = 8  # whole numbers that each get a tick
 _GOOD = 5  # of them are called good, or a tenth if that is more
 
 
@@ -164,9 +167,11 @@ class Pruning(Kind[pd.DataFrame]):
         )
 
     def draw(self, facts: pd.DataFrame) -> go.Figure:
-        drawn = figure(400, xaxis={"title": {"text": "epoch"}}, yaxis=axis(LOSS, facts["value"]))
+        last = int(facts["epoch"].max())
+        across = {"title": {"text": "epoch"}, "range": [0, 1.02 * last]}
+        drawn = figure(400, xaxis=across, yaxis=axis(LOSS, facts["value"]))
         looks: dict[str, tuple[str, dict[str, Any]]] = {
-            "PRUNED": ("pruned", {"color": faint(PRUNED, 0.55), "width": 1}),
+            "PRUNED": ("pruned", {"color": faint(PRUNED, 0.6), "width": 1.2}),
             "FAIL": ("failed", {"color": faint(FAILED, 0.7), "width": 1}),
             "COMPLETE": ("complete", {"color": faint(COMPLETE, 0.4), "width": 1.2}),
         }
@@ -235,7 +240,11 @@ class Importance(Kind[pd.DataFrame]):
     def draw(self, facts: pd.DataFrame) -> go.Figure:
         drawn = figure(
             90 + 34 * len(facts),
-            xaxis={"title": {"text": "share of importance"}, "tickformat": ".0%", "rangemode": "tozero"},
+            xaxis={
+                "title": {"text": "share of importance"},
+                "tickformat": ".0%",
+                "range": [0, 1.18 * facts["importance"].max()],
+            },
             yaxis={"autorange": "reversed", "showgrid": False, "ticks": ""},
             margin={"t": 10},
         )
@@ -321,6 +330,12 @@ class Slices(_OfSpace):
                 dimension = facts.dimensions[name]
                 x = some[name].astype("float64").tolist()
                 across = axis(plain(name), dimension.extremes, dimension.log)
+                if dimension.int_ and dimension.int_[1] - dimension.int_[0] < _FEW:
+                    across |= {"type": "linear", "range": [dimension.int_[0] - 0.5, dimension.int_[1] + 0.5]}
+                    across |= {
+                        "tickvals": (few := list(range(dimension.int_[0], dimension.int_[1] + 1))),
+                        "ticktext": few,
+                    }
             best = some["number"] == facts.trials["number"].iloc[0]
             for is_best in (False, True):
                 chosen = (best == is_best).tolist()
@@ -368,12 +383,14 @@ class Parallel(_OfSpace):
             else:
                 dimension = facts.dimensions.get(name)
                 low, high = map(float, dimension.extremes) if dimension else ends
-                log = dimension.log if dimension else low > 0 and high / low >= 10
+                log = dimension.log if dimension else low > 0 and high / low >= WIDE
                 values, ticks = trials[name], [(low, number(low)), (high, number(high))]
             places[name] = _height(values.astype("float64").to_numpy(), low, high, log)
             for at, text in ticks:
                 y = float(_height(np.array([at]), low, high, log)[0])
-                notes.append({"x": column, "y": y, "text": text, "xanchor": "left", "xshift": 5})
+                notes.append({"x": column, "y": y, "text": text, "xanchor": "left", "yanchor": "bottom", "xshift": 4})
+            if pd.isna(values).any():
+                notes.append({"x": column, "y": _NONE, "text": "none", "xanchor": "left", "yanchor": "top"})
             label = "loss" if name == "value" else plain(name)
             notes.append({"x": column, "y": 1.09, "text": f"<b>{label}</b>", "xanchor": "center", "yanchor": "bottom"})
         lines = np.stack([places[name] for name in names], axis=1)
@@ -384,7 +401,7 @@ class Parallel(_OfSpace):
         off = {"showgrid": False, "showticklabels": False, "showline": False, "ticks": ""}
         drawn = figure(
             380,
-            xaxis={**off, "range": [-0.3, len(names) - 0.55]},
+            xaxis={**off, "range": [-0.5, len(names) - 0.5]},
             yaxis={**off, "range": [-0.2, 1.2]},
             shapes=axes,
             annotations=notes,
@@ -418,4 +435,4 @@ def _height(values: Any, low: float, high: float, log: bool) -> Any:
     """Where values stand on an axis from 0 to 1; below it where there is none."""
     values, low, high = (np.log(part) for part in (values, low, high)) if log else (values, low, high)
     places = np.full(len(values), 0.5) if high == low else (values - low) / (high - low)
-    return np.where(np.isnan(values), -0.12, places)
+    return np.where(np.isnan(values), _NONE, places)

@@ -14,7 +14,16 @@ COMPLETE, BEST, PRUNED, FAILED, CORRECTED = "#2f7fc1", "#d9660b", "#8b919a", "#c
 # Of classes; their markers differ in shape too.
 CLASSES = ("#2f7fc1", "#e07b16", "#129a74", "#c2609a", "#56b4e9", "#8f7a1c", "#8b5fd0", "#d1495b", "#6b7280", "#b5a000")
 SHAPES = ("circle", "square", "diamond", "triangle-up", "cross", "star", "hexagon", "pentagon", "bowtie", "hourglass")
-DECADE = 10.0  # from this ratio of the largest to the smallest value on, an axis is logarithmic
+WIDE = 5.0  # from this ratio of the largest to the smallest value on, an axis is logarithmic
+# What stands for these colours on a dark page.
+_BRIGHTER = {
+    "#2f7fc1": "#62b0ee",
+    "#d9660b": "#ff9a4d",
+    "#8b919a": "#a8b0bb",
+    "#c2609a": "#e58fc0",
+    "#129a74": "#3fcf9f",
+    "#e07b16": "#ffa552",
+}
 
 
 def _template(text: str, quiet: str, grid: str, line: str, surface: str) -> go.layout.Template:
@@ -69,25 +78,27 @@ def faint(colour: str, alpha: float) -> str:
 
 
 def _ticks(low: float, high: float) -> list[float]:
-    """Round numbers between two positive ones: 1, 2 and 5 of each decade where there are few, else powers of ten."""
+    """Round numbers between two positive ones: 1, 2 and 5 of each decade, or fewer where there are many decades."""
     first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
-    decades = last - first
-    steps = (1, 2, 5) if decades <= 2 else (1,)
-    every = max(1, decades // 6)
+    decades = math.log10(high / low)
+    steps = (1, 2, 5) if decades < 1.8 else (1, 3) if decades < 2.6 else (1,)
+    every = max(1, round(decades / 5))
     values = [float(f"{step}e{power}") for power in range(first, last + 1, every) for step in steps]
     return [value for value in values if low <= value <= high]
 
 
 def _label(value: float) -> str:
-    return f"{value:g}".replace("e-0", "e-").replace("e+0", "e+")
+    if 1e-3 <= value < 1e6:
+        return f"{value:g}"
+    return f"{value:.0e}".replace("e-0", "e-").replace("e+0", "e")
 
 
 def axis(title: str, values: Iterable[float], log: bool | None = None) -> dict[str, Any]:
-    """An axis that holds these values; logarithmic if asked, or if they are positive and span a decade or more."""
+    """An axis that holds these values; logarithmic if asked, or if they are positive and far apart."""
     known = [float(value) for value in values if math.isfinite(value)]
     low, high = min(known, default=0.0), max(known, default=1.0)
     if log is None:
-        log = low > 0 and high / low >= DECADE
+        log = low > 0 and high / low >= WIDE
     if not (log and low > 0):
         return {"title": {"text": title}}
     margin = max(0.02, 0.05 * math.log10(high / low))
@@ -100,6 +111,12 @@ def axis(title: str, values: Iterable[float], log: bool | None = None) -> dict[s
 def figure(height: int, **layout: Any) -> go.Figure:
     """An empty figure."""
     return go.Figure(layout={"template": ALONE, "height": height, **layout})
+
+
+def swaps() -> list[tuple[str, str]]:
+    """What to write instead of what in a figure that is drawn on a dark page."""
+    hexes = list(_BRIGHTER.items())
+    return hexes + [(faint(old, 0).rpartition(",")[0], faint(new, 0).rpartition(",")[0]) for old, new in hexes]
 
 
 def joined(lines: Iterable[Sequence[Any]]) -> list[Any]:

@@ -12,7 +12,7 @@ import plotly.graph_objects as go
 from hpsearch.errors import HpsearchError
 from hpsearch.results.figures.kind import Kind
 from hpsearch.results.figures.search import LOSS
-from hpsearch.results.figures.style import BEST, COMPLETE, CORRECTED, PRUNED, axis, faint, figure, joined
+from hpsearch.results.figures.style import BEST, COMPLETE, CORRECTED, PRUNED, WIDE, axis, faint, figure, joined
 from hpsearch.results.markup import number
 from hpsearch.results.snapshot import Snapshot
 from hpsearch.study.trials import one_se_of, standard_error
@@ -257,7 +257,7 @@ class Gap(Kind[pd.DataFrame]):
 
     def draw(self, facts: pd.DataFrame) -> go.Figure:
         both = facts[["training", "validation"]].to_numpy()
-        log = bool(both.min() > 0 and both.max() / both.min() >= 10)
+        log = bool(both.min() > 0 and both.max() / both.min() >= WIDE)
         drawn = figure(
             420,
             xaxis=axis("mean training loss (nats)", both[:, 0], log),
