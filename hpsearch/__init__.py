@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from hpsearch import figures
     from hpsearch.api import (
         StudyResult,
         confirm,
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
         load_studies,
         load_trials,
         nested,
+        report,
         retrain,
         run,
     )
@@ -51,12 +53,14 @@ __all__ = [
     "UnknownStudyError",
     "confirm",
     "cross_validate",
+    "figures",
     "load_best",
     "load_curves",
     "load_folds",
     "load_studies",
     "load_trials",
     "nested",
+    "report",
     "retrain",
     "run",
 ]
@@ -71,4 +75,6 @@ _HOMES = {
 def __getattr__(name: str) -> object:
     if name not in __all__:
         raise AttributeError(f"module 'hpsearch' has no attribute {name!r}")
+    if name == "figures":
+        return import_module("hpsearch.figures")
     return getattr(import_module(_HOMES.get(name, "hpsearch.api")), name)

@@ -9,10 +9,8 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import os
 import re
 import shlex
-import tempfile
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -26,6 +24,7 @@ from hpsearch.results.figures import GROUPS
 from hpsearch.results.figures.style import TEMPLATES, swaps
 from hpsearch.results.markup import counted, table, text
 from hpsearch.results.snapshot import Snapshot
+from hpsearch.results.whole import write_whole
 from hpsearch.results.words import belief, scores, settings_table
 from hpsearch.study.database import shown
 
@@ -43,26 +42,7 @@ def write_report(study: Snapshot, path: Path) -> None:
     Raises:
         HpsearchError: the study has no trial that ended, or the file cannot be written.
     """
-    page = report(study).encode()
-    try:
-        with tempfile.NamedTemporaryFile("wb", dir=path.parent, prefix=f".{path.name}-", delete=False) as file:
-            partial = Path(file.name)
-            try:
-                file.write(page)
-                partial.chmod(0o666 & ~_umask())
-                os.replace(partial, path)
-            except BaseException:
-                partial.unlink(missing_ok=True)
-                raise
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise HpsearchError(f"{path}: must be a file that can be written, but {reason}.") from error
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+    write_whole(path, report(study).encode())
 
 
 def report(study: Snapshot) -> str:

@@ -50,6 +50,8 @@ def settings_table(best: Best) -> str:
 
 
 def _setting(value: object) -> str:
+    if isinstance(value, list):
+        return f"[{', '.join(map(_setting, value))}]"
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 

@@ -37,6 +37,7 @@ from hpsearch.validation.selection import Corrected
 LOSS = "mean validation loss (nats)"
 _FEWEST = 10  # complete trials to tell which hyperparameters matter
 _NONE = -0.12  # where an axis is crossed by trials that have no value on it
+_LEVEL = 6  # axes whose names fit side by side
 _FEW = 8  # whole numbers that each get a tick
 _GOOD = 5  # of them are called good, or a tenth if that is more
 
@@ -392,7 +393,9 @@ class Parallel(_OfSpace):
             if pd.isna(values).any():
                 notes.append({"x": column, "y": _NONE, "text": "none", "xanchor": "left", "yanchor": "top"})
             label = "loss" if name == "value" else plain(name)
-            notes.append({"x": column, "y": 1.09, "text": f"<b>{label}</b>", "xanchor": "center", "yanchor": "bottom"})
+            # Names of many axes stand on two levels, or they would run into each other.
+            level = 1.1 + (0.1 if len(names) > _LEVEL and column % 2 else 0)
+            notes.append({"x": column, "y": level, "text": f"<b>{label}</b>", "xanchor": "center", "yanchor": "bottom"})
         lines = np.stack([places[name] for name in names], axis=1)
         axes = [
             {"type": "line", "x0": at, "x1": at, "y0": 0, "y1": 1, "line": {"color": PRUNED, "width": 1.5}}
@@ -402,7 +405,7 @@ class Parallel(_OfSpace):
         drawn = figure(
             380,
             xaxis={**off, "range": [-0.5, len(names) - 0.5]},
-            yaxis={**off, "range": [-0.2, 1.2]},
+            yaxis={**off, "range": [-0.2, 1.32 if len(names) > _LEVEL else 1.2]},
             shapes=axes,
             annotations=notes,
             legend={"y": -0.02, "yanchor": "top"},

@@ -27,10 +27,10 @@ class Curves(Kind[pd.DataFrame]):
 
     title = "How the best trials learnt"
     how = (
-        "Solid: the validation loss, the mean over the splits; the band runs from the luckiest split to the "
-        "unluckiest. Dotted: the training loss. The ring is the chosen checkpoint. A validation line that turns up "
-        "while the dotted one goes on falling is overfitting; one that still falls at the right edge would gain from "
-        "more epochs."
+        "Solid: the validation loss, the mean over the splits; of the best trial the band runs from the luckiest split "
+        "to the unluckiest. Dotted: the training loss. The ring is the chosen checkpoint. A validation line that turns "
+        "up while the dotted one goes on falling is overfitting; one that still falls at the right edge would gain "
+        "from more epochs."
     )
 
     def facts(self, study: Snapshot) -> pd.DataFrame:
@@ -52,24 +52,26 @@ class Curves(Kind[pd.DataFrame]):
         )
 
     def draw(self, facts: pd.DataFrame) -> go.Figure:
-        shown = facts[["training", "validation", "low", "high"]].to_numpy().ravel()
-        drawn = figure(420, xaxis={"title": {"text": "epoch"}}, yaxis=axis("loss (nats)", shown))
         numbers = facts["trial"].unique().tolist()
+        band = facts.loc[facts["trial"] == numbers[0], ["low", "high"]]
+        shown = [*facts[["training", "validation"]].to_numpy().ravel(), *band.to_numpy().ravel()]
+        drawn = figure(420, xaxis={"title": {"text": "epoch"}}, yaxis=axis("loss (nats)", shown))
         for place, trial in reversed(list(enumerate(numbers))):
             one, colour = facts[facts["trial"] == trial], (BEST, COMPLETE, CORRECTED)[place]
             epochs = one["epoch"].tolist()
             width = 2.5 if place == 0 else 1.5
-            drawn.add_scatter(
-                x=epochs + epochs[::-1],
-                y=one["low"].tolist() + one["high"].tolist()[::-1],
-                fill="toself",
-                mode="lines",
-                line={"width": 0},
-                fillcolor=faint(colour, 0.2 if place == 0 else 0.1),
-                hoverinfo="skip",
-                showlegend=False,
-                legendgroup=f"{trial}",
-            )
+            if place == 0:  # more bands would hide each other
+                drawn.add_scatter(
+                    x=epochs + epochs[::-1],
+                    y=one["low"].tolist() + one["high"].tolist()[::-1],
+                    fill="toself",
+                    mode="lines",
+                    line={"width": 0},
+                    fillcolor=faint(colour, 0.18),
+                    hoverinfo="skip",
+                    showlegend=False,
+                    legendgroup=f"{trial}",
+                )
             for what, dash in (("training", "dot"), ("validation", "solid")):
                 drawn.add_scatter(
                     x=epochs,
