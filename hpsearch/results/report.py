@@ -11,6 +11,7 @@ import hashlib
 import json
 import re
 import shlex
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ import tomlkit
 from plotly.offline import get_plotlyjs
 
 from hpsearch.data.columns import summary
-from hpsearch.errors import DataError, HpsearchError
+from hpsearch.errors import HpsearchError
 from hpsearch.results.figures import GROUPS
 from hpsearch.results.figures.style import TEMPLATES, swaps
 from hpsearch.results.markup import counted, table, text
@@ -117,7 +118,7 @@ def _lead(study: Snapshot) -> str:
         held_out = f", {facts['rows_held_out']:,} held out" if facts["rows_held_out"] else ""
         rows = f"{facts['rows_to_search_with']:,} rows to search with{held_out}"
         parts += [rows, f"{len(facts['classes'])} classes", summary(study.prepared.columns())]
-    except DataError:
+    except HpsearchError:  # the audit below says why
         pass
     splits = study.attributes["n_splits"] * definition.validation.repeats
     parts += [f"{splits} {'splits' if splits > 1 else 'split'} ({definition.validation.splitter})"]
@@ -153,15 +154,16 @@ def _numbers(study: Snapshot) -> str:
 def _figures(study: Snapshot) -> tuple[list[tuple[str, str, str]], str]:
     """The sections of figures, and what is to be drawn in them as the inside of a JSON object."""
     sections, drawn = [], []
+    has_best = any(result.value is not None for result in study.results)
     for place, (title, kinds) in enumerate(GROUPS.items(), 1):
         pieces: list[str] = []
         paired: list[str] = []
-        missing: list[str] = []
+        missing: dict[str, list[str]] = {}
         for name, kind in kinds.items():
             try:
                 facts = kind.facts(study)
             except HpsearchError as error:
-                missing.append(f"<li>{text(kind.title)}: {text(error)}</li>")
+                missing.setdefault(str(error), []).append(kind.title)
                 continue
             made = kind.draw(facts)
             made.layout.template = None
@@ -170,14 +172,9 @@ def _figures(study: Snapshot) -> tuple[list[tuple[str, str, str]], str]:
             piece = _figure(name, kind, kind.say(facts), int(made.layout.height), beside)
             (pieces if name in _FULL else paired).append(piece)
         content = "".join(pieces) + (f'<div class="pair">{"".join(paired)}</div>' if paired else "")
-        content += (
-            f'<p class="quiet">Not shown:</p><ul class="quiet">{"".join(dict.fromkeys(missing))}</ul>'
-            if missing
-            else ""
-        )
-        sections.append((f"figures-{place}", title, content))
-    if not drawn:  # each would give the same reason
-        sections = []
+        content += _not_shown(missing) if has_best else ""  # else the first section says it
+        if content:
+            sections.append((f"figures-{place}", title, content))
     return sections, ",".join(drawn)
 
 
@@ -192,6 +189,12 @@ def _figure(name: str, kind: Any, said: str, height: int, beside: bool) -> str:
         '<noscript><p class="quiet">The figure needs JavaScript.</p></noscript>'
         f'<figcaption><p class="say" id="{name}-say">{text(said)}</p><p>{_code(kind.how)}</p></figcaption></figure>'
     )
+
+
+def _not_shown(missing: Mapping[str, Sequence[str]]) -> str:
+    """Which figures there are not, by the reason."""
+    lines = "".join(f"<li>{text('; '.join(titles))}. {text(reason)}</li>" for reason, titles in missing.items())
+    return f'<p class="quiet">Not shown:</p><ul class="quiet">{lines}</ul>' if missing else ""
 
 
 def _code(ours: str) -> str:
@@ -226,7 +229,7 @@ def _tables(study: Snapshot) -> str:
 def _audit(study: Snapshot) -> str:
     try:
         findings = study.prepared.audit()
-    except DataError as error:
+    except HpsearchError as error:
         return f"<p>{text(f'The data could not be loaded again, so it was not audited here: {error}')}</p>"
     if not findings:
         return "<p>Nothing: no validation or held-out row is known to the training in a way that the audit can see.</p>"

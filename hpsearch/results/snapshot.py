@@ -100,7 +100,7 @@ class Snapshot:
         """Of the classes; their numbers where the data cannot be loaded."""
         try:
             return self.data.class_names
-        except DataError:
+        except HpsearchError:
             return tuple(map(str, range(self.rows.probabilities.shape[1])))
 
     @cached_property

@@ -14,11 +14,12 @@ def write_whole(path: Path, content: bytes) -> None:
     Raises:
         HpsearchError: the file cannot be written.
     """
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    whole = path.absolute()
+    partial = whole.with_name(f".{whole.name}.{os.getpid()}.part")
     try:
         try:
             partial.write_bytes(content)
-            os.replace(partial, path)
+            os.replace(partial, whole)
         finally:
             partial.unlink(missing_ok=True)
     except OSError as error:

@@ -148,13 +148,16 @@ class Pruning(Kind[pd.DataFrame]):
     )
 
     def facts(self, study: Snapshot) -> pd.DataFrame:
-        best = next(iter(study.complete), None)
+        values = [(result.value, result.number) for result in study.results if result.value is not None]
+        best = min(values, default=(None, None))[1]
         rows = [
-            (result.number, result.state, epoch, mean, result.number == (best and best.number))
+            (result.number, result.state, epoch, mean, result.number == best)
             for result in study.results
             for epoch, mean in zip(result.epochs, result.intermediate, strict=True)
             if np.isfinite(mean)
         ]
+        if not rows:
+            raise HpsearchError("No trial had a finite loss at any checkpoint.")
         return pd.DataFrame(rows, columns=["trial", "state", "epoch", "value", "best"])
 
     def say(self, facts: pd.DataFrame) -> str:
@@ -191,7 +194,8 @@ class Pruning(Kind[pd.DataFrame]):
                 customdata=ends["trial"],
                 hovertemplate="trial %{customdata} pruned at epoch %{x}<br>%{y:.4f}<extra></extra>",
             )
-        _curves(drawn, facts[facts["best"]], "best", {"color": BEST, "width": 2.5})
+        if facts["best"].any():
+            _curves(drawn, facts[facts["best"]], "best", {"color": BEST, "width": 2.5})
         return drawn
 
 

@@ -35,12 +35,14 @@ class Curves(Kind[pd.DataFrame]):
 
     def facts(self, study: Snapshot) -> pd.DataFrame:
         rows = []
-        distinct = [result for result in study.complete if result.same_as is None]
+        distinct = [result for result in study.complete if result.same_as is None and result.training_loss]
         for result in distinct[:_SHOWN]:
             lanes = zip(result.epochs, result.training_loss, result.validation_loss, strict=True)
             for epoch, training, validation in lanes:
                 spread = (float(np.mean(training)), float(np.mean(validation)), min(validation), max(validation))
                 rows.append((result.number, epoch, *spread, epoch == result.best_epoch))
+        if not rows:
+            raise HpsearchError("No complete trial has its curves kept.")
         return pd.DataFrame(rows, columns=["trial", "epoch", "training", "validation", "low", "high", "chosen"])
 
     def say(self, facts: pd.DataFrame) -> str:
@@ -113,6 +115,8 @@ class Folds(Kind[pd.DataFrame]):
             for rank, result in enumerate(study.complete[:_RANKED], 1)
             for fold in result.folds
         ]
+        if not rows:
+            raise HpsearchError("No complete trial has its splits kept.")
         return pd.DataFrame(rows, columns=["rank", "trial", "repeat", "fold", "loss", "mean"])
 
     def say(self, facts: pd.DataFrame) -> str:
@@ -246,7 +250,7 @@ class Gap(Kind[pd.DataFrame]):
             if result.folds
         ]
         if not rows:
-            raise HpsearchError("No trial has its folds kept.")
+            raise HpsearchError("No complete trial has its splits kept.")
         return pd.DataFrame(rows, columns=["number", "training", "validation"])
 
     def say(self, facts: pd.DataFrame) -> str:
