@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from hpsearch import figures
     from hpsearch.api import (
         StudyResult,
         confirm,
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
         load_studies,
         load_trials,
         nested,
+        report,
         retrain,
         run,
     )
@@ -52,6 +54,7 @@ __all__ = [
     "UnknownStudyError",
     "confirm",
     "cross_validate",
+    "figures",
     "load_best",
     "load_curves",
     "load_folds",
@@ -59,6 +62,7 @@ __all__ = [
     "load_studies",
     "load_trials",
     "nested",
+    "report",
     "retrain",
     "run",
 ]
@@ -73,4 +77,6 @@ _HOMES = {
 def __getattr__(name: str) -> object:
     if name not in __all__:
         raise AttributeError(f"module 'hpsearch' has no attribute {name!r}")
+    if name == "figures":
+        return import_module("hpsearch.figures")
     return getattr(import_module(_HOMES.get(name, "hpsearch.api")), name)

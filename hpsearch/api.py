@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from hpsearch.results.best import Best
     from hpsearch.results.confirm import Confirmation
     from hpsearch.results.nested import Nested
+    from hpsearch.results.snapshot import Snapshot
     from hpsearch.study.coordinator import Progress
     from hpsearch.study.definition import StudyDefinition
     from hpsearch.study.executors import Crew
@@ -83,6 +85,12 @@ class StudyResult:
     def best(self) -> Best:
         """The complete trial with the best objective value."""
         return load_best(self.name, self.storage)
+
+    def _repr_html_(self) -> str:
+        from hpsearch.results.words import study_html
+
+        trials = self.trials
+        return study_html(self.name, trials, self.best if (trials["state"] == "COMPLETE").any() else None)
 
 
 def run(
@@ -355,6 +363,34 @@ def retrain(
 
     definition = study if isinstance(study, StudyDefinition) else StudyDefinition.from_file(study)
     return fit_and_score(definition, storage_url(storage), None if folder is None else Path(folder))
+
+
+@contextmanager
+def snapshot(study: str | Path | StudyResult, storage: str | None = None) -> Iterator[Snapshot]:
+    """A stored study for figures and reports; what they train never looks at the hold-out."""
+    from hpsearch.model.retrain import fit
+    from hpsearch.results.snapshot import Snapshot
+
+    name, where = (study.name, study.storage) if isinstance(study, StudyResult) else (study, storage)
+    with open_study(name, where) as stored:
+        yield Snapshot(stored, lambda prepared, config: fit(prepared, config)[0].answers)
+
+
+def report(study: str | Path | StudyResult, path: str | Path, storage: str | None = None) -> None:
+    """Write one self-contained HTML file on a stored study: the numbers, the figures, how to repeat it.
+
+    Args:
+        study: a stored study, its name or its file.
+        path: the file; it is replaced, whole or not at all.
+        storage: where the study is kept.
+
+    Raises:
+        HpsearchError: no such study, no trial that ended, a file that cannot be written.
+    """
+    from hpsearch.results.report import write_report
+
+    with snapshot(study, storage) as seen:
+        write_report(seen, Path(path))
 
 
 def load_studies(storage: str | None = None) -> pd.DataFrame:

@@ -369,6 +369,17 @@ def predict(
 
 
 @app.command()
+def report(
+    study: Study,
+    output: Annotated[Path, typer.Option("-o", "--output", help="The file to write.")] = Path("report.html"),
+    storage: Storage = None,
+) -> None:
+    """Write one self-contained HTML file on a study: the numbers, the figures, how to repeat it."""
+    api.report(study, output, storage)
+    display.say(f"Written to {output}.")
+
+
+@app.command()
 def dashboard(
     storage: Storage = None,
     host: Annotated[

@@ -101,6 +101,11 @@ class Best:
             "config": {name: value for name, (value, _) in self.settings().items()},
         }
 
+    def _repr_html_(self) -> str:
+        from hpsearch.results.words import best_html
+
+        return best_html(self)
+
 
 def load_definition(stored: StoredStudy) -> StudyDefinition:
     """The definition that a stored study was begun with."""

@@ -17,7 +17,6 @@ from hpsearch.results.view import View
 from hpsearch.study.database import open_storage
 from hpsearch.study.quiet import quiet
 from hpsearch.study.storage import StoredStudy, result_of
-from hpsearch.study.trials import best_of
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 THREADS = 4
@@ -87,7 +86,8 @@ def annotate(view: View, study: FrozenStudy, told_before: int) -> None:
         for trial, result in list(zip(trials, results, strict=True))[told_before:]:
             note: Any = optuna_dashboard.save_note
             note(_Trial(shown, trial._trial_id), trial_note(result))
-        best = None if best_of(results) is None else find_best(stored)
+        complete = any(result.value is not None for result in results)
+        best = find_best(stored) if complete else None
         optuna_dashboard.save_note(shown, study_note(stored, best))
 
 

@@ -378,9 +378,9 @@ def run(case: Case, studies: int, nested: int, workers: int) -> pd.DataFrame:
     """The numbers of all studies of a case, those of nested cross-validation for the first ``nested``."""
     firsts = range(FIRST_SEED, FIRST_SEED + studies, CHUNK)
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        parts = pool.map(
-            chunk, [case] * len(firsts), firsts, [min(CHUNK, FIRST_SEED + studies - first) for first in firsts]
-        )
+        cases = [replace(case, nested=case.nested and first - FIRST_SEED < nested) for first in firsts]
+        counts = [min(CHUNK, FIRST_SEED + studies - first) for first in firsts]
+        parts = pool.map(chunk, cases, firsts, counts)
         return pd.concat(parts, ignore_index=True)
 
 

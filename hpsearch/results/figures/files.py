@@ -1,0 +1,51 @@
+"""Figures as files."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable
+from pathlib import Path
+
+import plotly.graph_objects as go
+
+from hpsearch.errors import HpsearchError, did_you_mean
+from hpsearch.results.whole import write_whole
+
+
+def _page(figure: go.Figure) -> bytes:
+    page: str = figure.to_html(include_plotlyjs=True, div_id="figure", config={"displaylogo": False})
+    return page.encode()
+
+
+def _image(kind: str) -> Callable[[go.Figure], bytes]:
+    def draw(figure: go.Figure) -> bytes:
+        if importlib.util.find_spec("kaleido") is None:
+            raise HpsearchError(f"A figure as {kind} needs the package kaleido: pip install 'hpsearch[png]'.")
+        try:
+            image: bytes = figure.to_image(format=kind, scale=2 if kind == "png" else 1)
+        except RuntimeError as error:  # what Plotly makes of Kaleido's finding no browser, or none that starts
+            reason = str(error).strip().splitlines()[0].rstrip(".")
+            raise HpsearchError(
+                f"A figure as {kind} needs Chrome or Chromium, but: {reason}. Install one, or write .html."
+            ) from error
+        return image
+
+    return draw
+
+
+KINDS: dict[str, Callable[[go.Figure], bytes]] = {
+    "html": _page,
+    **{kind: _image(kind) for kind in ("pdf", "png", "svg")},
+}
+
+
+def save(figure: go.Figure, path: Path) -> None:
+    """Write a figure to a file of the kind that its name ends in, whole or not at all.
+
+    Raises:
+        HpsearchError: an unknown kind, a missing package or browser, a file that cannot be written.
+    """
+    kind = path.suffix.removeprefix(".").lower()
+    if kind not in KINDS:
+        raise HpsearchError(f"{path}: must end in a kind of file, but ends in {kind!r}. {did_you_mean(kind, KINDS)}")
+    write_whole(path, KINDS[kind](figure))

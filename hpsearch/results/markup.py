@@ -1,0 +1,56 @@
+"""Numbers and tables for reading: small pieces of HTML, all text in them escaped."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import pandas as pd
+
+
+def text(value: Any) -> str:
+    """A value as text that is no markup."""
+    if value is None or (not isinstance(value, list | tuple) and pd.isna(value)):
+        return ""
+    return html.escape(f"{value:.4g}" if isinstance(value, float) else str(value))
+
+
+def number(value: float) -> str:
+    """A number for reading."""
+    return f"{value:.4g}"
+
+
+def counted(states: list[str]) -> str:
+    """As ``60 trials: 44 complete, 16 pruned``."""
+    words = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed", "RUNNING": "unfinished"}
+    parts = [f"{states.count(state)} {word}" for state, word in words.items() if state in states]
+    return f"{len(states)} {'trial' if len(states) == 1 else 'trials'}: {', '.join(parts)}"
+
+
+def table(heads: Sequence[str], rows: Iterable[Sequence[Any]], caption: str, hidden: bool = False) -> str:
+    """A table; cells that hold numbers are aligned at the right.
+
+    Args:
+        heads: of the columns.
+        rows: their cells.
+        caption: what it shows.
+        hidden: whether the caption is for those who cannot look only, because a heading says it too.
+    """
+    cells = [[(value, isinstance(value, int | float) and not isinstance(value, bool)) for value in row] for row in rows]
+    numeric = [any(row[place][1] for row in cells) for place in range(len(heads))]
+    head = "".join(
+        f'<th scope="col"{_right(right)}>{text(name)}</th>' for name, right in zip(heads, numeric, strict=True)
+    )
+    body = "".join(
+        "<tr>" + "".join(f"<td{_right(right)}>{text(value)}</td>" for value, right in row) + "</tr>" for row in cells
+    )
+    name, look = text(caption), ' class="hidden"' if hidden else ""
+    return (
+        f'<div class="scroll" tabindex="0" role="region" aria-label="{name}"><table><caption{look}>{name}</caption>'
+        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+    )
+
+
+def _right(right: bool) -> str:
+    return ' class="right"' if right else ""

@@ -1,0 +1,32 @@
+"use strict";
+// Draws the figures in the colours of the screen, and in light ones on paper.
+(() => {
+  const { figures, templates, swaps } = JSON.parse(document.getElementById("figures").textContent);
+  const dark = matchMedia("(prefers-color-scheme: dark)");
+  const paper = 680; // what a printed page is wide, in pixels
+  const config = {
+    responsive: true, displaylogo: false, showTips: false,
+    modeBarButtonsToRemove: ["lasso2d", "select2d", "autoScale2d"],
+  };
+  const inColours = (data, mode) => {
+    let text = JSON.stringify(data);
+    if (mode === "dark") for (const [from, to] of swaps) text = text.replaceAll(from, to);
+    return JSON.parse(text);
+  };
+  const draw = (mode, width) => {
+    for (const [name, { data, layout }] of Object.entries(figures)) {
+      const holder = document.getElementById(`figure-${name}`);
+      const changed = { ...inColours(layout, mode), template: templates[mode] };
+      if (width) changed.width = width;
+      // A map with equal scales is no taller than it is wide, plus its legend and axis.
+      if (layout.yaxis?.scaleanchor) changed.height = Math.min(layout.height, (width || holder.clientWidth) + 70);
+      holder.style.height = `${changed.height}px`;
+      Plotly.react(holder, inColours(data, mode), changed, { ...config, responsive: !width });
+    }
+  };
+  const onScreen = () => draw(dark.matches ? "dark" : "light");
+  onScreen();
+  dark.addEventListener("change", onScreen);
+  addEventListener("beforeprint", () => draw("light", paper));
+  addEventListener("afterprint", onScreen);
+})();
