@@ -137,7 +137,8 @@ def _numbers(study: Snapshot) -> str:
         most = "" if reasons.empty else f" Most often: {reasons.mode().iloc[0]}."
         return f'<p class="belief">{text(f"No trial is complete, so there is no best configuration.{most}")}</p>'
     best = study.best
-    believed = "corrected score" if best.corrected and not (best.has_holdout and best.scorings == 1) else ""
+    opened_once = best.has_holdout and best.scorings == 1
+    believed = "hold-out" if opened_once else "corrected score" if best.corrected else ""
     cards = "".join(
         f'<div{" class=believe" if name == believed else ""}><dt>{name}</dt><dd class="value">{text(value)}</dd>'
         f'<dd class="note">{text(note)}</dd></div>'
@@ -179,7 +180,7 @@ def _figures(study: Snapshot) -> tuple[list[tuple[str, str, str]], str]:
 
 
 def _figure(name: str, kind: Any, said: str, height: int, beside: bool) -> str:
-    wide = " wide" if kind.wide else ""
+    wide = f' wide" tabindex="0" role="region" aria-label="{text(kind.title)}' if kind.wide else ""
     return (
         f'<figure{" class=beside" if beside else ""} aria-labelledby="{name}-title">'
         f'<h3 id="{name}-title">{text(kind.title)}</h3>'
