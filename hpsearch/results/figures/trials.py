@@ -133,7 +133,7 @@ class Folds(Kind[pd.DataFrame]):
 
     def draw(self, facts: pd.DataFrame) -> go.Figure:
         means = facts.groupby("rank").first().reset_index()
-        across = {"title": {"text": "rank of the trial (1 is the best)"}, "range": [0, len(means) + 1]}
+        across: dict[str, Any] = {"title": {"text": "rank of the trial (1 is the best)"}, "range": [0, len(means) + 1]}
         across |= {"dtick": 1} if len(means) < 8 else {}
         drawn = figure(400, xaxis=across, yaxis=axis("validation loss of a split (nats)", facts["loss"]))
         spans = facts.groupby("rank")["loss"].agg(["min", "max"])
