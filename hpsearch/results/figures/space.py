@@ -233,7 +233,7 @@ class Parallel(_OfSpace):
             {"type": "line", "x0": at, "x1": at, "y0": 0, "y1": 1, "line": {"color": PRUNED, "width": 1.5}}
             for at in range(len(names))
         ]
-        off = {"showgrid": False, "showticklabels": False, "showline": False, "ticks": ""}
+        off = {"showgrid": False, "showticklabels": False, "showline": False, "ticks": "", "fixedrange": True}
         drawn = figure(
             380,
             xaxis={**off, "range": [-0.5, len(names) - 0.5]},
