@@ -376,13 +376,16 @@ def snapshot(study: str | Path | StudyResult, storage: str | None = None) -> Ite
         yield Snapshot(stored, lambda prepared, config: fit(prepared, config)[0].answers)
 
 
-def report(study: str | Path | StudyResult, path: str | Path, storage: str | None = None) -> None:
+def report(
+    study: str | Path | StudyResult, path: str | Path, storage: str | None = None, *, force: bool = False
+) -> None:
     """Write one self-contained HTML file on a stored study: the numbers, the figures, how to repeat it.
 
     Args:
         study: a stored study, its name or its file.
-        path: the file; it is replaced, whole or not at all.
+        path: the file; an earlier report is replaced, whole or not at all.
         storage: where the study is kept.
+        force: replace a file that is no report, too.
 
     Raises:
         HpsearchError: no such study, no trial that ended, a file that cannot be written.
@@ -390,7 +393,7 @@ def report(study: str | Path | StudyResult, path: str | Path, storage: str | Non
     from hpsearch.results.report import write_report
 
     with snapshot(study, storage) as seen:
-        write_report(seen, Path(path))
+        write_report(seen, Path(path), force)
 
 
 def load_studies(storage: str | None = None) -> pd.DataFrame:

@@ -373,9 +373,10 @@ def report(
     study: Study,
     output: Annotated[Path, typer.Option("-o", "--output", help="The file to write.")] = Path("report.html"),
     storage: Storage = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that is no earlier report.")] = False,
 ) -> None:
     """Write one self-contained HTML file on a study: the numbers, the figures, how to repeat it."""
-    api.report(study, output, storage)
+    api.report(study, output, storage, force=force)
     display.say(f"Written to {output}.")
 
 

@@ -1,1 +1,1 @@
-"""What a study found: tables, the best configuration, the dashboard."""
+"""What a study found: tables, the best configuration, figures, the report, the dashboard."""

@@ -4,10 +4,8 @@
   const { figures, templates, swaps } = JSON.parse(document.getElementById("figures").textContent);
   const dark = matchMedia("(prefers-color-scheme: dark)");
   const paper = 680; // what a printed page is wide, in pixels
-  const config = {
-    responsive: true, displaylogo: false, showTips: false,
-    modeBarButtonsToRemove: ["lasso2d", "select2d", "autoScale2d"],
-  };
+  const config = { displayModeBar: false, showTips: false };
+  const mouse = matchMedia("(pointer: fine)").matches; // a finger that scrolls past a figure shall not zoom it
   const inColours = (data, mode) => {
     let text = JSON.stringify(data);
     if (mode === "dark") for (const [from, to] of swaps) text = text.replaceAll(from, to);
@@ -16,7 +14,7 @@
   const draw = (mode, width) => {
     for (const [name, { data, layout }] of Object.entries(figures)) {
       const holder = document.getElementById(`figure-${name}`);
-      const changed = { ...inColours(layout, mode), template: templates[mode] };
+      const changed = { ...inColours(layout, mode), template: templates[mode], dragmode: mouse ? "zoom" : false };
       if (width) changed.width = width;
       // A map with equal scales is no taller than it is wide, plus its legend and axis.
       if (layout.yaxis?.scaleanchor) changed.height = Math.min(layout.height, (width || holder.clientWidth) + 70);

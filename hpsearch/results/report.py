@@ -29,21 +29,38 @@ from hpsearch.results.whole import write_whole
 from hpsearch.results.words import belief, scores, settings_table
 from hpsearch.study.database import shown
 
+_MARK = '<meta name="generator" content="hpsearch">'
+_HANDLING = (
+    '<p class="on-screen">In a figure: drag to zoom, double-click to go back; a click in its legend hides or shows.</p>'
+)
 _TRIALS = 10  # rows of the table of trials
 _FULL = ("regions", "history", "slices", "parallel", "pruning", "importance")  # figures that take the whole width
 
 
-def write_report(study: Snapshot, path: Path) -> None:
+def write_report(study: Snapshot, path: Path, force: bool = False) -> None:
     """Write a study's report to a file, whole or not at all.
 
     Args:
         study: the study.
-        path: the file; it is replaced.
+        path: the file; an earlier report is replaced.
+        force: whether any other file may be.
 
     Raises:
-        HpsearchError: the study has no trial that ended, or the file cannot be written.
+        HpsearchError: the study has no trial that ended, or the file cannot be written or is no report.
     """
+    if path.is_file() and not force and not _is_report(path):
+        raise HpsearchError(
+            f"{path}: must not exist yet or be an earlier report, but is neither. Replace it with --force."
+        )
     write_whole(path, report(study).encode())
+
+
+def _is_report(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return _MARK.encode() in file.read(4096)
+    except OSError:
+        return False
 
 
 def report(study: Snapshot) -> str:
@@ -85,11 +102,13 @@ def report(study: Snapshot) -> str:
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        '<meta name="generator" content="hpsearch">\n'
+        f"{_MARK}\n"
         f"<title>{name} – hpsearch report</title>\n<style>\n{_part('report.css')}</style>\n</head>\n<body>\n"
         f'<header><h1>{name}</h1>{_lead(study)}<nav aria-label="Contents"><ul>{links}</ul></nav></header>\n'
         f"<main>{body}</main>\n<footer><p>Losses are in nats, without penalty. Made by hpsearch from the stored study; "
-        "this file fetches nothing.</p></footer>\n"
+        "this file fetches nothing.</p>"
+        + (_HANDLING if drawn else "")
+        + "</footer>\n"
         + (f'<script type="application/json" id="figures">{data}</script>\n' if drawn else "")
         + "".join(f"<script>{script}</script>\n" for script in scripts)
         + "</body>\n</html>\n"
@@ -137,7 +156,8 @@ def _numbers(study: Snapshot) -> str:
         most = "" if reasons.empty else f" Most often: {reasons.mode().iloc[0]}."
         return f'<p class="belief">{text(f"No trial is complete, so there is no best configuration.{most}")}</p>'
     best = study.best
-    believed = "corrected score" if best.corrected and not (best.has_holdout and best.scorings == 1) else ""
+    opened_once = best.has_holdout and best.scorings == 1
+    believed = "hold-out" if opened_once else "corrected score" if best.corrected else ""
     cards = "".join(
         f'<div{" class=believe" if name == believed else ""}><dt>{name}</dt><dd class="value">{text(value)}</dd>'
         f'<dd class="note">{text(note)}</dd></div>'
@@ -179,7 +199,7 @@ def _figures(study: Snapshot) -> tuple[list[tuple[str, str, str]], str]:
 
 
 def _figure(name: str, kind: Any, said: str, height: int, beside: bool) -> str:
-    wide = " wide" if kind.wide else ""
+    wide = f' wide" tabindex="0" role="region" aria-label="{text(kind.title)}' if kind.wide else ""
     return (
         f'<figure{" class=beside" if beside else ""} aria-labelledby="{name}-title">'
         f'<h3 id="{name}-title">{text(kind.title)}</h3>'

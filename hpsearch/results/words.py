@@ -11,7 +11,8 @@ from hpsearch.results.markup import counted, table, text
 def scores(best: Best) -> list[tuple[str, str, str]]:
     """The numbers: name, value, what it is."""
     fixed, splits = best.corrected, len(best.result.folds)
-    over = f"the lowest of {best.trials} trials" + (f", over {splits} splits" if splits > 1 else ", on a single split")
+    which = "the one trial" if best.trials == 1 else f"the lowest of {best.trials} trials"
+    over = which + (f", over {splits} splits" if splits > 1 else ", on a single split")
     search = ("search score", f"{best.result.value:.4f}", f"{over}: optimistic, because it was chosen for being low")
     if fixed is None:
         middle = ("corrected score", "none", f"{best.uncorrected}")

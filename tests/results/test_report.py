@@ -226,12 +226,15 @@ def test_the_command_writes_a_file_and_says_so(small: Path, hpsearch: Callable[.
         (("absent",), "There is no study 'absent'"),
         (("small", "-o", "no/report.html"), "no/report.html: must be a file that can be written"),
         (("small", "-o", "."), "must be a file that can be written"),
+        (("small", "-o", small), "must not exist yet or be an earlier report, but is neither. Replace it with --force"),
     ):
         outcome = hpsearch("report", *arguments)
         assert outcome.status == 2
         assert message in outcome.err
         assert outcome.err.count("\n") == 1
     assert sorted(Path().iterdir()) == before
+    assert hpsearch("report", "small", "-o", small, "--force").status == 0
+    assert small.read_bytes() == first
 
 
 def test_a_study_without_a_trial_that_ended_is_refused(small: Path, hpsearch: Callable[..., Outcome]) -> None:

@@ -6,7 +6,8 @@ from typing import Any
 
 from hpsearch.results.figures.kind import Kind
 from hpsearch.results.figures.predictions import Calibration, Confusion, Regions
-from hpsearch.results.figures.search import History, Importance, Parallel, Pruning, Slices
+from hpsearch.results.figures.search import History, Pruning
+from hpsearch.results.figures.space import Importance, Parallel, Slices
 from hpsearch.results.figures.trials import Curves, Folds, Gap, Size
 
 GROUPS: dict[str, dict[str, Kind[Any]]] = {

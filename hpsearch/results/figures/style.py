@@ -52,7 +52,6 @@ def _template(text: str, quiet: str, grid: str, line: str, surface: str) -> go.l
             "margin": {"l": 10, "r": 12, "t": 30, "b": 10},
             "hoverlabel": {"align": "left", "font": {"size": 12}},
             "hovermode": "closest",
-            "dragmode": False,  # a finger that scrolls past a figure shall not zoom it
             "annotationdefaults": {"font": {"color": quiet, "size": 12}, "showarrow": False},
         }
     )

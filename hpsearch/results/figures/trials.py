@@ -123,15 +123,18 @@ class Folds(Kind[pd.DataFrame]):
         best = facts[facts["rank"] == 1]
         if len(best) == 1:
             return "There is a single split, so how sure a value is cannot be told."
+        text = f"The splits of the best trial lie between {number(best['loss'].min())} and {number(best['loss'].max())}"
         within = facts.groupby("rank")["mean"].first() <= best["loss"].max()
+        if len(within) == 1:
+            return f"{text}."
         return (
-            f"The splits of the best trial lie between {number(best['loss'].min())} and {number(best['loss'].max())}; "
-            f"the means of {int(within.sum())} of the {len(within)} trials shown lie below the upper of these."
+            f"{text}; the means of {int(within.sum())} of the {len(within)} trials shown lie below the upper of these."
         )
 
     def draw(self, facts: pd.DataFrame) -> go.Figure:
         means = facts.groupby("rank").first().reset_index()
-        across = {"title": {"text": "rank of the trial (1 is the best)"}, "range": [0, len(means) + 1]}
+        across: dict[str, Any] = {"title": {"text": "rank of the trial (1 is the best)"}, "range": [0, len(means) + 1]}
+        across |= {"dtick": 1} if len(means) < 8 else {}
         drawn = figure(400, xaxis=across, yaxis=axis("validation loss of a split (nats)", facts["loss"]))
         spans = facts.groupby("rank")["loss"].agg(["min", "max"])
         drawn.add_scatter(
@@ -206,6 +209,8 @@ class Size(Kind[SizeFacts]):
         trials = facts.trials
         log = trials["parameters"].max() / max(1, trials["parameters"].min()) >= 3
         across = axis("parameters (weights and biases)", trials["parameters"], log)
+        if trials["parameters"].nunique() == 1:
+            across["tickvals"] = [int(trials["parameters"].iloc[0])]
         drawn = figure(400, xaxis=across, yaxis=axis(LOSS, trials["value"]))
         if facts.threshold is not None:
             drawn.add_hline(facts.threshold, line={"color": PRUNED, "dash": "dash", "width": 1.5})
