@@ -229,6 +229,7 @@ def best(found: Best) -> None:
         drawn.add_row(name, _setting(value), origin)
     _draw(drawn)
     name = found.definition.objective
+    _curve(result)
     say(f"\n{_mean(name, result.value, result.accuracy)}, {_over(len(result.folds))}, at epoch {result.best_epoch}.\n")
     numbers = _columns(show_header=False)
     fixed = found.corrected
@@ -249,6 +250,18 @@ def best(found: Best) -> None:
             "the "
             + ("choice." if found.rule == "lowest" else "best trial, which this one is within a standard error of.")
         )
+
+
+def _curve(result: TrialResult) -> None:
+    """How the objective went over the epochs, on a terminal."""
+    from hpsearch.cli.curve import curve, fits
+
+    if not sys.stdout.isatty() or len(result.epochs) < 3:
+        return
+    width = min(60, shutil.get_terminal_size().columns - 14)
+    sys.stdout.write("\nThe mean over the splits by epoch:\n\n")
+    for line in curve(result.epochs, result.intermediate, width, plain=not fits(sys.stdout.encoding)):
+        sys.stdout.write(f"{line}\n")
 
 
 def _mean(objective: str, value: float | None, accuracy: float | None) -> str:

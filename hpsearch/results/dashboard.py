@@ -5,7 +5,8 @@ from __future__ import annotations
 import secrets
 import socket
 from collections.abc import Callable
-from typing import Any
+from contextlib import suppress
+from typing import Any, NoReturn
 
 from optuna.study._frozen import FrozenStudy
 
@@ -13,13 +14,17 @@ from hpsearch.errors import HpsearchError
 from hpsearch.results.best import find_best
 from hpsearch.results.guard import Guard
 from hpsearch.results.notes import study_note, trial_note
+from hpsearch.results.snapshot import Snapshot
 from hpsearch.results.view import View
 from hpsearch.study.database import open_storage
+from hpsearch.study.objective import Prepared
 from hpsearch.study.quiet import quiet
-from hpsearch.study.storage import StoredStudy, result_of
+from hpsearch.study.storage import StoredStudy, objective_of, result_of
+from hpsearch.validation.config import Config
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 THREADS = 4
+DRAWN = ("curves", "folds", "size", "gap")  # of the figures, those that are cheap enough to be drawn again and again
 
 
 def serve(
@@ -89,6 +94,24 @@ def annotate(view: View, study: FrozenStudy, told_before: int) -> None:
         complete = any(result.value is not None for result in results)
         best = find_best(stored) if complete else None
         optuna_dashboard.save_note(shown, study_note(stored, best))
+        optuna_dashboard.set_objective_names(shown, [f"mean {objective_of(stored.attributes).title}"])
+        if complete:
+            _draw(shown, Snapshot(stored, _no_training))
+
+
+def _draw(shown: Any, snapshot: Snapshot) -> None:
+    """Our figures, each under its own name."""
+    import optuna_dashboard
+
+    from hpsearch.results.figures import FIGURES  # Plotly takes a second, which no refusal need wait for
+
+    for name in DRAWN:
+        with suppress(HpsearchError):  # nothing to draw yet
+            optuna_dashboard.save_plotly_graph_object(shown, FIGURES[name].make(snapshot), graph_object_id=name)
+
+
+def _no_training(prepared: Prepared, config: Config) -> NoReturn:
+    raise HpsearchError("The dashboard trains nothing.")
 
 
 class _Trial:

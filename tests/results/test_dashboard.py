@@ -18,7 +18,8 @@ from typing import Any
 import pytest
 
 import hpsearch
-from hpsearch.results.dashboard import annotate
+from hpsearch.results.dashboard import DRAWN, annotate
+from hpsearch.results.figures import FIGURES
 from hpsearch.results.view import View
 from hpsearch.study.database import close, open_storage
 
@@ -99,6 +100,10 @@ def test_the_studies_the_trials_and_the_notes_are_shown(small: Path, page: Any) 
             f"Best configuration: trial {best.result.number}",
         ):
             page.get_by_text(text, exact=True).wait_for()
+        page.goto(f"{address}/studies/1")
+        for name in DRAWN:
+            page.get_by_text(FIGURES[name].title).first.wait_for(timeout=LOAD_MS)
+        assert page.locator("text.ytitle", has_text="mean validation loss").count()
     assert digest() == before, "looking must write nothing"
 
 
