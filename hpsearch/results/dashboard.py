@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import secrets
 import socket
+import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, NoReturn
 
+import optuna
 from optuna.study._frozen import FrozenStudy
 
 from hpsearch.errors import HpsearchError
@@ -94,7 +96,9 @@ def annotate(view: View, study: FrozenStudy, told_before: int) -> None:
         complete = any(result.value is not None for result in results)
         best = find_best(stored) if complete else None
         optuna_dashboard.save_note(shown, study_note(stored, best))
-        optuna_dashboard.set_objective_names(shown, [f"mean {objective_of(stored.attributes).title}"])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            shown.set_metric_names([f"mean {objective_of(stored.attributes).title}"])
         if complete:
             _draw(shown, Snapshot(stored, _no_training))
 

@@ -100,7 +100,8 @@ class Case:
         draw = np.random.default_rng(seed)
         if self.grid:
             each = self.rows // 3
-            labels, radius = np.arange(rows) // each % 3, np.arange(rows) % each / (each - 1)
+            places = draw.permutation(self.rows)[:rows] if rows < self.rows else np.arange(rows)
+            labels, radius = places // each % 3, places % each / (each - 1)
         else:
             labels, radius = draw.integers(3, size=rows), draw.random(rows)
         angle = 10 * labels + self.turn * radius + 0.5 * draw.standard_normal(rows)
