@@ -15,9 +15,9 @@
     for (const [name, { data, layout }] of Object.entries(figures)) {
       const holder = document.getElementById(`figure-${name}`);
       const changed = { ...inColours(layout, mode), template: templates[mode], dragmode: mouse ? "zoom" : false };
-      if (width) changed.width = width;
+      if (width) Object.assign(changed, { width, height: 0.8 * layout.height });
       // A map with equal scales is no taller than it is wide, plus its legend and axis.
-      if (layout.yaxis?.scaleanchor) changed.height = Math.min(layout.height, (width || holder.clientWidth) + 70);
+      if (layout.yaxis?.scaleanchor) changed.height = Math.min(changed.height, (width || holder.clientWidth) + 70);
       holder.style.height = `${changed.height}px`;
       Plotly.react(holder, inColours(data, mode), changed, { ...config, responsive: !width });
     }

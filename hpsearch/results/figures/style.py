@@ -80,7 +80,7 @@ def _ticks(low: float, high: float) -> list[float]:
     """Round numbers between two positive ones: 1, 2 and 5 of each decade, or fewer where there are many decades."""
     first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
     decades = math.log10(high / low)
-    steps = (1, 2, 5) if decades < 1.8 else (1, 3) if decades < 2.6 else (1,)
+    steps = range(1, 10) if decades < 0.8 else (1, 2, 5) if decades < 1.8 else (1, 3) if decades < 2.6 else (1,)
     every = max(1, round(decades / 5))
     values = [float(f"{step}e{power}") for power in range(first, last + 1, every) for step in steps]
     return [value for value in values if low <= value <= high]
