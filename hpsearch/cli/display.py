@@ -233,14 +233,13 @@ def best(found: Best) -> None:
     say(f"\n{_mean(name, result.value, result.accuracy)}, {_over(len(result.folds))}, at epoch {result.best_epoch}.\n")
     numbers = _columns(show_header=False)
     fixed = found.corrected
-    chosen = "" if found.rule == "lowest" else f", chosen by {found.rule}"
-    numbers.add_row(
-        "search score", f"{result.value:.4f}", f"optimistic: the choice among {found.trials} trials{chosen}"
-    )
+    numbers.add_row("search score", f"{result.value:.4f}", found.choice)
     if fixed is None:
         numbers.add_row("corrected score", "none", f"{found.uncorrected}")
     else:
-        numbers.add_row("corrected score", f"{fixed.value:.4f}", f"95 % interval {fixed.low:.4f} to {fixed.high:.4f}")
+        whose = "" if found.rule == "lowest" else ", of the best trial"
+        interval = f"95 % interval {fixed.low:.4f} to {fixed.high:.4f}{whose}"
+        numbers.add_row("corrected score", f"{fixed.value:.4f}", interval)
     numbers.add_row("hold-out", *_hold_out(found))
     _draw(numbers)
     if fixed is not None:
@@ -366,7 +365,8 @@ def confirmed(found: Confirmation) -> None:
                 "distinguishable": None if pair is None else "yes" if pair.distinguishable else "no",
             }
         )
-    say(f"The best {len(rows)} trials of {found.study!r} on {found.splits} fresh splits ({found.repeats} deals):\n")
+    deals = "dealt once" if found.repeats == 1 else f"dealt {found.repeats} times"
+    say(f"Trials of {found.study!r}, the best {len(rows)}, on fresh splits: {found.splits}, {deals}.\n")
     table(pd.DataFrame(rows))
     different = [str(pair.worse) for pair in against.values() if pair.distinguishable]
     alike = [str(pair.worse) for pair in against.values() if not pair.distinguishable]
@@ -374,6 +374,10 @@ def confirmed(found: Confirmation) -> None:
         f"Trial {first} is really better than {_trials(different)}." if different else "",
         f"Between trial {first} and {_trials(alike)} these rows cannot tell: take the one you like." if alike else "",
     ]
+    if not found.comparisons:
+        alone = "There is one trial" if len(rows) == 1 else "There is a single split, so there is no standard error"
+        say(f"\n{alone}: nothing can be compared. No held-out row was used.")
+        return
     say("\n" + " ".join(line for line in lines if line))
     say(
         "(p: corrected paired t-tests, adjusted for all pairs by Holm; an interval is for its pair alone. Fresh splits "
@@ -402,11 +406,14 @@ def nested(found: Nested, name: str) -> None:
         drawn.add_row(hyperparameter, *("–" if value is None else _short(value) for value in values))
     _draw(drawn)
     sure = found.loss
-    interval = "" if sure.low is None else f", 95 % interval {sure.low:.4f} to {sure.high:.4f}"
+    interval = f", 95 % interval {sure.low:.4f} to {sure.high:.4f}" if sure.low is not None else " (no interval: rows "
+    interval += "" if sure.low is not None else "that follow each other in time are not independent)"
+    sizes = sorted({split.training_rows for split in found.splits})
+    trained = f"{sizes[0]}" if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]}"
     also = "" if known else f", {found.objective} {_number(found.value)} (mean over the outer splits)"
     say(
         f"\nNested estimate: loss {sure.mean:.4f}{interval}, accuracy {found.accuracy:.3f}{also}.\nBelieve it "
-        f"for the whole way that {name!r} goes, search and retraining on {found.splits[0].training_rows} rows; not for "
+        f"for the whole way that {name!r} goes, search and retraining on {trained} rows; not for "
         "one configuration. No held-out row was used."
     )
 
@@ -453,7 +460,8 @@ def retrained(bundle: Bundle, folder: Path) -> None:
         row(f"search score ({origin['trials']} trials)", score, {})
         if origin["corrected_value"] is not None:
             limits = origin["corrected_low"], origin["corrected_high"]
-            row("corrected score", {searched: origin["corrected_value"]}, {searched: limits})
+            whose = "" if origin["rule"] == "lowest" else " of the best trial"
+            row(f"corrected score{whose}", {searched: origin["corrected_value"]}, {searched: limits})
     if held_out:
         row("hold-out", held_out, {"loss": (held_out["low"], held_out["high"])})
     say(f"Trained for {about['train']['epochs']} epochs; final learning rate {about['learning_rate_at_end']:.8g}.\n")

@@ -128,6 +128,11 @@ def make_splits(data: Dataset, splitter: str, dealing: Dealing, study_seed: int)
         for fold, pair in enumerate(_folds(data, kind, dealing, seed)):
             training, validation = (np.sort(rows if order is None else order[rows]) for rows in pair)
             splits.append(Split(repeat, fold, training, validation))
+    if not splits:
+        raise DataError(
+            "[data] fold must give some rows the fold that they validate, but every row only trains (-1). Nested "
+            "cross-validation needs at least two folds."
+        )
     for split in splits:
         _check_classes(data, split.training, f"split {split.fold} (repeat {split.repeat})")
     return tuple(splits)

@@ -13,6 +13,7 @@ from threadpoolctl import threadpool_limits
 
 from hpsearch import seeds
 from hpsearch.data.dataset import Dataset
+from hpsearch.data.splits import SPLITTERS
 from hpsearch.data.units import independent_units
 from hpsearch.errors import BundleError, DataError, DefinitionError, DivergedError, StorageError
 from hpsearch.model.bundle import Bundle
@@ -58,7 +59,8 @@ def retrain(definition: StudyDefinition, url: str, folder: Path | None = None) -
     held_out = prepared.held_out
     if held_out is not None:
         losses, accuracy = bundle.row_losses(held_out)
-        sure = mean_of_rows(losses, independent_units(held_out), weights=held_out.weights)
+        apart = SPLITTERS[definition.validation.splitter].needs != "times"
+        sure = mean_of_rows(losses, independent_units(held_out), weights=held_out.weights, independent=apart)
         score = {"rows": held_out.rows, "loss": sure.mean, "accuracy": accuracy, "low": sure.low, "high": sure.high}
         score |= _objective(bundle, held_out, definition)
         about |= {"holdout": score, "holdout_fingerprint": held_out.fingerprint}

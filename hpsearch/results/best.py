@@ -21,8 +21,8 @@ from hpsearch.study.space import split_name
 from hpsearch.study.storage import SCORINGS, StoredStudy, result_of
 from hpsearch.study.trials import TrialResult, best_of, one_se_of
 from hpsearch.validation.config import PER_LAYER, Config, used_by
-from hpsearch.validation.metrics import Metric
-from hpsearch.validation.selection import FEWEST_UNITS, Corrected, corrected
+from hpsearch.validation.metrics import AdditiveMetric, Metric
+from hpsearch.validation.selection import FEWEST_UNITS, MOST_WORK, Corrected, corrected
 
 
 @dataclass(frozen=True)
@@ -79,6 +79,15 @@ class Best:
         return values
 
     @property
+    def choice(self) -> str:
+        """How the search score came about, and so what it is worth."""
+        if self.uncorrected == _ONE:
+            return "of the one candidate there was"
+        among = f"{self.corrected.trials} complete trials" if self.corrected else f"{self.trials} trials"
+        rule = "" if self.rule == "lowest" else f" by {self.rule}"
+        return f"optimistic: chosen among {among}{rule}"
+
+    @property
     def has_holdout(self) -> bool:
         holdout = self.definition.holdout
         return holdout.fresh or holdout.fraction is not None
@@ -114,6 +123,7 @@ def load_definition(stored: StoredStudy) -> StudyDefinition:
 
 
 _CORRECTED = "corrected"  # an attribute of the study
+_ONE = "nothing was chosen: there is one candidate"
 
 # How a trial is chosen among those told, given the objective; what is lowest is highest where it is to be maximised.
 RULES: dict[str, Callable[[Sequence[TrialResult], Metric], TrialResult | None]] = {
@@ -178,8 +188,12 @@ def correct(
             return None, f"that takes at least {FEWEST_UNITS} independent rows or groups of each class"
         complete = [result for result in results if result.value is not None]
         last_only = definition.validation.checkpoint == "last"
-        if len(complete) * (1 if last_only else len(complete[0].epochs)) == 1:
-            return None, "nothing was chosen: there is one candidate"
+        candidates = len(complete) * (1 if last_only else len(complete[0].epochs))
+        if candidates == 1:
+            return None, _ONE
+        work = len(layout.rows) * (int(layout.labels.max()) + 1) * candidates
+        if not isinstance(definition.metric, AdditiveMetric) and work > MOST_WORK:
+            return None, f"with {definition.metric.title} it would take long for so many rows, classes and trials"
         kept = (stored.kept.of(result).of_objective[-1 if last_only else 0 :] for result in complete)
         return corrected(kept, whole, definition.metric, seeds.integer_seed(definition.seed, "resamples")), None
     except StorageError as error:
@@ -191,6 +205,8 @@ def keep_corrected(stored: StoredStudy) -> None:
     results = [result_of(trial) for trial in stored.trials() if trial.state.is_finished()]
     if any(result.value is not None for result in results):
         found, _ = correct(stored, load_definition(stored), results)
+        if found is None and stored.attributes.get(_CORRECTED):
+            return  # one of fewer trials is better than none
         stored.refresh({_CORRECTED: {"told": len(results), "corrected": found and asdict(found)}})
 
 

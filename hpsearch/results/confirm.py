@@ -17,7 +17,7 @@ from hpsearch.results.best import load_definition
 from hpsearch.study.objective import prepare, require_defined
 from hpsearch.study.quiet import quiet
 from hpsearch.study.storage import StoredStudy, result_of
-from hpsearch.study.trials import ranked
+from hpsearch.study.trials import TrialResult, ranked
 from hpsearch.validation.cross_validate import CrossValidation, cross_validate
 from hpsearch.validation.estimates import LEVEL, Estimate, estimate
 from hpsearch.validation.metrics import METRICS
@@ -95,20 +95,25 @@ def confirm(stored: StoredStudy, top: int = 5, repeats: int = 3) -> Confirmation
     are never used.
 
     Raises:
-        HpsearchError: no complete trial, splits that cannot be dealt anew.
+        HpsearchError: no complete trial, splits that cannot be dealt anew, ``top`` or ``repeats`` below 1.
         DataError: rows that are no longer those of the study; fresh splits on which the objective is undefined.
     """
+    if min(top, repeats) < 1:
+        raise HpsearchError(f"top and repeats must be at least 1, but are {top} and {repeats}.")
     definition = load_definition(stored)
     validation, kind = definition.validation, SPLITTERS[definition.validation.splitter]
     if not kind.shuffles:
         raise HpsearchError(
             f"Confirming needs splits that can be dealt anew, but those of splitter {validation.splitter!r} are always "
-            "the same. Use `hpsearch nested`, or the hold-out."
+            "the same. Believe the hold-out, or `hpsearch nested`."
         )
     trials = [trial for trial in stored.trials() if trial.state.is_finished()]
     results = [result_of(trial) for trial in trials]
     metric = definition.metric
-    chosen = ranked((result for result in results if result.same_as is None), metric)[:top]
+    distinct: dict[str, TrialResult] = {}
+    for result in ranked(results, metric):
+        distinct.setdefault(definition.config(trials[result.number].params).fingerprint, result)
+    chosen = list(distinct.values())[:top]
     if not chosen:
         raise HpsearchError(f"The study {stored.name!r} must have a complete trial to confirm, but has none.")
     prepared = prepare(definition)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpsearch import seeds
-from hpsearch.data.splits import Split, make_splits
+from hpsearch.data.splits import SPLITTERS, Split, make_splits
 from hpsearch.data.units import independent_units
 from hpsearch.results.best import Best
 from hpsearch.study.definition import StudyDefinition
@@ -110,7 +110,8 @@ def summarise(
     counts = [r.validation_rows for r in results] if of_rows is None else [of_rows[s.validation].sum() for s in splits]
     accuracy = float(np.average([r.accuracy for r in results], weights=counts))
     weights = None if of_rows is None else of_rows[rows]
-    sure = mean_of_rows(np.concatenate(losses), units, len(splits), weights)
+    apart = SPLITTERS[prepared.definition.validation.splitter].needs != "times"
+    sure = mean_of_rows(np.concatenate(losses), units, len(splits), weights, independent=apart)
     values = [result.objective for result in results if result.objective is not None]
     value = float(np.mean(values)) if len(values) == len(results) else None
     return Nested(sure, accuracy, prepared.definition.objective, value, tuple(results))

@@ -165,7 +165,7 @@ def _numbers(study: Snapshot) -> str:
     )
     result = best.result
     line = (
-        f"Mean validation loss of trial {result.number} at epoch {result.best_epoch}; it predicts "
+        f"Mean {best.definition.metric.title} of trial {result.number} at epoch {result.best_epoch}; it predicts "
         f"{result.accuracy:.1%} of the validation rows right, with {result.parameters:,} parameters."
     )
     return f'<dl class="scores">{cards}</dl><p class="belief">{text(belief(best))}</p><p class="quiet">{text(line)}</p>'
@@ -227,7 +227,7 @@ def _tables(study: Snapshot) -> str:
     searched = list(study.definition.space.dimensions)
     columns = ["value", "standard_error", "accuracy", "best_epoch", "parameters", *searched]
     frame = study.trials.set_index("number")[columns]
-    heads = ["trial", "loss", "standard error", "accuracy", "epoch", "parameters", *searched]
+    heads = ["trial", f"mean {study.metric.title}", "standard error", "accuracy", "epoch", "parameters", *searched]
     rows = [[result.number, *frame.loc[[result.number]].to_numpy(object)[0]] for result in best]
     plain = [[value.item() if hasattr(value, "item") else value for value in row] for row in rows]
     made = table(heads, plain, f"The best {len(best)} of {len(study.complete)} complete trials")

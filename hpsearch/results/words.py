@@ -11,9 +11,8 @@ from hpsearch.results.markup import counted, table, text
 def scores(best: Best) -> list[tuple[str, str, str]]:
     """The numbers: name, value, what it is."""
     fixed, splits = best.corrected, len(best.result.folds)
-    which = "the one trial" if best.trials == 1 else f"the lowest of {best.trials} trials"
-    over = which + (f", over {splits} splits" if splits > 1 else ", on a single split")
-    search = ("search score", f"{best.result.value:.4f}", f"{over}: optimistic, because it was chosen for being low")
+    over = f"over {splits} splits" if splits > 1 else "on a single split"
+    search = ("search score", f"{best.result.value:.4f}", f"{over}; {best.choice}")
     if fixed is None:
         middle = ("corrected score", "none", f"{best.uncorrected}")
     else:
@@ -34,9 +33,14 @@ def belief(best: Best) -> str:
     fixed = best.corrected
     if best.has_holdout and best.scorings == 1:
         return "Believe the hold-out's score that retrain printed: no choice was made with it."
+    if best.has_holdout and best.scorings > 1 and fixed is None:
+        return f"The hold-out was scored {best.scorings} times: it is no longer untouched."
     if fixed is not None:
+        metric = best.definition.metric
+        verb = "lose" if best.definition.objective == "loss" else f"have a mean {metric.title} of"
+        unit = f" {metric.unit}" if metric.unit else ""
         return (
-            f"Believe the corrected score: on new rows these networks lose about {fixed.value:.4f} nats, with 95 % "
+            f"Believe the corrected score: on new rows these networks {verb} about {fixed.value:.4f}{unit}, with 95 % "
             f"confidence between {fixed.low:.4f} and {fixed.high:.4f}."
         )
     if best.has_holdout and not best.scorings:

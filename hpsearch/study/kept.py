@@ -11,18 +11,24 @@ import hashlib
 import io
 import os
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from sqlalchemy.engine import make_url
 
 from hpsearch.errors import StorageError, StorageLostError
 from hpsearch.study.trials import TrialResult
 from hpsearch.validation.cross_validate import RowResults
 from hpsearch.validation.layout import Layout
+
+Kind = TypeVar("Kind", Layout, RowResults)
+# What a file that is gone, cut off or damaged can raise.
+_UNREADABLE = (OSError, ValueError, TypeError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error)
 
 
 @dataclass(frozen=True)
@@ -34,8 +40,10 @@ class KeptRows:
     @classmethod
     def beside(cls, database: Path | None, url: str, study: str) -> KeptRows:
         """Those of a study: beside its SQLite file, or in the working directory for a storage without a file."""
-        if database is None:
-            database = Path(f"hpsearch-{hashlib.sha256(url.encode()).hexdigest()[:8]}")
+        if database is None:  # whoever connects, and however: it is the same database
+            place = make_url(url)
+            key = f"{place.host}:{place.port}/{place.database}"
+            database = Path(f"hpsearch-{hashlib.sha256(key.encode()).hexdigest()[:8]}")
         return cls(database.with_name(f"{database.name}.rows") / f"study-{study}")
 
     def _file(self, number: int) -> Path:
@@ -63,7 +71,7 @@ class KeptRows:
         Raises:
             StorageError: its file is not there, or not readable.
         """
-        return Layout(**self._read(self.folder / "layout.npz"))
+        return self._read(Layout, self.folder / "layout.npz")
 
     def of(self, result: TrialResult) -> RowResults:
         """What became of the validation rows of a complete trial.
@@ -72,9 +80,12 @@ class KeptRows:
             StorageError: its file is not there, not readable, or of another trial.
         """
         path = self._file(result.number if result.same_as is None else result.same_as)
-        rows = RowResults(**self._read(path))
-        if len(rows.losses) != len(result.epochs):
-            raise StorageError(f"{path}: must be of trial {result.number}, but is of another study.")
+        rows, shares = self._read(RowResults, path), self.layout().shares
+        means = np.mean(result.validation_loss, axis=1)
+        # What was told with the trial must come out of its rows, which are kept in float32.
+        fits = rows.losses.shape == (len(means), len(shares))
+        if not fits or not np.allclose(rows.losses @ shares, means, rtol=1e-4, atol=1e-6):
+            raise StorageError(f"{path.resolve()}: must be of trial {result.number}, but is of another study.")
         return rows
 
     def _write(self, path: Path, arrays: Mapping[str, NDArray[Any] | None]) -> None:
@@ -91,10 +102,10 @@ class KeptRows:
                 f"{path}: must be a file that can be written, but {(error.strerror or str(error)).lower()}."
             ) from error
 
-    def _read(self, path: Path) -> dict[str, NDArray[Any]]:
+    def _read(self, kind: type[Kind], path: Path) -> Kind:
         try:
             with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as arrays:
-                return dict(arrays)
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+                return kind(**arrays)
+        except _UNREADABLE as error:
             reason = "is not there" if isinstance(error, FileNotFoundError) else f"cannot be read ({error})"
-            raise StorageError(f"{path}: must be kept with the storage, but {reason}.") from error
+            raise StorageError(f"{path.resolve()}: must be kept with the storage, but {reason}.") from error

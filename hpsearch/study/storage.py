@@ -187,7 +187,9 @@ class StoredStudy:
     def file(self) -> Path | None:
         """The SQLite file; None for a database server."""
         url = self.storage.engine.url
-        return Path(str(url.database)) if url.get_backend_name() == "sqlite" else None
+        if url.get_backend_name() != "sqlite":
+            return None
+        return Path(str(url.database).removeprefix("file:"))  # that begins a URL of SQLite's own, as readers have
 
     def add(self, proposal: Proposal) -> None:
         """Store a trial as RUNNING, all its hyperparameters at once."""

@@ -65,6 +65,7 @@ def mean_of_rows(
     units: IntArray | None = None,
     networks: int = 1,
     weights: NDArray[np.float64] | None = None,
+    independent: bool = True,
 ) -> Estimate:
     """The mean loss of networks on rows that they were not trained on and not chosen by, and how sure it is.
 
@@ -73,6 +74,7 @@ def mean_of_rows(
         units: (N,) which rows are to be taken as one, such as groups; each row is its own if None.
         networks: J, how many the rows are divided among; the rows of one are among those that trained the others.
         weights: (N,) how many rows each counts as; one if None.
+        independent: whether the units are; of rows that follow each other in time there is no telling how sure.
 
     The standard error is s / √U over the U units. A mean over units of unequal size is a ratio, whose s is that of the
     units' sums of differences from the mean (Cochran 1977, "Sampling Techniques", section 9A). With J networks, whose
@@ -87,7 +89,7 @@ def mean_of_rows(
     mean = float(np.average(losses, weights=weights))
     sums = np.bincount(np.arange(len(losses)) if units is None else units, counts * (losses - mean))
     count = len(sums)
-    if count < 2:
+    if count < 2 or not independent:
         return Estimate(mean, None, None, None, count)
     shared = 2 - 1 / networks
     error = math.sqrt(shared * count / (count - 1) * float((sums**2).sum())) / float(counts.sum())

@@ -108,3 +108,14 @@ def test_the_paired_test_is_student_s_for_splits_without_overlap(small: Path) ->
     mine = _paired(replace(one, folds=folds[0]), replace(other, folds=folds[1]))[1]
     theirs = stats.ttest_rel(*([f.validation_loss for f in part] for part in folds)).pvalue
     assert mine == pytest.approx(theirs, rel=1e-6)
+
+
+def test_a_configuration_is_confirmed_once_and_less_than_one_is_refused(small: Path) -> None:
+    known = '{ hidden_layers = 1, optimizer = "adam", learning_rate = 0.02, "layer1.neurons" = 8 }'
+    small.write_text(small.read_text().replace("[search]", f"[search]\nenqueue = [{known}, {known}]"))
+    hpsearch.run(small, trials=4, reuse=False)
+    found = [one.trial for one in hpsearch.confirm("small", top=4, repeats=1).trials]
+    assert len({0, 1} & set(found)) == 1
+    for wrong in ({"top": 0}, {"repeats": 0}, {"top": -1}):
+        with pytest.raises(HpsearchError, match="must be at least 1"):
+            hpsearch.confirm("small", **wrong)

@@ -125,7 +125,7 @@ def test_folds_size_and_gap_are_the_tables(seen: dict[str, Snapshot], studies: d
     assert facts["trial"].drop_duplicates().tolist() == ranked["number"].tolist()
     merged = facts.merge(folds, on=["trial", "repeat", "fold"], validate="one_to_one")
     assert len(merged) == len(folds)
-    assert (merged["loss"] == merged["validation_loss"]).all()
+    assert (merged["value"] == merged["validation_loss"]).all()
     size = FIGURES["size"].facts(seen["full"])
     assert size.trials["parameters"].tolist() == ranked["parameters"].tolist()
     error = folds.loc[folds["trial"] == ranked["number"].iloc[0], "validation_loss"].sem()

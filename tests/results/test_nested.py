@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import pandas as pd
 import pytest
 
 import hpsearch
-from hpsearch.errors import HpsearchError
+from hpsearch.errors import DataError, HpsearchError
 from hpsearch.results.nested import outer_studies
 from hpsearch.study.definition import StudyDefinition
 from hpsearch.study.objective import prepare
@@ -77,3 +78,18 @@ def test_a_search_without_a_complete_trial_says_so(small: Path) -> None:
     raw = {**definition.raw, "space": {}, "search": {}, "train": {"learning_rate": 1e30, "optimizer": "sgd"}}
     with pytest.raises(HpsearchError, match=r"'small\.outer-1-of-2' must have a complete trial"):
         hpsearch.nested(StudyDefinition.from_mapping(raw, small.parent), outer=2)
+
+
+def test_rows_in_time_have_no_interval_and_one_fold_is_refused(small: Path) -> None:
+    rows = "".join(f"{i % 7 + i / 100},{i % 5},{i},{'ab'[i % 2]},{-1 if i < 40 else 0}\n" for i in range(60))
+    Path("rows.csv").write_text("x,y,day,kind,fold\n" + rows)
+    data = {"source": "csv", "path": "rows.csv", "target": "kind", "time": "day", "drop": ["fold"]}
+    raw = {**tomllib.loads(small.read_text()), "data": data, "validation": {"splitter": "timeseries", "n_splits": 2}}
+    raw = {**raw, "search": {"trials": 1}}
+    found = hpsearch.nested(StudyDefinition.from_mapping(raw, small.parent), outer=2)
+    assert (found.loss.low, found.loss.standard_error) == (None, None)
+    assert found.loss.mean > 0
+    folds = {"source": "csv", "path": "rows.csv", "target": "kind", "fold": "fold", "drop": ["day"]}
+    one = {**raw, "data": folds, "validation": {"splitter": "predefined"}, "holdout": {}}
+    with pytest.raises(DataError, match="needs at least two folds"):
+        hpsearch.nested(StudyDefinition.from_mapping(one, small.parent))

@@ -383,6 +383,7 @@ def test_a_folder_that_cannot_be_written_is_an_error_with_status_1_and_readers_g
             assert len(done.stderr.splitlines()) == 1
             assert "must be" in done.stderr
         assert bounded("trials", "small", "--storage", storage, "--format", "csv").stdout.count("\n") == 1 + 3
+        assert bounded("metrics", "small", "--storage", storage, "--format", "csv").stdout.count("\n") == 1 + 4
     finally:
         folder.chmod(0o755)
     assert_same(tables(storage), before)

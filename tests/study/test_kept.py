@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -91,7 +92,10 @@ def test_files_that_are_gone_or_of_another_study_are_named_and_all_else_goes_on(
     folder = small.parent / "hpsearch.db.rows/study-small"
     file = folder / f"trial-{best.result.number}.npz"
     whole = file.read_bytes()
-    for content, words in ((None, "is not there"), (b"PK", "cannot be read"), (whole[:100], "cannot be read")):
+    flipped = bytearray(whole)
+    flipped[100] ^= 0x55  # within the compressed bytes
+    damaged = (b"PK", whole[:100], bytes(flipped), b"\x93NUMPY no array")
+    for content, words in ((None, "is not there"), *((content, "cannot be read") for content in damaged)):
         file.unlink()
         if content is not None:
             file.write_bytes(content)
@@ -106,3 +110,29 @@ def test_files_that_are_gone_or_of_another_study_are_named_and_all_else_goes_on(
         np.savez(file, losses=arrays["losses"][1:], probabilities=arrays["probabilities"])
     with open_study("small") as stored, pytest.raises(StorageError, match="but is of another study"):
         stored.kept.of(best.result)
+
+
+def test_the_rows_of_another_study_are_refused(small: Path) -> None:
+    """As when a database was restored without its folder: same shapes, other numbers; and other shapes."""
+    best = hpsearch.run(small).best
+    for override in ("study.seed=4", "validation.n_splits=4", "data.samples=30"):
+        other = StudyDefinition.from_file(small, [override])
+        hpsearch.run(other, storage=at(small.parent, "other"))
+        theirs, ours = (small.parent / f"{name}.db.rows" / "study-small" for name in ("other", "hpsearch"))
+        kept = {path.name: path.read_bytes() for path in ours.iterdir()}
+        for path in theirs.iterdir():
+            (ours / path.name).write_bytes(path.read_bytes())
+        with open_study("small") as stored, pytest.raises(StorageError, match=r"is of another study|is not there"):
+            stored.kept.of(best.result)
+        for name, content in kept.items():
+            (ours / name).write_bytes(content)
+        for path in [*theirs.parent.parent.glob("other.db*")]:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    with open_study("small") as stored:
+        stored.kept.of(best.result)
+
+
+def test_one_database_has_one_folder_however_it_is_reached() -> None:
+    urls = ("postgresql://me:secret@host/base", "postgresql+psycopg://you@host/base")
+    assert len({KeptRows.beside(None, url, "s").folder for url in urls}) == 1
+    assert KeptRows.beside(None, "postgresql://me@host/other", "s") != KeptRows.beside(None, urls[0], "s")

@@ -162,3 +162,24 @@ def test_what_cannot_be_corrected_is_refused() -> None:
         of_losses([losses[:, :9]], layout(9, 3))
     with pytest.raises(ValueError, match="independent units"):
         of_losses([losses], Layout(np.arange(40), np.zeros(40, np.intp), np.zeros(40, np.intp)))
+
+
+def test_answers_that_were_all_right_do_not_prove_that_all_will_be() -> None:
+    found = corrected([np.ones((2, 30), np.uint8)], layout(30), METRICS["accuracy"], 0)
+    assert found.value == pytest.approx(1)
+    assert 0.75 < found.low < 0.95  # 30 of 30: the exact interval begins at 0.88
+    assert found.high == 1
+
+
+def test_candidates_whose_probabilities_are_not_comparable_are_ranked_by_themselves() -> None:
+    """Ten candidates of one true AUC; moving all probabilities of one changes no AUC, and so no correction."""
+    metric, where, draw = METRICS["roc_auc"], layout(100, 5), np.random.default_rng(7)
+    scores = [draw.standard_normal((2, 100)) + 1.2 * where.labels for _ in range(10)]
+
+    def kept(move: float) -> list[np.ndarray[Any, Any]]:
+        moves = move * np.random.default_rng(8).standard_normal(10)
+        squashed = [1 / (1 + np.exp(-(one + by))) for one, by in zip(scores, moves, strict=True)]
+        return [np.asarray(one, np.float32)[:, :, np.newaxis] for one in squashed]
+
+    still, moved = (corrected(kept(move), where, metric, 0) for move in (0.0, 2.0))
+    assert moved.value == pytest.approx(still.value, abs=1e-3)  # but for ties that float32 makes

@@ -24,14 +24,31 @@ from hpsearch.results.figures.style import (
 )
 from hpsearch.results.markup import counted, number
 from hpsearch.results.snapshot import Snapshot
+from hpsearch.study.trials import ranked
+from hpsearch.validation.metrics import METRICS, Metric
 from hpsearch.validation.selection import Corrected
 
-LOSS = "mean validation loss (nats)"
+
+def objective(facts: pd.DataFrame) -> Metric:
+    """The objective that a table of facts is of."""
+    return METRICS[facts.attrs["objective"]]
+
+
+def of_objective(study: Snapshot, facts: pd.DataFrame) -> pd.DataFrame:
+    """Facts that know their study's objective."""
+    facts.attrs["objective"] = study.definition.objective
+    return facts
+
+
+def label(metric: Metric) -> str:
+    """What heads an axis of the objective's means, which way is better included."""
+    unit = f" ({metric.unit})" if metric.unit else ""
+    return f"mean {metric.title}{unit}, {'lower' if metric.direction == 'minimize' else 'higher'} is better"
 
 
 @dataclass(frozen=True)
 class HistoryFacts:
-    """``trials``: number, state, value (of pruned ones the last mean loss), best_so_far; the corrected score."""
+    """``trials``: number, state, value (of pruned ones the last mean), best_so_far; the corrected score."""
 
     trials: pd.DataFrame
     corrected: Corrected | None
@@ -40,9 +57,9 @@ class HistoryFacts:
 class History(Kind[HistoryFacts]):
     title = "Every trial, and the best so far"
     how = (
-        "Each dot is a configuration, in the order it was tried; lower is better. The orange line is the lowest loss "
+        "Each dot is a configuration, in the order it was tried. The orange line is the best value "
         "found up to then: where it stays flat for long, more trials would bring little. Pruned trials are drawn where "
-        "they were stopped. The lowest of many noisy dots is lucky: the green line is what is left of it without the "
+        "they were stopped. The best of many noisy dots is lucky: the green line is what is left of it without the "
         "luck, with its 95 % interval."
     )
 
@@ -53,17 +70,18 @@ class History(Kind[HistoryFacts]):
             for result in study.results
         ]
         frame = pd.DataFrame(rows, columns=["number", "state", "value"]).astype({"value": "float64"})
-        frame["best_so_far"] = frame["value"].where(frame["state"] == "COMPLETE").cummin().ffill()
+        values = study.metric.sign * frame["value"].where(frame["state"] == "COMPLETE")
+        frame["best_so_far"] = study.metric.sign * values.cummin().ffill()
         assert best.value == frame["best_so_far"].iloc[-1]
-        return HistoryFacts(frame, study.best.corrected)
+        return HistoryFacts(of_objective(study, frame), study.best.corrected)
 
     def say(self, facts: HistoryFacts) -> str:
         trials = facts.trials
-        complete = trials[trials["state"] == "COMPLETE"]
-        best = complete.sort_values(["value", "number"]).iloc[0]
+        metric, complete = objective(trials), trials[trials["state"] == "COMPLETE"]
+        best = complete.iloc[(metric.sign * complete["value"]).argmin()]
         fixed = facts.corrected
         return (
-            f"{counted(trials['state'].tolist())}. The lowest mean validation loss is {number(best['value'])}, of "
+            f"{counted(trials['state'].tolist())}. The best mean {metric.title} is {number(best['value'])}, of "
             f"trial {best['number']}" + (f"; corrected for the choice it is {number(fixed.value)}." if fixed else ".")
         )
 
@@ -74,7 +92,7 @@ class History(Kind[HistoryFacts]):
         failed = trials[trials["state"] == "FAIL"]
         known = trials.loc[trials["state"] != "FAIL", "value"].tolist() + ([fixed.low, fixed.high] if fixed else [])
         across = {"title": {"text": "trial"}, "range": [-1, last + 1]} | ({"dtick": 1} if last < 8 else {})
-        drawn = figure(400, xaxis=across, yaxis=axis(LOSS, known))
+        drawn = figure(400, xaxis=across, yaxis=axis(label(objective(trials)), known))
         if fixed is not None:
             ends, hover = [-1, last + 1], {"hoverinfo": "skip"}
             drawn.add_scatter(x=ends, y=[fixed.low] * 2, mode="lines", line_width=0, showlegend=False, **hover)
@@ -100,7 +118,8 @@ class History(Kind[HistoryFacts]):
             marker={"color": COMPLETE, "size": 7, "opacity": 0.85},
         )
         if len(failed):
-            top = max(value for value in known if np.isfinite(value))
+            sign = objective(trials).sign
+            top = sign * max(sign * value for value in known if np.isfinite(value))
             drawn.add_scatter(
                 x=failed["number"],
                 y=[top] * len(failed),
@@ -130,14 +149,13 @@ class Pruning(Kind[pd.DataFrame]):
 
     title = "Pruning as it happened"
     how = (
-        "Every line is a trial's mean validation loss as it trained. Grey lines end, at a ring, where the trial was "
+        "Every line is a trial's mean over the splits as it trained. Grey lines end, at a ring, where the trial was "
         "pruned: at that epoch it was worse than the pruner tolerates beside earlier trials. If grey lines end where "
-        "they still fall steeply and close to the others, pruning may be too eager."
+        "they still improve steeply and close to the others, pruning may be too eager."
     )
 
     def facts(self, study: Snapshot) -> pd.DataFrame:
-        values = [(result.value, result.number) for result in study.results if result.value is not None]
-        best = min(values, default=(None, None))[1]
+        best = next((result.number for result in ranked(study.results, study.metric)), None)
         rows = [
             (result.number, result.state, epoch, mean, result.number == best)
             for result in study.results
@@ -145,8 +163,8 @@ class Pruning(Kind[pd.DataFrame]):
             if np.isfinite(mean)
         ]
         if not rows:
-            raise HpsearchError("No trial had a finite loss at any checkpoint.")
-        return pd.DataFrame(rows, columns=["trial", "state", "epoch", "value", "best"])
+            raise HpsearchError("No trial had a finite value at any checkpoint.")
+        return of_objective(study, pd.DataFrame(rows, columns=["trial", "state", "epoch", "value", "best"]))
 
     def say(self, facts: pd.DataFrame) -> str:
         lasts = facts.groupby("trial").last()
@@ -161,7 +179,7 @@ class Pruning(Kind[pd.DataFrame]):
     def draw(self, facts: pd.DataFrame) -> go.Figure:
         last = int(facts["epoch"].max())
         across = {"title": {"text": "epoch"}, "range": [0, 1.02 * last]}
-        drawn = figure(400, xaxis=across, yaxis=axis(LOSS, facts["value"]))
+        drawn = figure(400, xaxis=across, yaxis=axis(label(objective(facts)), facts["value"]))
         looks: dict[str, tuple[str, dict[str, Any]]] = {
             "PRUNED": ("pruned", {"color": faint(PRUNED, 0.6), "width": 1.2}),
             "FAIL": ("failed", {"color": faint(FAILED, 0.7), "width": 1}),

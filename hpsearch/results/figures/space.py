@@ -14,6 +14,7 @@ from plotly.subplots import make_subplots
 
 from hpsearch.errors import HpsearchError
 from hpsearch.results.figures.kind import Kind
+from hpsearch.results.figures.search import objective, of_objective
 from hpsearch.results.figures.style import (
     ALONE,
     BEST,
@@ -115,7 +116,7 @@ class _OfSpace(Kind[SpaceFacts]):
         dimensions = _require_space(study)
         numbers = [result.number for result in study.complete]
         frame = study.trials.set_index("number").loc[numbers, ["value", *dimensions]].reset_index()
-        return SpaceFacts(frame, dimensions)
+        return SpaceFacts(of_objective(study, frame), dimensions)
 
     def say(self, facts: SpaceFacts) -> str:
         best = facts.trials.iloc[0]
@@ -131,11 +132,11 @@ def _shown(value: Any) -> str:
 
 
 class Slices(_OfSpace):
-    title = "The loss against each hyperparameter"
+    title = "The objective against each hyperparameter"
     how = (
         "The same complete trials in every panel, each against another hyperparameter; the star is the best one. A "
-        "clear valley says where good values lie; a flat cloud, that the value hardly matters. If the best trials "
-        "crowd at an edge, widen that range."
+        "clear slope or valley says where good values lie; a flat cloud, that the value hardly matters. If the best "
+        "trials crowd at an edge, widen that range."
     )
     wide: ClassVar[bool] = True
 
@@ -186,7 +187,7 @@ class Slices(_OfSpace):
                     col=column,
                 )
             drawn.update_xaxes(**across, row=row, col=column)
-            title = {"text": "mean validation loss"} if column == 1 else None
+            title = {"text": f"mean {objective(facts.trials).title}"} if column == 1 else None
             drawn.update_yaxes(**{**losses, "title": title}, row=row, col=column)
         return drawn.update_layout(template=ALONE, height=height)
 
@@ -194,8 +195,8 @@ class Slices(_OfSpace):
 class Parallel(_OfSpace):
     title = "Configurations side by side"
     how = (
-        "Each line is a complete trial and crosses every axis at its value; the last axis is the loss: lower is "
-        "better. Follow the orange lines, the best tenth: where they pass through the same part of an axis, the good "
+        "Each line is a complete trial and crosses every axis at its value; the last axis is what the search "
+        "was for. Follow the orange lines, the best tenth: where they pass through the same part of an axis, the good "
         "configurations agree; where they spread, they do not care. A line that dips below an axis does not have that "
         "hyperparameter."
     )
@@ -224,7 +225,7 @@ class Parallel(_OfSpace):
                 notes.append({"x": column, "y": y, "text": text, "xanchor": "left", "yanchor": "bottom", "xshift": 4})
             if pd.isna(values).any():
                 notes.append({"x": column, "y": _NONE, "text": "none", "xanchor": "left", "yanchor": "top"})
-            label = "loss" if name == "value" else plain(name)
+            label = objective(trials).title if name == "value" else plain(name)
             # Names of many axes stand on two levels, or they would run into each other.
             level = 1.1 + (0.1 if len(names) > _LEVEL and column % 2 else 0)
             notes.append({"x": column, "y": level, "text": f"<b>{label}</b>", "xanchor": "center", "yanchor": "bottom"})

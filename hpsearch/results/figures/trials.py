@@ -11,12 +11,13 @@ import plotly.graph_objects as go
 
 from hpsearch.errors import HpsearchError
 from hpsearch.results.figures.kind import Kind
-from hpsearch.results.figures.search import LOSS
+from hpsearch.results.figures.search import label, objective, of_objective
 from hpsearch.results.figures.style import BEST, COMPLETE, CORRECTED, PRUNED, WIDE, axis, faint, figure, joined
 from hpsearch.results.markup import number
 from hpsearch.results.snapshot import Snapshot
-from hpsearch.study.trials import one_se_of, standard_error
+from hpsearch.study.trials import one_se_of, standard_error, value_of
 
+LOSS = "mean validation loss (nats)"
 _SHOWN = 3  # learning curves
 _RANKED = 40  # trials with their folds
 
@@ -100,7 +101,7 @@ class Curves(Kind[pd.DataFrame]):
 
 
 class Folds(Kind[pd.DataFrame]):
-    """Facts: a row a split of the best trials: rank (from 1), trial, repeat, fold, loss, mean."""
+    """Facts: a row a split of the best trials: rank (from 1), trial, repeat, fold, value, mean."""
 
     title = "How sure the ranking is: the splits of each trial"
     how = (
@@ -111,32 +112,34 @@ class Folds(Kind[pd.DataFrame]):
 
     def facts(self, study: Snapshot) -> pd.DataFrame:
         rows = [
-            (rank, result.number, fold["repeat"], fold["fold"], fold["validation_loss"], result.value)
+            (rank, result.number, fold["repeat"], fold["fold"], value_of(fold), result.value)
             for rank, result in enumerate(study.complete[:_RANKED], 1)
             for fold in result.folds
         ]
         if not rows:
             raise HpsearchError("No complete trial has its splits kept.")
-        return pd.DataFrame(rows, columns=["rank", "trial", "repeat", "fold", "loss", "mean"])
+        return of_objective(study, pd.DataFrame(rows, columns=["rank", "trial", "repeat", "fold", "value", "mean"]))
 
     def say(self, facts: pd.DataFrame) -> str:
         best = facts[facts["rank"] == 1]
         if len(best) == 1:
             return "There is a single split, so how sure a value is cannot be told."
-        text = f"The splits of the best trial lie between {number(best['loss'].min())} and {number(best['loss'].max())}"
-        within = facts.groupby("rank")["mean"].first() <= best["loss"].max()
+        low, high, sign = best["value"].min(), best["value"].max(), objective(facts).sign
+        text = f"The splits of the best trial lie between {number(low)} and {number(high)}"
+        within = sign * facts.groupby("rank")["mean"].first() <= (sign * best["value"]).max()
         if len(within) == 1:
             return f"{text}."
         return (
-            f"{text}; the means of {int(within.sum())} of the {len(within)} trials shown lie below the upper of these."
+            f"{text}; the means of {int(within.sum())} of the {len(within)} trials shown are better than the worst of "
+            "these."
         )
 
     def draw(self, facts: pd.DataFrame) -> go.Figure:
         means = facts.groupby("rank").first().reset_index()
         across: dict[str, Any] = {"title": {"text": "rank of the trial (1 is the best)"}, "range": [0, len(means) + 1]}
         across |= {"dtick": 1} if len(means) < 8 else {}
-        drawn = figure(400, xaxis=across, yaxis=axis("validation loss of a split (nats)", facts["loss"]))
-        spans = facts.groupby("rank")["loss"].agg(["min", "max"])
+        drawn = figure(400, xaxis=across, yaxis=axis(label(objective(facts)).removeprefix("mean "), facts["value"]))
+        spans = facts.groupby("rank")["value"].agg(["min", "max"])
         drawn.add_scatter(
             x=joined([rank, rank] for rank in spans.index),
             y=joined(spans.to_numpy().tolist()),
@@ -147,7 +150,7 @@ class Folds(Kind[pd.DataFrame]):
         )
         drawn.add_scatter(
             x=facts["rank"],
-            y=facts["loss"],
+            y=facts["value"],
             mode="markers",
             name="one split",
             marker={"color": COMPLETE, "size": 5, "opacity": 0.6},
@@ -180,8 +183,8 @@ class SizeFacts:
 class Size(Kind[SizeFacts]):
     title = "What a larger network buys"
     how = (
-        "Each dot is a complete trial: how many weights and biases it has, and its loss. The dashed line lies one "
-        "standard error above the best: trials below it can hardly be told from the best one, so the leftmost of them, "
+        "Each dot is a complete trial: how many weights and biases it has, and its value. The dashed line lies one "
+        "standard error from the best: trials beyond it can hardly be told from the best one, so the leftmost of them, "
         "the diamond, is the small network to prefer where size matters (`hpsearch best --rule one-se`)."
     )
 
@@ -189,11 +192,13 @@ class Size(Kind[SizeFacts]):
         columns = ["number", "parameters", "value"]
         rows = [[getattr(result, name) for name in columns] for result in study.complete]
         error = standard_error(study.complete[0])
-        frame = pd.DataFrame(rows, columns=columns)
+        frame = of_objective(study, pd.DataFrame(rows, columns=columns))
         if error is None:
             return SizeFacts(frame, None, None)
         small = one_se_of(study.complete, study.metric)
-        return SizeFacts(frame, float(frame["value"].iloc[0]) + error, None if small is None else small.number)
+        return SizeFacts(
+            frame, float(frame["value"].iloc[0]) + study.metric.sign * error, None if small is None else small.number
+        )
 
     def say(self, facts: SizeFacts) -> str:
         first = facts.trials.iloc[0]
@@ -211,7 +216,7 @@ class Size(Kind[SizeFacts]):
         across = axis("parameters (weights and biases)", trials["parameters"], log)
         if trials["parameters"].nunique() == 1:
             across["tickvals"] = [int(trials["parameters"].iloc[0])]
-        drawn = figure(400, xaxis=across, yaxis=axis(LOSS, trials["value"]))
+        drawn = figure(400, xaxis=across, yaxis=axis(label(objective(trials)), trials["value"]))
         if facts.threshold is not None:
             drawn.add_hline(facts.threshold, line={"color": PRUNED, "dash": "dash", "width": 1.5})
         looks: list[tuple[str, Any, dict[str, Any]]] = [
