@@ -213,13 +213,13 @@ class _Positions(_Rows):
     def table(self, values: NDArray[Any]) -> NDArray[Any]:
         if not isinstance(self._metric, RankingMetric):
             return values
-        from scipy.stats import rankdata
-
         # Of a split's rows only the order counts, and what is set down of several candidates must be comparable: a
         # probability of one network is not the same as that of another.
         ranks = np.empty(values.shape, np.float32)
         for places in self._of_split:
-            ranks[:, places] = rankdata(values[:, places], axis=1) / (len(places) + 1)
+            weights = np.ones(len(places)) if self._weights is None else self._weights[places]
+            for at in np.ndindex(len(values), *values.shape[2:]):
+                ranks[at[0], places, *at[1:]] = _ranks(values[at[0], places, *at[1:]], weights)
         return ranks
 
     def score(self, values: NDArray[Any], weights: NDArray[Any]) -> Floats:
@@ -237,6 +237,15 @@ class _Positions(_Rows):
         if self._weights is not None:
             at = at * self._weights[places]
         return self._metric.resampled(values[:, places], self._labels[places], self._classes, at)
+
+
+def _ranks(values: NDArray[Any], weights: Floats) -> Floats:
+    """The share of the weights below each value, with half of those that tie with it."""
+    order = np.argsort(values, kind="stable")
+    ordered, below = values[order], np.concatenate([[0.0], np.cumsum(weights[order])])
+    first, end = np.searchsorted(ordered, values, "left"), np.searchsorted(ordered, values, "right")
+    ranks: Floats = (below[first] + below[end]) / (2 * below[-1])
+    return ranks
 
 
 def _bounded(units: IntArray, seed: int) -> IntArray:
