@@ -54,7 +54,7 @@ def serve(
     try:
         server = waitress.create_server(guard, host=host, port=port, threads=THREADS, ident=None)
     except (OSError, ValueError) as error:
-        reason = str(getattr(error, "strerror", None) or error).lower()
+        reason = str(getattr(error, "strerror", None) or error).lower().rstrip(".")
         raise HpsearchError(
             f"The address {host} and the port {port} must be free, but {reason}. Choose others with --host and --port."
         ) from error
