@@ -283,19 +283,22 @@ def test_workers_end_when_their_owner_is_killed(small: Path) -> None:
 
 
 def test_a_second_run_is_refused_at_once_and_readers_are_not(small: Path) -> None:
-    slow(small, 5000)
+    slow(small, 40_000)  # the first must not have ended by then, however busy the machine is
     process = command("run", small)
-    wait_for(process, "1/6")
-    begun = time.monotonic()
-    with pytest.raises(StudyOwnedError, match=f"process {process.pid} on {re.escape(socket.gethostname())}"):
-        hpsearch.run(small)
-    assert time.monotonic() - begun < 2
-    assert len(hpsearch.load_trials("small")) >= 4
-    other = small.with_name("other.toml")
-    other.write_text(SMALL.replace('"small"', '"other"'))
-    assert len(hpsearch.run(other, trials=2).trials) == 2, "another study of the storage is not locked"
-    process.kill()
-    process.communicate()
+    try:
+        wait_for(process, "1/6")
+        begun = time.monotonic()
+        with pytest.raises(StudyOwnedError, match=f"process {process.pid} on {re.escape(socket.gethostname())}"):
+            hpsearch.run(small)
+        assert time.monotonic() - begun < 2
+        assert len(hpsearch.load_trials("small")) >= 4
+        other = small.with_name("other.toml")
+        other.write_text(SMALL.replace('"small"', '"other"'))
+        assert len(hpsearch.run(other, trials=2).trials) == 2, "another study of the storage is not locked"
+        assert process.poll() is None, "the first must still be running for all this to mean something"
+    finally:
+        process.kill()
+        process.communicate()
     assert len(hpsearch.run(small, trials=1).trials) >= 4, "a dead owner holds nothing"
 
 
