@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hpsearch import api
-from hpsearch.cli import display
+from hpsearch.cli import display, progress
 from hpsearch.cli.process import duration, has_screen, terminated_as_interrupted, usable_cores
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def run(
     definition = _definition(file, set_)
     if trials is not None:
         definition = definition.with_trials(trials)
-    with display.progress(definition, quiet=as_json) as watch, terminated_as_interrupted():
+    with progress.shown(definition, quiet=as_json) as watch, terminated_as_interrupted():
         result = api.run(
             definition,
             storage=storage,
@@ -314,7 +314,7 @@ def nested(
     from dataclasses import asdict
 
     definition = _definition(file, set_)
-    with display.progress(definition, quiet=as_json) as watch, terminated_as_interrupted():
+    with progress.shown(definition, quiet=as_json) as watch, terminated_as_interrupted():
         found = api.nested(
             definition,
             outer=outer,

@@ -5,16 +5,13 @@ from __future__ import annotations
 import re
 import shutil
 import sys
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import pandas as pd
     from rich.console import Console
-    from rich.live import Live
     from rich.table import Table
 
     from hpsearch.data.audit import Finding
@@ -22,8 +19,6 @@ if TYPE_CHECKING:
     from hpsearch.results.best import Best
     from hpsearch.results.confirm import Confirmation
     from hpsearch.results.nested import Nested
-    from hpsearch.study.coordinator import Progress
-    from hpsearch.study.definition import StudyDefinition
     from hpsearch.study.trials import TrialResult
     from hpsearch.validation.cross_validate import CrossValidation
     from hpsearch.validation.metrics import Metric
@@ -38,14 +33,14 @@ def _columns(show_header: bool = True) -> Table:
 
 def _draw(drawn: Table) -> None:
     """Print a table, without the spaces that rich puts at line ends."""
-    console = _console()
+    console = open_console()
     with console.capture() as captured:
         console.print(drawn)
     lines = captured.get().splitlines()
     sys.stdout.write("".join(f"{line.rstrip()}\n" for line in lines))
 
 
-def _console(stderr: bool = False) -> Console:
+def open_console(stderr: bool = False) -> Console:
     stream = sys.stderr if stderr else sys.stdout
     # A pipe has no width: nothing is cut there.
     from rich.console import Console  # not for --help, a quarter of whose time it would take
@@ -54,117 +49,16 @@ def _console(stderr: bool = False) -> Console:
 
 
 def say(text: str) -> None:
-    _console().print(text, markup=False, soft_wrap=True)
+    open_console().print(text, markup=False, soft_wrap=True)
 
 
 def say_aside(text: str) -> None:
     """A line that is no result: to stderr."""
-    _console(stderr=True).print(text, markup=False, soft_wrap=True)
+    open_console(stderr=True).print(text, markup=False, soft_wrap=True)
 
 
 def complain(text: str) -> None:
     say_aside(f"hpsearch: {text}")
-
-
-class Watch(Protocol):
-    """Takes a run's progress; ``trials`` is how many there shall be."""
-
-    trials: int
-
-    def begin(self, name: str) -> None:
-        """A study of this name begins."""
-
-    def __call__(self, progress: Progress) -> None: ...
-
-
-@contextmanager
-def progress(definition: StudyDefinition, quiet: bool) -> Iterator[Watch]:
-    """A bar and the running trials on a terminal, a line a trial elsewhere (on stderr: stdout is for results)."""
-    console = _console(stderr=True)
-    if quiet:
-        yield Silence()
-    elif not console.is_terminal:
-        yield Lines()
-    else:
-        from rich.live import Live
-
-        with Live(console=console, refresh_per_second=8, transient=False) as live:
-            yield Bar(live, definition)
-
-
-class Silence:
-    def __init__(self) -> None:
-        self.trials = 0
-
-    def begin(self, name: str) -> None:
-        pass
-
-    def __call__(self, progress: Progress) -> None:
-        self.trials = progress.trials
-
-
-class Lines:
-    def __init__(self) -> None:
-        self.trials, self._shown = 0, -1
-
-    def begin(self, name: str) -> None:
-        self._shown = -1
-        say_aside(f"{name}:")
-
-    def __call__(self, progress: Progress) -> None:
-        from hpsearch.study.trials import best_of
-
-        self.trials, results = progress.trials, progress.results
-        width = len(str(progress.trials))
-        if self._shown < 0:
-            done = progress.resumed
-            note = f", {done} of them done before" if done else ""
-            more = done < progress.trials
-            say_aside(f"running {progress.trials} trials{note}" if more else f"all {done} trials are done")
-            self._shown = progress.resumed
-        for done in range(self._shown + 1, len(results) + 1):
-            last, best = results[done - 1], best_of(results[:done], progress.metric)
-            lowest = "none yet" if best is None else f"{best.value:.4f} (trial {best.number})"
-            say_aside(f"{done:>{width}}/{progress.trials}  trial {last.number} {_outcome(last)}; best {lowest}")
-        self._shown = max(self._shown, len(results))
-
-
-def _outcome(result: TrialResult) -> str:
-    if result.value is not None:
-        return f"complete, {result.value:.4f}"
-    return f"failed: {result.reason}" if result.state == "FAIL" else str(result.reason)
-
-
-class Bar:
-    def __init__(self, live: Live, definition: StudyDefinition) -> None:
-        self.trials = 0
-        self._live, self._definition, self._begun, self._name = live, definition, time.monotonic(), definition.name
-
-    def begin(self, name: str) -> None:
-        self._name, self._begun = name, time.monotonic()
-
-    def __call__(self, progress: Progress) -> None:
-        from rich.console import Group
-        from rich.progress_bar import ProgressBar
-        from rich.table import Table
-
-        self.trials, done, best = progress.trials, len(progress.results), progress.best
-        fresh = done - progress.resumed
-        states = [result.state for result in progress.results]
-        notes = [f"{states.count('PRUNED')} pruned", f"{states.count('FAIL')} failed"]
-        notes.append("best none yet" if best is None else f"best {best.value:.4f} (trial {best.number})")
-        if fresh and done < progress.trials:
-            left = (time.monotonic() - self._begun) / fresh * (progress.trials - done)
-            minutes, seconds = divmod(round(left), 60)
-            notes.append(f"{minutes}:{seconds:02} left")
-        head = Table.grid(padding=(0, 1))
-        bar = ProgressBar(total=progress.trials, completed=min(done, progress.trials), width=24)
-        head.add_row(self._name, bar, f"{done}/{progress.trials}", " · ".join(notes))
-        running = Table.grid(padding=(0, 2))
-        for number, (epoch, mean) in sorted(progress.running.items()):
-            if epoch:
-                running.add_row(f"  trial {number}", f"epoch {epoch}/{self._definition.most_epochs}", f"{mean:.4f}")
-        self._live.update(Group(head, running) if running.row_count else head)
 
 
 def _cell(value: Any) -> str:
@@ -221,7 +115,9 @@ def trials(frame: pd.DataFrame, metric: Metric, most: int) -> None:
 
 
 def best(found: Best) -> None:
-    """The best configuration, where each value came from, and what the number means."""
+    """The best configuration, where each value came from, and what the numbers mean."""
+    from hpsearch.results.words import belief, scores
+
     result = found.result
     say(f"Best configuration of {found.definition.name!r}: trial {result.number} of {found.trials}\n")
     drawn = _columns(show_header=False)
@@ -232,23 +128,10 @@ def best(found: Best) -> None:
     _curve(result)
     say(f"\n{_mean(name, result.value, result.accuracy)}, {_over(len(result.folds))}, at epoch {result.best_epoch}.\n")
     numbers = _columns(show_header=False)
-    fixed = found.corrected
-    numbers.add_row("search score", f"{result.value:.4f}", found.choice)
-    if fixed is None:
-        numbers.add_row("corrected score", "none", f"{found.uncorrected}")
-    else:
-        whose = "" if found.rule == "lowest" else ", of the best trial"
-        interval = f"95 % interval {fixed.low:.4f} to {fixed.high:.4f}{whose}"
-        numbers.add_row("corrected score", f"{fixed.value:.4f}", interval)
-    numbers.add_row("hold-out", *_hold_out(found))
+    for row in scores(found):
+        numbers.add_row(*row)
     _draw(numbers)
-    if fixed is not None:
-        verb = "lose" if name == "loss" else "score"
-        say(
-            f"\nBelieve the corrected score: what the networks of the splits {verb} on new rows, without the luck of "
-            "the "
-            + ("choice." if found.rule == "lowest" else "best trial, which this one is within a standard error of.")
-        )
+    say(f"\n{belief(found)}")
 
 
 def _curve(result: TrialResult) -> None:
@@ -269,15 +152,6 @@ def _mean(objective: str, value: float | None, accuracy: float | None) -> str:
 
     more = "" if objective == "accuracy" else f", accuracy {accuracy:.3f}"
     return f"Mean {METRICS[objective].title} {value:.4f}{more}"
-
-
-def _hold_out(found: Best) -> tuple[str, str]:
-    """What was done with the hold-out."""
-    if not found.has_holdout:
-        return "none", "no rows were held out"
-    if not found.scorings:
-        return "not opened", "retrain scores it, once"
-    return "opened", f"scored {_times(found.scorings)}: by retrain"
 
 
 def _times(count: int) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hpsearch.results.best import Best
+from hpsearch.results.words import belief, scores
 from hpsearch.study.storage import StoredStudy
 from hpsearch.study.trials import TrialResult
 
@@ -52,25 +53,8 @@ def study_note(stored: StoredStudy, best: Best | None) -> str:
 
 
 def _numbers(best: Best) -> str:
-    fixed = best.corrected
-    corrected = (
-        f"none: {best.uncorrected}"
-        if fixed is None
-        else f"{fixed.value:.4f} (95 % interval {fixed.low:.4f} to {fixed.high:.4f})"
-    )
-    held = (
-        "not opened" if not best.scorings else "opened: scored " + ("once" if best.scorings == 1 else "more than once")
-    )
-    rows = [
-        {
-            "number": "search score",
-            "value": f"{best.result.value:.4f}",
-            "meaning": "optimistic: the best of all trials",
-        },
-        {"number": "corrected score", "value": corrected, "meaning": "without the luck of the choice: believe this"},
-        {"number": "hold-out", "value": held, "meaning": "opened by `hpsearch retrain`, once"},
-    ]
-    return table(rows)
+    rows = [dict(zip(("number", "value", "meaning"), row, strict=True)) for row in scores(best)]
+    return f"{table(rows)}\n\n{plain(belief(best))}"
 
 
 def _definition(raw: Mapping[str, Any]) -> str:

@@ -1,11 +1,14 @@
-"""What the numbers of a study mean, in words: for reports and notebooks."""
+"""What the numbers of a study mean, in words: for the terminal, the dashboard, reports and notebooks."""
 
 from __future__ import annotations
 
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from hpsearch.results.best import Best
 from hpsearch.results.markup import counted, table, text
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def scores(best: Best) -> list[tuple[str, str, str]]:
@@ -16,7 +19,9 @@ def scores(best: Best) -> list[tuple[str, str, str]]:
     if fixed is None:
         middle = ("corrected score", "none", f"{best.uncorrected}")
     else:
-        middle = ("corrected score", f"{fixed.value:.4f}", f"95 % interval {fixed.low:.4f} to {fixed.high:.4f}")
+        whose = "" if best.rule == "lowest" else ", of the best trial"
+        interval = f"95 % interval {fixed.low:.4f} to {fixed.high:.4f}{whose}"
+        middle = ("corrected score", f"{fixed.value:.4f}", interval)
     return [search, middle, ("hold-out", *_hold_out(best))]
 
 
@@ -37,11 +42,12 @@ def belief(best: Best) -> str:
         return f"The hold-out was scored {best.scorings} times: it is no longer untouched."
     if fixed is not None:
         metric = best.definition.metric
+        whose = "these" if best.rule == "lowest" else "the best trial's"
         verb = "lose" if best.definition.objective == "loss" else f"have a mean {metric.title} of"
         unit = f" {metric.unit}" if metric.unit else ""
         return (
-            f"Believe the corrected score: on new rows these networks {verb} about {fixed.value:.4f}{unit}, with 95 % "
-            f"confidence between {fixed.low:.4f} and {fixed.high:.4f}."
+            f"Believe the corrected score: on new rows {whose} networks {verb} about {fixed.value:.4f}{unit}, with "
+            f"95 % confidence between {fixed.low:.4f} and {fixed.high:.4f}."
         )
     if best.has_holdout and not best.scorings:
         return "Do not believe the search score, which is optimistic: retrain the best, which scores the hold-out once."

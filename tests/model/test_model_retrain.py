@@ -88,4 +88,4 @@ def test_the_command_line_says_what_to_believe(exported: Path, hpsearch: Callabl
         again = hpsearch("retrain", "best.toml", "-o", "model", "--force")
         assert "This hold-out was scored once before: it is no longer untouched." in again.out
         assert Bundle.load("model").about["scorings"] == 2
-        assert "scored 2 times: by retrain" in hpsearch("best", "small").out
+        assert "scored 2 times, by retrain" in hpsearch("best", "small").out

@@ -132,7 +132,8 @@ def test_names_from_the_data_are_shown_and_never_run(small: Path, page: Any) -> 
     hpsearch.run("h.toml")
     with served() as address:
         page.goto(f"{address}/studies/1/note")
-        page.get_by_text("corrected score").wait_for(timeout=LOAD_MS)
+        page.get_by_text("corrected score", exact=True).wait_for(timeout=LOAD_MS)
+        page.get_by_text("no rows were held out", exact=True).wait_for()
         page.get_by_text("<script>alert(1)</script>").first.wait_for()
         page.goto(f"{address}/studies/1")
         page.wait_for_timeout(1000)

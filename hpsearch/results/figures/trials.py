@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -219,7 +220,7 @@ class Size(Kind[SizeFacts]):
         drawn = figure(400, xaxis=across, yaxis=axis(label(objective(trials)), trials["value"]))
         if facts.threshold is not None:
             drawn.add_hline(facts.threshold, line={"color": PRUNED, "dash": "dash", "width": 1.5})
-        looks: list[tuple[str, Any, dict[str, Any]]] = [
+        looks: list[Look] = [
             ("complete", trials.iloc[1:], {"color": COMPLETE, "size": 7, "opacity": 0.75}),
             ("best", trials.iloc[:1], {"color": BEST, "size": 13, "symbol": "star"}),
         ]
@@ -228,17 +229,7 @@ class Size(Kind[SizeFacts]):
             looks.append(
                 ("smallest within one standard error", small, {"color": CORRECTED, "size": 11, "symbol": "diamond"})
             )
-        for name, some, marker in looks:
-            drawn.add_scatter(
-                x=some["parameters"],
-                y=some["value"],
-                mode="markers",
-                name=name,
-                marker=marker,
-                customdata=some["number"],
-                hovertemplate="trial %{customdata}: %{x:,} parameters<br>%{y:.4f}<extra></extra>",
-            )
-        return drawn
+        return _dots(drawn, looks, "parameters", "value", "trial %{customdata}: %{x:,} parameters<br>%{y:.4f}")
 
 
 class Gap(Kind[pd.DataFrame]):
@@ -284,18 +275,27 @@ class Gap(Kind[pd.DataFrame]):
             ends = np.geomspace(low, high, 30) if low > 0 else np.array([low, high])
             line = {"color": PRUNED, "dash": "dash", "width": 1.5}
             drawn.add_scatter(x=ends, y=ends, mode="lines", line=line, name="no gap", hoverinfo="skip")
-        looks = [
+        looks: list[Look] = [
             ("complete", facts.iloc[1:], {"color": COMPLETE, "size": 7, "opacity": 0.75}),
             ("best", facts.iloc[:1], {"color": BEST, "size": 13, "symbol": "star"}),
         ]
-        for name, some, marker in looks:
-            drawn.add_scatter(
-                x=some["training"],
-                y=some["validation"],
-                mode="markers",
-                name=name,
-                marker=marker,
-                customdata=some["number"],
-                hovertemplate="trial %{customdata}<br>training %{x:.4f}<br>validation %{y:.4f}<extra></extra>",
-            )
-        return drawn
+        told = "trial %{customdata}<br>training %{x:.4f}<br>validation %{y:.4f}"
+        return _dots(drawn, looks, "training", "validation", told)
+
+
+Look = tuple[str, pd.DataFrame, dict[str, Any]]  # name, trials, marker
+
+
+def _dots(drawn: go.Figure, looks: Sequence[Look], x: str, y: str, told: str) -> go.Figure:
+    """Trials as dots, each kind with its own look; ``told`` is what hovering says."""
+    for name, some, marker in looks:
+        drawn.add_scatter(
+            x=some[x],
+            y=some[y],
+            mode="markers",
+            name=name,
+            marker=marker,
+            customdata=some["number"],
+            hovertemplate=f"{told}<extra></extra>",
+        )
+    return drawn

@@ -1,0 +1,118 @@
+"""What a run shows while it goes on: a bar and the running trials on a terminal, a line a trial elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Protocol
+
+from hpsearch.cli.display import open_console, say_aside
+
+if TYPE_CHECKING:
+    from rich.live import Live
+
+    from hpsearch.study.coordinator import Progress
+    from hpsearch.study.definition import StudyDefinition
+    from hpsearch.study.trials import TrialResult
+
+
+class Watch(Protocol):
+    """Takes a run's progress; ``trials`` is how many there shall be."""
+
+    trials: int
+
+    def begin(self, name: str) -> None:
+        """A study of this name begins."""
+
+    def __call__(self, progress: Progress) -> None: ...
+
+
+@contextmanager
+def shown(definition: StudyDefinition, quiet: bool) -> Iterator[Watch]:
+    """A bar and the running trials on a terminal, a line a trial elsewhere (on stderr: stdout is for results)."""
+    terminal = open_console(stderr=True)
+    if quiet:
+        yield Silence()
+    elif not terminal.is_terminal:
+        yield Lines()
+    else:
+        from rich.live import Live
+
+        with Live(console=terminal, refresh_per_second=8, transient=False) as live:
+            yield Bar(live, definition)
+
+
+class Silence:
+    def __init__(self) -> None:
+        self.trials = 0
+
+    def begin(self, name: str) -> None:
+        pass
+
+    def __call__(self, progress: Progress) -> None:
+        self.trials = progress.trials
+
+
+class Lines:
+    def __init__(self) -> None:
+        self.trials, self._shown = 0, -1
+
+    def begin(self, name: str) -> None:
+        self._shown = -1
+        say_aside(f"{name}:")
+
+    def __call__(self, progress: Progress) -> None:
+        from hpsearch.study.trials import best_of
+
+        self.trials, results = progress.trials, progress.results
+        width = len(str(progress.trials))
+        if self._shown < 0:
+            done = progress.resumed
+            note = f", {done} of them done before" if done else ""
+            more = done < progress.trials
+            say_aside(f"running {progress.trials} trials{note}" if more else f"all {done} trials are done")
+            self._shown = progress.resumed
+        for done in range(self._shown + 1, len(results) + 1):
+            last, best = results[done - 1], best_of(results[:done], progress.metric)
+            lowest = "none yet" if best is None else f"{best.value:.4f} (trial {best.number})"
+            say_aside(f"{done:>{width}}/{progress.trials}  trial {last.number} {_outcome(last)}; best {lowest}")
+        self._shown = max(self._shown, len(results))
+
+
+def _outcome(result: TrialResult) -> str:
+    if result.value is not None:
+        return f"complete, {result.value:.4f}"
+    return f"failed: {result.reason}" if result.state == "FAIL" else str(result.reason)
+
+
+class Bar:
+    def __init__(self, live: Live, definition: StudyDefinition) -> None:
+        self.trials = 0
+        self._live, self._definition, self._begun, self._name = live, definition, time.monotonic(), definition.name
+
+    def begin(self, name: str) -> None:
+        self._name, self._begun = name, time.monotonic()
+
+    def __call__(self, progress: Progress) -> None:
+        from rich.console import Group
+        from rich.progress_bar import ProgressBar
+        from rich.table import Table
+
+        self.trials, done, best = progress.trials, len(progress.results), progress.best
+        fresh = done - progress.resumed
+        states = [result.state for result in progress.results]
+        notes = [f"{states.count('PRUNED')} pruned", f"{states.count('FAIL')} failed"]
+        notes.append("best none yet" if best is None else f"best {best.value:.4f} (trial {best.number})")
+        if fresh and done < progress.trials:
+            left = (time.monotonic() - self._begun) / fresh * (progress.trials - done)
+            minutes, seconds = divmod(round(left), 60)
+            notes.append(f"{minutes}:{seconds:02} left")
+        head = Table.grid(padding=(0, 1))
+        bar = ProgressBar(total=progress.trials, completed=min(done, progress.trials), width=24)
+        head.add_row(self._name, bar, f"{done}/{progress.trials}", " · ".join(notes))
+        running = Table.grid(padding=(0, 2))
+        for number, (epoch, mean) in sorted(progress.running.items()):
+            if epoch:
+                running.add_row(f"  trial {number}", f"epoch {epoch}/{self._definition.most_epochs}", f"{mean:.4f}")
+        self._live.update(Group(head, running) if running.row_count else head)
