@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from hpsearch.data.columns import Impute, Plan
 from hpsearch.errors import DataError
+from hpsearch.transform import transform
 
 BATCH_ROWS = 1024  # of the rows that a scaling is fitted on
 
@@ -32,10 +33,7 @@ class Scaling:
 
     def apply(self, features: NDArray[Any]) -> NDArray[Any]:
         """Filled and scaled features, (N, D)."""
-        if self.fill is not None:
-            features = np.where(np.isnan(features), self.fill, features)
-        scaled: NDArray[Any] = (features - self.centre) / self.scale
-        return scaled
+        return transform(features, self.centre, self.scale, self.fill)
 
     def table(self, plan: Plan) -> list[dict[str, Any]]:
         """All that was declared and learnt, one entry a column; None for what a column has not."""

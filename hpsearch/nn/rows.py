@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from hpsearch.nn.losses import class_labels, one_hot
 from hpsearch.nn.network import FloatArray, IntArray
+from hpsearch.transform import transform
 
 # Rows that all lanes together see in this much memory are scaled once and kept, not once a batch.
 SCALED_BYTES = 32 * 2**20
@@ -92,10 +93,9 @@ class LaneData:
         return self._scaled[dtype.str]
 
     def _scale(self, features: NDArray[Any], lane: int, out: FloatArray) -> None:
-        if self.fill is not None:
-            features = np.where(np.isnan(features), self.fill[lane], features)
+        fill = None if self.fill is None else self.fill[lane]
         with np.errstate(all="ignore"):  # a feature beyond float32 becomes inf, and its lane diverges
-            np.divide(features - self.centre[lane], self.scale[lane], out=out)
+            transform(features, self.centre[lane], self.scale[lane], fill, out)
 
 
 @dataclass(frozen=True)
