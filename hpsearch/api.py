@@ -211,8 +211,6 @@ def nested(
     Raises:
         HpsearchError: a definition, data or storage that cannot be used; a search without a complete trial.
     """
-    import numpy as np
-
     from hpsearch.model.retrain import fit
     from hpsearch.results.nested import outer_result, outer_studies, summarise
     from hpsearch.study.definition import StudyDefinition
@@ -231,10 +229,8 @@ def nested(
         best = load_best(inner.definition.name, url)
         bundle, _ = fit(inner, best.config)
         validation = prepared.search.take(split.validation)
-        row_losses, accuracy = bundle.row_losses(validation)
-        objective = bundle.measure(validation, definition.metric)
-        loss = float(np.average(row_losses, weights=validation.weights))
-        results.append(outer_result(best, split, loss, accuracy, objective))
+        row_losses, score = bundle.row_losses(validation), bundle.score(validation)
+        results.append(outer_result(best, split, score, bundle.measure(validation, definition.metric)))
         losses.append(row_losses)
     return summarise(prepared, [split for split, _ in pairs], results, losses)
 

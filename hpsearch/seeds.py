@@ -15,6 +15,7 @@ import numpy as np
 _STREAMS = (
     *("data", "fresh", "holdout", "splits", "weights", "batches", "retrain-weights", "retrain-batches"),
     *("resamples", "confirm", "outer"),
+    *("dropout", "retrain-dropout"),
 )
 
 

@@ -126,7 +126,7 @@ def best(found: Best) -> None:
     _draw(drawn)
     name = found.definition.objective
     _curve(result)
-    say(f"\n{_mean(name, result.value, result.accuracy)}, {_over(len(result.folds))}, at epoch {result.best_epoch}.\n")
+    say(f"\n{_mean(name, result.value, *found.beside)}, {_over(len(result.folds))}, at epoch {result.best_epoch}.\n")
     numbers = _columns(show_header=False)
     for row in scores(found):
         numbers.add_row(*row)
@@ -146,12 +146,12 @@ def _curve(result: TrialResult) -> None:
         sys.stdout.write(f"{line}\n")
 
 
-def _mean(objective: str, value: float | None, accuracy: float | None) -> str:
-    """A mean over splits of the objective, and of the accuracy if that is another."""
-    from hpsearch.validation.metrics import METRICS
+def _mean(objective: str, value: float | None, beside: str, score: float | None) -> str:
+    """A mean over splits of the objective, and of what stands beside it if that is another."""
+    from hpsearch.validation.metrics import METRICS, readable
 
-    more = "" if objective == "accuracy" else f", accuracy {accuracy:.3f}"
-    return f"Mean {METRICS[objective].title} {value:.4f}{more}"
+    more = "" if objective == beside or score is None else f", {METRICS[beside].title} {score:.3f}"
+    return f"Mean {METRICS[objective].title} {readable(value or 0.0)}{more}"
 
 
 def _times(count: int) -> str:
@@ -199,7 +199,7 @@ def cross_validation(outcome: CrossValidation) -> None:
 
     table(pd.DataFrame([fold.row() for fold in outcome.folds]))
     say(
-        f"\n{_mean(outcome.objective, outcome.value, outcome.accuracy)}, at epoch {outcome.best_epoch}; "
+        f"\n{_mean(outcome.objective, outcome.value, *outcome.beside)}, at epoch {outcome.best_epoch}; "
         f"{outcome.parameters} parameters."
     )
     sure = outcome.estimate
@@ -208,9 +208,9 @@ def cross_validation(outcome: CrossValidation) -> None:
         say("There is a single split, so there is no standard error: how sure this number is cannot be told.")
     else:
         say(
-            f"Standard error over the {sure.splits} splits {sure.standard_error:.4f}; 95 % interval of the mean "
-            f"{sure.low:.4f} to {sure.high:.4f}\n(Nadeau & Bengio 2003: for folds, whose training rows overlap, a "
-            "heuristic)."
+            f"Standard error over the {sure.splits} splits {_number(sure.standard_error)}; 95 % interval of the mean "
+            f"{_number(sure.low)} to {_number(sure.high)}\n(Nadeau & Bengio 2003: for folds, whose training rows "
+            "overlap, a heuristic)."
         )
 
 
@@ -218,9 +218,10 @@ def confirmed(found: Confirmation) -> None:
     """The trials on fresh splits, and which are distinguishable from the first."""
     import pandas as pd
 
-    from hpsearch.validation.metrics import METRICS
+    from hpsearch.validation.metrics import BESIDE, METRICS
 
     behind = "above_the_first" if METRICS[found.objective].direction == "minimize" else "below_the_first"
+    beside = next(name for name in BESIDE.values() if any(getattr(one, name) is not None for one in found.trials))
     first = found.trials[0].trial
     against = {pair.worse: pair for pair in found.comparisons if pair.better == first}
     rows = []
@@ -232,9 +233,9 @@ def confirmed(found: Confirmation) -> None:
                 "parameters": one.parameters,
                 "search": one.searched,
                 "fresh_splits": None if one.objective is None else one.objective.mean,
-                "accuracy": one.accuracy,
+                beside: getattr(one, beside),
                 behind: None if pair is None else pair.difference,
-                "95_%_interval": None if pair is None else f"{pair.low:.4f} to {pair.high:.4f}",
+                "95_%_interval": None if pair is None else f"{_number(pair.low)} to {_number(pair.high)}",
                 "p": None if pair is None else pair.p,
                 "distinguishable": None if pair is None else "yes" if pair.distinguishable else "no",
             }
@@ -270,8 +271,11 @@ def nested(found: Nested, name: str) -> None:
 
     import pandas as pd
 
+    from hpsearch.validation.metrics import METRICS
+
     say("")
-    known = found.objective in ("loss", "accuracy")  # then it has a column already
+    beside = "r2" if found.accuracy is None else "accuracy"
+    known = found.objective in ("loss", beside)  # then it has a column already
     hidden = {"chosen", "objective"} if known else {"chosen"}
     table(pd.DataFrame([{k: v for k, v in asdict(split).items() if k not in hidden} for split in found.splits]))
     say("\nWhat the searches chose, one value an outer split:\n")
@@ -280,13 +284,18 @@ def nested(found: Nested, name: str) -> None:
         drawn.add_row(hyperparameter, *("–" if value is None else _short(value) for value in values))
     _draw(drawn)
     sure = found.loss
-    interval = f", 95 % interval {sure.low:.4f} to {sure.high:.4f}" if sure.low is not None else " (no interval: rows "
+    interval = (
+        f", 95 % interval {_number(sure.low)} to {_number(sure.high)}"
+        if sure.low is not None
+        else " (no interval: rows "
+    )
     interval += "" if sure.low is not None else "that follow each other in time are not independent)"
     sizes = sorted({split.training_rows for split in found.splits})
     trained = f"{sizes[0]}" if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]}"
     also = "" if known else f", {found.objective} {_number(found.value)} (mean over the outer splits)"
     say(
-        f"\nNested estimate: loss {sure.mean:.4f}{interval}, accuracy {found.accuracy:.3f}{also}.\nBelieve it "
+        f"\nNested estimate: loss {_number(sure.mean)}{interval}, {METRICS[beside].title} "
+        f"{_number(getattr(found, beside), 3)}{also}.\nBelieve it "
         f"for the whole way that {name!r} goes, search and retraining on {trained} rows; not for "
         "one configuration. No held-out row was used."
     )
@@ -294,7 +303,11 @@ def nested(found: Nested, name: str) -> None:
 
 def _number(value: float | None, digits: int = 4) -> str:
     """A metric of some rows, which may lack what defines it."""
-    return "undefined" if value is None else f"{value:.{digits}f}"
+    from hpsearch.validation.metrics import readable
+
+    if value is None:
+        return "undefined"
+    return readable(value) if digits == 4 else f"{value:.{digits}f}"
 
 
 def _short(value: Any) -> str:
@@ -314,7 +327,8 @@ def retrained(bundle: Bundle, folder: Path) -> None:
     training, held_out, origin = about["training"], about["holdout"], about["origin"]
     objective = about["objective"]
     searched = origin["objective"] if about["as_exported"] else "loss"
-    shown = list(dict.fromkeys(("loss", "accuracy", objective, searched)))
+    beside = "r2" if "r2" in training else "accuracy"
+    shown = list(dict.fromkeys(("loss", beside, objective, searched)))
     intervals = list(dict.fromkeys(("loss", searched)))
     drawn = _columns()
     drawn.add_column("")
@@ -322,15 +336,15 @@ def retrained(bundle: Bundle, folder: Path) -> None:
         drawn.add_column(name, justify="right")
 
     def row(name: str, values: Mapping[str, Any], between: Mapping[str, tuple[float | None, float | None]]) -> None:
-        digits = {"accuracy": 3}
+        digits = {beside: 3}
         cells = [_number(values[m], digits.get(m, 4)) if m in values else "" for m in shown]
         limits = [between.get(metric, (None, None)) for metric in intervals]
-        spans = ["" if low is None else f"{low:.4f} to {high:.4f}" for low, high in limits]
+        spans = ["" if low is None else f"{_number(low)} to {_number(high)}" for low, high in limits]
         drawn.add_row(name, str(values.get("rows", "")), *cells, *spans)
 
     row("training", training, {})
     if about["as_exported"]:
-        score = {"accuracy": origin["accuracy"], searched: origin["objective_value"]}
+        score = {beside: origin[beside], searched: origin["objective_value"]}
         row(f"search score ({origin['trials']} trials)", score, {})
         if origin["corrected_value"] is not None:
             limits = origin["corrected_low"], origin["corrected_high"]

@@ -64,6 +64,7 @@ class Lines:
 
     def __call__(self, progress: Progress) -> None:
         from hpsearch.study.trials import best_of
+        from hpsearch.validation.metrics import readable
 
         self.trials, results = progress.trials, progress.results
         width = len(str(progress.trials))
@@ -75,14 +76,16 @@ class Lines:
             self._shown = progress.resumed
         for done in range(self._shown + 1, len(results) + 1):
             last, best = results[done - 1], best_of(results[:done], progress.metric)
-            lowest = "none yet" if best is None else f"{best.value:.4f} (trial {best.number})"
+            lowest = "none yet" if best is None else f"{readable(best.value or 0)} (trial {best.number})"
             say_aside(f"{done:>{width}}/{progress.trials}  trial {last.number} {_outcome(last)}; best {lowest}")
         self._shown = max(self._shown, len(results))
 
 
 def _outcome(result: TrialResult) -> str:
+    from hpsearch.validation.metrics import readable
+
     if result.value is not None:
-        return f"complete, {result.value:.4f}"
+        return f"complete, {readable(result.value)}"
     return f"failed: {result.reason}" if result.state == "FAIL" else str(result.reason)
 
 
@@ -99,11 +102,13 @@ class Bar:
         from rich.progress_bar import ProgressBar
         from rich.table import Table
 
+        from hpsearch.validation.metrics import readable
+
         self.trials, done, best = progress.trials, len(progress.results), progress.best
         fresh = done - progress.resumed
         states = [result.state for result in progress.results]
         notes = [f"{states.count('PRUNED')} pruned", f"{states.count('FAIL')} failed"]
-        notes.append("best none yet" if best is None else f"best {best.value:.4f} (trial {best.number})")
+        notes.append("best none yet" if best is None else f"best {readable(best.value or 0)} (trial {best.number})")
         if fresh and done < progress.trials:
             left = (time.monotonic() - self._begun) / fresh * (progress.trials - done)
             minutes, seconds = divmod(round(left), 60)
@@ -114,5 +119,5 @@ class Bar:
         running = Table.grid(padding=(0, 2))
         for number, (epoch, mean) in sorted(progress.running.items()):
             if epoch:
-                running.add_row(f"  trial {number}", f"epoch {epoch}/{self._definition.most_epochs}", f"{mean:.4f}")
+                running.add_row(f"  trial {number}", f"epoch {epoch}/{self._definition.most_epochs}", readable(mean))
         self._live.update(Group(head, running) if running.row_count else head)

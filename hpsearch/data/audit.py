@@ -74,9 +74,9 @@ def _duplicates(seen: Audited) -> Iterator[Finding]:
 def _but_for_the_target(data: Dataset) -> list[bytes]:
     """Keys that are equal for rows that agree in all features and not in the target; else each row's own."""
     keys, labels = row_keys(data.features), data.labels
-    found: dict[bytes, set[int]] = {}
-    for key, label in zip(keys, labels, strict=True):
-        found.setdefault(key, set()).add(int(label))
+    found: dict[bytes, set[float]] = {}
+    for key, label in zip(keys, labels.tolist(), strict=True):
+        found.setdefault(key, set()).add(label)
     return [key if len(found[key]) > 1 else str(row).encode() for row, key in enumerate(keys)]
 
 
@@ -143,7 +143,37 @@ def _time(seen: Audited) -> Iterator[Finding]:
 
 
 def _single_features(seen: Audited) -> Iterator[Finding]:
-    """Features that alone predict the target almost perfectly, out of fold."""
+    """Features that alone predict the target almost perfectly."""
+    found = _tell_classes(seen) if seen.data.task == "classification" else _order_rows(seen.data)
+    for name, how in found:
+        yield Finding(
+            "single-feature",
+            "warning",
+            f"The column {name!r} alone {how}.",
+            "Such a column is often made from the target, or known only after it.",
+            "If it will not be known when predictions are made, leave it out: [data] drop.",
+        )
+
+
+def _order_rows(data: Dataset) -> Iterator[tuple[str, str]]:
+    """Columns that order the rows as a quantity does: copies of it, in whatever unit or on whatever scale."""
+    from scipy.stats import rankdata
+
+    for name, place in data.columns.places.items():
+        values = data.features[:, place.start]
+        there = ~np.isnan(values)
+        if there.sum() < FEWEST_ROWS or place.stop - place.start > 2 or np.ptp(values[there]) == 0:
+            continue
+        targets = data.labels[there]
+        if np.ptp(targets) == 0:
+            continue
+        agreement = abs(float(np.corrcoef(rankdata(values[there]), rankdata(targets))[0, 1]))
+        if agreement >= NEARLY_PERFECT:
+            yield name, f"orders the rows as the target does: their ranks correlate with {agreement:.3f}"
+
+
+def _tell_classes(seen: Audited) -> Iterator[tuple[str, str]]:
+    """Columns that alone tell the classes apart, out of fold."""
     from sklearn.metrics import recall_score
     from sklearn.tree import DecisionTreeClassifier
 
@@ -162,13 +192,7 @@ def _single_features(seen: Audited) -> Iterator[Finding]:
         # The balanced accuracy is the mean recall of the classes that are there.
         score = recall_score(truth, answers, average="macro", labels=np.unique(truth), zero_division=0)
         if score >= NEARLY_PERFECT:
-            yield Finding(
-                "single-feature",
-                "warning",
-                f"The column {name!r} alone predicts the target with a balanced accuracy of {score:.3f}, out of fold.",
-                "Such a column is often made from the target, or known only after it.",
-                "If it will not be known when predictions are made, leave it out: [data] drop.",
-            )
+            yield name, f"predicts the target with a balanced accuracy of {score:.3f}, out of fold"
 
 
 def _identifiers(seen: Audited) -> Iterator[Finding]:

@@ -7,13 +7,16 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hpsearch.data.columns import Plan
 from hpsearch.errors import DataError
+
+# What is predicted: one of some classes, or a quantity.
+Task = Literal["classification", "regression"]
 
 
 @dataclass(frozen=True)
@@ -22,9 +25,9 @@ class Dataset:
 
     Attributes:
         features: (N, D) floating point, read-only; finite, but for nan where ``plan`` says that values are missing.
-        labels: (N,) integers into ``class_names``, read-only.
+        labels: (N,) integers into ``class_names``, or floats where the target is a quantity; read-only.
         feature_names: D names.
-        class_names: the classes as text, in the order of the network's outputs.
+        class_names: the classes as text, in the order of their probabilities; empty where the target is a quantity.
         target_name: what the target is called.
         groups: (N,) integers, equal for rows that belong together; None if rows are independent.
         times: (N,) floats that order the rows in time; None if their order means nothing.
@@ -34,7 +37,7 @@ class Dataset:
     """
 
     features: NDArray[Any]
-    labels: NDArray[np.intp]
+    labels: NDArray[Any]
     feature_names: tuple[str, ...]
     class_names: tuple[str, ...]
     target_name: str = "target"
@@ -61,20 +64,23 @@ class Dataset:
         target_name: str = "target",
         plan: Plan | None = None,
         origin: str = "the data",
+        task: Task = "classification",
     ) -> Dataset:
         """A dataset from whatever arrays a source has.
 
         Args:
             features: (N, D) numbers; float32 stays float32, all else becomes float64.
-            targets: (N,) labels of any kind, integers, text or booleans; or (N, C) one-hot rows.
+            targets: (N,) labels of any kind, integers, text or booleans; or (N, C) one-hot rows; of a regression (N,)
+                or (N, 1) numbers.
             feature_names: D names; ``x1 … xD`` if not given.
             class_names: the name of label 0, 1, …; otherwise the labels found, in order.
             target_name: what the target is called.
             plan: what the features are made of, if they are not numbers without missing values.
             origin: how to name the source in errors.
+            task: whether the targets are classes or a quantity.
 
         Raises:
-            DataError: wrong shapes, a value that is not a finite number, fewer than two classes.
+            DataError: wrong shapes, a value that is not a finite number, fewer than two classes or different targets.
         """
         try:
             given = np.asarray(features)
@@ -97,13 +103,26 @@ class Dataset:
             given_targets = np.asarray(targets)
         except ValueError as error:
             raise DataError(f"{origin}: targets must be one label a row, but {error}.") from error
-        labels, found = _encode(given_targets, origin)
+        labels: NDArray[Any]
+        if task == "classification":
+            labels, found = _encode(given_targets, origin)
+        else:
+            labels, found = _quantities(given_targets, origin), ()
         if labels.shape != (len(table),):
             raise DataError(f"{origin}: {len(table)} rows need as many targets, but targets have shape {labels.shape}.")
+        if task == "regression":
+            if np.ptp(labels) == 0:
+                raise DataError(f"{origin}: a regression needs different targets, but every target is {labels[0]}.")
+            return cls(table, labels, names, (), target_name, plan=plan)
         if len(found) < 2:
             raise DataError(f"{origin}: a classifier needs at least two classes, but every target is {found[0]!r}.")
         classes = tuple(class_names) if class_names is not None else found
         return cls(table, labels, names, classes, target_name, plan=plan)
+
+    @property
+    def task(self) -> Task:
+        """What is predicted."""
+        return "classification" if self.class_names else "regression"
 
     @property
     def rows(self) -> int:
@@ -127,7 +146,7 @@ class Dataset:
         head = [*names, self.features.shape, str(self.features.dtype)]
         digest = hashlib.sha256(json.dumps(head).encode())
         digest.update(np.ascontiguousarray(self.features).data)
-        digest.update(self.labels.astype(np.int64).data)
+        digest.update(self.labels.astype(np.int64 if self.class_names else np.float64).data)
         for name, values in self.marks.items():
             digest.update(name.encode())
             digest.update(values.astype(np.float64).data)
@@ -139,6 +158,21 @@ class Dataset:
         """The same table with the given rows only."""
         marks: dict[str, Any] = {name: values[rows] for name, values in self.marks.items()}
         return replace(self, features=self.features[rows], labels=self.labels[rows], **marks)
+
+
+def _quantities(targets: NDArray[Any], origin: str) -> NDArray[np.float64]:
+    """One finite number a row."""
+    if targets.ndim == 2 and targets.shape[1] == 1:
+        targets = targets[:, 0]
+    try:
+        numbers = np.asarray(targets, np.float64)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"{origin}: targets of a regression must be numbers, but {error}.") from error
+    for row in np.flatnonzero(~np.isfinite(numbers))[:1]:
+        raise DataError(
+            f"{origin}: every target must be a finite number, but that of row {row} is {numbers.flat[row]}."
+        )
+    return numbers.copy()
 
 
 def _encode(targets: NDArray[Any], origin: str) -> tuple[NDArray[np.intp], tuple[str, ...]]:
@@ -154,7 +188,8 @@ def _encode(targets: NDArray[Any], origin: str) -> tuple[NDArray[np.intp], tuple
     if targets.dtype.kind == "f":
         if not np.all(np.isfinite(targets)) or not np.array_equal(targets, np.round(targets)):
             raise DataError(
-                f"{origin}: targets must be class labels (whole numbers or text), but are fractions or nan."
+                f"{origin}: targets must be class labels (whole numbers or text), but are fractions or nan. "
+                'If they are a quantity: [data] task = "regression".'
             )
         targets = targets.astype(np.int64)
     elif targets.dtype.kind == "O":

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from hpsearch.data.dataset import Dataset
+from hpsearch.data.dataset import Dataset, Task
 
 
 class Source(BaseModel, ABC):
@@ -17,6 +17,11 @@ class Source(BaseModel, ABC):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     source: Annotated[str, Field(description="where the rows come from")]
+
+    @property
+    @abstractmethod
+    def predicts(self) -> Task:
+        """Whether its target is a class or a quantity."""
 
     @property
     @abstractmethod

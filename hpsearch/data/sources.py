@@ -15,7 +15,7 @@ from pydantic import ConfigDict, Field
 
 from hpsearch.data.cells import Types
 from hpsearch.data.columns import Plan
-from hpsearch.data.dataset import Dataset
+from hpsearch.data.dataset import Dataset, Task
 from hpsearch.data.source import Source
 from hpsearch.data.table_file import check_filled
 from hpsearch.data.table_sources import Csv, Parquet, with_marks
@@ -30,6 +30,10 @@ class Toy(Source):
 
     samples: Annotated[int, Field(ge=1, description="rows of each class")] = 100
     classes: Annotated[int, Field(ge=2, description="classes")] = 3
+
+    @property
+    def predicts(self) -> Task:
+        return "classification"
 
     @property
     def redrawable(self) -> bool:
@@ -56,10 +60,48 @@ class Toy(Source):
         return Dataset.of(features, labels, target_name="class", origin=self.source)
 
 
+class Sine(Source):
+    """``nnfs:sine``: one period of the sine on equidistant points, a quantity (Kinsley & Kukiela 2020)."""
+
+    samples: Annotated[int, Field(ge=2, description="rows")] = 1000
+
+    @property
+    def predicts(self) -> Task:
+        return "regression"
+
+    @property
+    def redrawable(self) -> bool:
+        return False
+
+    @property
+    def not_features(self) -> tuple[str, ...]:
+        return ()
+
+    def moved(self, folder: Path, to: Path) -> dict[str, Any]:
+        return self.model_dump()
+
+    def load(self, folder: Path, seed: int) -> Dataset:
+        import nnfs.datasets
+
+        features, targets = nnfs.datasets.sine_data(self.samples)
+        return Dataset.of(
+            features, targets, feature_names=["x"], target_name="sine", origin=self.source, task="regression"
+        )
+
+
 class Bundled(Source):
     """The data sets that come with scikit-learn."""
 
-    KINDS: ClassVar = ("breast_cancer", "digits", "iris", "wine")
+    CLASSES: ClassVar = ("breast_cancer", "digits", "iris", "wine")
+    QUANTITIES: ClassVar = {"diabetes": "progression"}  # and what the target is called
+
+    @property
+    def _name(self) -> str:
+        return self.source.removeprefix("sklearn:")
+
+    @property
+    def predicts(self) -> Task:
+        return "regression" if self._name in self.QUANTITIES else "classification"
 
     @property
     def redrawable(self) -> bool:
@@ -75,14 +117,16 @@ class Bundled(Source):
     def load(self, folder: Path, seed: int) -> Dataset:
         import sklearn.datasets
 
-        bunch = getattr(sklearn.datasets, f"load_{self.source.removeprefix('sklearn:')}")()
+        bunch = getattr(sklearn.datasets, f"load_{self._name}")()
+        classes = [str(name) for name in bunch.target_names] if self.predicts == "classification" else None
         return Dataset.of(
             bunch.data,
             bunch.target,
             feature_names=[str(name) for name in bunch.feature_names],
-            class_names=[str(name) for name in bunch.target_names],
-            target_name="class",
+            class_names=classes,
+            target_name=self.QUANTITIES.get(self._name, "class"),
             origin=self.source,
+            task=self.predicts,
         )
 
 
@@ -99,9 +143,15 @@ class PythonFunction(Source):
 
     model_config = ConfigDict(frozen=True, extra="allow", strict=True)
 
+    task: Annotated[Task, Field(description="what the targets are: classes, or a quantity")] = "classification"
+
     @property
     def options(self) -> dict[str, Any]:
         return dict(self.model_extra or {})
+
+    @property
+    def predicts(self) -> Task:
+        return self.task
 
     @property
     def redrawable(self) -> bool:
@@ -143,6 +193,7 @@ class PythonFunction(Source):
             target_name=str(getattr(targets, "name", None) or "target"),
             plan=plan,
             origin=self.source,
+            task=self.task,
         )
         return self._with_marks(data, marks[0]) if marks else data
 
@@ -190,10 +241,11 @@ def _importing_beside(folder: Path) -> Iterator[None]:
 
 SOURCES: dict[str, type[Source]] = {
     "csv": Csv,
+    "nnfs:sine": Sine,
     **{f"nnfs:{kind}": Toy for kind in Toy.KINDS},
     "parquet": Parquet,
     "python:module:function": PythonFunction,
-    **{f"sklearn:{kind}": Bundled for kind in Bundled.KINDS},
+    **{f"sklearn:{kind}": Bundled for kind in (*Bundled.CLASSES, *Bundled.QUANTITIES)},
 }
 
 

@@ -56,12 +56,14 @@ class Splitter:
         needs: what it splits by beside rows and labels, an attribute of :class:`Dataset`.
         fewest: the least ``n_splits``.
         shuffles: whether a seed changes anything, so that repeats differ.
+        stratifies: whether it deals an equal share of every class to each fold.
     """
 
     make: Callable[[Dealing, int | None], Any] | None
     needs: Literal["groups", "times", "folds"] | None = None
     fewest: int = 2
     shuffles: bool = True
+    stratifies: bool = False
 
 
 def _kfold(dealing: Dealing, seed: int | None) -> Any:
@@ -105,8 +107,8 @@ SPLITTERS: dict[str, Splitter] = {
     "kfold": Splitter(_kfold),
     "predefined": Splitter(None, needs="folds", fewest=1, shuffles=False),
     "shuffle": Splitter(_shuffle, fewest=1),
-    "stratified": Splitter(_stratified),
-    "stratified-group": Splitter(_stratified_group, needs="groups"),
+    "stratified": Splitter(_stratified, stratifies=True),
+    "stratified-group": Splitter(_stratified_group, needs="groups", stratifies=True),
     "timeseries": Splitter(_timeseries, needs="times", shuffles=False),
 }
 
@@ -177,8 +179,10 @@ def _check_rows(data: Dataset, splitter: str, dealing: Dealing) -> None:
             f"[validation] gap must leave rows to train on before each of {n_splits} validation parts of {data.rows} "
             f"rows, but is {dealing.gap}. Use a smaller gap or fewer splits."
         )
+    if not kind.stratifies:
+        return
     counts = np.bincount(data.labels, minlength=len(data.class_names))
-    if splitter.startswith("stratified") and counts.min() < n_splits:
+    if counts.min() < n_splits:
         raise DataError(
             f"[validation] stratified splits need at least n_splits = {n_splits} rows of every class, but class "
             f"{data.class_names[counts.argmin()]!r} has {counts.min()}. "
@@ -187,6 +191,8 @@ def _check_rows(data: Dataset, splitter: str, dealing: Dealing) -> None:
 
 
 def _check_classes(data: Dataset, training: IntArray, where: str) -> None:
+    if data.task == "regression":
+        return
     present = np.bincount(data.labels[training], minlength=len(data.class_names)) > 0
     for absent in np.flatnonzero(~present)[:1]:
         raise DataError(

@@ -15,10 +15,10 @@ import numpy as np
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from hpsearch.data.cells import Types
+from hpsearch.data.cells import Types, is_number, place
 from hpsearch.data.columns import KINDS, Impute, Kind, Plan
 from hpsearch.data.csv_file import read_csv
-from hpsearch.data.dataset import Dataset
+from hpsearch.data.dataset import Dataset, Task
 from hpsearch.data.parquet_file import read_parquet
 from hpsearch.data.source import Source
 from hpsearch.data.table_file import Table, Wanted, check_values
@@ -32,6 +32,7 @@ class TableFile(Source):
 
     path: Annotated[str, Field(description="the file, relative to the study file")]
     target: Annotated[str, Field(description="the column to predict")]
+    task: Annotated[Task, Field(description="what the target is: classes, or a quantity")] = "classification"
     features: Annotated[
         Names | None, Field(description="the columns to predict from; all that are left if not given")
     ] = None
@@ -75,6 +76,10 @@ class TableFile(Source):
         return (self.target, *self._marks)
 
     @property
+    def predicts(self) -> Task:
+        return self.task
+
+    @property
     def redrawable(self) -> bool:
         return False
 
@@ -108,10 +113,13 @@ class TableFile(Source):
         check_values(origin, len(texts[self.target]), len(plan.feature_names), "features")
         data = Dataset.of(
             plan.expand(table.columns)[0],
-            _as_labels(texts[self.target], origin),
+            _as_labels(texts[self.target], origin)
+            if self.task == "classification"
+            else _as_quantities(texts[self.target], self.target, origin),
             target_name=self.target,
             plan=plan,
             origin=origin,
+            task=self.task,
         )
         marks = {"group": self.group, "time": self.time, "fold": self.fold, "weight": self.weight}
         return with_marks(data, texts, origin, **marks)
@@ -163,9 +171,22 @@ def _as_labels(texts: list[str], origin: str) -> np.ndarray[Any, Any]:
     except ValueError:
         return np.array(labels)
     if not all(number.is_integer() for number in numbers):
-        raise DataError(f"{origin}: the target must be classes, but holds fractions: a quantity cannot be classified.")
+        raise DataError(
+            f"{origin}: the target must be classes, but holds fractions: a quantity cannot be classified. "
+            'To predict it as one: [data] task = "regression".'
+        )
     whole = all(label == str(int(number)) for label, number in zip(labels, numbers, strict=True))
     return np.array([int(label) for label in labels]) if whole else np.array(labels)
+
+
+def _as_quantities(texts: list[str], column: str, origin: str) -> np.ndarray[Any, Any]:
+    for row, text in enumerate(texts):
+        if not is_number(text.strip()):
+            raise DataError(
+                f"{place(origin, row, column)}: must be a finite number to be predicted as one, but is {text!r}. "
+                'Correct it, leave the row out, or predict classes: [data] task = "classification".'
+            )
+    return np.array([float(text) for text in texts])
 
 
 def _as_times(texts: list[str], column: str, origin: str) -> np.ndarray[Any, Any]:

@@ -19,18 +19,19 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from hpsearch.data.columns import Plan
-from hpsearch.data.dataset import Dataset
+from hpsearch.data.dataset import Dataset, Task
 from hpsearch.data.preprocess import Scaling
 from hpsearch.data.typed import expand_frame
 from hpsearch.errors import BundleError, DataError
-from hpsearch.nn.losses import cross_entropy, one_hot
+from hpsearch.nn.losses import one_hot
 from hpsearch.nn.network import FloatArray, Network
 from hpsearch.nn.passes import Architecture, predict
+from hpsearch.validation.metrics import BESIDE, METRICS
 
 if TYPE_CHECKING:
     from hpsearch.validation.metrics import Metric
 
-FORMAT, VERSION = "hpsearch-bundle", 2
+FORMAT, VERSION = "hpsearch-bundle", 3
 ARRAYS, REST = "model.safetensors", "model.json"
 
 
@@ -43,8 +44,9 @@ class Bundle:
         parameters: (1, P).
         scaling: of the features, and what fills missing values; fitted on the rows it was trained on.
         plan: the columns it was trained with, and the features that they become.
-        class_names, target_name: the classes, and what the target is called.
+        class_names, target_name: the classes, none where a quantity is predicted, and what the target is called.
         about: how it came to be: configuration, scores, origin; plain JSON values.
+        target_centre, target_scale: of a quantity: what the network answers, times the scale, plus the centre.
     """
 
     architecture: Architecture
@@ -54,9 +56,16 @@ class Bundle:
     class_names: tuple[str, ...]
     target_name: str
     about: Mapping[str, Any]
+    target_centre: float = 0.0
+    target_scale: float = 1.0
 
-    def probabilities(self, rows: Any, notice: Callable[[str], None] = warnings.warn) -> FloatArray:
-        """The probability of each class, (N, C).
+    @property
+    def task(self) -> Task:
+        """What it predicts."""
+        return "classification" if self.class_names else "regression"
+
+    def predict(self, rows: Any, notice: Callable[[str], None] = warnings.warn) -> NDArray[Any]:
+        """The most probable class of each row, by name, or the quantity in its own unit: (N,).
 
         Args:
             rows: raw rows: an array with the model's columns in their order, or a DataFrame, whose columns are taken
@@ -67,6 +76,22 @@ class Bundle:
         Raises:
             DataError: other columns, another shape, or a value that is not of its column's kind.
         """
+        answers = self.answers(self._features(rows, notice))
+        return np.array(self.class_names)[answers.argmax(axis=1)] if self.class_names else answers[:, 0]
+
+    def probabilities(self, rows: Any, notice: Callable[[str], None] = warnings.warn) -> FloatArray:
+        """The probability of each class, (N, C), of rows as :meth:`predict` takes them.
+
+        Raises:
+            DataError: as there, or a model that predicts a quantity.
+        """
+        if not self.class_names:
+            raise DataError(
+                f"Probabilities need classes, but this model predicts the quantity {self.target_name!r}. Use predict."
+            )
+        return self.answers(self._features(rows, notice))
+
+    def _features(self, rows: Any, notice: Callable[[str], None]) -> NDArray[Any]:
         if not hasattr(rows, "columns"):
             import pandas as pd
 
@@ -79,12 +104,13 @@ class Bundle:
         features, notices = expand_frame(self.plan, rows, "The rows")
         for line in notices:
             notice(line)
-        return self.answers(features)
+        return features
 
     def answers(self, features: NDArray[Any]) -> FloatArray:
-        """The probability of each class, (N, C), of rows whose features (N, D) the plan gave."""
+        """The probability of each class, (N, C), or the quantity, (N, 1), of features (N, D) that the plan gave."""
         with threadpool_limits(1):
-            return predict(self.architecture, self.parameters, self.scaling.apply(features))
+            answers = predict(self.architecture, self.parameters, self.scaling.apply(features))
+        return answers if self.class_names else answers * np.float64(self.target_scale) + self.target_centre
 
     @property
     def preprocessing(self) -> list[dict[str, Any]]:
@@ -92,22 +118,26 @@ class Bundle:
         return self.scaling.table(self.plan)
 
     def score(self, data: Dataset) -> dict[str, Any]:
-        """Rows, data loss in nats and accuracy on labelled rows, which count by their weights if they have any."""
-        losses, accuracy = self.row_losses(data)
-        return {"rows": data.rows, "loss": float(np.average(losses, weights=data.weights)), "accuracy": accuracy}
+        """Rows, data loss, and accuracy or R², on labelled rows, which count by their weights if they have any."""
+        beside = BESIDE[self.task]
+        loss = float(np.average(self.row_losses(data), weights=data.weights))
+        return {"rows": data.rows, "loss": loss, beside: self.measure(data, METRICS[beside])}
 
     def measure(self, data: Dataset, metric: Metric) -> float | None:
         """A metric on labelled rows of the same columns and classes; None where it is undefined."""
         value = metric.score(data.labels, self.answers(data.features), len(self.class_names), data.weights)
         return value if math.isfinite(value) else None
 
-    def row_losses(self, data: Dataset) -> tuple[NDArray[np.float64], float]:
-        """The data loss of each row in nats, (N,), and the accuracy."""
+    def row_losses(self, data: Dataset) -> NDArray[np.float64]:
+        """The data loss of each row, (N,): nats, or the unit of the target (squared in a squared error)."""
         answers = self.answers(data.features)
         targets = np.zeros((1, *answers.T.shape), answers.dtype)
-        one_hot(data.labels[np.newaxis], len(self.class_names), out=targets)
-        losses = cross_entropy(answers.T[np.newaxis], targets)[0]
-        return losses, float(np.average(answers.argmax(axis=1) == data.labels, weights=data.weights))
+        if self.class_names:
+            one_hot(data.labels[np.newaxis], len(self.class_names), out=targets)
+        else:
+            targets[0, 0] = data.labels
+        losses: NDArray[np.float64] = self.architecture.head.of_rows(answers.T[np.newaxis], targets)[0]
+        return losses
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """What the safetensors file holds."""
@@ -136,7 +166,8 @@ class Bundle:
             "network": {
                 "inputs": network.inputs,
                 "neurons": list(network.neurons),
-                "classes": network.classes,
+                "outputs": network.outputs,
+                "loss": self.architecture.loss,
                 "activation": self.architecture.activation,
                 "leaky_slope": self.architecture.leaky_slope,
                 "dtype": self.architecture.dtype.name,
@@ -144,6 +175,8 @@ class Bundle:
             **self.plan.to_plain(),
             "classes": list(self.class_names),
             "target": self.target_name,
+            "target_centre": self.target_centre,
+            "target_scale": self.target_scale,
             "about": dict(self.about),
         }
         try:
@@ -194,9 +227,9 @@ class Bundle:
     @classmethod
     def _from(cls, rest: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Bundle:
         shape = rest["network"]
-        network = Network(shape["inputs"], tuple(shape["neurons"]), shape["classes"])
+        network = Network(shape["inputs"], tuple(shape["neurons"]), shape["outputs"])
         dtype = np.dtype(shape["dtype"])
-        architecture = Architecture(network, shape["activation"], shape["leaky_slope"], dtype)
+        architecture = Architecture(network, shape["activation"], shape["leaky_slope"], dtype, shape["loss"])
         parameters = np.zeros((1, network.size), dtype)
         for name, view in network.named(parameters).items():
             if arrays[name].shape != view.shape[1:] or arrays[name].dtype != dtype:
@@ -204,8 +237,8 @@ class Bundle:
             view[0] = arrays[name]
         scaling, plan = Scaling(arrays["centre"], arrays["scale"], arrays["fill"]), Plan.from_plain(rest)
         learnt = {array.shape for array in (arrays["centre"], arrays["scale"], arrays["fill"])}
-        counts = (len(plan.feature_names), len(rest["classes"]), learnt)
-        if counts != (network.inputs, network.classes, {(network.inputs,)}):
+        counts = (len(plan.feature_names), architecture.head.outputs(len(rest["classes"])), learnt)
+        if counts != (network.inputs, network.outputs, {(network.inputs,)}):
             raise ValueError("columns, classes and scaling must have the network's widths")
         return cls(
             architecture,
@@ -215,6 +248,8 @@ class Bundle:
             tuple(rest["classes"]),
             rest["target"],
             rest["about"],
+            float(rest["target_centre"]),
+            float(rest["target_scale"]),
         )
 
 

@@ -20,7 +20,10 @@ READERS: dict[str, Callable[[Path, Wanted], Table]] = {".parquet": read_parquet}
 
 
 def predict_file(bundle: Bundle, path: Path, notice: Callable[[str], None] = warnings.warn) -> pd.DataFrame:
-    """The predicted class and the probability of every class, one row a row of a CSV or Parquet file.
+    """The prediction for each row of a CSV or Parquet file, one row each.
+
+    Of classes: the predicted one in ``class``, and a column with the probability of every one; of a quantity:
+    ``prediction``, in its own unit.
 
     The file must have the model's columns, in any order, and their values are taken for what they were in training; its
     target column is ignored if there, as are columns that the model was not trained on because the study file said so.
@@ -47,6 +50,8 @@ def predict_file(bundle: Bundle, path: Path, notice: Callable[[str], None] = war
     for line in notices:
         notice(line)
     answers = bundle.answers(features)
+    if not bundle.class_names:
+        return pd.DataFrame({"prediction": answers[:, 0]})
     classes = np.array(bundle.class_names)[answers.argmax(axis=1)]
     shares = {f"probability_{name}": answers[:, i] for i, name in enumerate(bundle.class_names)}
     return pd.DataFrame({"class": pd.array(classes.tolist(), dtype="str"), **shares})

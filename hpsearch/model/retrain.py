@@ -25,6 +25,7 @@ from hpsearch.study.storage import StoredStudy
 from hpsearch.validation.config import Config
 from hpsearch.validation.estimates import mean_of_rows
 from hpsearch.validation.lanes import fit_scalings, lane_data, make_trainer, training_weights
+from hpsearch.validation.metrics import BESIDE
 
 
 def require_no_space(definition: StudyDefinition) -> None:
@@ -58,10 +59,10 @@ def retrain(definition: StudyDefinition, url: str, folder: Path | None = None) -
     bundle, about = fit(prepared, definition.train)
     held_out = prepared.held_out
     if held_out is not None:
-        losses, accuracy = bundle.row_losses(held_out)
+        losses = bundle.row_losses(held_out)
         apart = SPLITTERS[definition.validation.splitter].needs != "times"
         sure = mean_of_rows(losses, independent_units(held_out), weights=held_out.weights, independent=apart)
-        score = {"rows": held_out.rows, "loss": sure.mean, "accuracy": accuracy, "low": sure.low, "high": sure.high}
+        score = bundle.score(held_out) | {"loss": sure.mean, "low": sure.low, "high": sure.high}
         score |= _objective(bundle, held_out, definition)
         about |= {"holdout": score, "holdout_fingerprint": held_out.fingerprint}
         about |= _record_scoring(definition, held_out.fingerprint, url, folder)
@@ -90,7 +91,8 @@ def _record_scoring(definition: StudyDefinition, fingerprint: str, url: str, fol
 def _objective(bundle: Bundle, data: Dataset, definition: StudyDefinition) -> dict[str, float | None]:
     """The study's objective on some rows under its name, where it is not one of the numbers that every model has."""
     name = definition.objective
-    return {} if name in ("loss", "accuracy") else {name: bundle.measure(data, definition.metric)}
+    known = ("loss", BESIDE[bundle.task])
+    return {} if name in known else {name: bundle.measure(data, definition.metric)}
 
 
 def fit(prepared: Prepared, config: Config) -> tuple[Bundle, dict[str, Any]]:
@@ -110,18 +112,24 @@ def fit(prepared: Prepared, config: Config) -> tuple[Bundle, dict[str, Any]]:
     data, rows = prepared.search, np.arange(prepared.search.rows)
     (scaling,) = fit_scalings(data, [rows], config.scaling, fill_all=True)  # new rows may lack any value
     counts = training_weights(config, data, [rows])
-    trainer = make_trainer(config, lane_data(data, [scaling]), [rows], definition.evaluate_every, counts)
+    lanes = lane_data(data, [scaling], [rows])
+    trainer = make_trainer(config, lanes, [rows], definition.evaluate_every, counts)
     architecture = trainer.architecture
-    weights, batches = (seeds.generator(definition.seed, f"retrain-{what}") for what in ("weights", "batches"))
+    weights, batches, dropping = (
+        seeds.generator(definition.seed, f"retrain-{what}") for what in ("weights", "batches", "dropout")
+    )
     parameters = initial_parameters(architecture.network, config.init, [weights], architecture.dtype)
     with threadpool_limits(1):
-        for checkpoint in trainer.run(parameters, [batches]):
+        for checkpoint in trainer.run(parameters, [batches], [dropping]):
             if checkpoint.diverged.any():
                 raise DivergedError(
                     f"The training must keep a finite loss, but it became {checkpoint.total_loss[0]} by epoch "
                     f"{checkpoint.epoch}. Lower [train] learning_rate, now {config.learning_rate:.3g}."
                 )
     bundle = Bundle(architecture, parameters, scaling, data.columns, data.class_names, data.target_name, {})
+    if lanes.target_centre is not None and lanes.target_scale is not None:
+        centre, scale = float(lanes.target_centre[0]), float(lanes.target_scale[0])
+        bundle = replace(bundle, target_centre=centre, target_scale=scale)
     about = {
         "hpsearch": version("hpsearch"),
         "study": definition.name,

@@ -1,4 +1,4 @@
-"""Dense layers and activations, forward and backward over lanes.
+"""Dense layers, activations and dropout, forward and backward over lanes.
 
 Values between layers are features-first, (L, features, B), with a last row of ones under every layer's inputs.
 Everything works in preallocated arrays. All lanes of a call are computed by the same operations in the same order as
@@ -8,6 +8,7 @@ one lane alone, so a lane's bits do not depend on its company.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -111,6 +112,44 @@ class Tanh(Activation):
         np.multiply(outputs, outputs, out=self._slope)
         np.subtract(1, self._slope, out=self._slope)
         np.multiply(grad, self._slope, out=grad)
+
+
+class Dropout:
+    """Each value is 0 with probability ``rate``, and else divided by 1 - ``rate``; in training only.
+
+    Srivastava, Hinton, Krizhevsky, Sutskever & Salakhutdinov (2014), "Dropout", section 10 (multiplying in training
+    instead of in use, which so needs no change). Ours draws 16 bits a value, so a rate is rounded to 1/65536; and a
+    lane draws from its own generator, for its padding too, so that its bits do not depend on its company.
+
+    Args:
+        shape: (L, width, B).
+        dtype: of the values.
+        rate: at least 0 and below 1.
+        generators: one a lane.
+    """
+
+    def __init__(
+        self, shape: tuple[int, ...], dtype: np.dtype[Any], rate: float, generators: Sequence[np.random.Generator]
+    ) -> None:
+        self._generators, self._dropped = generators, round(rate * 2**16)
+        self._bits, self._factors = np.empty(shape, np.uint16), np.empty(shape, dtype)
+        self._kept = 2**16 / (2**16 - self._dropped)
+
+    def draw(self) -> None:
+        """Choose anew what is dropped."""
+        for bits, generator in zip(self._bits, self._generators, strict=True):
+            raw = generator.bit_generator.random_raw(-(-bits.size // 4))  # 64 bits for four values
+            bits[...] = raw.view(np.uint16)[: bits.size].reshape(bits.shape)
+        np.greater_equal(self._bits, self._dropped, out=self._factors)
+        np.multiply(self._factors, self._kept, out=self._factors)
+
+    def forward(self, values: FloatArray, out: FloatArray) -> None:
+        """``out`` = ``values`` with some of them dropped."""
+        np.multiply(values, self._factors, out=out)
+
+    def backward(self, grad: FloatArray) -> None:
+        """Replace ``grad``, in the outputs, by the gradient in the inputs."""
+        np.multiply(grad, self._factors, out=grad)
 
 
 ACTIVATIONS: dict[str, type[Activation]] = {"leaky_relu": LeakyReLU, "relu": ReLU, "tanh": Tanh}

@@ -1,8 +1,18 @@
-"""Softmax with categorical cross-entropy as one head, over lanes."""
+"""What a network's outputs mean and how wrong they are: output activations with their losses, over lanes.
+
+=======  =============================================
+symbol   meaning
+=======  =============================================
+L, B     lanes, rows of a batch
+C        classes
+A        answers of a row: C probabilities, or 1 quantity
+=======  =============================================
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -76,3 +86,146 @@ def weighted_mean(row_losses: NDArray[np.float64], row_weights: NDArray[Any]) ->
     # Padding has weight 0, but 0 · nan is nan: a lane that diverged is nan as a whole, which is what we want to see.
     mean: NDArray[np.float64] = (row_losses * row_weights.astype(np.float64)).sum(axis=1)
     return mean
+
+
+class Loss(ABC):
+    """What the network's outputs mean, and the data loss that training descends; both in place where they can be.
+
+    Answers and targets are (L, A, B). A class is a probability there, and its target 1 or 0; a quantity is scaled, as
+    the network sees it, where gradients are taken, and in its own unit where losses are reported.
+
+    Attributes:
+        quantity: whether rows have one number each to predict, not a class.
+        answers_an_output: A over the network's outputs.
+        power: what the loss is multiplied by where the unit of a quantity is: its scale to this power.
+    """
+
+    quantity: ClassVar[bool]
+    answers_an_output: ClassVar[int] = 1
+    power: ClassVar[int] = 0
+
+    @abstractmethod
+    def outputs(self, classes: int) -> int:
+        """Neurons of the output layer for C classes, or for a quantity, whose ``classes`` are 0.
+
+        Raises:
+            ValueError: the loss is not for so many.
+        """
+
+    @abstractmethod
+    def answer(self, outputs: FloatArray) -> FloatArray:
+        """Outputs of the last layer (L, outputs, B), overwritten, to answers (L, A, B)."""
+
+    @abstractmethod
+    def gradient(self, answers: FloatArray, targets: FloatArray, row_weights: FloatArray) -> FloatArray:
+        """The gradient of the data loss in the outputs, (L, outputs, B).
+
+        Args:
+            answers: overwritten.
+            targets: (L, A, B).
+            row_weights: (L, 1, B), the share of each row in the mean; 0 for padding.
+        """
+
+    @abstractmethod
+    def of_rows(self, answers: FloatArray, targets: FloatArray) -> NDArray[np.float64]:
+        """The data loss of each row, (L, B)."""
+
+
+class CrossEntropy(Loss):
+    """Softmax over C outputs, minus the logarithm of the true class's probability."""
+
+    quantity = False
+
+    def outputs(self, classes: int) -> int:
+        return classes
+
+    def answer(self, outputs: FloatArray) -> FloatArray:
+        softmax(outputs)
+        return outputs
+
+    def gradient(self, answers: FloatArray, targets: FloatArray, row_weights: FloatArray) -> FloatArray:
+        head_gradient(answers, targets, row_weights)
+        return answers
+
+    def of_rows(self, answers: FloatArray, targets: FloatArray) -> NDArray[np.float64]:
+        return cross_entropy(answers, targets)
+
+
+class BinaryCrossEntropy(Loss):
+    """One output z for two classes: p = 1 / (1 + exp(-z)) is the second one's probability (Bishop 1995, section 6.7).
+
+    The loss is that of :class:`CrossEntropy`, minus the logarithm of the true class's probability. A softmax over two
+    outputs computes the same function of their difference; it has twice the output weights, of which penalties and
+    optimizers see both.
+    """
+
+    quantity, answers_an_output = False, 2
+
+    def outputs(self, classes: int) -> int:
+        if classes != 2:
+            raise ValueError(f"binary_cross_entropy must have two classes to tell apart, but there are {classes}.")
+        return 1
+
+    def answer(self, outputs: FloatArray) -> FloatArray:
+        # Both from the logit: 1 - p would have no digits left where p is near 1. exp(-|z|) never overflows.
+        small = np.exp(-np.abs(outputs))
+        likely, unlikely = 1 / (1 + small), small / (1 + small)
+        positive = outputs >= 0
+        return np.concatenate([np.where(positive, unlikely, likely), np.where(positive, likely, unlikely)], axis=1)
+
+    def gradient(self, answers: FloatArray, targets: FloatArray, row_weights: FloatArray) -> FloatArray:
+        return (answers[:, 1:] - targets[:, 1:]) * row_weights
+
+    def of_rows(self, answers: FloatArray, targets: FloatArray) -> NDArray[np.float64]:
+        return cross_entropy(answers, targets)
+
+
+class SquaredError(Loss):
+    """One linear output y for a target t: (y - t)², whose mean is the mean squared error; gradient 2·(y - t)."""
+
+    quantity, power = True, 2
+
+    def outputs(self, classes: int) -> int:
+        return 1
+
+    def answer(self, outputs: FloatArray) -> FloatArray:
+        return outputs
+
+    def gradient(self, answers: FloatArray, targets: FloatArray, row_weights: FloatArray) -> FloatArray:
+        np.subtract(answers, targets, out=answers)
+        np.multiply(answers, 2 * row_weights, out=answers)
+        return answers
+
+    def of_rows(self, answers: FloatArray, targets: FloatArray) -> NDArray[np.float64]:
+        errors: NDArray[np.float64] = np.subtract(answers[:, 0], targets[:, 0], dtype=np.float64)
+        return errors * errors
+
+
+class AbsoluteError(Loss):
+    """One linear output y for a target t: |y - t|, whose mean is the mean absolute error; gradient ±1, and 0 at 0."""
+
+    quantity, power = True, 1
+
+    def outputs(self, classes: int) -> int:
+        return 1
+
+    def answer(self, outputs: FloatArray) -> FloatArray:
+        return outputs
+
+    def gradient(self, answers: FloatArray, targets: FloatArray, row_weights: FloatArray) -> FloatArray:
+        np.subtract(answers, targets, out=answers)
+        np.sign(answers, out=answers)
+        np.multiply(answers, row_weights, out=answers)
+        return answers
+
+    def of_rows(self, answers: FloatArray, targets: FloatArray) -> NDArray[np.float64]:
+        errors: NDArray[np.float64] = np.subtract(answers[:, 0], targets[:, 0], dtype=np.float64)
+        return np.abs(errors)
+
+
+LOSSES: dict[str, Loss] = {
+    "absolute_error": AbsoluteError(),
+    "binary_cross_entropy": BinaryCrossEntropy(),
+    "cross_entropy": CrossEntropy(),
+    "squared_error": SquaredError(),
+}

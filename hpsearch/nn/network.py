@@ -7,6 +7,7 @@ L        lanes: networks trained side by side
 P        parameters of one lane
 B        rows of a batch (padded)
 C        classes
+A        answers of a row: C probabilities, or 1 quantity
 =======  ======================================================================
 
 The block of a dense layer is a (fan_in + 1, fan_out) matrix, the weights above the biases: with a row of ones under
@@ -57,7 +58,7 @@ class DenseBlock:
 
 @dataclass(frozen=True)
 class Network:
-    """The shape of a fully connected network: inputs, hidden widths, classes.
+    """The shape of a fully connected network: inputs, hidden widths, outputs.
 
     Raises:
         ValueError: a width below 1.
@@ -65,7 +66,7 @@ class Network:
 
     inputs: int
     neurons: tuple[int, ...]
-    classes: int
+    outputs: int
 
     def __post_init__(self) -> None:
         if min(self.widths) < 1:
@@ -73,7 +74,7 @@ class Network:
 
     @property
     def widths(self) -> tuple[int, ...]:
-        return (self.inputs, *self.neurons, self.classes)
+        return (self.inputs, *self.neurons, self.outputs)
 
     @cached_property
     def layers(self) -> tuple[DenseBlock, ...]:

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hpsearch.nn.layers import ACTIVATIONS, dense_backward, dense_forward
-from hpsearch.nn.losses import cross_entropy, head_gradient, softmax, weighted_mean
+from hpsearch.nn.layers import ACTIVATIONS, Dropout, dense_backward, dense_forward
+from hpsearch.nn.losses import LOSSES, Loss, weighted_mean
 from hpsearch.nn.network import FloatArray, IntArray, Network
 from hpsearch.nn.rows import LaneData, PaddedRows
 
@@ -24,7 +24,7 @@ KEPT_BYTES = 2 * 2**20
 
 @dataclass(frozen=True)
 class Architecture:
-    """What a network computes: its shape, its activation and its number type.
+    """What a network computes: its shape, its activation, its number type, and the loss that its outputs are for.
 
     Raises:
         ValueError: a slope for which the larger of z and slope · z is not the leaky ReLU.
@@ -34,10 +34,16 @@ class Architecture:
     activation: str = "relu"
     leaky_slope: float = 0.01
     dtype: np.dtype[Any] = _FLOAT32
+    loss: str = "cross_entropy"
 
     def __post_init__(self) -> None:
         if not 0 <= self.leaky_slope < 1:
             raise ValueError(f"leaky_slope must be at least 0 and below 1, but is {self.leaky_slope}.")
+
+    @property
+    def head(self) -> Loss:
+        """What the outputs mean."""
+        return LOSSES[self.loss]
 
     def matrices(self, flat: FloatArray) -> list[FloatArray]:
         """Views of ``flat`` (L, P), one (L, fan_in + 1, fan_out) a dense layer."""
@@ -47,37 +53,65 @@ class Architecture:
 class ForwardPass:
     """The values of every layer for a batch of ``rows`` rows in each of ``lanes`` lanes.
 
+    Args:
+        architecture: the networks'.
+        lanes: L.
+        rows: B.
+        dropout: the rate of each hidden layer; none drops anything if empty.
+        generators: one a lane, for what is dropped.
+
     Attributes:
         rows: the batch, (L, B, inputs + 1), its last column ones; to be filled before :meth:`run`, or see :meth:`see`.
-        targets: one-hot, (L, C, B); to be filled by whoever needs them.
+        targets: what its rows should be answered, (L, A, B); to be filled by whoever needs them.
         inputs: what each dense layer sees, (L, fan_in + 1, B), a last row of ones included.
+        outputs: of each hidden layer, (L, width, B): the inputs of the next but for what was dropped.
         activations: one a hidden layer.
+        dropouts: one a hidden layer; None where it drops nothing.
     """
 
-    def __init__(self, architecture: Architecture, lanes: int, rows: int) -> None:
-        network, dtype = architecture.network, architecture.dtype
+    def __init__(
+        self,
+        architecture: Architecture,
+        lanes: int,
+        rows: int,
+        dropout: Sequence[float] = (),
+        generators: Sequence[np.random.Generator] = (),
+    ) -> None:
+        network, dtype, self.head = architecture.network, architecture.dtype, architecture.head
         kind = ACTIVATIONS[architecture.activation]
+        shapes = [(lanes, width, rows) for width in network.neurons]
+        rates = dropout or [0.0] * len(shapes)
         self.rows = np.ones((lanes, rows, network.inputs + 1), dtype)
-        self.targets = np.zeros((lanes, network.classes, rows), dtype)
+        self.targets = np.zeros((lanes, self.head.answers_an_output * network.outputs, rows), dtype)
         # Rows-first in memory, seen features-first: the matrix product takes either, and gathering whole rows is cheap.
         self.inputs = [self.rows.swapaxes(1, 2)]
-        self.inputs += [np.ones((lanes, width + 1, rows), dtype) for width in network.neurons]
-        self.activations = [kind((lanes, width, rows), dtype, architecture.leaky_slope) for width in network.neurons]
-        self._logits = np.empty((lanes, network.classes, rows), dtype)
+        self.inputs += [np.ones((lanes, width + 1, rows), dtype) for _, width, _ in shapes]
+        self.activations = [kind(shape, dtype, architecture.leaky_slope) for shape in shapes]
+        self.dropouts = [
+            Dropout(shape, dtype, rate, generators) if rate else None for shape, rate in zip(shapes, rates, strict=True)
+        ]
+        # The derivative of an activation is that of what it answered, before anything was dropped.
+        self.outputs = [
+            seen[:, :-1] if dropped is None else np.empty(shape, dtype)
+            for seen, dropped, shape in zip(self.inputs[1:], self.dropouts, shapes, strict=True)
+        ]
+        self._last = np.empty((lanes, network.outputs, rows), dtype)
 
     def see(self, inputs: FloatArray, targets: FloatArray) -> None:
         """Look at a batch where it is, (L, inputs + 1, B) with a last row of ones, instead of at ``rows``."""
         self.inputs[0], self.targets = inputs, targets
 
     def run(self, matrices: Sequence[FloatArray]) -> FloatArray:
-        """The classes' probabilities (L, C, B), in an array that the next run overwrites."""
+        """The answers (L, A, B), in an array that the next run may overwrite."""
         for number, activation in enumerate(self.activations):
-            values = self.inputs[number + 1][:, :-1]
+            values, dropout = self.outputs[number], self.dropouts[number]
             dense_forward(matrices[number], self.inputs[number], out=values)
             activation.forward(values)
-        dense_forward(matrices[-1], self.inputs[-1], out=self._logits)
-        softmax(self._logits)
-        return self._logits
+            if dropout is not None:
+                dropout.draw()
+                dropout.forward(values, out=self.inputs[number + 1][:, :-1])
+        dense_forward(matrices[-1], self.inputs[-1], out=self._last)
+        return self.head.answer(self._last)
 
 
 class BackwardPass:
@@ -91,26 +125,31 @@ class BackwardPass:
         self,
         matrices: Sequence[FloatArray],
         grad_matrices: Sequence[FloatArray],
-        probabilities: FloatArray,
+        answers: FloatArray,
         row_weights: FloatArray,
     ) -> None:
-        """Write ``grad_matrices``; ``probabilities`` (L, C, B) is overwritten; ``row_weights`` is (L, 1, B)."""
-        forward, grad = self._forward, probabilities
-        head_gradient(grad, forward.targets, row_weights)
+        """Write ``grad_matrices``; ``answers`` (L, A, B) is overwritten; ``row_weights`` is (L, 1, B)."""
+        forward = self._forward
+        grad = forward.head.gradient(answers, forward.targets, row_weights)
         for number in reversed(range(len(matrices))):
             below = self._grads[number - 1] if number else None
             dense_backward(matrices[number], forward.inputs[number], grad, grad_matrices[number], below)
             if below is not None:
-                forward.activations[number - 1].backward(forward.inputs[number][:, :-1], below)
+                if (dropout := forward.dropouts[number - 1]) is not None:
+                    dropout.backward(below)
+                forward.activations[number - 1].backward(forward.outputs[number - 1], below)
                 grad = below
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A network's answers on padded rows: ``row_losses`` (L, B) in nats, ``probabilities`` (L, C, B), ``loss`` (L,)."""
+    """A network's answers on padded rows: ``row_losses`` (L, B), ``answers`` (L, A, B), ``loss`` (L,).
+
+    Losses of classes are in nats. A quantity is answered in its own unit, which is squared in its squared error.
+    """
 
     row_losses: NDArray[np.float64]
-    probabilities: FloatArray
+    answers: FloatArray
     loss: NDArray[np.float64]
 
 
@@ -122,7 +161,7 @@ class Evaluator:
         starts = range(0, rows.index.shape[1], EVALUATION_ROWS)
         self._chunks = [rows.index[:, start : start + EVALUATION_ROWS] for start in starts]
         self._passes = {chunk.shape[1]: ForwardPass(architecture, data.lanes, chunk.shape[1]) for chunk in self._chunks}
-        of_a_lane = rows.index.shape[1] * (data.features.shape[1] + 1 + data.classes) * architecture.dtype.itemsize
+        of_a_lane = rows.index.shape[1] * (data.features.shape[1] + 1 + data.answers) * architecture.dtype.itemsize
         self._kept: list[tuple[FloatArray, FloatArray]] = []
         if of_a_lane <= KEPT_BYTES:  # gathered once, in the order that matrix products like best
             for chunk in self._chunks:
@@ -135,21 +174,21 @@ class Evaluator:
         return forward
 
     def evaluate(self, params: FloatArray) -> Evaluation:
-        """Losses and probabilities of parameters (L, P)."""
-        losses, probabilities = [], []
+        """Losses and answers of parameters (L, P)."""
+        losses, answers = [], []
         for answer, of_rows in self._answers(params):
             losses.append(of_rows)
-            probabilities.append(answer.copy())
+            answers.append(answer.copy())
         row_losses = np.concatenate(losses, axis=1)
-        return Evaluation(row_losses, np.concatenate(probabilities, axis=2), weighted_mean(row_losses, self._weights))
+        return Evaluation(row_losses, np.concatenate(answers, axis=2), weighted_mean(row_losses, self._weights))
 
     def loss(self, params: FloatArray) -> NDArray[np.float64]:
-        """The mean losses (L,) alone, without keeping every row's probabilities."""
+        """The mean losses (L,) alone, without keeping every row's answers."""
         row_losses = np.concatenate([of_rows for _, of_rows in self._answers(params)], axis=1)
         return weighted_mean(row_losses, self._weights)
 
     def _answers(self, params: FloatArray) -> Iterator[tuple[FloatArray, NDArray[np.float64]]]:
-        """(probabilities, row losses) of one chunk of rows after another; the next one overwrites the former."""
+        """(answers, row losses) of one chunk of rows after another; the next one overwrites the former."""
         matrices = self._architecture.matrices(params)
         for number, chunk in enumerate(self._chunks):
             if self._kept:
@@ -160,18 +199,18 @@ class Evaluator:
             # A lane that diverged computes with inf and nan; it is reported, not warned about.
             with np.errstate(all="ignore"):
                 answer = forward.run(matrices)
-                losses = cross_entropy(answer, forward.targets)
+                answer, targets = self._data.in_own_unit(answer, forward.targets, chunk)
+                losses = self._architecture.head.of_rows(answer, targets)
             yield answer, losses
 
 
 def predict(architecture: Architecture, params: FloatArray, inputs: NDArray[Any]) -> FloatArray:
-    """The probabilities (N, C) that one network, parameters (1, P), gives to rows ``inputs`` (N, inputs)."""
-    matrices = architecture.matrices(params)
-    answers = np.empty((len(inputs), architecture.network.classes), architecture.dtype)
+    """What one network, parameters (1, P), answers to rows ``inputs`` (N, inputs): (N, A), a quantity still scaled."""
+    matrices, answers = architecture.matrices(params), []
     with np.errstate(all="ignore"):
-        for start in range(0, len(inputs), EVALUATION_ROWS):
+        for start in range(0, max(1, len(inputs)), EVALUATION_ROWS):
             rows = inputs[start : start + EVALUATION_ROWS]
             forward = ForwardPass(architecture, 1, len(rows))
             forward.rows[0, :, :-1] = rows
-            answers[start : start + len(rows)] = forward.run(matrices)[0].T
-    return answers
+            answers.append(forward.run(matrices)[0].T.copy())
+    return np.concatenate(answers)

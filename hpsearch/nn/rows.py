@@ -27,11 +27,12 @@ class LaneData:
 
     Attributes:
         features: (N, inputs), shared.
-        targets: (N,) integer labels, or (N, C) one-hot rows; not modified.
-        classes: C.
+        targets: (N,) integer labels, or (N, C) one-hot rows, or the quantity to predict; not modified.
+        classes: C; 0 where the target is a quantity.
         centre: (L, inputs), subtracted from a row's features.
         scale: (L, inputs), divides what remains.
         fill: (L, inputs), stands in for nan, before that; None if no feature is nan.
+        target_centre, target_scale: (L,), of a quantity: a lane sees (t - centre) / scale; None for classes.
 
     Few rows are scaled once and kept, (L, N, inputs + 1); of many, no lane has a copy.
     """
@@ -42,11 +43,18 @@ class LaneData:
     centre: NDArray[Any]
     scale: NDArray[Any]
     fill: NDArray[Any] | None = None
+    target_centre: NDArray[np.float64] | None = None
+    target_scale: NDArray[np.float64] | None = None
     _scaled: dict[str, FloatArray] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def lanes(self) -> int:
         return len(self.centre)
+
+    @property
+    def answers(self) -> int:
+        """A: the probabilities of C classes, or one quantity."""
+        return self.classes or 1
 
     @cached_property
     def labels(self) -> IntArray:
@@ -55,15 +63,16 @@ class LaneData:
 
     def only(self, lanes: slice, dtype: np.dtype[Any]) -> LaneData:
         """Some of the lanes, which share what these lanes keep."""
-        fill = None if self.fill is None else self.fill[lanes]
-        part = replace(self, targets=self.labels, centre=self.centre[lanes], scale=self.scale[lanes], fill=fill)
+        columns = ("centre", "scale", "fill", "target_centre", "target_scale")
+        of_lanes = {name: values[lanes] for name in columns if (values := getattr(self, name)) is not None}
+        part = replace(self, targets=self.labels if self.classes else self.targets, **of_lanes)
         if (kept := self._kept(dtype)) is not None:
             part._scaled[dtype.str] = kept[lanes]
         return part
 
     def gather(self, rows: IntArray, inputs: FloatArray, targets: FloatArray) -> None:
         """Write ``rows`` (…, L, B) to ``inputs`` (…, L, B, inputs + 1), whose last column is ones already, and to
-        ``targets`` (…, L, C, B)."""
+        ``targets`` (…, L, A, B)."""
         kept = self._kept(inputs.dtype)
         if kept is not None:
             lanes, count, width = kept.shape
@@ -73,7 +82,28 @@ class LaneData:
         else:
             for lane in range(self.lanes):
                 self._scale(self.features[rows[..., lane, :]], lane, out=inputs[..., lane, :, :-1])
-        one_hot(self._narrow_labels[rows], self.classes, out=targets)
+        if self.classes:
+            one_hot(self._narrow_labels[rows], self.classes, out=targets)
+        else:
+            targets[..., 0, :] = self._scaled_targets[np.arange(self.lanes)[:, np.newaxis], rows]
+
+    def in_own_unit(self, answers: FloatArray, targets: FloatArray, rows: IntArray) -> tuple[FloatArray, FloatArray]:
+        """Answers and targets (L, A, B) of ``rows`` (L, B), a quantity in its own unit and in float64."""
+        if self.target_centre is None or self.target_scale is None:
+            return answers, targets
+        columns = (values[:, np.newaxis, np.newaxis] for values in (self.target_scale, self.target_centre))
+        scale, centre = columns
+        return answers * scale + centre, np.asarray(self.targets, np.float64)[rows][:, np.newaxis]
+
+    @cached_property
+    def _scaled_targets(self) -> NDArray[np.float64]:
+        """(L, N): the quantity as each lane sees it."""
+        assert self.target_centre is not None
+        assert self.target_scale is not None
+        scaled: NDArray[np.float64] = (self.targets - self.target_centre[:, np.newaxis]) / self.target_scale[
+            :, np.newaxis
+        ]
+        return scaled
 
     @cached_property
     def _narrow_labels(self) -> NDArray[np.unsignedinteger[Any]]:
@@ -202,7 +232,7 @@ class Batch(NamedTuple):
 
     Attributes:
         inputs: (L, inputs + 1, B), features-first with a last row of ones.
-        targets: one-hot, (L, C, B).
+        targets: what its rows should be answered, (L, A, B).
         weights: (L, 1, B), each row's share in its lane's mean.
     """
 
@@ -230,7 +260,7 @@ class Feed:
         a_step = data.lanes * batching.rows * width * dtype.itemsize
         block = min(self._steps, max(1, BLOCK_BYTES // a_step))
         self._inputs = np.ones((block, data.lanes, batching.rows, width), dtype)
-        self._targets = np.empty((block, data.lanes, data.classes, batching.rows), dtype)
+        self._targets = np.empty((block, data.lanes, data.answers, batching.rows), dtype)
         self._rows: IntArray | None = first
         if self._steps == 1:  # a full batch stays as it is gathered, in the order that matrix products like best
             data.gather(first, self._inputs, self._targets)

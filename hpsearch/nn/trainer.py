@@ -20,7 +20,9 @@ CACHE_BYTES = 4 * 2**20  # of lanes trained together: a core's share of a common
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """The state of the training after ``epoch`` epochs; losses in nats.
+    """The state of the training after ``epoch`` epochs.
+
+    Losses of classes are in nats, those of a quantity in its own unit (squared in a squared error); so is the penalty.
 
     Attributes:
         epoch: epochs done.
@@ -60,6 +62,7 @@ class Trainer:
         batching: steps of an epoch and rows of a step.
         epochs: passes over the training rows.
         evaluate_every: epochs between two checkpoints; the last epoch is always one.
+        dropout: the rate of each hidden layer; empty if none drops anything.
     """
 
     architecture: Architecture
@@ -72,24 +75,37 @@ class Trainer:
     batching: Batching
     epochs: int
     evaluate_every: int
+    dropout: tuple[float, ...] = ()
 
-    def run(self, params: FloatArray, generators: Sequence[np.random.Generator]) -> Iterator[Checkpoint]:
+    def run(
+        self,
+        params: FloatArray,
+        generators: Sequence[np.random.Generator],
+        dropping: Sequence[np.random.Generator] = (),
+    ) -> Iterator[Checkpoint]:
         """Train ``params`` (L, P) in place, stopping at each checkpoint; whoever iterates decides whether to go on.
 
         Args:
             params: initial parameters, of the architecture's dtype.
             generators: one a lane, for the order of its rows in mini-batches.
+            dropping: one a lane, for what dropout drops; not needed without.
         """
         groups = self._groups()
         if len(groups) == 1:
-            yield from self._run(params, generators)
+            yield from self._run(params, generators, dropping)
             return
-        runs = [self._only(lanes)._run(params[lanes], generators[lanes]) for lanes in groups]
+        runs = [self._only(lanes)._run(params[lanes], generators[lanes], dropping[lanes]) for lanes in groups]
         for points in zip(*runs, strict=True):
             columns = ("learning_rate", "training_loss", "penalty")
             yield Checkpoint(
                 points[0].epoch, *(np.concatenate([getattr(point, name) for point in points]) for name in columns)
             )
+
+    @property
+    def _unit(self) -> NDArray[np.float64]:
+        """(L,): what gives the penalty the unit of the data loss, where a quantity is trained on scaled."""
+        scale = self.data.target_scale
+        return np.ones(self.data.lanes) if scale is None else scale**self.architecture.head.power
 
     def _groups(self) -> list[slice]:
         """Lanes that go from checkpoint to checkpoint together.
@@ -117,8 +133,13 @@ class Trainer:
             training=self.training.only(lanes),
         )
 
-    def _run(self, params: FloatArray, generators: Sequence[np.random.Generator]) -> Iterator[Checkpoint]:
-        forward = ForwardPass(self.architecture, self.data.lanes, self.batching.rows)
+    def _run(
+        self,
+        params: FloatArray,
+        generators: Sequence[np.random.Generator],
+        dropping: Sequence[np.random.Generator],
+    ) -> Iterator[Checkpoint]:
+        forward = ForwardPass(self.architecture, self.data.lanes, self.batching.rows, self.dropout, dropping)
         backward = BackwardPass(forward)
         evaluator = Evaluator(self.architecture, self.data, self.training)
         feed = Feed(self.data, self.training, self.batching, generators, params.dtype)
@@ -135,11 +156,11 @@ class Trainer:
                 for _ in range(done, until):
                     for batch in feed.epoch():
                         forward.see(batch.inputs, batch.targets)
-                        probabilities = forward.run(matrices)
-                        backward.run(matrices, grad_matrices, probabilities, batch.weights)
+                        answers = forward.run(matrices)
+                        backward.run(matrices, grad_matrices, answers, batch.weights)
                         self.penalties.add_gradient(params, grads, scratch)
                         self.optimizer.update(params, grads, next(rates), step, state)
                         step += 1
-                penalty = self.penalties.value(params)
+                penalty = self.penalties.value(params) * self._unit
             rate = decayed(self.learning_rate, self.decay, step - 1)
             yield Checkpoint(until, rate[:, 0], evaluator.loss(params), penalty)

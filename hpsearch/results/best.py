@@ -21,7 +21,7 @@ from hpsearch.study.space import split_name
 from hpsearch.study.storage import SCORINGS, StoredStudy, result_of
 from hpsearch.study.trials import TrialResult, best_of, one_se_of
 from hpsearch.validation.config import PER_LAYER, Config, used_by
-from hpsearch.validation.metrics import AdditiveMetric, Metric
+from hpsearch.validation.metrics import BESIDE, AdditiveMetric, Metric
 from hpsearch.validation.selection import FEWEST_UNITS, MOST_WORK, Corrected, corrected
 
 
@@ -52,6 +52,12 @@ class Best:
     corrected: Corrected | None
     uncorrected: str | None
     scorings: int
+
+    @property
+    def beside(self) -> tuple[str, float | None]:
+        """The name and the value of the number that stands beside the loss."""
+        name = BESIDE[self.definition.data.predicts]
+        return name, getattr(self.result, name)
 
     def settings(self) -> dict[str, tuple[Any, str]]:
         """Every hyperparameter that this configuration uses, and where its value came from."""
@@ -104,7 +110,7 @@ class Best:
             "corrected": self.corrected and asdict(self.corrected),
             "uncorrected": self.uncorrected,
             "holdout_scorings": self.scorings if self.has_holdout else None,
-            "accuracy": self.result.accuracy,
+            **dict([self.beside]),
             "best_epoch": self.result.best_epoch,
             "parameters": self.result.parameters,
             "config": {name: value for name, (value, _) in self.settings().items()},
@@ -191,7 +197,7 @@ def correct(
         candidates = len(complete) * (1 if last_only else len(complete[0].epochs))
         if candidates == 1:
             return None, _ONE
-        work = len(layout.rows) * (int(layout.labels.max()) + 1) * candidates
+        work = len(layout.rows) * max(1, layout.classes) * candidates
         if not isinstance(definition.metric, AdditiveMetric) and work > MOST_WORK:
             return None, f"with {definition.metric.title} it would take long for so many rows, classes and trials"
         kept = (stored.kept.of(result).of_objective[-1 if last_only else 0 :] for result in complete)
@@ -272,7 +278,10 @@ def to_toml(best: Best, folder: Path) -> str:
     origins = tomlkit.table()
     origins["study"], origins["trial"], origins["trials"] = best.definition.name, result.number, best.trials
     origins["objective"] = best.definition.objective
-    origins["objective_value"], origins["accuracy"] = result.value, result.accuracy
+    origins["objective_value"] = result.value
+    name, value = best.beside
+    if value is not None:
+        origins[name] = value
     origins["configuration"] = best.config.fingerprint
     origins["data_fingerprint"] = best.data_fingerprint
     origins["rule"] = best.rule

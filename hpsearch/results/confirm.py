@@ -32,7 +32,7 @@ class Confirmed:
         searched: its objective value in the search.
         parameters: weights and biases of one network.
         loss: the mean validation loss over the fresh splits, with Nadeau & Bengio's interval; None if it diverged.
-        accuracy: likewise.
+        accuracy, r2: likewise; the former of classes, the latter of a quantity.
         objective: likewise the study's objective, by which trials are compared.
     """
 
@@ -42,6 +42,7 @@ class Confirmed:
     loss: Estimate | None
     accuracy: float | None
     objective: Estimate | None
+    r2: float | None = None
 
 
 @dataclass(frozen=True)
@@ -138,6 +139,7 @@ def confirm(stored: StoredStudy, top: int = 5, repeats: int = 3) -> Confirmation
             loss=outcome.estimate_of_loss,
             accuracy=outcome.accuracy,
             objective=outcome.estimate,
+            r2=outcome.r2,
         )
         for result, outcome in zip(chosen, outcomes.values(), strict=True)
     ]

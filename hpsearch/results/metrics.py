@@ -6,7 +6,7 @@ column          dtype    meaning
 rows_of         str      ``fold``: the validation rows of one split; ``all``: those of all splits together (pooled)
 repeat, fold    Int64    from 0; missing for all
 rows            int64    how many; where the rows are dealt into folds several times, each counts once a repeat
-*metrics*       float64  one column each of ``METRICS``; missing where it is undefined, as for rows that lack a class
+*metrics*       float64  one column each of the task's; missing where undefined, as for rows that lack a class
 ==============  =======  ==========================================================================================
 
 Rows count by their weights, if the data have any. The predictions are those of the trial's chosen checkpoint, each
@@ -26,9 +26,9 @@ from hpsearch.errors import HpsearchError
 from hpsearch.results.tables import frame_of
 from hpsearch.study.storage import StoredStudy, result_of
 from hpsearch.study.trials import TrialResult, ranked
-from hpsearch.validation.metrics import METRICS
+from hpsearch.validation.metrics import metrics_of
 
-_TYPES = {"rows_of": "str", "repeat": "Int64", "fold": "Int64", "rows": "int64", **dict.fromkeys(METRICS, "float64")}
+_TYPES = {"rows_of": "str", "repeat": "Int64", "fold": "Int64", "rows": "int64"}
 
 
 def metrics_table(stored: StoredStudy, trial: int | None = None) -> pd.DataFrame:
@@ -43,20 +43,21 @@ def metrics_table(stored: StoredStudy, trial: int | None = None) -> pd.DataFrame
         StorageError: its predictions are not there any more.
     """
     result = _complete(stored, trial)
-    layout, probabilities = stored.kept.layout(), stored.kept.of(result).probabilities
-    classes = probabilities.shape[1]
+    layout, given = stored.kept.layout(), stored.kept.of(result).answers
+    classes, metrics = given.shape[1], metrics_of(stored.loss)
 
     def row(rows_of: str, places: np.ndarray[Any, Any], **which: int) -> dict[str, Any]:
-        labels, answers = layout.labels[places], probabilities[places]
+        labels, answers = layout.labels[places], given[places]
         weights = None if layout.weights is None else layout.weights[places]
-        values = {name: metric.score(labels, answers, classes, weights) for name, metric in METRICS.items()}
+        values = {name: metric.score(labels, answers, classes, weights) for name, metric in metrics.items()}
         return {"rows_of": rows_of, **which, "rows": len(labels), **values}
 
     rows = [
         row("fold", np.flatnonzero(layout.splits == number), repeat=fold["repeat"], fold=fold["fold"])
         for number, fold in enumerate(result.folds)
     ]
-    return frame_of([*rows, row("all", np.arange(len(layout.labels)))], _TYPES)
+    types = _TYPES | dict.fromkeys(metrics, "float64")
+    return frame_of([*rows, row("all", np.arange(len(layout.labels)))], types)
 
 
 def _complete(stored: StoredStudy, trial: int | None) -> TrialResult:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -27,7 +27,8 @@ class OuterResult:
         training_rows, validation_rows: how many.
         trial: the chosen one.
         searched: its objective value, on the inner splits: optimistic.
-        loss, accuracy: of the chosen configuration, retrained on all training rows, on the validation rows.
+        loss, accuracy, r2: of the chosen configuration, retrained on all training rows, on the validation rows; the
+            accuracy of classes, R² of a quantity.
         objective: likewise the study's objective; None where it is undefined on these rows.
         chosen: what its search chose, with the epochs of the chosen checkpoint.
     """
@@ -38,9 +39,10 @@ class OuterResult:
     trial: int
     searched: float
     loss: float
-    accuracy: float
     objective: float | None
     chosen: dict[str, Any]
+    accuracy: float | None = None
+    r2: float | None = None
 
 
 @dataclass(frozen=True)
@@ -49,17 +51,19 @@ class Nested:
 
     Attributes:
         loss: over all validation rows of the outer splits; each network was trained and chosen without them.
-        accuracy: likewise.
+        accuracy: likewise; of classes.
+        r2: of a quantity: the mean over the outer splits; None where one of them leaves it undefined.
         objective: what the searches searched for, of ``METRICS``.
         value: its mean over the outer splits; None where one of them leaves it undefined.
         splits: one result an outer split.
     """
 
     loss: Estimate
-    accuracy: float
     objective: str
     value: float | None
     splits: tuple[OuterResult, ...]
+    accuracy: float | None = None
+    r2: float | None = None
 
     @property
     def chosen(self) -> dict[str, list[Any]]:
@@ -85,16 +89,17 @@ def outer_studies(prepared: Prepared, outer: int) -> Iterator[tuple[Split, Prepa
         yield split, divide(inner, prepared.search.take(split.training), None)
 
 
-def outer_result(best: Best, split: Split, loss: float, accuracy: float, objective: float | None) -> OuterResult:
-    """What became of an outer split, from the best of its search and what its validation rows were given."""
+def outer_result(best: Best, split: Split, score: Mapping[str, Any], objective: float | None) -> OuterResult:
+    """What became of an outer split, from the best of its search and the score on its validation rows."""
     return OuterResult(
         study=best.definition.name,
         training_rows=len(split.training),
         validation_rows=len(split.validation),
         trial=best.result.number,
         searched=float(best.result.value or 0),
-        loss=loss,
-        accuracy=accuracy,
+        loss=score["loss"],
+        accuracy=score.get("accuracy"),
+        r2=score.get("r2"),
         objective=objective,
         chosen={**best.chosen, "epochs": best.config.epochs},
     )
@@ -108,10 +113,14 @@ def summarise(
     units = np.unique(independent_units(prepared.search)[rows], return_inverse=True)[1]
     of_rows = prepared.search.weights
     counts = [r.validation_rows for r in results] if of_rows is None else [of_rows[s.validation].sum() for s in splits]
-    accuracy = float(np.average([r.accuracy for r in results], weights=counts))
     weights = None if of_rows is None else of_rows[rows]
     apart = SPLITTERS[prepared.definition.validation.splitter].needs != "times"
     sure = mean_of_rows(np.concatenate(losses), units, len(splits), weights, independent=apart)
-    values = [result.objective for result in results if result.objective is not None]
-    value = float(np.mean(values)) if len(values) == len(results) else None
-    return Nested(sure, accuracy, prepared.definition.objective, value, tuple(results))
+
+    def mean(name: str, weights: Any = None) -> float | None:
+        values = [getattr(result, name) for result in results]
+        return None if None in values else float(np.average(values, weights=weights))
+
+    objective = prepared.definition.objective
+    # Over rows, as the loss is; R² and the objective have no value of a row.
+    return Nested(sure, objective, mean("objective"), tuple(results), mean("accuracy", counts), mean("r2"))

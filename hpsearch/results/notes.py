@@ -10,6 +10,7 @@ from hpsearch.results.best import Best
 from hpsearch.results.words import belief, scores
 from hpsearch.study.storage import StoredStudy
 from hpsearch.study.trials import TrialResult
+from hpsearch.validation.metrics import readable
 
 
 def plain(value: Any) -> str:
@@ -69,7 +70,7 @@ def trial_note(result: TrialResult) -> str:
     """A trial's folds, its best epoch, or why it has none."""
     if result.value is None:
         return f"**{result.state}**: {plain(result.reason)}\n"
-    head = f"Mean {result.value:.4f} over {len(result.folds)} splits at epoch {result.best_epoch}."
+    head = f"Mean {readable(result.value)} over {len(result.folds)} splits at epoch {result.best_epoch}."
     if result.same_as is not None:
         head += f" The same configuration as trial {result.same_as}, whose training was used again."
     return f"{head}\n\n{table(result.folds)}\n"

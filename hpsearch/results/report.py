@@ -28,6 +28,7 @@ from hpsearch.results.snapshot import Snapshot
 from hpsearch.results.whole import write_whole
 from hpsearch.results.words import belief, scores, settings_table
 from hpsearch.study.database import shown
+from hpsearch.validation.metrics import BESIDE, METRICS, objective_metric
 
 _MARK = '<meta name="generator" content="hpsearch">'
 _HANDLING = (
@@ -105,14 +106,18 @@ def report(study: Snapshot) -> str:
         f"{_MARK}\n"
         f"<title>{name} – hpsearch report</title>\n<style>\n{_part('report.css')}</style>\n</head>\n<body>\n"
         f'<header><h1>{name}</h1>{_lead(study)}<nav aria-label="Contents"><ul>{links}</ul></nav></header>\n'
-        f"<main>{body}</main>\n<footer><p>Losses are in nats, without penalty. Made by hpsearch from the stored study; "
-        "this file fetches nothing.</p>"
+        f"<main>{body}</main>\n<footer><p>Losses are in {_unit(study)}, without penalty. "
+        "Made by hpsearch from the stored study; this file fetches nothing.</p>"
         + (_HANDLING if drawn else "")
         + "</footer>\n"
         + (f'<script type="application/json" id="figures">{data}</script>\n' if drawn else "")
         + "".join(f"<script>{script}</script>\n" for script in scripts)
         + "</body>\n</html>\n"
     )
+
+
+def _unit(study: Snapshot) -> str:
+    return objective_metric("loss", study.definition.loss).unit
 
 
 def _part(name: str) -> str:
@@ -136,12 +141,19 @@ def _lead(study: Snapshot) -> str:
         facts = study.prepared.facts()
         held_out = f", {facts['rows_held_out']:,} held out" if facts["rows_held_out"] else ""
         rows = f"{facts['rows_to_search_with']:,} rows to search with{held_out}"
-        parts += [rows, f"{len(facts['classes'])} classes", summary(study.prepared.columns())]
+        parts += [rows, _target(study, facts), summary(study.prepared.columns())]
     except HpsearchError:  # the audit below says why
         pass
     splits = study.attributes["n_splits"] * definition.validation.repeats
     parts += [f"{splits} {'splits' if splits > 1 else 'split'} ({definition.validation.splitter})"]
     return f'<p class="quiet">{text(" · ".join(parts))}</p><p class="quiet">{_trials_line(study)}</p>'
+
+
+def _target(study: Snapshot, facts: Mapping[str, Any]) -> str:
+    """What is predicted."""
+    if "classes" in facts:
+        return f"{len(facts['classes'])} classes"
+    return f"a quantity ({study.data.target_name})"
 
 
 def _trials_line(study: Snapshot) -> str:
@@ -164,9 +176,16 @@ def _numbers(study: Snapshot) -> str:
         for name, value, note in scores(best)
     )
     result = best.result
+    name, score = best.beside
+    if score is None:
+        also = "it has"
+    elif name == "accuracy":
+        also = f"it predicts {score:.1%} of the validation rows right, with"
+    else:
+        also = f"it has a mean {METRICS[name].title} of {score:.3f} on validation rows, and"
     line = (
-        f"Mean {best.definition.metric.title} of trial {result.number} at epoch {result.best_epoch}; it predicts "
-        f"{result.accuracy:.1%} of the validation rows right, with {result.parameters:,} parameters."
+        f"Mean {best.definition.metric.title} of trial {result.number} at epoch {result.best_epoch}; {also} "
+        f"{result.parameters:,} parameters."
     )
     return f'<dl class="scores">{cards}</dl><p class="belief">{text(belief(best))}</p><p class="quiet">{text(line)}</p>'
 
@@ -225,9 +244,11 @@ def _code(ours: str) -> str:
 def _tables(study: Snapshot) -> str:
     best = study.complete[:_TRIALS]
     searched = list(study.definition.space.dimensions)
-    columns = ["value", "standard_error", "accuracy", "best_epoch", "parameters", *searched]
+    beside = BESIDE[study.metric.task]
+    columns = ["value", "standard_error", beside, "best_epoch", "parameters", *searched]
     frame = study.trials.set_index("number")[columns]
-    heads = ["trial", f"mean {study.metric.title}", "standard error", "accuracy", "epoch", "parameters", *searched]
+    title = METRICS[beside].title
+    heads = ["trial", f"mean {study.metric.title}", "standard error", title, "epoch", "parameters", *searched]
     rows = [[result.number, *frame.loc[[result.number]].to_numpy(object)[0]] for result in best]
     plain = [[value.item() if hasattr(value, "item") else value for value in row] for row in rows]
     made = table(heads, plain, f"The best {len(best)} of {len(study.complete)} complete trials")
@@ -239,9 +260,9 @@ def _tables(study: Snapshot) -> str:
         "training_loss",
         "penalty",
         "validation_loss",
-        "accuracy",
+        beside,
     )
-    folds = [[fold[name] for name in names] for fold in best[0].folds]
+    folds = [[fold.get(name) for name in names] for fold in best[0].folds]
     caption = f"Trial {best[0].number}, split by split, at its chosen checkpoint"
     return made + table([name.replace("_", " ") for name in names], folds, caption)
 

@@ -22,7 +22,7 @@ from hpsearch.validation.cross_validate import RowResults
 from hpsearch.validation.layout import Layout
 from hpsearch.validation.metrics import Metric
 
-Predict = Callable[[NDArray[Any]], NDArray[Any]]  # features (N, D) to probabilities (N, C)
+Predict = Callable[[NDArray[Any]], NDArray[Any]]  # features (N, D) to probabilities (N, C) or a quantity (N, 1)
 Train = Callable[[Prepared, Config], Predict]  # on all rows that are not held out
 
 
@@ -107,7 +107,7 @@ class Snapshot:
         try:
             return self.data.class_names
         except HpsearchError:
-            return tuple(map(str, range(self.rows.probabilities.shape[1])))
+            return tuple(map(str, range(self.rows.answers.shape[1])))
 
     @cached_property
     def layout(self) -> Layout:

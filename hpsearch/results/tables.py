@@ -5,10 +5,11 @@
 ============================  =======  =================================================================
 number                        int64    from 0, in the order of asking
 state                         str      COMPLETE, PRUNED, FAIL, or RUNNING where a run was interrupted
-value                         float64  objective value, by default mean validation loss in nats; missing unless complete
+value                         float64  objective value, by default mean validation loss; missing unless complete
 standard_error                float64  of the value, over the splits; missing with a single split
 best_epoch                    Int64    epoch of the chosen checkpoint
 accuracy                      float64  mean over splits of the share of rows whose class was predicted, 0 to 1
+r2                            float64  instead, of a regression: mean over splits of R²; missing where one has none
 *hyperparameters*             by kind  one column each, as ``layer1.neurons``; missing where it does not exist
 parameters                    Int64    weights and biases of one network
 epochs_trained                Int64    when it ended
@@ -23,9 +24,10 @@ machine                       str      the probe of the machine that trained it,
 ==============================  =======  ===========================================
 trial, repeat, fold             int64    all from 0
 training_rows, validation_rows  int64    how many
-training_loss, penalty          float64  nats; their sum is what the training minimised
-validation_loss                 float64  nats, without penalty
+training_loss, penalty          float64  their sum is what the training minimised
+validation_loss                 float64  without penalty
 accuracy                        float64  0 to 1
+r2                              float64  instead, of a regression, at most 1
 objective                       float64  only where the study's objective is not the validation loss
 ==============================  =======  ===========================================
 
@@ -33,8 +35,10 @@ objective                       float64  only where the study's objective is not
 ``curves``: a row a checkpoint  dtype    of every trial that ended
 ==============================  =======  =======================================
 trial, epoch, repeat, fold      int64
-training_loss, validation_loss  float64  nats; missing where it was not finite
+training_loss, validation_loss  float64  missing where it was not finite
 ==============================  =======  =======================================
+
+Losses of classes are in nats, those of a regression in the target's unit, or in its square with ``squared_error``.
 
 ``studies`` has one row a study: how its trials ended, the best one's value, and that value corrected for having been
 the best, with its interval at 95 % (:func:`hpsearch.validation.selection.corrected`; missing until a run ends).
@@ -54,11 +58,11 @@ from hpsearch.results.best import kept_corrected
 from hpsearch.study.database import clear_errors, close, open_storage
 from hpsearch.study.storage import StoredStudy, objective_of, result_of
 from hpsearch.study.trials import TrialResult, best_of, standard_error
-from hpsearch.validation.metrics import METRICS
+from hpsearch.validation.metrics import BESIDE, objective_metric
 
 _FOLD_TYPES = {
     **dict.fromkeys(("trial", "repeat", "fold", "training_rows", "validation_rows"), "int64"),
-    **dict.fromkeys(("training_loss", "penalty", "validation_loss", "accuracy"), "float64"),
+    **dict.fromkeys(("training_loss", "penalty", "validation_loss"), "float64"),
 }
 _CURVE_TYPES = {
     **dict.fromkeys(("trial", "epoch", "repeat", "fold"), "int64"),
@@ -78,7 +82,8 @@ def trials_table(stored: StoredStudy) -> pd.DataFrame:
     """One row a trial; the columns are described in :mod:`hpsearch.results.tables`."""
     kinds = stored.attributes["hyperparameters"]
     head = {"number": "int64", "state": "str", "value": "float64", "standard_error": "float64"}
-    head |= {"best_epoch": "Int64", "accuracy": "float64"}
+    beside = BESIDE[stored.metric.task]
+    head |= {"best_epoch": "Int64", beside: "float64"}
     tail = {"parameters": "Int64", "epochs_trained": "Int64", "seconds": "float64"}
     tail |= {"reason": "str", "same_as": "Int64", "machine": "str"}
     rows: list[dict[str, Any]] = []
@@ -87,7 +92,7 @@ def trials_table(stored: StoredStudy) -> pd.DataFrame:
         row |= {name: str(v) if kinds[name] == "str" else v for name, v in trial.params.items()}
         if trial.state.is_finished():
             result = result_of(trial)
-            row |= {key: getattr(result, key) for key in ("value", "best_epoch", "accuracy", "parameters", "seconds")}
+            row |= {key: getattr(result, key) for key in ("value", "best_epoch", beside, "parameters", "seconds")}
             row |= {"epochs_trained": max(result.epochs, default=0), "reason": result.reason, "same_as": result.same_as}
             row |= {"machine": result.machine, "standard_error": standard_error(result)}
         rows.append(row)
@@ -96,7 +101,10 @@ def trials_table(stored: StoredStudy) -> pd.DataFrame:
 
 def folds_table(stored: StoredStudy) -> pd.DataFrame:
     """One row a complete trial and fold."""
-    types = _FOLD_TYPES if stored.metric is METRICS["loss"] else {**_FOLD_TYPES, "objective": "float64"}
+    metric = stored.metric
+    types = {**_FOLD_TYPES, BESIDE[metric.task]: "float64"}
+    if metric != objective_metric("loss", stored.loss):
+        types["objective"] = "float64"
     return frame_of([{"trial": r.number, **fold} for r in _results(stored) for fold in r.folds], types)
 
 

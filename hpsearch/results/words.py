@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from hpsearch.results.best import Best
 from hpsearch.results.markup import counted, table, text
+from hpsearch.validation.metrics import METRICS, readable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -15,13 +16,13 @@ def scores(best: Best) -> list[tuple[str, str, str]]:
     """The numbers: name, value, what it is."""
     fixed, splits = best.corrected, len(best.result.folds)
     over = f"over {splits} splits" if splits > 1 else "on a single split"
-    search = ("search score", f"{best.result.value:.4f}", f"{over}; {best.choice}")
+    search = ("search score", readable(best.result.value or 0.0), f"{over}; {best.choice}")
     if fixed is None:
         middle = ("corrected score", "none", f"{best.uncorrected}")
     else:
         whose = "" if best.rule == "lowest" else ", of the best trial"
-        interval = f"95 % interval {fixed.low:.4f} to {fixed.high:.4f}{whose}"
-        middle = ("corrected score", f"{fixed.value:.4f}", interval)
+        interval = f"95 % interval {readable(fixed.low)} to {readable(fixed.high)}{whose}"
+        middle = ("corrected score", readable(fixed.value), interval)
     return [search, middle, ("hold-out", *_hold_out(best))]
 
 
@@ -45,13 +46,19 @@ def belief(best: Best) -> str:
         whose = "these" if best.rule == "lowest" else "the best trial's"
         verb = "lose" if best.definition.objective == "loss" else f"have a mean {metric.title} of"
         unit = f" {metric.unit}" if metric.unit else ""
+        value, low, high = map(readable, (fixed.value, fixed.low, fixed.high))
         return (
-            f"Believe the corrected score: on new rows {whose} networks {verb} about {fixed.value:.4f}{unit}, with "
-            f"95 % confidence between {fixed.low:.4f} and {fixed.high:.4f}."
+            f"Believe the corrected score: on new rows {whose} networks {verb} about {value}{unit}, with 95 % "
+            f"confidence between {low} and {high}."
         )
     if best.has_holdout and not best.scorings:
         return "Do not believe the search score, which is optimistic: retrain the best, which scores the hold-out once."
     return "Do not believe the search score, which is optimistic: hpsearch nested estimates it without the luck."
+
+
+def beside(name: str, value: float | None) -> str:
+    """The number that stands beside the loss, with what separates it from the next; nothing where there is none."""
+    return "" if value is None else f"{METRICS[name].title} {value:.3f}, "
 
 
 def settings_table(best: Best) -> str:
@@ -71,7 +78,7 @@ def best_html(best: Best) -> str:
     result = best.result
     head = (
         f"<p><b>Best configuration of {text(best.definition.name)}</b>: trial {result.number} of {best.trials}, "
-        f"accuracy {result.accuracy:.3f}, {result.parameters:,} parameters, epoch {result.best_epoch}</p>"
+        f"{beside(*best.beside)}{result.parameters:,} parameters, epoch {result.best_epoch}</p>"
     )
     lines = "".join(f"<li>{text(name)}: <b>{text(value)}</b> ({text(note)})</li>" for name, value, note in scores(best))
     return f"{head}<ul>{lines}</ul><p>{text(belief(best))}</p>{settings_table(best)}"

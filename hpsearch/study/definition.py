@@ -23,8 +23,8 @@ from hpsearch.errors import DefinitionError, did_you_mean
 from hpsearch.study.problems import first_problem
 from hpsearch.study.space import Space, configure
 from hpsearch.study.strategies import PRUNERS, SAMPLERS, Pruner, Sampler
-from hpsearch.validation.config import Config, one_of
-from hpsearch.validation.metrics import METRICS, Metric
+from hpsearch.validation.config import ADDED, Config, one_of
+from hpsearch.validation.metrics import METRICS, Metric, metrics_of, objective_metric
 
 if TYPE_CHECKING:
     from optuna.pruners import BasePruner
@@ -33,7 +33,12 @@ if TYPE_CHECKING:
 Model = TypeVar("Model", bound=BaseModel)
 
 # Keys of the identity that studies stored before them do not have: left out where they say what was always so.
-_LATER = {"search.objective": "loss", "train.class_weight": None, "data.weight": None}
+_LATER = {
+    "search.objective": "loss",
+    "data.weight": None,
+    "data.task": "classification",
+    **{f"train.{name}": value for name, value in ADDED.items()},
+}
 
 
 class Section(BaseModel):
@@ -138,7 +143,8 @@ class OriginSection(Section):
     trials: Annotated[int, Field(ge=1, description="trials that the study had told by then")]
     objective: Annotated[str, one_of(METRICS, "objective"), Field(description="what the study searched for")] = "loss"
     objective_value: Annotated[float, Field(description="its mean over splits, the best of them: optimistic")]
-    accuracy: float
+    accuracy: float | None = None
+    r2: float | None = None
     rule: Annotated[str, Field(description="how it was chosen among the trials")] = "lowest"
     corrected_value: Annotated[float | None, Field(description="the best value without the luck of being it")] = None
     corrected_low: Annotated[float | None, Field(description="low end of its interval")] = None
@@ -232,6 +238,7 @@ class StudyDefinition:
             raw=deepcopy(dict(raw)),
             folder=folder,
         )
+        definition._check_task()
         definition.build_sampler(
             0
         )  # a missing package or a space that it cannot search is refused before anything runs
@@ -260,7 +267,31 @@ class StudyDefinition:
     @property
     def metric(self) -> Metric:
         """The objective: its mean over the splits is a trial's value."""
-        return METRICS[self.objective]
+        return objective_metric(self.objective, self.loss)
+
+    @property
+    def loss(self) -> str:
+        """The name of what training descends."""
+        return self.train.loss_of(self.data.predicts)
+
+    def _check_task(self) -> None:
+        """Refuse what does not go with what is predicted, a class or a quantity.
+
+        Raises:
+            DefinitionError: a loss, an objective or a splitter of the other task.
+        """
+        task, loss = self.data.predicts, self.loss
+        fitting = metrics_of(loss)
+        if self.objective not in fitting:
+            raise DefinitionError(
+                f"[search] objective must be a metric of a {task}, but is {self.objective!r}. Choose one of: "
+                f"{', '.join(fitting)}."
+            )
+        if SPLITTERS[self.validation.splitter].stratifies and task == "regression":
+            raise DefinitionError(
+                f"[validation] splitter must not need classes where a quantity is predicted, but is "
+                f'{self.validation.splitter!r}. Use "{"group" if "group" in self.validation.splitter else "kfold"}".'
+            )
 
     @property
     def evaluate_every(self) -> int:
@@ -309,6 +340,7 @@ class StudyDefinition:
             "definition": json.loads(json.dumps(self.raw, default=str)),
             "folder": str(self.folder),
             "hyperparameters": kinds,
+            "loss": self.loss,
         }
 
     def config(self, chosen: Mapping[str, Any]) -> Config:

@@ -25,7 +25,7 @@ from hpsearch.study.pruning import Pruning, Seen
 from hpsearch.study.quiet import quiet
 from hpsearch.study.trials import MACHINE, State, TrialResult
 from hpsearch.validation.cross_validate import CrossValidation, Outcome, cross_validate
-from hpsearch.validation.lanes import fit_scalings, training_weights
+from hpsearch.validation.lanes import architecture_of, fit_scalings, training_weights
 from hpsearch.validation.layout import Layout
 
 _STATES: dict[Outcome, State] = {"complete": "COMPLETE", "pruned": "PRUNED", "diverged": "FAIL"}
@@ -63,6 +63,17 @@ class Prepared:
         """Which row every validation result belongs to."""
         return Layout.of(self.search, self.splits, self.definition.validation.splitter)
 
+    def _target(self) -> dict[str, Any]:
+        """The classes with their rows; or how a quantity is spread."""
+        data = self.search
+        if data.task == "classification":
+            counts = np.bincount(data.labels, minlength=len(data.class_names)).tolist()
+            return {"classes": dict(zip(data.class_names, counts, strict=True))}
+        targets = data.labels
+        of = {"mean": targets.mean(), "standard_deviation": targets.std()}
+        of |= {"lowest": targets.min(), "highest": targets.max()}
+        return {"target": {name: float(f"{value:.6g}") for name, value in of.items()}}
+
     def columns(self) -> list[dict[str, Any]]:
         """One entry a column: its name, kind, missing values among the rows to search with, and categories."""
         return self.search.columns.describe(self.search.features)
@@ -80,7 +91,6 @@ class Prepared:
     def facts(self) -> dict[str, Any]:
         """What a person wants to see before running it, in plain values."""
         definition, data = self.definition, self.search
-        counts = np.bincount(data.labels, minlength=len(data.class_names)).tolist()
         space = definition.space.dimensions
         return {
             "study": definition.name,
@@ -89,7 +99,7 @@ class Prepared:
             "rows_held_out": 0 if self.held_out is None else self.held_out.rows,
             "columns": summary(self.columns()),
             "features": data.features.shape[1],
-            "classes": dict(zip(data.class_names, counts, strict=True)),
+            **self._target(),
             "splits": len(self.splits),
             "training_rows_of_a_split": min(len(split.training) for split in self.splits),
             "searched": {name: dimension.describe() for name, dimension in space.items()},
@@ -142,7 +152,9 @@ def divide(definition: StudyDefinition, data: Dataset, held_out: Dataset | None)
             "Leave it out, or use more splits."
         )
     training = [split.training for split in splits]
-    training_weights(definition.train, data, training)  # classes that there are not are refused before anything runs
+    # Classes that there are not, and a loss for others than there are, are refused before anything runs.
+    training_weights(definition.train, data, training)
+    architecture_of(definition.train, data.features.shape[1], len(data.class_names))
     scalings = {name: fit_scalings(data, training, name) for name in definition.scalings}
     return Prepared(definition, data, held_out, splits, scalings)
 
@@ -243,6 +255,7 @@ def _result(number: int, outcome: CrossValidation, seconds: float, marks: dict[s
         parameters=outcome.parameters,
         seconds=round(seconds, 4),
         accuracy=outcome.accuracy,
+        r2=outcome.r2,
         best_epoch=outcome.best_epoch,
         reason=outcome.reason,
         epochs=outcome.curve.epochs,

@@ -17,7 +17,7 @@ from hpsearch.errors import DefinitionError, did_you_mean
 from hpsearch.nn.layers import ACTIVATIONS
 from hpsearch.nn.optimizers import OPTIMIZERS
 from hpsearch.study.problems import first_problem
-from hpsearch.validation.config import PER_LAYER, SHARED, Config, used_by
+from hpsearch.validation.config import PER_HIDDEN_LAYER, PER_LAYER, SHARED, Config, used_by
 
 if TYPE_CHECKING:
     from optuna.trial import Trial
@@ -28,7 +28,7 @@ _ABSENT = object()
 # What decides whether others exist is chosen before them.
 _FIRST = ("hidden_layers", "optimizer", "activation")
 # What a network without hidden layers has not.
-_OF_HIDDEN_LAYERS = ("neurons", "activation", "leaky_slope")
+_OF_HIDDEN_LAYERS = (*PER_HIDDEN_LAYER, "activation", "leaky_slope")
 _LAYER = re.compile(r"layer([1-9]\d*)")
 
 

@@ -29,7 +29,7 @@ from hpsearch.study.database import (
 from hpsearch.study.kept import KeptRows
 from hpsearch.study.quiet import quiet
 from hpsearch.study.trials import MACHINE, TrialResult
-from hpsearch.validation.metrics import METRICS, Metric
+from hpsearch.validation.metrics import Metric, objective_metric
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Proposal:
 
 
 # One attribute each, because dashboards show attributes; all else of a result is in the one named _RECORD.
-_SHOWN = ("accuracy", "best_epoch", "machine", "parameters", "reason", "same_as", "seconds")
+_SHOWN = ("accuracy", "best_epoch", "machine", "parameters", "r2", "reason", "same_as", "seconds")
 _RECORD = "record"
 SCORINGS = "holdout_scorings"  # an attribute of the study: one entry a time that its hold-out was scored
 _IN_RECORD = ("epochs", "training_loss", "validation_loss", "folds", "pruner_marks")
@@ -121,6 +121,11 @@ class StoredStudy:
     def metric(self) -> Metric:
         """The study's objective."""
         return objective_of(self.attributes)
+
+    @property
+    def loss(self) -> str:
+        """The name of what its networks' training descends."""
+        return loss_of(self.attributes)
 
     def refresh(self, attributes: Mapping[str, Any]) -> None:
         """Bring up to date what the study keeps of its file: where it lies may have changed, and how many trials."""
@@ -228,7 +233,13 @@ class StoredStudy:
 def objective_of(attributes: Mapping[str, Any]) -> Metric:
     """A study's objective, from its attributes."""
     search = attributes["definition"].get("search", {}) if "definition" in attributes else {}
-    return METRICS[search.get("objective", "loss")]
+    return objective_metric(search.get("objective", "loss"), loss_of(attributes))
+
+
+def loss_of(attributes: Mapping[str, Any]) -> str:
+    """The name of what training descends, from a study's attributes."""
+    name: str = attributes.get("loss", "cross_entropy")  # studies stored before there were others do not say
+    return name
 
 
 def _stored(value: float) -> dict[str, Any]:

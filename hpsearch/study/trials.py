@@ -25,7 +25,8 @@ class TrialResult:
         value: the objective value, where complete.
         parameters: weights and biases of one network.
         seconds: what its training took; not part of any comparison.
-        accuracy, best_epoch: at the chosen checkpoint, where complete.
+        accuracy, best_epoch: at the chosen checkpoint, where complete; the former of classes.
+        r2: likewise of a quantity.
         reason: why it did not complete.
         epochs: of every checkpoint.
         intermediate: the mean over splits of the objective there.
@@ -43,6 +44,7 @@ class TrialResult:
     parameters: int
     seconds: float
     accuracy: float | None = None
+    r2: float | None = None
     best_epoch: int | None = None
     reason: str | None = None
     epochs: list[int] = field(default_factory=list)

@@ -11,16 +11,24 @@ import numpy as np
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from hpsearch.data.dataset import Task
 from hpsearch.data.preprocess import SCALINGS
-from hpsearch.errors import did_you_mean
+from hpsearch.errors import DefinitionError, did_you_mean
 from hpsearch.nn.layers import ACTIVATION_SETTINGS, ACTIVATIONS
+from hpsearch.nn.losses import LOSSES
 from hpsearch.nn.network import INITIALISATIONS
 from hpsearch.nn.optimizers import OPTIMIZER_SETTINGS, OPTIMIZERS
 
-# Settings with one value a layer where they are given as a list.
-PER_LAYER = ("neurons", "weight_l1", "weight_l2", "bias_l1", "bias_l2")
+# Settings with one value a layer where they are given as a list: the former one a hidden layer, the latter one a dense
+# layer, the output layer included.
+PER_HIDDEN_LAYER = ("neurons", "dropout")
+PER_LAYER = (*PER_HIDDEN_LAYER, "weight_l1", "weight_l2", "bias_l1", "bias_l2")
 # Settings that every trial of a study shares, whatever the search space says.
-SHARED = ("evaluate_every", "dtype", "class_weight")
+SHARED = ("evaluate_every", "dtype", "class_weight", "loss")
+# The loss of a task, where none is set.
+TASK_LOSSES: dict[Task, str] = {"classification": "cross_entropy", "regression": "squared_error"}
+# Settings that configurations and studies stored before them do not have, and what was so without them.
+ADDED: dict[str, Any] = {"class_weight": None, "loss": None, "dropout": 0.0}
 
 
 def one_of(registry: Collection[str], what: str) -> AfterValidator:
@@ -36,14 +44,14 @@ def one_of(registry: Collection[str], what: str) -> AfterValidator:
     return AfterValidator(check)
 
 
-def _one_or_list(kind: type[int] | type[float], least: int, what: str) -> BeforeValidator:
+def _one_or_list(kind: type[int] | type[float], least: int, what: str, below: float = float("inf")) -> BeforeValidator:
     """For a number, or a list of numbers, one a layer."""
 
     def check(value: Any) -> Any:
         values = value if isinstance(value, list | tuple) else [value]
         for item in values:
             fits = isinstance(item, int if kind is int else int | float) and not isinstance(item, bool)
-            if not fits or not least <= item < float("inf"):
+            if not fits or not least <= item < below:
                 raise PydanticCustomError(
                     "bad_number", "{text}", {"text": f"must be {what}, or a list of them, but is {value!r}."}
                 )
@@ -75,6 +83,7 @@ def _class_weight(value: Any) -> Any:
 
 Neurons = Annotated[int | tuple[int, ...], _one_or_list(int, 1, "an integer of at least 1")]
 Lambda = Annotated[float | tuple[float, ...], _one_or_list(float, 0, "a finite number of at least 0")]
+Rate = Annotated[float | tuple[float, ...], _one_or_list(float, 0, "a number of at least 0 and below 1", below=1)]
 
 
 class Config(BaseModel):
@@ -90,8 +99,14 @@ class Config(BaseModel):
         "relu", description="activation of the hidden layers"
     )
     leaky_slope: float = Field(0.01, ge=0, lt=1, description="slope of leaky_relu below 0")
+    dropout: Rate = Field(
+        0.0, description="share of each hidden layer's values that training drops: one for all, or a list"
+    )
     init: Annotated[str, one_of(INITIALISATIONS, "initialisation")] = Field(
         "nnfs", description="distribution of the initial weights; biases start at 0"
+    )
+    loss: Annotated[str, one_of(LOSSES, "loss")] | None = Field(
+        None, description="what training descends; by default cross_entropy, or squared_error of a quantity"
     )
     optimizer: Annotated[str, one_of(OPTIMIZERS, "optimizer")] = Field("adam", description="update rule")
     learning_rate: float = Field(0.01, gt=0, description="learning rate of the first update")
@@ -123,9 +138,9 @@ class Config(BaseModel):
     @model_validator(mode="after")
     def _lists_fit_layers(self) -> Self:
         for name in PER_LAYER:
-            given, wanted = getattr(self, name), self.depth + (name != "neurons")
+            given, wanted = getattr(self, name), self._layers(name)
             if isinstance(given, tuple) and len(given) != wanted:
-                layers = "hidden layer" if name == "neurons" else "layer, the output layer included"
+                layers = "hidden layer" if name in PER_HIDDEN_LAYER else "layer, the output layer included"
                 raise PydanticCustomError(
                     "bad_list",
                     "{text}",
@@ -140,10 +155,33 @@ class Config(BaseModel):
             return self.hidden_layers
         return len(self.neurons) if isinstance(self.neurons, tuple) else 1
 
+    def _layers(self, name: str) -> int:
+        return self.depth + (name not in PER_HIDDEN_LAYER)
+
     def by_layer(self, name: str) -> tuple[Any, ...]:
-        """The values of a setting in ``PER_LAYER``: one a hidden layer for ``neurons``, one a dense layer else."""
+        """The values of a setting in ``PER_LAYER``, one a layer that has it."""
         value = getattr(self, name)
-        return value if isinstance(value, tuple) else (value,) * (self.depth + (name != "neurons"))
+        return value if isinstance(value, tuple) else (value,) * self._layers(name)
+
+    def loss_of(self, task: Task) -> str:
+        """The name of the loss for a task.
+
+        Raises:
+            DefinitionError: it is for the other one; class weights where there are no classes.
+        """
+        name = self.loss or TASK_LOSSES[task]
+        if LOSSES[name].quantity != (task == "regression"):
+            fitting = [key for key, loss in LOSSES.items() if loss.quantity == (task == "regression")]
+            what = "a quantity" if task == "regression" else "classes"
+            raise DefinitionError(
+                f"[train] loss must be for {what}, which is what the rows have to predict, but is {name!r}. Choose one "
+                f"of: {', '.join(fitting)}."
+            )
+        if task == "regression" and self.class_weight is not None:
+            raise DefinitionError(
+                "[train] class_weight must go with classes, but a quantity is predicted. Leave it out."
+            )
+        return name
 
     @property
     def checkpoint_epochs(self) -> int:
@@ -155,8 +193,10 @@ class Config(BaseModel):
         """SHA-256 of what this configuration computes, however it is written down."""
         layers = {name: self.by_layer(name) for name in PER_LAYER}
         values = {**self.model_dump(), **layers, "hidden_layers": self.depth, "evaluate_every": None}
-        if self.class_weight is None:  # configurations exported before there were any have no such key
-            del values["class_weight"]
+        unset = {"dropout": (0.0,) * self.depth}
+        for name, default in {**ADDED, **unset}.items():
+            if values[name] == default:
+                del values[name]
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
     @property

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
@@ -20,7 +20,7 @@ from hpsearch.nn.trainer import Checkpoint
 from hpsearch.validation.config import Config
 from hpsearch.validation.estimates import Estimate, estimate
 from hpsearch.validation.lanes import fit_scalings, lane_data, make_trainer, training_weights, validation_weights
-from hpsearch.validation.metrics import METRICS, Metric
+from hpsearch.validation.metrics import BESIDE, METRICS, Metric, objective_metric
 
 Outcome = Literal["complete", "pruned", "diverged"]
 CheckpointRule = Literal["best", "last"]
@@ -28,9 +28,10 @@ CheckpointRule = Literal["best", "last"]
 
 @dataclass(frozen=True)
 class FoldResult:
-    """One split at the chosen checkpoint; losses in nats, ``validation_loss`` without penalty.
+    """One split at the chosen checkpoint; losses as of :class:`Checkpoint`, ``validation_loss`` without penalty.
 
-    ``objective`` is None where that is the validation loss.
+    ``accuracy`` is of classes, ``r2`` of a quantity (None where all its targets are the same), ``objective`` None where
+    that is the validation loss.
     """
 
     repeat: int
@@ -40,7 +41,8 @@ class FoldResult:
     training_loss: float
     penalty: float
     validation_loss: float
-    accuracy: float
+    accuracy: float | None = None
+    r2: float | None = None
     objective: float | None = None
 
     @property
@@ -73,14 +75,14 @@ class RowResults:
     """What became of every validation row: M in all, those of split 0 first, then those of split 1, and so on.
 
     Attributes:
-        losses: (T, M) float32, nats, at each of T checkpoints.
-        probabilities: (M, C) float32, of each class, at the chosen checkpoint.
+        losses: (T, M) float32 at each of T checkpoints.
+        answers: at the chosen checkpoint (M, C) float32, the probability of each class, or (M, 1) float64, a quantity.
         values: (T, M, …), what the objective is computed from, see :meth:`Metric.row_values`; None where that is the
             losses.
     """
 
     losses: NDArray[np.float32]
-    probabilities: NDArray[np.float32]
+    answers: NDArray[Any]
     values: NDArray[Any] | None = None
 
     @property
@@ -96,7 +98,8 @@ class CrossValidation:
     Attributes:
         outcome: ``complete``, ``pruned`` or ``diverged``.
         value: the mean over splits of the objective, at the chosen checkpoint; None unless complete.
-        accuracy: the mean over splits of the share of validation rows whose class was predicted; likewise.
+        accuracy: the mean over splits of the share of validation rows whose class was predicted; likewise, and None for
+            a quantity, which has ``r2`` instead.
         best_epoch: the epoch of the chosen checkpoint, one for all folds; likewise.
         folds: one a split, at the chosen checkpoint; empty unless complete.
         curve: every checkpoint up to the end.
@@ -104,6 +107,8 @@ class CrossValidation:
         reason: why it did not complete.
         rows: what became of every validation row; None unless complete.
         objective: the name of the objective, of ``METRICS``.
+        metric: the objective itself.
+        r2: the mean over splits of R²; None for classes, or where a split has no R².
     """
 
     outcome: Outcome
@@ -116,6 +121,14 @@ class CrossValidation:
     reason: str | None = None
     rows: RowResults | None = field(default=None, repr=False, compare=False)
     objective: str = "loss"
+    metric: Metric = field(default=METRICS["loss"], repr=False)
+    r2: float | None = None
+
+    @property
+    def beside(self) -> tuple[str, float | None]:
+        """The name and the value of the number that stands beside the loss."""
+        name = BESIDE[self.metric.task]
+        return name, getattr(self, name)
 
     @property
     def estimate(self) -> Estimate | None:
@@ -124,12 +137,12 @@ class CrossValidation:
         It holds for a configuration that was not selected by this very objective. What it leaves out: that the epoch
         was.
         """
-        return self._estimate("value", METRICS[self.objective])
+        return self._estimate("value", self.metric)
 
     @property
     def estimate_of_loss(self) -> Estimate | None:
         """The same of the mean validation loss."""
-        return self._estimate("validation_loss", METRICS["loss"])
+        return self._estimate("validation_loss", METRICS["loss"])  # whichever: no loss is below 0
 
     def _estimate(self, column: str, metric: Metric) -> Estimate | None:
         if self.outcome != "complete":
@@ -167,9 +180,9 @@ def cross_validate(
         objective: of ``METRICS``; it must be defined on the validation rows of each split.
         should_stop: told every checkpoint's epoch and mean objective; True prunes.
     """
-    metric = METRICS[objective]
+    metric = objective_metric(objective, config.loss_of(data.task))
     training = [split.training for split in splits]
-    lanes = lane_data(data, scalings or fit_scalings(data, training, config.scaling))
+    lanes = lane_data(data, scalings or fit_scalings(data, training, config.scaling), training)
     weights = training_weights(config, data, training)
     trainer = make_trainer(config, lanes, training, evaluate_every or config.checkpoint_epochs, weights)
     architecture = trainer.architecture
@@ -184,9 +197,10 @@ def cross_validate(
 
     params = initial_parameters(architecture.network, config.init, streams("weights"), architecture.dtype)
     curve, parameters = Curve(), architecture.network.size
+    which: dict[str, Any] = {"objective": objective, "metric": metric}
     row_losses: list[NDArray[np.float32]] = []
     chosen: tuple[float, Checkpoint, Evaluation] | None = None
-    for checkpoint in trainer.run(params, streams("batches")):
+    for checkpoint in trainer.run(params, streams("batches"), streams("dropout")):
         evaluation = evaluator.evaluate(params)
         curve.epochs.append(checkpoint.epoch)
         curve.training_loss.append(checkpoint.training_loss.tolist())
@@ -195,23 +209,31 @@ def cross_validate(
         row_losses.append(validation.flat(evaluation.row_losses.astype(np.float32)))
         reason = _divergence(splits, checkpoint, evaluation, config, metric.title, curve.objective[-1])
         if reason:
-            return CrossValidation("diverged", None, None, None, (), curve, parameters, reason, objective=objective)
+            return CrossValidation("diverged", None, None, None, (), curve, parameters, reason, **which)
         mean = curve.means[-1]
         if chosen is None or rule == "last" or metric.sign * mean < metric.sign * chosen[0]:
             chosen = mean, checkpoint, evaluation
         if should_stop(checkpoint.epoch, mean) and checkpoint.epoch < config.epochs:
             reason = pruned_reason(checkpoint.epoch, mean, metric)
-            return CrossValidation("pruned", None, None, None, (), curve, parameters, reason, objective=objective)
+            return CrossValidation("pruned", None, None, None, (), curve, parameters, reason, **which)
     assert chosen is not None  # the last epoch is always a checkpoint
     value, checkpoint, evaluation = chosen
     at = curve.epochs.index(checkpoint.epoch)
     of_splits = None if scores is None else curve.objective[at]
     folds = _fold_results(splits, data, validation, checkpoint, evaluation, of_splits)
-    accuracy = float(np.mean([fold.accuracy for fold in folds]))
-    probabilities = validation.flat(evaluation.probabilities.swapaxes(1, 2).astype(np.float32))
-    rows = RowResults(np.stack(row_losses), probabilities, None if scores is None else np.stack(scores.kept))
-    complete = (value, accuracy, checkpoint.epoch, folds, curve, parameters)
-    return CrossValidation("complete", *complete, rows=rows, objective=objective)
+    answers = validation.flat(evaluation.answers.swapaxes(1, 2))
+    if data.task == "classification":  # a quantity may need its digits
+        answers = answers.astype(np.float32)
+    rows = RowResults(np.stack(row_losses), answers, None if scores is None else np.stack(scores.kept))
+    complete = (value, _mean(fold.accuracy for fold in folds), checkpoint.epoch, folds, curve, parameters)
+    return CrossValidation("complete", *complete, rows=rows, r2=_mean(fold.r2 for fold in folds), **which)
+
+
+def _mean(values: Iterable[float | None]) -> float | None:
+    """None where one is None."""
+    given = [*values]
+    there = [value for value in given if value is not None]
+    return float(np.mean(there)) if len(there) == len(given) else None
 
 
 class _Scores:
@@ -232,8 +254,8 @@ class _Scores:
         """One value a split; nan where the network diverged, of whose answers nothing can be computed."""
         if not np.isfinite(evaluation.loss).all():
             return [float("nan")] * len(self._ends)
-        probabilities = self._validation.flat(evaluation.probabilities.swapaxes(1, 2))
-        values = self._metric.row_values(self._labels, probabilities)
+        answers = self._validation.flat(evaluation.answers.swapaxes(1, 2))
+        values = self._metric.row_values(self._labels, answers)
         self.kept.append(values)
         return [
             self._metric.resampled(
@@ -284,7 +306,7 @@ def _fold_results(
     evaluation: Evaluation,
     objective: Sequence[float] | None,
 ) -> tuple[FoldResult, ...]:
-    correct = evaluation.probabilities.argmax(axis=1) == data.labels[validation.index]
+    name = BESIDE[data.task]
     return tuple(
         FoldResult(
             split.repeat,
@@ -294,13 +316,17 @@ def _fold_results(
             float(checkpoint.training_loss[lane]),
             float(checkpoint.penalty[lane]),
             float(evaluation.loss[lane]),
-            _share(correct[lane, : len(split.validation)], data, split.validation),
-            None if objective is None else objective[lane],
+            objective=None if objective is None else objective[lane],
+            **{name: _beside(name, evaluation.answers[lane, :, : len(split.validation)].T, data, split.validation)},
         )
         for lane, split in enumerate(splits)
     )
 
 
-def _share(correct: NDArray[np.bool_], data: Dataset, rows: NDArray[np.intp]) -> float:
-    """Of rows of which some are correct."""
-    return float(correct.mean() if data.weights is None else np.average(correct, weights=data.weights[rows]))
+def _beside(name: str, answers: NDArray[Any], data: Dataset, rows: NDArray[np.intp]) -> float | None:
+    """A metric of some rows, answered (n, A); None where they leave it undefined."""
+    metric, labels = METRICS[name], data.labels[rows]
+    weights = np.ones(len(rows)) if data.weights is None else data.weights[rows]
+    values = metric.row_values(labels, answers)[np.newaxis]
+    value = metric.resampled(values, labels, len(data.class_names), weights[np.newaxis]).item()
+    return value if np.isfinite(value) else None

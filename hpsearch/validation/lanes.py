@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from hpsearch.data.dataset import Dataset
 from hpsearch.data.preprocess import Scaling, fit_scaling
 from hpsearch.errors import DataError, did_you_mean
+from hpsearch.nn.losses import LOSSES
 from hpsearch.nn.network import Network
 from hpsearch.nn.optimizers import OPTIMIZERS
 from hpsearch.nn.passes import Architecture
@@ -22,9 +24,19 @@ IntArray = NDArray[np.intp]
 
 
 def architecture_of(config: Config, inputs: int, classes: int) -> Architecture:
-    """The network that a configuration describes, for data of this shape."""
-    network = Network(inputs, config.by_layer("neurons"), classes)
-    return Architecture(network, config.activation, config.leaky_slope, config.number_type)
+    """The network that a configuration describes, for data of this shape; ``classes`` is 0 where it is a quantity.
+
+    Raises:
+        DataError: a loss that is not for so many classes.
+        DefinitionError: a loss that is not for classes, or for nothing else.
+    """
+    loss = config.loss_of("classification" if classes else "regression")
+    try:
+        outputs = LOSSES[loss].outputs(classes)
+    except ValueError as error:
+        raise DataError(f"[train] loss = {error} Use cross_entropy.") from error
+    network = Network(inputs, config.by_layer("neurons"), outputs)
+    return Architecture(network, config.activation, config.leaky_slope, config.number_type, loss)
 
 
 def fit_scalings(data: Dataset, row_sets: Sequence[IntArray], scaling: str, fill_all: bool = False) -> list[Scaling]:
@@ -32,12 +44,29 @@ def fit_scalings(data: Dataset, row_sets: Sequence[IntArray], scaling: str, fill
     return [fit_scaling(scaling, data.features, rows, data.columns, fill_all) for rows in row_sets]
 
 
-def lane_data(data: Dataset, scalings: Sequence[Scaling]) -> LaneData:
-    """The rows as the lanes see them: shared, each lane with its own scaling."""
+def lane_data(data: Dataset, scalings: Sequence[Scaling], row_sets: Sequence[IntArray]) -> LaneData:
+    """The rows as the lanes see them: shared, each lane with its own scaling.
+
+    Args:
+        data: the rows.
+        scalings: of the features, one a lane.
+        row_sets: the training rows of each lane, which a quantity's centre and scale are learnt from: their mean and
+            their standard deviation.
+    """
     centre, scale = (np.stack([getattr(s, part) for s in scalings]) for part in ("centre", "scale"))
     fills = [s.fill for s in scalings if s.fill is not None]
     fill = np.stack(fills) if fills and data.columns.may_miss else None
-    return LaneData(data.features, data.labels, len(data.class_names), centre, scale, fill)
+    lanes = LaneData(data.features, data.labels, len(data.class_names), centre, scale, fill)
+    if data.task == "classification":
+        return lanes
+    seen = [data.labels[rows] for rows in row_sets]
+    spread = np.array([np.std(targets) for targets in seen])
+    # A lane whose training rows are all alike is left in its own unit, as scikit-learn's StandardScaler leaves it.
+    return replace(
+        lanes,
+        target_centre=np.array([np.mean(targets) for targets in seen]),
+        target_scale=np.where(spread > 0, spread, 1.0),
+    )
 
 
 def training_weights(config: Config, data: Dataset, row_sets: Sequence[IntArray]) -> NDArray[np.float64] | None:
@@ -53,7 +82,9 @@ def training_weights(config: Config, data: Dataset, row_sets: Sequence[IntArray]
     if config.class_weight is None and data.weights is None:
         return None
     own = np.ones(data.rows) if data.weights is None else data.weights
-    weights = np.stack([own * _class_weights(config, data, own, rows)[data.labels] for rows in row_sets])
+    weights = np.tile(own, (len(row_sets), 1))
+    if config.class_weight is not None:
+        weights *= np.stack([_class_weights(config, data, own, rows)[data.labels] for rows in row_sets])
     for lane, rows in enumerate(row_sets):
         if not weights[lane, rows].any():
             raise DataError(
@@ -114,4 +145,5 @@ def make_trainer(
         batching=Batching(steps, -(-most_rows // steps)),
         epochs=config.epochs,
         evaluate_every=evaluate_every,
+        dropout=config.by_layer("dropout") if np.any(config.by_layer("dropout")) else (),
     )

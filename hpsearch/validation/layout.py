@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +23,7 @@ class Layout:
     Attributes:
         rows: the row of the search rows, from 0.
         splits: the split that it validates, from 0.
-        labels: its class.
+        labels: its class, or the quantity to predict.
         units: which rows are drawn together, numbered from 0; None where rows follow each other in time, for then
             none is independent of the others.
         weights: how many rows it counts as; None if each counts as one.
@@ -30,7 +31,7 @@ class Layout:
 
     rows: IntArray
     splits: IntArray
-    labels: IntArray
+    labels: NDArray[Any]
     units: IntArray | None = None
     weights: NDArray[np.float64] | None = None
 
@@ -42,6 +43,11 @@ class Layout:
         in_time = SPLITTERS[splitter].needs == "times"
         units = None if in_time else independent_units(data)[rows]
         return cls(rows, numbers, data.labels[rows], units, None if data.weights is None else data.weights[rows])
+
+    @property
+    def classes(self) -> int:
+        """C, as far as these rows tell; 0 where the target is a quantity."""
+        return 0 if self.labels.dtype.kind == "f" else int(self.labels.max()) + 1
 
     def counted(self) -> IntArray:
         """The positions of rows that count at all."""

@@ -1,9 +1,17 @@
-"""Metrics of predicted probabilities: on some rows by scikit-learn, and on many resamples of those rows at once.
+"""Metrics of predictions: on some rows by scikit-learn, and on many resamples of those rows at once.
 
-Shapes: n rows, C classes, T checkpoints (of one trial or of many), R resamples.
+Shapes: n rows, C classes, T checkpoints (of one trial or of many), R resamples. Of a classification
 
 - ``labels`` (n,): integers 0 … C - 1.
 - ``probabilities`` (n, C): finite, at least 0, rows that sum to 1 up to the rounding of their own number type.
+
+Of a regression, where C is 0,
+
+- ``labels`` (n,): the quantity, in its own unit.
+- ``probabilities`` (n, 1): what was predicted for it, likewise.
+
+And of both
+
 - ``weights``: at least 0 and finite; (n,) in :meth:`Metric.score`, (R, n) in :meth:`Metric.resampled`. A row of weight
   2 counts as two rows, a row of weight 0 as none. A bootstrap's weights are multiplicities, times the rows' own weights
   where they have some.
@@ -16,17 +24,18 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hpsearch.data.dataset import Task
 from hpsearch.nn.losses import CLIP
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
-Labels = NDArray[np.integer[Any]]
+Labels = NDArray[Any]
 Direction = Literal["minimize", "maximize"]
 # (labels, probabilities, classes, weights or None) to the metric, where it is defined.
 Scorer = Callable[[Labels, Array, int, Array | None], float]
@@ -44,6 +53,8 @@ class Metric(ABC):
         direction: which way is better.
         unit: of the number, "" if it has none.
         scorer: the metric on rows for which it is defined.
+        task: what it is of.
+        lowest: the least value that it can have.
         needs_every_class: whether it is defined only for rows of all C classes together.
     """
 
@@ -51,28 +62,40 @@ class Metric(ABC):
     direction: Direction
     unit: str = ""
     scorer: Scorer
-    needs_every_class: ClassVar[bool]
+    task: Task = "classification"
+    lowest: float = 0.0
+    needs_every_class: ClassVar[bool] = False
 
     @property
     def sign(self) -> int:
         """What to multiply values with so that lower is better, wherever two are compared: 1 or -1."""
         return 1 if self.direction == "minimize" else -1
 
+    @property
+    def is_share(self) -> bool:
+        """Whether it lies between 0 and 1, the better the higher."""
+        return self.direction == "maximize" and self.lowest == 0
+
     def bounded(self, low: float, high: float) -> tuple[float, float]:
-        """An interval without the values that the metric cannot have: all are at least 0, a share at most 1."""
-        return max(0.0, low), high if self.direction == "minimize" else min(1.0, high)
+        """An interval without the values that the metric cannot have; what is to be maximised is at most 1."""
+        return max(self.lowest, low), high if self.direction == "minimize" else min(1.0, high)
 
     def undefined(self, labels: Labels, class_names: Sequence[object], weights: Array | None = None) -> str | None:
         """What rows with these labels lack for the metric, such as "no row of class 'b'"; None if nothing.
 
         It ends a sentence of the caller's, who knows which rows they are. A row of weight 0 is none.
         """
-        present = np.bincount(labels, weights, minlength=len(class_names)) > 0
-        if not present.any():
+        counted = labels if weights is None else labels[weights > 0]
+        if not len(counted):
             return "no row"
-        if self.needs_every_class and not present.all():
-            return f"no row of class {class_names[int(present.argmin())]!r}"
-        return None
+        if self.needs_every_class:
+            present = np.bincount(counted, minlength=len(class_names)) > 0
+            return None if present.all() else f"no row of class {class_names[int(present.argmin())]!r}"
+        return self._lacking(counted)
+
+    @abstractmethod
+    def _lacking(self, labels: Labels) -> str | None:
+        """What rows with these labels, of all classes where that matters, lack for the metric."""
 
     def score(self, labels: Labels, probabilities: Array, classes: int, weights: Array | None = None) -> float:
         """The metric on these rows; nan where it is :meth:`undefined`."""
@@ -121,7 +144,9 @@ class AdditiveMetric(Metric):
     """
 
     of_rows: Callable[[Labels, Array], Array]
-    needs_every_class: ClassVar[bool] = False
+
+    def _lacking(self, labels: Labels) -> str | None:
+        return None
 
     def row_values(self, labels: Labels, probabilities: Array) -> Array:
         return self.of_rows(labels, probabilities)
@@ -147,6 +172,9 @@ class MacroMetric(Metric):
     of_class: Callable[[Floats, Floats, Floats], Floats]
     needs_every_class: ClassVar[bool] = True
 
+    def _lacking(self, labels: Labels) -> str | None:
+        return None
+
     def row_values(self, labels: Labels, probabilities: Array) -> Array:
         """The predicted label, in the smallest type that holds every label."""
         return _predicted(probabilities).astype(np.min_scalar_type(probabilities.shape[1] - 1))
@@ -167,6 +195,9 @@ class RankingMetric(Metric):
     """The area under the ROC curve, of each class against the rest; undefined for rows that lack a class."""
 
     needs_every_class: ClassVar[bool] = True
+
+    def _lacking(self, labels: Labels) -> str | None:
+        return None
 
     def row_values(self, labels: Labels, probabilities: Array) -> Array:
         """The probabilities of the classes that are told from the rest, (n, 1) for two classes, else (n, C)."""
@@ -190,6 +221,35 @@ class RankingMetric(Metric):
                 won = np.einsum("ir,ir->r", positives, below[less] + below[not_more]) / 2
                 total[checkpoint] += won / pairs
         return total.T / len(scored)  # of a class without rows, or with all of them, it is 0 / 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class SquaredErrorMetric(Metric):
+    """What is computed from the mean squared error of a quantity and its variance, both over the same rows.
+
+    Attributes:
+        of_means: (mean squared error, variance), both (R, T) or alike, to the metric.
+        of_variance: whether it is undefined where all rows have the same target.
+    """
+
+    of_means: Callable[[Floats, Floats], Floats]
+    of_variance: bool
+
+    def _lacking(self, labels: Labels) -> str | None:
+        return "one and the same target" if self.of_variance and np.ptp(labels) == 0 else None
+
+    def row_values(self, labels: Labels, probabilities: Array) -> Array:
+        """The squared error."""
+        return _kept_squared_errors(labels, probabilities)
+
+    def _resampled(self, values: Array, labels: Labels, classes: int, weights: Floats) -> Floats:
+        counts = weights.sum(axis=1, keepdims=True)
+        centred = labels - labels.mean()  # a mean far from 0 would leave no digits for the variance
+        means, squares = ((weights @ column)[:, np.newaxis] / counts for column in (centred, centred**2))
+        variance = squares - means**2
+        # What is left of rounding where all targets of a resample are alike is none.
+        variance = np.where(variance > 1e-12 * squares, variance, 0.0)
+        return self.of_means(weights @ values.astype(np.float64).T / counts, variance)
 
 
 # --- what is computed from probabilities
@@ -245,6 +305,30 @@ def _kept_squares(labels: Labels, probabilities: Array) -> Array:
     errors[np.arange(len(labels)), labels] -= 1
     squares: Array = (errors**2).sum(axis=1)
     return squares.astype(np.float32)
+
+
+def _errors(targets: Labels, predictions: Array) -> Floats:
+    errors: Floats = predictions[:, 0].astype(np.float64) - targets
+    return errors
+
+
+def _kept_squared_errors(targets: Labels, predictions: Array) -> Array:
+    return (_errors(targets, predictions) ** 2).astype(np.float32)
+
+
+def _kept_absolute_errors(targets: Labels, predictions: Array) -> Array:
+    return np.abs(_errors(targets, predictions)).astype(np.float32)
+
+
+def _root_of_mean(squared_error: Floats, variance: Floats) -> Floats:
+    root: Floats = np.sqrt(squared_error)
+    return root
+
+
+def _share_explained(squared_error: Floats, variance: Floats) -> Floats:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        share: Floats = np.where(variance > 0, 1 - squared_error / variance, np.nan)
+    return share
 
 
 def _recall(true_positives: Floats, predicted: Floats, actual: Floats) -> Floats:
@@ -327,6 +411,38 @@ def _score_roc_auc(labels: Labels, probabilities: Array, classes: int, weights: 
     return float(roc_auc_score(labels, scores, multi_class="ovr", average="macro", labels=every, sample_weight=weights))
 
 
+def _score_mse(targets: Labels, predictions: Array, classes: int, weights: Array | None) -> float:
+    """The mean over rows of (prediction - target)²."""
+    from sklearn.metrics import mean_squared_error
+
+    return float(mean_squared_error(targets, predictions[:, 0], sample_weight=weights))
+
+
+def _score_rmse(targets: Labels, predictions: Array, classes: int, weights: Array | None) -> float:
+    """The square root of the mean squared error: an error in the target's own unit."""
+    return math.sqrt(_score_mse(targets, predictions, classes, weights))
+
+
+def _score_mae(targets: Labels, predictions: Array, classes: int, weights: Array | None) -> float:
+    """The mean over rows of |prediction - target|."""
+    from sklearn.metrics import mean_absolute_error
+
+    return float(mean_absolute_error(targets, predictions[:, 0], sample_weight=weights))
+
+
+def _score_r2(targets: Labels, predictions: Array, classes: int, weights: Array | None) -> float:
+    """The coefficient of determination: 1 - mean squared error / variance of these rows' targets.
+
+    1 is perfect, 0 what their own mean would have, and below 0 worse than that.
+    """
+    from sklearn.metrics import r2_score
+
+    return float(r2_score(targets, predictions[:, 0], sample_weight=weights))
+
+
+# Of what it is the mean, in the unit of what is predicted.
+_SQUARED, _OWN = "squared units of the target", "units of the target"
+
 METRICS: dict[str, Metric] = {
     "accuracy": AdditiveMetric(title="accuracy", direction="maximize", scorer=_score_accuracy, of_rows=_correct),
     "balanced_accuracy": MacroMetric(
@@ -340,5 +456,67 @@ METRICS: dict[str, Metric] = {
         title="validation loss", direction="minimize", unit="nats", scorer=_score_loss, of_rows=_kept_clipped_loss
     ),
     "macro_f1": MacroMetric(title="macro F1", direction="maximize", scorer=_score_macro_f1, of_class=_f1),
+    "mae": AdditiveMetric(
+        title="mean absolute error",
+        direction="minimize",
+        unit=_OWN,
+        scorer=_score_mae,
+        of_rows=_kept_absolute_errors,
+        task="regression",
+    ),
+    "mse": AdditiveMetric(
+        title="mean squared error",
+        direction="minimize",
+        unit=_SQUARED,
+        scorer=_score_mse,
+        of_rows=_kept_squared_errors,
+        task="regression",
+    ),
+    "r2": SquaredErrorMetric(
+        title="R²",
+        direction="maximize",
+        scorer=_score_r2,
+        of_means=_share_explained,
+        of_variance=True,
+        task="regression",
+        lowest=-math.inf,
+    ),
+    "rmse": SquaredErrorMetric(
+        title="root mean squared error",
+        direction="minimize",
+        unit=_OWN,
+        scorer=_score_rmse,
+        of_means=_root_of_mean,
+        of_variance=False,
+        task="regression",
+    ),
     "roc_auc": RankingMetric(title="ROC AUC", direction="maximize", scorer=_score_roc_auc),
 }
+
+# What the objective "loss" is, by the loss that the networks are trained with.
+_LOSSES: dict[str, Metric] = {
+    "absolute_error": replace(METRICS["mae"], title="validation loss"),
+    "binary_cross_entropy": METRICS["loss"],
+    "cross_entropy": METRICS["loss"],
+    "squared_error": replace(METRICS["mse"], title="validation loss"),
+}
+# The number that stands beside the loss, for people.
+BESIDE: dict[Task, str] = {"classification": "accuracy", "regression": "r2"}
+
+
+def readable(value: float) -> str:
+    """A loss or a score for reading: four decimals, or five digits where that would show too many or none."""
+    return f"{value:.4f}" if value == 0 or 1e-3 <= abs(value) < 1e3 else f"{value:.5g}"
+
+
+def objective_metric(objective: str, loss: str) -> Metric:
+    """The metric that an objective is, for networks trained with a loss of :data:`hpsearch.nn.losses.LOSSES`."""
+    return _LOSSES[loss] if objective == "loss" else METRICS[objective]
+
+
+def metrics_of(loss: str) -> dict[str, Metric]:
+    """Every metric, by name, that predictions of networks trained with this loss have."""
+    task = _LOSSES[loss].task
+    return {
+        name: objective_metric(name, loss) for name, metric in METRICS.items() if name == "loss" or metric.task == task
+    }

@@ -131,7 +131,7 @@ def corrected(candidates: Iterable[NDArray[Any]], layout: Layout, metric: Metric
     q = (1 - 1 / count) ** count
     rows_and_choice = float(np.nanvar(answers, ddof=1)) * q / (1 - q)
     of_rows = float(np.nanvar(rows.score(composed, drawn).mean(axis=1), ddof=1))
-    if metric.direction == "maximize":
+    if metric.is_share:
         # Rows that were all answered right do not prove that all will be (Agresti & Coull 1998).
         share = (count * value + 2) / (count + 4)
         of_rows = max(of_rows, share * (1 - share) / count)
@@ -206,7 +206,7 @@ class _Positions(_Rows):
     """For metrics of all rows of a split together: a place is a validation row's result."""
 
     def __init__(self, layout: Layout, units: IntArray, metric: Metric) -> None:
-        self._metric, self._labels, self._classes = metric, layout.labels, int(layout.labels.max()) + 1
+        self._metric, self._labels, self._classes = metric, layout.labels, layout.classes
         self.units, self.splits, self._weights = units, int(layout.splits.max()) + 1, layout.weights
         self._of_split = [np.flatnonzero(layout.splits == split) for split in range(self.splits)]
 

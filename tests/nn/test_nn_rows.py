@@ -226,7 +226,7 @@ def evaluated(seed: int = 0, **changes: Any) -> tuple[Evaluator, Any, Any]:
 
 def assert_close(one: Evaluation, other: Evaluation) -> None:
     # A product of another width may sum its few terms in another order: roundings of 1e-16.
-    for name in ("row_losses", "probabilities", "loss"):
+    for name in ("row_losses", "answers", "loss"):
         np.testing.assert_allclose(getattr(one, name), getattr(other, name), rtol=1e-13)
 
 
@@ -255,12 +255,12 @@ def test_an_evaluation_depends_on_the_parameters_alone_and_is_kept(chunk: int, m
     monkeypatch.setattr(passes, "EVALUATION_ROWS", chunk)
     evaluator, params, one = evaluated()
     first = evaluator.evaluate(params)
-    kept = [array.copy() for array in (first.row_losses, first.probabilities, first.loss)]
+    kept = [array.copy() for array in (first.row_losses, first.answers, first.loss)]
     other = evaluator.evaluate(params + 1)
-    assert not np.array_equal(other.probabilities, first.probabilities)
+    assert not np.array_equal(other.answers, first.answers)
     again, fresh = evaluator.evaluate(params), evaluated()[0].evaluate(params)
     for answer in (first, again, fresh):
-        for array, before in zip((answer.row_losses, answer.probabilities, answer.loss), kept, strict=True):
+        for array, before in zip((answer.row_losses, answer.answers, answer.loss), kept, strict=True):
             assert np.array_equal(array, before)
     assert params.tobytes() == one.params.tobytes()
 
@@ -272,7 +272,7 @@ def test_an_evaluation_gives_the_probabilities_and_losses_of_the_reference() -> 
         features, labels = one.rows(lane, one.training_rows(lane))
         plain = one.reference(lane).probabilities(features)
         # Some roundings of 1e-16 on the way through three layers.
-        np.testing.assert_allclose(answer.probabilities[lane, :, : len(labels)].T, plain, rtol=1e-13)
+        np.testing.assert_allclose(answer.answers[lane, :, : len(labels)].T, plain, rtol=1e-13)
         losses = -np.log(plain[np.arange(len(labels)), labels])
         np.testing.assert_allclose(answer.row_losses[lane, : len(labels)], losses, rtol=1e-12)
 

@@ -39,7 +39,7 @@ class Confusion(Kind[ConfusionFacts]):
     )
 
     def facts(self, study: Snapshot) -> ConfusionFacts:
-        predicted, names = study.rows.probabilities.argmax(axis=1), study.class_names
+        predicted, names = _probabilities(study).argmax(axis=1), study.class_names
         pairs = study.layout.labels * len(names) + predicted
         counts = np.bincount(pairs, minlength=len(names) ** 2).reshape(len(names), -1)
         return ConfusionFacts(counts.astype(np.int64), names)
@@ -111,7 +111,7 @@ class Calibration(Kind[CalibrationFacts]):
     )
 
     def facts(self, study: Snapshot) -> CalibrationFacts:
-        probabilities = study.rows.probabilities
+        probabilities = _probabilities(study)
         sure = probabilities.max(axis=1).astype(np.float64)
         right = probabilities.argmax(axis=1) == study.layout.labels
         place = np.clip(np.ceil(sure * _BINS).astype(int) - 1, 0, _BINS - 1)
@@ -217,6 +217,7 @@ class Regions(Kind[RegionsFacts]):
     )
 
     def facts(self, study: Snapshot) -> RegionsFacts:
+        _require_classes(study)
         plan = study.data.columns
         if len(plan.columns) != 2 or not plan.plain:
             raise HpsearchError("Decision regions need two numeric inputs without missing values.")
@@ -304,8 +305,23 @@ def _mispredicted(study: Snapshot) -> NDArray[np.bool_]:
     """(N,): which rows to search with were mispredicted as validation rows, in any repeat."""
     found = np.zeros(study.data.rows, bool)
     try:
-        wrong = study.rows.probabilities.argmax(axis=1) != study.layout.labels
+        wrong = _probabilities(study).argmax(axis=1) != study.layout.labels
     except StorageError:  # what was kept is gone; the regions can be drawn all the same
         return found
     found[study.layout.rows[wrong]] = True
     return found
+
+
+def _require_classes(study: Snapshot) -> None:
+    if study.metric.task != "classification":
+        raise HpsearchError("Of a quantity there are no classes to show.")
+
+
+def _probabilities(study: Snapshot) -> NDArray[Any]:
+    """(M, C), of the best trial's validation rows.
+
+    Raises:
+        HpsearchError: it predicts a quantity, or its rows are not kept.
+    """
+    _require_classes(study)
+    return study.rows.answers

@@ -25,19 +25,24 @@ from hpsearch.results.figures.style import (
 from hpsearch.results.markup import counted, number
 from hpsearch.results.snapshot import Snapshot
 from hpsearch.study.trials import ranked
-from hpsearch.validation.metrics import METRICS, Metric
+from hpsearch.validation.metrics import Metric, objective_metric
 from hpsearch.validation.selection import Corrected
 
 
 def objective(facts: pd.DataFrame) -> Metric:
     """The objective that a table of facts is of."""
-    return METRICS[facts.attrs["objective"]]
+    return objective_metric(facts.attrs["objective"], facts.attrs["loss"])
 
 
 def of_objective(study: Snapshot, facts: pd.DataFrame) -> pd.DataFrame:
-    """Facts that know their study's objective."""
-    facts.attrs["objective"] = study.definition.objective
+    """Facts that know their study's objective, and its loss."""
+    facts.attrs |= {"objective": study.definition.objective, "loss": study.definition.loss}
     return facts
+
+
+def loss_label(what: str, facts: pd.DataFrame) -> str:
+    """What heads an axis of losses of this kind."""
+    return f"{what} ({objective_metric('loss', facts.attrs['loss']).unit})"
 
 
 def label(metric: Metric) -> str:
@@ -101,7 +106,7 @@ class History(Kind[HistoryFacts]):
             line = {"color": CORRECTED, "width": 1.5, "dash": "dash"}
             name = f"corrected score {number(fixed.value)}"
             drawn.add_scatter(x=ends, y=[fixed.value] * 2, mode="lines", line=line, name=name, **hover)
-        told = "trial %{x}<br>%{y:.4f}<extra></extra>"
+        told = "trial %{x}<br>%{y:.5~g}<extra></extra>"
         dots: dict[str, Any] = {"mode": "markers", "hovertemplate": told}
         drawn.add_scatter(
             **dots,
@@ -135,7 +140,7 @@ class History(Kind[HistoryFacts]):
             mode="lines",
             name="best so far",
             line={"color": BEST, "width": 2.5, "shape": "hv"},
-            hovertemplate="best up to trial %{x}<br>%{y:.4f}<extra></extra>",
+            hovertemplate="best up to trial %{x}<br>%{y:.5~g}<extra></extra>",
         )
         return drawn
 
@@ -198,7 +203,7 @@ class Pruning(Kind[pd.DataFrame]):
                 showlegend=False,
                 marker={"color": PRUNED, "size": 6, "symbol": "circle-open"},
                 customdata=ends["trial"],
-                hovertemplate="trial %{customdata} pruned at epoch %{x}<br>%{y:.4f}<extra></extra>",
+                hovertemplate="trial %{customdata} pruned at epoch %{x}<br>%{y:.5~g}<extra></extra>",
             )
         if facts["best"].any():
             _curves(drawn, facts[facts["best"]], "best", {"color": BEST, "width": 2.5})
@@ -215,5 +220,5 @@ def _curves(drawn: go.Figure, some: pd.DataFrame, name: str, line: dict[str, Any
         mode="lines",
         name=name,
         line=line,
-        hovertemplate="trial %{customdata}, epoch %{x}<br>%{y:.4f}<extra></extra>",
+        hovertemplate="trial %{customdata}, epoch %{x}<br>%{y:.5~g}<extra></extra>",
     )

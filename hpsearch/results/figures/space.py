@@ -181,7 +181,7 @@ class Slices(_OfSpace):
                     if is_best
                     else {"color": COMPLETE, "size": 6, "opacity": 0.65},
                     customdata=[(trial, plain(value)) for trial, value in some.loc[chosen, ["number", name]].values],
-                    hovertemplate="trial %{customdata[0]}: %{customdata[1]}<br>%{y:.4f}<extra></extra>",
+                    hovertemplate="trial %{customdata[0]}: %{customdata[1]}<br>%{y:.5~g}<extra></extra>",
                     showlegend=False,
                     row=row,
                     col=column,

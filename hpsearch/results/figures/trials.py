@@ -12,13 +12,12 @@ import plotly.graph_objects as go
 
 from hpsearch.errors import HpsearchError
 from hpsearch.results.figures.kind import Kind
-from hpsearch.results.figures.search import label, objective, of_objective
+from hpsearch.results.figures.search import label, loss_label, objective, of_objective
 from hpsearch.results.figures.style import BEST, COMPLETE, CORRECTED, PRUNED, WIDE, axis, faint, figure, joined
 from hpsearch.results.markup import number
 from hpsearch.results.snapshot import Snapshot
 from hpsearch.study.trials import one_se_of, standard_error, value_of
 
-LOSS = "mean validation loss (nats)"
 _SHOWN = 3  # learning curves
 _RANKED = 40  # trials with their folds
 
@@ -45,7 +44,8 @@ class Curves(Kind[pd.DataFrame]):
                 rows.append((result.number, epoch, *spread, epoch == result.best_epoch))
         if not rows:
             raise HpsearchError("No complete trial has its curves kept.")
-        return pd.DataFrame(rows, columns=["trial", "epoch", "training", "validation", "low", "high", "chosen"])
+        columns = ["trial", "epoch", "training", "validation", "low", "high", "chosen"]
+        return of_objective(study, pd.DataFrame(rows, columns=columns))
 
     def say(self, facts: pd.DataFrame) -> str:
         best = facts[facts["chosen"]].iloc[0]
@@ -59,7 +59,7 @@ class Curves(Kind[pd.DataFrame]):
         numbers = facts["trial"].unique().tolist()
         band = facts.loc[facts["trial"] == numbers[0], ["low", "high"]]
         shown = [*facts[["training", "validation"]].to_numpy().ravel(), *band.to_numpy().ravel()]
-        drawn = figure(420, xaxis={"title": {"text": "epoch"}}, yaxis=axis("loss (nats)", shown))
+        drawn = figure(420, xaxis={"title": {"text": "epoch"}}, yaxis=axis(loss_label("loss", facts), shown))
         for place, trial in reversed(list(enumerate(numbers))):
             one, colour = facts[facts["trial"] == trial], (BEST, COMPLETE, CORRECTED)[place]
             epochs = one["epoch"].tolist()
@@ -86,7 +86,7 @@ class Curves(Kind[pd.DataFrame]):
                     legendgroup=f"{trial}",
                     legendrank=place,
                     showlegend=what == "validation",
-                    hovertemplate=f"trial {trial}, epoch %{{x}}<br>{what} loss %{{y:.4f}}<extra></extra>",
+                    hovertemplate=f"trial {trial}, epoch %{{x}}<br>{what} loss %{{y:.5~g}}<extra></extra>",
                 )
             chosen = one[one["chosen"]]
             drawn.add_scatter(
@@ -156,7 +156,7 @@ class Folds(Kind[pd.DataFrame]):
             name="one split",
             marker={"color": COMPLETE, "size": 5, "opacity": 0.6},
             customdata=facts[["trial", "fold", "repeat"]].values.tolist(),
-            hovertemplate="trial %{customdata[0]}, fold %{customdata[1]} of repeat %{customdata[2]}<br>%{y:.4f}"
+            hovertemplate="trial %{customdata[0]}, fold %{customdata[1]} of repeat %{customdata[2]}<br>%{y:.5~g}"
             "<extra></extra>",
         )
         drawn.add_scatter(
@@ -166,7 +166,7 @@ class Folds(Kind[pd.DataFrame]):
             name="their mean",
             marker={"color": BEST, "size": 12, "symbol": "line-ew", "line": {"width": 2.5, "color": BEST}},
             customdata=means["trial"],
-            hovertemplate="trial %{customdata}<br>mean %{y:.4f}<extra></extra>",
+            hovertemplate="trial %{customdata}<br>mean %{y:.5~g}<extra></extra>",
         )
         return drawn
 
@@ -229,7 +229,7 @@ class Size(Kind[SizeFacts]):
             looks.append(
                 ("smallest within one standard error", small, {"color": CORRECTED, "size": 11, "symbol": "diamond"})
             )
-        return _dots(drawn, looks, "parameters", "value", "trial %{customdata}: %{x:,} parameters<br>%{y:.4f}")
+        return _dots(drawn, looks, "parameters", "value", "trial %{customdata}: %{x:,} parameters<br>%{y:.5~g}")
 
 
 class Gap(Kind[pd.DataFrame]):
@@ -252,7 +252,7 @@ class Gap(Kind[pd.DataFrame]):
         ]
         if not rows:
             raise HpsearchError("No complete trial has its splits kept.")
-        return pd.DataFrame(rows, columns=["number", "training", "validation"])
+        return of_objective(study, pd.DataFrame(rows, columns=["number", "training", "validation"]))
 
     def say(self, facts: pd.DataFrame) -> str:
         best = facts.iloc[0]
@@ -267,8 +267,8 @@ class Gap(Kind[pd.DataFrame]):
         log = bool(both.min() > 0 and both.max() / both.min() >= WIDE)
         drawn = figure(
             420,
-            xaxis=axis("mean training loss (nats)", both[:, 0], log),
-            yaxis=axis(LOSS, both[:, 1], log),
+            xaxis=axis(loss_label("mean training loss", facts), both[:, 0], log),
+            yaxis=axis(loss_label("mean validation loss", facts), both[:, 1], log),
         )
         low, high = max(both[:, 0].min(), both[:, 1].min() * 0.8), min(both[:, 0].max(), both[:, 1].max())
         if low < high:
@@ -279,7 +279,7 @@ class Gap(Kind[pd.DataFrame]):
             ("complete", facts.iloc[1:], {"color": COMPLETE, "size": 7, "opacity": 0.75}),
             ("best", facts.iloc[:1], {"color": BEST, "size": 13, "symbol": "star"}),
         ]
-        told = "trial %{customdata}<br>training %{x:.4f}<br>validation %{y:.4f}"
+        told = "trial %{customdata}<br>training %{x:.5~g}<br>validation %{y:.5~g}"
         return _dots(drawn, looks, "training", "validation", told)
 
 
