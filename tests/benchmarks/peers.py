@@ -52,7 +52,7 @@ class LockStep(Peer):
     dtype = "float32"
 
     def build(self) -> None:
-        self.lanes = lane_data(self.work.data, self.work.scalings)
+        self.lanes = lane_data(self.work.data, self.work.scalings, [split.training for split in self.work.splits])
 
     def train(self, epochs: int) -> Any:
         work = self.work

@@ -108,7 +108,7 @@ def test_lanes_see_the_rows_as_their_scalings_give_them(tmp_path: Path, mixed: M
     data = load(mixed(), tmp_path)
     row_sets = [np.arange(0, 80), np.arange(40, 120)]
     scalings = fit_scalings(data, row_sets, "standard")
-    lanes = lane_data(data, scalings)
+    lanes = lane_data(data, scalings, row_sets)
     rows = np.tile(np.arange(data.rows), (2, 1))
     inputs = np.ones((2, data.rows, data.features.shape[1] + 1))
     lanes.gather(rows, inputs, np.empty((2, 2, data.rows)))

@@ -2,7 +2,7 @@
 
 Written from the formulas (Kinsley & Kukiela 2020, and the papers that each optimizer names) and not from the package:
 nothing here knows lanes, padding, flat buffers or arrays written in place. Tests compare the package with it.
-An activation or an optimizer that the package registers needs its formula here.
+An activation, a loss or an optimizer that the package registers needs its formula here.
 """
 
 from __future__ import annotations
@@ -73,6 +73,32 @@ def softmax(logits: Array) -> Array:
     return exponentials / exponentials.sum(axis=1, keepdims=True)
 
 
+def sigmoid(z: Array) -> Array:
+    return np.exp(z) / (1 + np.exp(z))
+
+
+def _of_true(probabilities: Array, labels: NDArray[Any]) -> Array:
+    return -np.log(np.clip(probabilities[np.arange(len(labels)), labels], 1e-7, 1 - 1e-7))
+
+
+def _of_the_second(probability: Array, labels: NDArray[Any]) -> Array:
+    return -np.log(np.clip(np.where(labels == 1, probability[:, 0], 1 - probability[:, 0]), 1e-7, 1 - 1e-7))
+
+
+def _less_one_hot(probabilities: Array, labels: NDArray[Any]) -> Array:
+    return probabilities - np.eye(probabilities.shape[1])[labels]
+
+
+# Each loss: (outputs to what is compared with targets, that and targets to each row's loss, and to its slope in the
+# outputs).
+LOSSES: dict[str, tuple[Callable[[Array], Array], Callable[[Array, Any], Array], Callable[[Array, Any], Array]]] = {
+    "absolute_error": (lambda y: y, lambda y, t: np.abs(y[:, 0] - t), lambda y, t: np.where(y > t[:, None], 1.0, -1.0)),
+    "binary_cross_entropy": (sigmoid, _of_the_second, lambda p, t: p - t[:, None]),
+    "cross_entropy": (softmax, _of_true, _less_one_hot),
+    "squared_error": (lambda y: y, lambda y, t: (y[:, 0] - t) ** 2, lambda y, t: 2 * (y - t[:, None])),
+}
+
+
 @dataclass
 class Layer:
     """Weights (fan_in, fan_out) and biases (fan_out,), with their own lambdas and their own memory."""
@@ -115,6 +141,7 @@ class Reference:
     learning_rate: float = 0.1
     decay: float = 0.0
     updates: int = 0
+    loss: str = "cross_entropy"
 
     def __post_init__(self) -> None:
         for layer in self.layers:
@@ -134,20 +161,18 @@ class Reference:
     def probabilities(self, features: Array) -> Array:
         return softmax(self.forward(features)[1][-1])
 
-    def data_loss(self, features: Array, labels: NDArray[np.intp]) -> float:
-        true = self.probabilities(features)[np.arange(len(labels)), labels]
-        return float(np.mean(-np.log(np.clip(true, 1e-7, 1 - 1e-7))))
+    def data_loss(self, features: Array, labels: NDArray[Any]) -> float:
+        answer, of_rows, _ = LOSSES[self.loss]
+        return float(np.mean(of_rows(answer(self.forward(features)[1][-1]), labels)))
 
     def penalty(self) -> float:
         return sum(layer.penalty() for layer in self.layers)
 
-    def gradients(self, features: Array, labels: NDArray[np.intp]) -> list[tuple[Array, Array]]:
+    def gradients(self, features: Array, labels: NDArray[Any]) -> list[tuple[Array, Array]]:
         """Gradients of the total loss, layer by layer."""
-        derivative = ACTIVATIONS[self.activation][1]
+        derivative, (answered, _, sloping) = ACTIVATIONS[self.activation][1], LOSSES[self.loss]
         inputs, sums = self.forward(features)
-        slope = softmax(sums[-1])
-        slope[np.arange(len(labels)), labels] -= 1
-        slope /= len(labels)
+        slope = sloping(answered(sums[-1]), labels) / len(labels)
         answer = []
         for number in reversed(range(len(self.layers))):
             if number < len(self.layers) - 1:
@@ -155,7 +180,7 @@ class Reference:
             answer.append(self.layers[number].gradients(inputs[number], slope))
         return answer[::-1]
 
-    def step(self, features: Array, labels: NDArray[np.intp]) -> None:
+    def step(self, features: Array, labels: NDArray[Any]) -> None:
         """One update."""
         rule, t = OPTIMIZERS[self.optimizer][0], self.updates
         rate = self.learning_rate / (1 + self.decay * t)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -19,6 +19,7 @@ from hpsearch.nn.rows import Batching, LaneData, PaddedRows
 from hpsearch.nn.trainer import Checkpoint, Trainer
 
 CLASSES = 3
+QUANTITIES = ("absolute_error", "squared_error")  # losses of a quantity
 
 
 def spiral(samples: int, seed: int) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
@@ -69,7 +70,8 @@ class Scene:
     def start(self) -> tuple[FloatArray, Iterator[Checkpoint]]:
         """Parameters that the iterator trains in place."""
         params = self.params.copy()
-        return params, self.trainer.run(params, self.generators())
+        dropping = [np.random.default_rng([*key, 3]) for key in self.seeds]
+        return params, self.trainer.run(params, self.generators(), dropping)
 
     def run(self) -> tuple[FloatArray, list[Checkpoint]]:
         """The trained parameters and every checkpoint on the way."""
@@ -94,15 +96,23 @@ class Scene:
             penalties=Penalties(trainer.penalties.l1[one], trainer.penalties.l2[one]),
             learning_rate=trainer.learning_rate[one],
             decay=trainer.decay[one],
-            data=replace(trainer.data, centre=trainer.data.centre[one], scale=trainer.data.scale[one]),
+            data=seen_by(trainer.data, lambda values: values[one]),
             training=PaddedRows(trainer.training.index[one], trainer.training.counts[one]),
         )
         return Scene(alone, self.params[one], self.seeds[one], self.lambdas[one])
 
-    def rows(self, lane: int, index: NDArray[np.intp]) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
-        """Features, as the lane sees them, and labels of some rows."""
+    def rows(self, lane: int, index: NDArray[np.intp]) -> tuple[NDArray[np.float64], NDArray[Any]]:
+        """Features and labels, or the quantity, of some rows, as the lane sees them."""
         data = self.trainer.data
-        return (data.features[index] - data.centre[lane]) / data.scale[lane], data.labels[index]
+        features = (data.features[index] - data.centre[lane]) / data.scale[lane]
+        if data.target_centre is None or data.target_scale is None:
+            return features, data.labels[index]
+        return features, (data.targets[index] - data.target_centre[lane]) / data.target_scale[lane]
+
+    def unit(self, lane: int) -> float:
+        """What a loss of the scaled quantity is times for one in its own unit."""
+        scale = self.trainer.data.target_scale
+        return 1.0 if scale is None else float(scale[lane]) ** (2 if "squared" in self.trainer.architecture.loss else 1)
 
     def training_rows(self, lane: int) -> NDArray[np.intp]:
         return self.trainer.training.index[lane, : self.trainer.training.counts[lane]]
@@ -145,6 +155,7 @@ class Scene:
             float(self.trainer.learning_rate[lane, 0]),
             float(self.trainer.decay[lane, 0]),
             updates,
+            architecture.loss,
         )
 
 
@@ -167,9 +178,12 @@ def scene(
     epochs: int = 10,
     evaluate_every: int = 1,
     seed: int = 0,
+    loss: str = "cross_entropy",
+    dropout: tuple[float, ...] = (),
 ) -> Scene:
     """A training on spirals, whose lanes differ in all that lanes may differ in, unless told otherwise."""
-    network, kind = Network(2, neurons, CLASSES), np.dtype(dtype)
+    outputs = CLASSES if loss == "cross_entropy" else 1
+    network, kind = Network(2, neurons, outputs), np.dtype(dtype)
     features, labels = spiral(samples, seed)
     draw = np.random.default_rng([seed, 1])
     counts = [len(labels) * 4 // 5 - 3 * lane for lane in range(lanes)] if counts is None else counts
@@ -177,14 +191,22 @@ def scene(
     length = max(counts) if length is None else length
     seen = [features[rows] for rows in row_sets]
     centre, scale = np.stack([x.mean(axis=0) for x in seen]), np.stack([x.std(axis=0) + 0.1 for x in seen])
-    data = LaneData(features, labels, CLASSES, centre, scale)
+    if loss in QUANTITIES:  # far from 0, in a unit of its own
+        targets = 300 + 20 * (features[:, 0] + labels)
+        of_lanes = [targets[rows] for rows in row_sets]
+        centres, scales = np.array([t.mean() for t in of_lanes]), np.array([t.std() + 0.1 for t in of_lanes])
+        data = LaneData(features, targets, 0, centre, scale, None, centres, scales)
+    elif loss == "binary_cross_entropy":
+        data = LaneData(features, labels % 2, 2, centre, scale)
+    else:
+        data = LaneData(features, labels, CLASSES, centre, scale)
     strengths = range(lanes) if strengths is None else strengths
     lambdas = tuple(Lambdas.of(len(network.layers), strength) for strength in strengths)
     rates = np.multiply(rates, [1.0 - 0.2 * lane for lane in range(lanes)]) if np.ndim(rates) == 0 else rates
     decays = [1e-3 * lane for lane in range(lanes)] if decays is None else decays
     seeds = tuple((seed, lane) for lane in range(lanes))
     trainer = Trainer(
-        architecture=Architecture(network, activation, leaky_slope, kind),
+        architecture=Architecture(network, activation, leaky_slope, kind, loss),
         optimizer=optimizer or SGD(),
         penalties=penalties(network, lambdas, kind),
         learning_rate=np.array(rates, np.float64)[:, np.newaxis],
@@ -194,9 +216,17 @@ def scene(
         batching=Batching.of(length, batch_size),
         epochs=epochs,
         evaluate_every=evaluate_every,
+        dropout=dropout,
     )
     params = initial_parameters(network, initialisation, [np.random.default_rng([*key, 2]) for key in seeds], kind)
     return Scene(trainer, params, seeds, lambdas)
+
+
+def seen_by(data: LaneData, lanes: Callable[[NDArray[Any]], NDArray[Any]]) -> LaneData:
+    """The rows as other lanes see them, given what to do with a column of lanes."""
+    names = ("centre", "scale", "fill", "target_centre", "target_scale")
+    columns = {name: getattr(data, name) for name in names}
+    return replace(data, **{name: lanes(values) for name, values in columns.items() if values is not None})
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 import reference
 from numpy.typing import NDArray
-from scenes import Scene, record, scene
+from scenes import Scene, record, scene, seen_by
 
 from hpsearch.nn.layers import ACTIVATIONS, dense_backward, dense_forward
-from hpsearch.nn.losses import cross_entropy, head_gradient, one_hot, softmax, weighted_mean
+from hpsearch.nn.losses import LOSSES, cross_entropy, head_gradient, one_hot, softmax, weighted_mean
 from hpsearch.nn.network import Network
 from hpsearch.nn.passes import Architecture, BackwardPass, Evaluator, ForwardPass
 from hpsearch.nn.penalties import Penalties
@@ -43,8 +43,9 @@ def central_difference(function: Callable[[Array], float], at: Array) -> Array:
     return gradient
 
 
-def without_kinks(activation: str, neurons: tuple[int, ...], seed: int) -> Scene:
-    """A scene with biases, some penalties, some padding, and no pre-activation near 0, where ReLU has no derivative."""
+def without_kinks(activation: str, neurons: tuple[int, ...], seed: int, loss: str = "cross_entropy") -> Scene:
+    """A scene with biases, some penalties, some padding, and no pre-activation near 0, where ReLU has no derivative;
+    nor an answer near its target, where the absolute error has none."""
     for attempt in count(1000 * seed):
         one = scene(
             lanes=2,
@@ -56,10 +57,17 @@ def without_kinks(activation: str, neurons: tuple[int, ...], seed: int) -> Scene
             strengths=[0, 20],
             epochs=1,
             seed=attempt,
+            loss=loss,
         )
         params = 0.6 * np.random.default_rng([attempt, 3]).standard_normal(one.params.shape)
         one = replace(one, params=params)
-        sums = [one.reference(lane).forward(one.rows(lane, one.training_rows(lane))[0])[1][:-1] for lane in range(2)]
+        seen = [one.rows(lane, one.training_rows(lane)) for lane in range(2)]
+        sums = [one.reference(lane).forward(features)[1] for lane, (features, _) in enumerate(seen)]
+        if loss == "absolute_error":
+            errors = [values.pop() - targets[:, None] for values, (_, targets) in zip(sums, seen, strict=True)]
+            sums = [[*values, off] for values, off in zip(sums, errors, strict=True)]
+        else:
+            sums = [values[:-1] for values in sums]
         # A parameter moved by 1e-5 moves a pre-activation by some 1e-5 times weights and inputs, all below 10.
         if all(np.abs(values).min() > 1e-3 for lane in sums for values in lane) and np.abs(params).min() > 1e-3:
             return one
@@ -69,20 +77,21 @@ def without_kinks(activation: str, neurons: tuple[int, ...], seed: int) -> Scene
 @each_seed
 @pytest.mark.parametrize("neurons", [(), (5,), (4, 3)], ids=str)
 @each_activation
+@pytest.mark.parametrize("loss", LOSSES)
 def test_a_networks_gradient_is_the_derivative_of_its_total_loss(
-    activation: str, neurons: tuple[int, ...], seed: int
+    loss: str, activation: str, neurons: tuple[int, ...], seed: int
 ) -> None:
-    one = without_kinks(activation, neurons, seed)
+    one = without_kinks(activation, neurons, seed, loss)
     (step,) = record(one)
     size = one.params.shape[1]
     for lane in range(2):
         alone = one.lane(lane).trainer
         # All perturbed networks at once, a lane each.
         moved = one.params[lane] + STEP * np.concatenate([np.eye(size), -np.eye(size)])
-        many = [np.repeat(array, 2 * size, axis=0) for array in (alone.data.centre, alone.data.scale)]
         rows = [np.repeat(array, 2 * size, axis=0) for array in (alone.training.index, alone.training.counts)]
-        data = replace(alone.data, centre=many[0], scale=many[1])
-        total = Evaluator(alone.architecture, data, PaddedRows(*rows)).evaluate(moved).loss
+        data = seen_by(alone.data, lambda column: np.repeat(column, 2 * size, axis=0))
+        # What training descends is the loss of the scaled quantity.
+        total = Evaluator(alone.architecture, data, PaddedRows(*rows)).evaluate(moved).loss / one.unit(lane)
         total += alone.penalties.value(moved)
         difference = (total[:size] - total[size:]) / (2 * STEP)
         assert np.abs(difference).max() > 0.01
@@ -91,8 +100,9 @@ def test_a_networks_gradient_is_the_derivative_of_its_total_loss(
 
 @each_seed
 @each_activation
-def test_a_networks_gradient_is_that_of_the_reference(activation: str, seed: int) -> None:
-    one = scene(activation=activation, leaky_slope=0.3, neurons=(7, 5, 4), length=60, epochs=1, seed=seed)
+@pytest.mark.parametrize("loss", LOSSES)
+def test_a_networks_gradient_is_that_of_the_reference(loss: str, activation: str, seed: int) -> None:
+    one = scene(activation=activation, leaky_slope=0.3, neurons=(7, 5, 4), length=60, epochs=1, seed=seed, loss=loss)
     (step,) = record(one)
     for lane in range(3):
         gradients = one.reference(lane).gradients(*one.rows(lane, one.training_rows(lane)))

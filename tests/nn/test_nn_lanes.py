@@ -12,6 +12,7 @@ from scenes import assert_same_bits, scene
 
 from hpsearch.nn import rows, trainer
 from hpsearch.nn.layers import ACTIVATIONS
+from hpsearch.nn.losses import LOSSES
 from hpsearch.nn.network import INITIALISATIONS
 from hpsearch.nn.optimizers import OPTIMIZERS, SGD
 from hpsearch.nn.passes import Evaluator
@@ -25,9 +26,13 @@ def scenes(draw: st.DrawFn) -> Any:
     length = max(counts) + draw(st.integers(0, 6))
     number = st.floats(0, 1, allow_subnormal=False)
     of_lanes = st.lists(number, min_size=len(counts), max_size=len(counts))
+    neurons = tuple(draw(st.lists(st.integers(1, 40), max_size=3)))
+    rates = st.tuples(*[st.sampled_from([0.0, 0.3, 0.9]) for _ in neurons])
     return scene(
         lanes=len(counts),
-        neurons=tuple(draw(st.lists(st.integers(1, 40), max_size=3))),
+        neurons=neurons,
+        loss=draw(st.sampled_from(sorted(LOSSES))),
+        dropout=draw(rates),
         counts=counts,
         length=length,
         batch_size=draw(st.none() | st.integers(-(-length // min(counts)), length)),
@@ -44,7 +49,7 @@ def scenes(draw: st.DrawFn) -> Any:
     )
 
 
-@settings(derandomize=True, deadline=None, max_examples=40)
+@settings(derandomize=True, deadline=None, max_examples=80)
 @given(scenes())
 def test_a_lane_alone_or_among_others_has_the_same_bits_whatever_the_shape(one: Any) -> None:
     for lane in range(len(one.params)):
@@ -69,9 +74,11 @@ def test_a_lanes_evaluation_alone_or_among_others_has_the_same_bits(rows: int, d
 # --- what is done for speed changes no bit
 
 
-def trained(batch_size: int | None, dtype: Any) -> tuple[bytes, list[bytes]]:
+def trained(batch_size: int | None, dtype: Any, **more: Any) -> tuple[bytes, list[bytes]]:
     momentum = np.array([[0.9], [0.5], [0.0], [0.7]], dtype)
-    one = scene(lanes=4, optimizer=SGD(momentum), batch_size=batch_size, dtype=dtype, epochs=6, evaluate_every=2)
+    one = scene(
+        lanes=4, optimizer=SGD(momentum), batch_size=batch_size, dtype=dtype, epochs=6, evaluate_every=2, **more
+    )
     params, points = one.run()
     return params.tobytes(), [point.total_loss.tobytes() + point.learning_rate.tobytes() for point in points]
 
@@ -90,6 +97,8 @@ def trained(batch_size: int | None, dtype: Any) -> tuple[bytes, list[bytes]]:
 def test_neither_groups_nor_blocks_nor_what_is_kept_changes_a_bit(
     module: Any, limit: str, value: int, batch_size: int | None, dtype: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    expected = trained(batch_size, dtype)
+    others = {"loss": "squared_error", "dropout": (0.2, 0.5), "rates": 0.01}
+    expected = trained(batch_size, dtype), trained(batch_size, dtype, **others)
+    assert expected[0] != expected[1]
     monkeypatch.setattr(module, limit, value)
-    assert trained(batch_size, dtype) == expected
+    assert (trained(batch_size, dtype), trained(batch_size, dtype, **others)) == expected

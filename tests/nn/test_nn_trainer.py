@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from scenes import assert_same_bits, scene
 
+from hpsearch.nn.losses import LOSSES
 from hpsearch.nn.optimizers import OPTIMIZERS, SGD
 from hpsearch.nn.passes import Evaluator
 from hpsearch.nn.trainer import Checkpoint
@@ -50,8 +51,10 @@ def test_whoever_stops_at_a_checkpoint_has_the_parameters_of_a_shorter_run(batch
 
 
 @each_batching
-def test_a_checkpoints_losses_are_those_of_the_parameters_at_that_moment(batch_size: int | None) -> None:
-    one = scene(epochs=9, evaluate_every=3, batch_size=batch_size)
+@pytest.mark.parametrize("loss", LOSSES)
+def test_a_checkpoints_losses_are_those_of_the_parameters_at_that_moment(loss: str, batch_size: int | None) -> None:
+    """Those of a quantity are in its own unit, and so is the penalty: their sum is what training descends, times it."""
+    one = scene(epochs=9, evaluate_every=3, batch_size=batch_size, loss=loss, rates=0.03)
     params, points = one.start()
     seen = []
     for point in points:
@@ -60,10 +63,11 @@ def test_a_checkpoints_losses_are_those_of_the_parameters_at_that_moment(batch_s
         assert point.training_loss.tobytes() == now.loss.tobytes()
         for lane in range(3):
             plain = one.reference(lane, params)
-            data_loss = plain.data_loss(*one.rows(lane, one.training_rows(lane)))
-            # Sums of some 100 numbers in another order.
-            np.testing.assert_allclose(point.training_loss[lane], data_loss, rtol=1e-12)
-            np.testing.assert_allclose(point.penalty[lane], plain.penalty(), rtol=1e-12)
+            data_loss, unit = plain.data_loss(*one.rows(lane, one.training_rows(lane))), one.unit(lane)
+            # Sums of some 100 numbers in another order; of a quantity of some 300 units with one digit less for each
+            # that its errors are smaller.
+            np.testing.assert_allclose(point.training_loss[lane], unit * data_loss, rtol=1e-11)
+            np.testing.assert_allclose(point.penalty[lane], unit * plain.penalty(), rtol=1e-12)
         seen.append(point)
     assert np.all(seen[-1].training_loss < seen[0].training_loss)
 

@@ -487,7 +487,17 @@ def test_a_malformed_override_is_refused_as_it_was_written(override: str, read: 
 
 def another(name: str) -> Any:
     """A valid value of a hyperparameter other than its default."""
-    candidates = [0.5, 7, *OPTIMIZERS, *ACTIVATIONS, *INITIALISATIONS, *SCALINGS, "float64", "balanced"]
+    candidates = [
+        0.5,
+        7,
+        *OPTIMIZERS,
+        *ACTIVATIONS,
+        *INITIALISATIONS,
+        *SCALINGS,
+        "float64",
+        "balanced",
+        "binary_cross_entropy",
+    ]
     for value in candidates:
         try:
             if getattr(Config(**{name: value}), name) != getattr(Config(), name):

@@ -14,7 +14,7 @@ from hpsearch.errors import DefinitionError
 from hpsearch.nn.optimizers import OPTIMIZERS
 from hpsearch.study.definition import StudyDefinition
 from hpsearch.study.space import Dimension, Space, configure
-from hpsearch.validation.config import PER_LAYER, SHARED, Config
+from hpsearch.validation.config import PER_HIDDEN_LAYER, PER_LAYER, SHARED, Config
 
 STUDIES = sorted((Path(__file__).parent.parent.parent / "studies").glob("*.toml"))
 SEARCHABLE = [name for name in Config.model_fields if name not in SHARED]
@@ -286,16 +286,17 @@ def test_what_can_never_exist_is_refused(text: str, train: dict[str, Any], words
 @pytest.mark.parametrize("depth", range(4))
 def test_a_layer_has_its_settings_where_it_exists_the_output_layer_only_lambdas(depth: int, key: str) -> None:
     hidden = "hidden_layers = { int = [0, 3] }\n"
+    kind, unit, more = ("float", 0.01, 0) if key == "dropout" else ("int", 1, key not in PER_HIDDEN_LAYER)
     lines = "".join(
-        f"layer{n}.{key} = {{ int = [{10 * n}, {10 * n + 5}] }}\n" for n in range(1, 4 + (key != "neurons"))
+        f"layer{n}.{key} = {{ {kind} = [{10 * n * unit:g}, {(10 * n + 5) * unit:g}] }}\n" for n in range(1, 4 + more)
     )
     space = space_of(hidden + lines)
     for chosen, _ in choices(space, Config()):
         if chosen["hidden_layers"] == depth:
-            layers = depth + (key != "neurons")
+            layers = depth + more
             assert list(chosen) == ["hidden_layers", *(f"layer{n}.{key}" for n in range(1, layers + 1))]
             values = configure(Config(), chosen).by_layer(key)
-            assert [value // 10 for value in values] == [*range(1, layers + 1)]
+            assert [value / unit // 10 for value in values] == [*range(1, layers + 1)]
             return
     raise AssertionError(f"no network of depth {depth} among the choices")
 

@@ -8,14 +8,23 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from hpsearch.data.dataset import Task
 from hpsearch.data.preprocess import SCALINGS
+from hpsearch.errors import DefinitionError
 from hpsearch.nn.layers import ACTIVATION_SETTINGS, ACTIVATIONS
+from hpsearch.nn.losses import LOSSES
 from hpsearch.nn.network import INITIALISATIONS
 from hpsearch.nn.optimizers import OPTIMIZER_SETTINGS, OPTIMIZERS
-from hpsearch.validation.config import PER_LAYER, SHARED, Config, used_by
+from hpsearch.validation.config import PER_HIDDEN_LAYER, PER_LAYER, SHARED, TASK_LOSSES, Config, used_by
 
-NAMED = {"optimizer": OPTIMIZERS, "activation": ACTIVATIONS, "init": INITIALISATIONS, "scaling": SCALINGS}
-LAMBDAS = [name for name in PER_LAYER if name != "neurons"]
+NAMED = {
+    "loss": LOSSES,
+    "optimizer": OPTIMIZERS,
+    "activation": ACTIVATIONS,
+    "init": INITIALISATIONS,
+    "scaling": SCALINGS,
+}
+LAMBDAS = [name for name in PER_LAYER if name not in PER_HIDDEN_LAYER]
 
 each_field = pytest.mark.parametrize("name", Config.model_fields)
 
@@ -144,6 +153,47 @@ def test_lambdas_have_one_value_a_dense_layer_the_output_layer_last(name: str, d
 
 def test_a_list_of_neurons_must_fit_hidden_layers() -> None:
     assert "2, but has 3" in refused(neurons=[8, 8, 8], hidden_layers=2)
+
+
+@pytest.mark.parametrize("depth", [0, 1, 3])
+def test_dropout_has_one_rate_a_hidden_layer(depth: int) -> None:
+    rates = tuple(0.1 * (i + 1) for i in range(depth))
+    assert Config(hidden_layers=depth, dropout=list(rates)).by_layer("dropout") == rates
+    assert Config(hidden_layers=depth, dropout=0.5).by_layer("dropout") == (0.5,) * depth
+    assert f"{depth}, but has {depth + 1}" in refused(hidden_layers=depth, dropout=[0.1] * (depth + 1))
+
+
+@pytest.mark.parametrize("rate", [-0.1, 1, 1.5, float("nan"), "0.5", True, [0.5, 1.0]], ids=str)
+def test_a_rate_that_drops_everything_or_is_none_is_refused(rate: Any) -> None:
+    assert "must be a number of at least 0 and below 1" in refused(dropout=rate)
+
+
+# --- what is trained for
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_a_loss_is_for_classes_or_for_a_quantity(name: str) -> None:
+    tasks: list[Task] = ["classification", "regression"]
+    fits, other = reversed(tasks) if "error" in name else tasks
+    assert Config(loss=name).loss_of(fits) == name
+    with pytest.raises(DefinitionError, match=rf"loss must be for .* but is {name!r}") as caught:
+        Config(loss=name).loss_of(other)
+    assert TASK_LOSSES[other] in str(caught.value)
+
+
+def test_without_a_loss_the_task_decides() -> None:
+    assert Config().loss_of("classification") == "cross_entropy"
+    assert Config().loss_of("regression") == "squared_error"
+    with pytest.raises(DefinitionError, match="class_weight must go with classes"):
+        Config(class_weight="balanced").loss_of("regression")
+
+
+def test_what_was_added_later_and_says_what_was_always_so_changes_no_fingerprint() -> None:
+    """Configurations exported before there were such settings know nothing of them."""
+    known = "ca667e1352e38731"
+    assert Config().fingerprint[:16] == Config(loss=None, dropout=0.0, class_weight=None).fingerprint[:16] == known
+    others = [Config(dropout=0.1), Config(loss="cross_entropy"), Config(class_weight="balanced")]
+    assert len({config.fingerprint for config in others} | {Config().fingerprint}) == 4
 
 
 # --- which settings matter

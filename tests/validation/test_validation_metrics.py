@@ -1,4 +1,4 @@
-"""Metrics: each is what its definition says, on rows and on resamples of them, and undefined where it should be."""
+"""Metrics of classes: each is what its definition says, on rows and on resamples, and undefined where it should be."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ from sklearn import metrics as theirs
 
 from hpsearch.nn.losses import CLIP, cross_entropy, one_hot
 from hpsearch.validation import metrics as module
-from hpsearch.validation.metrics import METRICS
+from hpsearch.validation.metrics import metrics_of
 
+METRICS = metrics_of("cross_entropy")
 Array = NDArray[Any]
 CHECKPOINTS, RESAMPLES = 3, 2
 # What each metric keeps of a row: (the rest of the shape, number type) for C classes.

@@ -140,7 +140,7 @@ def test_the_training_descends_the_weighted_loss() -> None:
     assert weights is not None
     assert data.weights is not None
     np.testing.assert_allclose(weights[0], data.weights * np.array([2.0, 1.0, 0.5])[data.labels])
-    trainer = make_trainer(config, lane_data(data, fit_scalings(data, [rows], "none")), [rows], 1, weights)
+    trainer = make_trainer(config, lane_data(data, fit_scalings(data, [rows], "none"), [rows]), [rows], 1, weights)
     params = initial_parameters(
         trainer.architecture.network, "he", [seeds.generator(0, "weights", 0, 0)], np.dtype(float)
     )
