@@ -56,7 +56,22 @@ def _name_of(study: str | Path) -> str:
 
 @dataclass(frozen=True)
 class StudyResult:
-    """A stored study's tables and its best configuration; read anew at each access."""
+    """A stored study's tables and its best configuration; read anew at each access.
+
+    >>> import hpsearch
+    >>> study = hpsearch.run("studies/wine.toml", trials=3)
+    >>> study.trials[["number", "state"]].values.tolist()
+    [[0, 'COMPLETE'], [1, 'COMPLETE'], [2, 'COMPLETE']]
+    >>> len(study.folds), sorted(study.curves["epoch"].unique())[:3]
+    (15, [20, 40, 60])
+    >>> model = study.retrain()  # the best configuration, on all rows that are not held out
+    >>> sorted(model.about["holdout"])
+    ['accuracy', 'high', 'loss', 'low', 'rows']
+
+    Attributes:
+        name: the study's.
+        storage: the URL of where it is kept.
+    """
 
     name: str
     storage: str
@@ -86,6 +101,22 @@ class StudyResult:
         """The complete trial with the best objective value."""
         return load_best(self.name, self.storage)
 
+    def retrain(self, rule: str = "lowest") -> Bundle:
+        """Fit the best configuration on all rows that are not held out, and score the hold-out.
+
+        It is what ``hpsearch best -o best.toml`` and ``hpsearch retrain best.toml`` do: the scoring is recorded.
+
+        Args:
+            rule: by which the best is chosen, of :data:`hpsearch.results.best.RULES`.
+
+        Raises:
+            HpsearchError: no trial is complete; data that cannot be used, or are no longer the study's.
+            DivergedError: a training that diverges.
+        """
+        from hpsearch.results.best import exported
+
+        return retrain(exported(load_best(self.name, self.storage, rule)), self.storage)
+
     def _repr_html_(self) -> str:
         from hpsearch.results.words import study_html
 
@@ -108,6 +139,12 @@ def run(
     notice: Callable[[Sequence[Finding]], None] = lambda findings: None,
 ) -> StudyResult:
     """Run a study, or go on with it where it stopped. The tables do not depend on who does the work.
+
+    >>> study = run("studies/wine.toml", trials=3)
+    >>> study.trials["value"].min() == study.best.result.value
+    True
+    >>> run("studies/wine.toml", trials=3, workers=2).name  # nothing is left to do: it comes back at once
+    'wine'
 
     Args:
         study: a study file, or a definition.
@@ -199,6 +236,13 @@ def nested(
     Each search is a stored study of its own, so a nested cross-validation that was interrupted goes on where it
     stopped. Rows held out are never used.
 
+    >>> definition = StudyDefinition.from_file("studies/wine.toml", ["search.trials=2", "train.epochs=40"])
+    >>> found = nested(definition, outer=2)
+    >>> [split.study for split in found.splits]
+    ['wine.outer-1-of-2', 'wine.outer-2-of-2']
+    >>> found.loss.low < found.loss.mean < found.loss.high
+    True
+
     Args:
         study: a study file, or a definition.
         outer: outer splits, by the study's splitter.
@@ -238,6 +282,11 @@ def nested(
 def confirm(study: str | Path, *, top: int = 5, repeats: int = 3, storage: str | None = None) -> Confirmation:
     """The best trials of a stored study again on fresh splits and seeds, and which of them are really different.
 
+    >>> study = run("studies/wine.toml", trials=3)
+    >>> found = confirm("wine", top=2, repeats=1)
+    >>> len(found.trials), len(found.comparisons)
+    (2, 1)
+
     Args:
         study: a stored study, by its name or by its file.
         top: how many trials.
@@ -266,7 +315,17 @@ def _crew(workers: int, executor: Executor | None, scheduler: str | None, allow_
 
 
 def cross_validate(study: str | Path | StudyDefinition) -> CrossValidation:
-    """Cross-validate ``[train]`` of a study as it stands: no search, nothing stored."""
+    """Cross-validate ``[train]`` of a study as it stands: no search, nothing stored.
+
+    >>> outcome = cross_validate(StudyDefinition.from_file("studies/wine.toml", ["train.epochs=40"]))
+    >>> outcome.outcome, len(outcome.folds)
+    ('complete', 5)
+    >>> outcome.estimate.low < outcome.value < outcome.estimate.high
+    True
+
+    Raises:
+        HpsearchError: a definition or data that cannot be used.
+    """
     from threadpoolctl import threadpool_limits
 
     from hpsearch.study.definition import StudyDefinition
@@ -288,7 +347,12 @@ def cross_validate(study: str | Path | StudyDefinition) -> CrossValidation:
 
 
 def load_trials(study: str | Path, storage: str | None = None) -> pd.DataFrame:
-    """The trials table of a stored study; its columns are described in :mod:`hpsearch.results.tables`."""
+    """The trials table of a stored study; its columns are described in :mod:`hpsearch.results.tables`.
+
+    >>> study = run("studies/wine.toml", trials=3)
+    >>> load_trials("wine")["number"].tolist()
+    [0, 1, 2]
+    """
     from hpsearch.results.tables import trials_table
 
     with open_study(study, storage) as stored:
@@ -296,7 +360,12 @@ def load_trials(study: str | Path, storage: str | None = None) -> pd.DataFrame:
 
 
 def load_folds(study: str | Path, storage: str | None = None) -> pd.DataFrame:
-    """The folds table of a stored study; its columns are described in :mod:`hpsearch.results.tables`."""
+    """The folds table of a stored study; its columns are described in :mod:`hpsearch.results.tables`.
+
+    >>> study = run("studies/wine.toml", trials=3)
+    >>> len(load_folds("wine"))  # three trials of five folds
+    15
+    """
     from hpsearch.results.tables import folds_table
 
     with open_study(study, storage) as stored:
@@ -304,7 +373,12 @@ def load_folds(study: str | Path, storage: str | None = None) -> pd.DataFrame:
 
 
 def load_curves(study: str | Path, storage: str | None = None) -> pd.DataFrame:
-    """The curves table of a stored study; its columns are described in :mod:`hpsearch.results.tables`."""
+    """The curves table of a stored study; its columns are described in :mod:`hpsearch.results.tables`.
+
+    >>> study = run("studies/wine.toml", trials=3)
+    >>> load_curves("wine").columns.tolist()
+    ['trial', 'epoch', 'repeat', 'fold', 'training_loss', 'validation_loss']
+    """
     from hpsearch.results.tables import curves_table
 
     with open_study(study, storage) as stored:
@@ -313,6 +387,10 @@ def load_curves(study: str | Path, storage: str | None = None) -> pd.DataFrame:
 
 def load_metrics(study: str | Path, storage: str | None = None, trial: int | None = None) -> pd.DataFrame:
     """Every metric of a trial's out-of-fold predictions, by fold and pooled; see :mod:`hpsearch.results.metrics`.
+
+    >>> study = run("studies/wine.toml", trials=3)
+    >>> load_metrics("wine")["rows_of"].tolist()
+    ['fold', 'fold', 'fold', 'fold', 'fold', 'all']
 
     Args:
         study: a stored study, by its name or by its file.
@@ -331,6 +409,11 @@ def load_metrics(study: str | Path, storage: str | None = None, trial: int | Non
 def load_best(study: str | Path, storage: str | None = None, rule: str = "lowest") -> Best:
     """The best configuration of a stored study, by a rule of :data:`hpsearch.results.best.RULES`.
 
+    >>> study = run("studies/wine.toml", trials=3)
+    >>> best = load_best("wine")
+    >>> best.config.epochs == best.result.best_epoch
+    True
+
     Raises:
         HpsearchError: no trial is complete, or no such rule.
     """
@@ -344,6 +427,10 @@ def retrain(
     study: str | Path | StudyDefinition, storage: str | None = None, folder: str | Path | None = None
 ) -> Bundle:
     """Fit ``[train]`` on all rows that are not held out and score the hold-out; see :mod:`hpsearch.model.retrain`.
+
+    >>> model = retrain(StudyDefinition.from_file("studies/tutorial-a.toml", ["train.epochs=200"]))
+    >>> model.probabilities([[0.0, 0.5]]).shape
+    (1, 3)
 
     Args:
         study: a study file without a search space, such as an export of ``best``, or a definition.
@@ -377,6 +464,9 @@ def report(
 ) -> None:
     """Write one self-contained HTML file on a stored study: the numbers, the figures, how to repeat it.
 
+    >>> study = run("studies/wine.toml", trials=3)
+    >>> report(study, "wine.html")
+
     Args:
         study: a stored study, its name or its file.
         path: the file; an earlier report is replaced, whole or not at all.
@@ -393,7 +483,12 @@ def report(
 
 
 def load_studies(storage: str | None = None) -> pd.DataFrame:
-    """One row a study of a storage."""
+    """One row a study of a storage; its columns are described in :mod:`hpsearch.results.tables`.
+
+    >>> study = run("studies/wine.toml", trials=3)
+    >>> load_studies().set_index("study").loc["wine", "complete"]
+    np.int64(3)
+    """
     from hpsearch.results.tables import studies_table
 
     return studies_table(storage_url(storage))

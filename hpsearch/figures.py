@@ -1,5 +1,10 @@
 """The figures of a stored study, as Plotly figures.
 
+>>> import hpsearch
+>>> study = hpsearch.run("studies/wine.toml", trials=3)
+>>> figure = hpsearch.figures.curves(study)
+>>> hpsearch.figures.save(figure, "curves.html")
+
 Each function takes a study (what ``run`` returned, a name, or a study file) and the storage that it is kept in, and
 raises :class:`~hpsearch.errors.HpsearchError` where the study has nothing to draw. The registry
 :data:`hpsearch.results.figures.FIGURES` says how to read each. :func:`save` writes one to a file; Plotly's own
@@ -35,6 +40,11 @@ def save(figure: Figure, path: str | Path) -> None:
     from hpsearch.results.figures.files import save as write
 
     write(figure, Path(path))
+
+
+def agreement(study: Study, storage: str | None = None) -> Figure:
+    """What the best configuration predicts of a quantity against what is true, from its validation predictions."""
+    return _make("agreement", study, storage)
 
 
 def calibration(study: Study, storage: str | None = None) -> Figure:

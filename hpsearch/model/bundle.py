@@ -39,6 +39,14 @@ ARRAYS, REST = "model.safetensors", "model.json"
 class Bundle:
     """A fitted network with all it takes to predict from raw rows.
 
+    >>> import hpsearch
+    >>> definition = hpsearch.StudyDefinition.from_file("studies/tutorial-a.toml", ["train.epochs=200"])
+    >>> model = hpsearch.retrain(definition)
+    >>> model.save("model", force=True)
+    >>> again = Bundle.load("model")
+    >>> (again.predict([[0.0, 0.5]]) == model.predict([[0.0, 0.5]])).all()
+    np.True_
+
     Attributes:
         architecture: shape, activation, number type.
         parameters: (1, P).

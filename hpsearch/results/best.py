@@ -242,6 +242,12 @@ def export(best: Best, path: Path, force: bool = False) -> None:
         raise HpsearchError(f"{path}: must be a file that can be written, but {reason}.") from error
 
 
+def exported(best: Best) -> StudyDefinition:
+    """The definition that an export of the best configuration reads as, without a file."""
+    folder = best.definition.folder
+    return StudyDefinition.from_mapping(tomllib.loads(to_toml(best, folder)), folder)
+
+
 def _is_export(path: Path) -> bool:
     try:
         return "origin" in tomllib.loads(path.read_text(encoding="utf-8"))

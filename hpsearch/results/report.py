@@ -199,6 +199,8 @@ def _figures(study: Snapshot) -> tuple[list[tuple[str, str, str]], str]:
         paired: list[str] = []
         missing: dict[str, list[str]] = {}
         for name, kind in kinds.items():
+            if not kind.is_of(study):
+                continue
             try:
                 facts = kind.facts(study)
             except HpsearchError as error:

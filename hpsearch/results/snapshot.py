@@ -110,6 +110,14 @@ class Snapshot:
             return tuple(map(str, range(self.rows.answers.shape[1])))
 
     @cached_property
+    def target_name(self) -> str:
+        """What is predicted; where the data cannot be loaded, just that."""
+        try:
+            return self.data.target_name
+        except HpsearchError:
+            return "target"
+
+    @cached_property
     def layout(self) -> Layout:
         """Which row every validation result belongs to.
 

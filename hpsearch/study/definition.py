@@ -155,7 +155,24 @@ class OriginSection(Section):
 
 @dataclass(frozen=True)
 class StudyDefinition:
-    """All that a study is. Its relative paths start in ``folder``; errors name ``file``, if there is one."""
+    """All that a study is. Its relative paths start in ``folder``; errors name ``file``, if there is one.
+
+    It is read from a study file, or built from the same tables in code; both are checked alike:
+
+    >>> definition = StudyDefinition.from_mapping(
+    ...     {
+    ...         "study": {"name": "iris", "seed": 7},
+    ...         "data": {"source": "sklearn:iris"},
+    ...         "train": {"epochs": 40, "init": "he"},
+    ...         "space": {"learning_rate": {"float": [1e-3, 1e-1], "log": True}},
+    ...         "search": {"trials": 4},
+    ...     }
+    ... )
+    >>> definition.limit, definition.loss
+    (4, 'cross_entropy')
+    >>> StudyDefinition.from_file("studies/wine.toml", ["search.trials=3"]).limit
+    3
+    """
 
     study: StudySection
     data: Source
@@ -203,8 +220,12 @@ class StudyDefinition:
             raise DefinitionError(f"{path}: {error}") from error
 
     @classmethod
-    def from_mapping(cls, raw: Mapping[str, Any], folder: Path) -> Self:
-        """From the tables of a study file, as ``tomllib`` gives them.
+    def from_mapping(cls, raw: Mapping[str, Any], folder: Path | None = None) -> Self:
+        """From the tables of a study file, as ``tomllib`` gives them, or as code writes them.
+
+        Args:
+            raw: sections, each a mapping of its keys.
+            folder: where relative paths start; the working directory if None.
 
         Raises:
             DefinitionError: an unknown section or key, a value out of range, a contradiction.
@@ -236,7 +257,7 @@ class StudyDefinition:
             stop=search.stop,
             origin=_section(OriginSection, raw, "origin") if "origin" in raw else None,
             raw=deepcopy(dict(raw)),
-            folder=folder,
+            folder=Path.cwd() if folder is None else folder,
         )
         definition._check_task()
         definition.build_sampler(

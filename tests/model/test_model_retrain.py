@@ -17,6 +17,7 @@ from hpsearch.model.bundle import Bundle
 from hpsearch.results.best import export
 from hpsearch.study.objective import prepare
 from hpsearch.study.storage import SCORINGS
+from hpsearch.validation.metrics import METRICS
 
 
 @pytest.fixture
@@ -65,7 +66,7 @@ def test_the_hold_out_s_loss_has_an_interval_over_its_rows(exported: Path) -> No
     prepared = prepare(hpsearch.StudyDefinition.from_file(exported))
     held = prepared.held_out
     assert held is not None
-    losses, accuracy = model.row_losses(held)
+    losses, accuracy = model.row_losses(held), model.measure(held, METRICS["accuracy"])
     score = model.about["holdout"]
     assert score["loss"] == pytest.approx(losses.mean())
     assert score["accuracy"] == accuracy

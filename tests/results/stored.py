@@ -32,6 +32,10 @@ def make(folder: Path) -> dict[str, hpsearch.StudyResult]:
         x, port = draw.normal(), draw.choice(["Oslo", "Rome", ""])
         lines.append(f"{x:.3f},{port},{CLASS if x + draw.normal(0, 0.7) > 0 else '<b>other</b>'}")
     (folder / "rows.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    quantities = [f"x,z,{lines[0].rpartition(',port')[0]}"]
+    for x, z in draw.normal(size=(80, 2)):
+        quantities.append(f"{x:.3f},{z:.3f},{500 + 40 * x * z + draw.normal(0, 5):.2f}")
+    (folder / "quantities.csv").write_text("\n".join(quantities) + "\n", encoding="utf-8")
     rate = {"float": [1e-3, 1e-1], "log": True}
     few = {"trials": 3, "pruner": "none"}
     raws = [
@@ -51,6 +55,12 @@ def make(folder: Path) -> dict[str, hpsearch.StudyResult]:
         variant("fixed", space={}, search={"trials": 1, "sampler": "random"}, train={"neurons": 8}),
         variant("single", validation={"splitter": "shuffle", "n_splits": 1}, space={"learning_rate": rate}, search=few),
         variant("one", space={"learning_rate": rate}, search={**few, "trials": 1}),
+        variant(
+            "quantity",
+            data={"source": "csv", "path": "quantities.csv", "target": COLUMN, "task": "regression"},
+            space={"learning_rate": rate, "dropout": {"float": [0.0, 0.5]}},
+            search={"trials": 14, "sampler": "random", "pruner": "none"},
+        ),
         variant(
             "none", space={"learning_rate": {"choice": [FAILS, 2 * FAILS]}}, train={"optimizer": "sgd"}, search=few
         ),

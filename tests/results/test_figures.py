@@ -23,13 +23,15 @@ from hpsearch.study.storage import SCORINGS
 
 # What each study has nothing to draw for.
 OF_SPACE, OF_TRIALS = {"importance", "parallel", "slices"}, set(FIGURES) - {"pruning"}
+OF_CLASSES, OF_QUANTITIES = {"regions", "confusion", "calibration"}, {"agreement"}
 ABSENT: dict[str, set[str]] = {
-    "full": set(),
-    "failing": {"importance"},
-    "names": {"regions"},
-    "fixed": OF_SPACE,
-    "single": {"importance"},
-    "one": {"importance"},
+    "full": OF_QUANTITIES,
+    "failing": {"importance"} | OF_QUANTITIES,
+    "names": {"regions"} | OF_QUANTITIES,
+    "fixed": OF_SPACE | OF_QUANTITIES,
+    "single": {"importance"} | OF_QUANTITIES,
+    "one": {"importance"} | OF_QUANTITIES,
+    "quantity": OF_CLASSES,
     "none": OF_TRIALS | {"pruning"},
 }
 
@@ -61,6 +63,32 @@ def test_every_figure_is_drawn_or_says_why_not(seen: dict[str, Snapshot], study:
     said = kind.say(facts)
     assert said.endswith(".")
     assert "nan" not in said
+
+
+def test_the_other_tasks_figures_are_refused_by_name(seen: dict[str, Snapshot]) -> None:
+    for name, kind in FIGURES.items():
+        assert kind.task == {**dict.fromkeys(OF_CLASSES, "classification"), "agreement": "regression"}.get(name)
+    with pytest.raises(HpsearchError, match=r"is of a classification, but 'quantity' is a regression\.$"):
+        FIGURES["confusion"].facts(seen["quantity"])
+
+
+def test_the_agreement_holds_every_prediction_of_a_quantity(seen: dict[str, Snapshot]) -> None:
+    facts, study = FIGURES["agreement"].facts(seen["quantity"]), seen["quantity"]
+    assert facts.count == len(facts.rows) == len(study.layout.rows) == study.data.rows
+    np.testing.assert_array_equal(np.sort(facts.rows["true"]), np.sort(study.data.labels))
+    errors = study.rows.answers[:, 0] - study.data.labels[study.layout.rows]
+    assert facts.bias == pytest.approx(errors.mean())
+    assert np.mean(np.abs(errors) <= facts.within) == pytest.approx(0.9, abs=0.03)
+    assert (errors**2).mean() == pytest.approx(study.complete[0].value, rel=0.05)  # folds differ by a row at most
+    drawn = FIGURES["agreement"].draw(facts)
+    assert "&lt;img" in drawn.layout.xaxis.title.text
+
+
+def test_losses_have_their_unit_on_the_axes(seen: dict[str, Snapshot]) -> None:
+    for study, unit in (("full", "nats"), ("quantity", "squared units of the target")):
+        for name in ("curves", "gap", "history"):
+            drawn = FIGURES[name].draw(FIGURES[name].facts(seen[study]))
+            assert f"({unit})" in drawn.layout.yaxis.title.text
 
 
 def test_each_kind_says_how_to_read_it_and_has_a_function_of_its_name(studies: dict[str, hpsearch.StudyResult]) -> None:
@@ -146,14 +174,14 @@ def test_confusion_and_calibration_agree_with_the_accuracy_of_the_trial(
     assert np.trace(confusion.counts) / 45 == pytest.approx(accuracy)
     rows, layout = seen["full"].rows, seen["full"].layout
     for true in range(3):
-        own = rows.probabilities[layout.labels == true].argmax(axis=1)
+        own = rows.answers[layout.labels == true].argmax(axis=1)
         assert confusion.counts[true].tolist() == [int((own == predicted).sum()) for predicted in range(3)]
     calibration = FIGURES["calibration"].facts(seen["full"])
     bins = calibration.bins
     assert bins["count"].sum() == 45
     assert (bins["accuracy"] * bins["count"]).sum() / 45 == pytest.approx(accuracy)
-    sure = rows.probabilities.max(axis=1).astype(float)
-    right = rows.probabilities.argmax(axis=1) == layout.labels
+    sure = rows.answers.max(axis=1).astype(float)
+    right = rows.answers.argmax(axis=1) == layout.labels
     expected = 0.0
     for low in np.arange(10) / 10:
         some = (sure > low) & (sure <= low + 0.1)

@@ -121,7 +121,18 @@ def test_a_report_has_landmarks_and_every_figure_its_words(pages: dict[str, str]
 
 
 def test_a_full_report_has_every_figure(pages: dict[str, str]) -> None:
-    assert set(Page(pages["full"]).data()["figures"]) == set(FIGURES)
+    assert set(Page(pages["full"]).data()["figures"]) == {name for name, kind in FIGURES.items() if name != "agreement"}
+
+
+def test_a_report_of_a_quantity_says_so_and_has_its_figures(pages: dict[str, str]) -> None:
+    page = Page(pages["quantity"])
+    assert set(page.data()["figures"]) == set(FIGURES) - {"regions", "confusion", "calibration"}
+    visible = page.visible()
+    assert "Losses are in squared units of the target, without penalty." in visible
+    assert "a quantity (<img" in visible
+    assert "R²" in visible
+    assert "accuracy" not in visible
+    assert "nats" not in visible
 
 
 def test_names_in_the_data_are_text(pages: dict[str, str]) -> None:
@@ -194,7 +205,7 @@ def test_without_the_data_and_without_kept_files_the_rest_is_reported(
     page = Page((tmp_path / "report.html").read_text(encoding="utf-8"))
     assert "The data could not be loaded again, so it was not audited here: " in page.visible()
     assert "must be kept with the storage, but is not there" in page.visible()
-    assert set(page.data()["figures"]) == set(FIGURES) - {"regions", "confusion", "calibration"}
+    assert set(page.data()["figures"]) == set(FIGURES) - {"regions", "confusion", "calibration", "agreement"}
 
 
 def test_the_hold_out_s_state_is_told(studies: dict[str, hpsearch.StudyResult], tmp_path: Path) -> None:

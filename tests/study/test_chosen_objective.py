@@ -76,7 +76,7 @@ def test_the_objective_is_the_mean_of_scikit_learn_s_metric_over_the_splits(smal
         results = [result_of(trial) for trial in stored.trials()]
         complete = [result for result in results if result.value is not None]
         for result in complete:
-            probabilities = stored.kept.of(result).probabilities
+            probabilities = stored.kept.of(result).answers
             parts = [np.flatnonzero(layout.splits == split) for split in range(3)]
             scores = [metric.score(labels[layout.rows[part]], probabilities[part], 3) for part in parts]
             folds = [fold["validation_loss" if name == "loss" else "objective"] for fold in result.folds]
@@ -216,7 +216,7 @@ def test_the_default_is_the_same_study_as_before_there_was_a_choice(small: Path)
         folder = stored.kept.folder
         for path in folder.glob("trial-*.npz"):
             with np.load(path) as arrays:
-                assert set(arrays) == {"losses", "probabilities"}
+                assert set(arrays) == {"losses", "answers"}
     assert "objective" not in hpsearch.load_folds("small").columns
     hpsearch.run(with_objective(small, "loss"), trials=4)
     with pytest.raises(StudyChangedError, match=r"search\.objective was None and is 'accuracy'"):
@@ -277,7 +277,7 @@ def test_the_metrics_table_is_scikit_learn_s_of_the_predictions(small: Path) -> 
     assert table["rows"].tolist() == [15] * 6 + [90]
     assert table["accuracy"].iloc[:6].mean() == pytest.approx(run.best.result.value)
     with open_study("small") as stored:
-        layout, probabilities = stored.kept.layout(), stored.kept.of(run.best.result).probabilities
+        layout, probabilities = stored.kept.layout(), stored.kept.of(run.best.result).answers
     labels, predicted = layout.labels, probabilities.argmax(axis=1)
     pooled = table.iloc[-1]
     assert pooled["macro_f1"] == sklearn.metrics.f1_score(labels, predicted, average="macro")

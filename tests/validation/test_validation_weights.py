@@ -284,7 +284,7 @@ def test_a_study_with_weights_end_to_end(small: Path, hpsearch: Callable[..., An
     about = json.loads(hpsearch("retrain", "best.toml", "-o", "model", "--json").out)
     held_out = prepared.held_out
     assert held_out is not None
-    losses, _ = fit(prepared, best.config)[0].row_losses(held_out)
+    losses = fit(prepared, best.config)[0].row_losses(held_out)
     assert about["holdout"]["loss"] == pytest.approx(np.average(losses, weights=held_out.weights))
     assert package.confirm("small", top=2, repeats=1).trials
     assert len(package.nested(definition, outer=2).splits) == 2

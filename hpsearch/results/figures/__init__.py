@@ -6,6 +6,7 @@ from typing import Any
 
 from hpsearch.results.figures.kind import Kind
 from hpsearch.results.figures.predictions import Calibration, Confusion, Regions
+from hpsearch.results.figures.quantities import Agreement
 from hpsearch.results.figures.search import History, Pruning
 from hpsearch.results.figures.space import Importance, Parallel, Slices
 from hpsearch.results.figures.trials import Curves, Folds, Gap, Size
@@ -15,6 +16,7 @@ GROUPS: dict[str, dict[str, Kind[Any]]] = {
         "regions": Regions(),
         "confusion": Confusion(),
         "calibration": Calibration(),
+        "agreement": Agreement(),
     },
     "The search": {
         "history": History(),

@@ -7,6 +7,8 @@ from typing import ClassVar, Generic, TypeVar
 
 import plotly.graph_objects as go
 
+from hpsearch.data.dataset import Task
+from hpsearch.errors import HpsearchError
 from hpsearch.results.snapshot import Snapshot
 
 Facts = TypeVar("Facts")
@@ -19,11 +21,28 @@ class Kind(ABC, Generic[Facts]):
         title: what it shows.
         how: how to read it, in plain words.
         wide: whether it needs more width than a phone has.
+        task: what it is of, if not of both.
     """
 
     title: ClassVar[str]
     how: ClassVar[str]
     wide: ClassVar[bool] = False
+    task: ClassVar[Task | None] = None
+
+    def is_of(self, study: Snapshot) -> bool:
+        """Whether it is of what the study predicts."""
+        return self.task in (None, study.metric.task)
+
+    def require_task(self, study: Snapshot) -> None:
+        """Refuse a study of the other task.
+
+        Raises:
+            HpsearchError: always then.
+        """
+        if not self.is_of(study):
+            raise HpsearchError(
+                f"The figure {self.title!r} is of a {self.task}, but {study.stored.name!r} is a {study.metric.task}."
+            )
 
     @abstractmethod
     def facts(self, study: Snapshot) -> Facts:

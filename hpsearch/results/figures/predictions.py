@@ -32,6 +32,7 @@ class ConfusionFacts:
 
 class Confusion(Kind[ConfusionFacts]):
     title = "Which classes are mistaken for which"
+    task = "classification"
     how = (
         "Rows: what the validation rows are; columns: what they were predicted to be, each by the network that was not "
         "trained on it. The diagonal is right. The darker a cell, the larger its share of its row; the numbers count "
@@ -39,7 +40,8 @@ class Confusion(Kind[ConfusionFacts]):
     )
 
     def facts(self, study: Snapshot) -> ConfusionFacts:
-        predicted, names = _probabilities(study).argmax(axis=1), study.class_names
+        self.require_task(study)
+        predicted, names = study.rows.answers.argmax(axis=1), study.class_names
         pairs = study.layout.labels * len(names) + predicted
         counts = np.bincount(pairs, minlength=len(names) ** 2).reshape(len(names), -1)
         return ConfusionFacts(counts.astype(np.int64), names)
@@ -104,6 +106,7 @@ class CalibrationFacts:
 
 class Calibration(Kind[CalibrationFacts]):
     title = "Does 80 % mean 80 %?"
+    task = "classification"
     how = (
         "Validation predictions, gathered by how sure the network was of its answer. On the diagonal it is right as "
         "often as it claims; below it claims too much, above too little. The whiskers show how far chance alone can "
@@ -111,7 +114,8 @@ class Calibration(Kind[CalibrationFacts]):
     )
 
     def facts(self, study: Snapshot) -> CalibrationFacts:
-        probabilities = _probabilities(study)
+        self.require_task(study)
+        probabilities = study.rows.answers
         sure = probabilities.max(axis=1).astype(np.float64)
         right = probabilities.argmax(axis=1) == study.layout.labels
         place = np.clip(np.ceil(sure * _BINS).astype(int) - 1, 0, _BINS - 1)
@@ -210,6 +214,7 @@ class RegionsFacts:
 
 class Regions(Kind[RegionsFacts]):
     title = "What the network has learnt: its decision regions"
+    task = "classification"
     how = (
         "The best configuration, retrained on all rows that are not held out. The background is the class that it "
         "predicts there, fainter where it is less sure; the dots are the rows. Crosses are rows that were mispredicted "
@@ -217,7 +222,7 @@ class Regions(Kind[RegionsFacts]):
     )
 
     def facts(self, study: Snapshot) -> RegionsFacts:
-        _require_classes(study)
+        self.require_task(study)
         plan = study.data.columns
         if len(plan.columns) != 2 or not plan.plain:
             raise HpsearchError("Decision regions need two numeric inputs without missing values.")
@@ -305,23 +310,8 @@ def _mispredicted(study: Snapshot) -> NDArray[np.bool_]:
     """(N,): which rows to search with were mispredicted as validation rows, in any repeat."""
     found = np.zeros(study.data.rows, bool)
     try:
-        wrong = _probabilities(study).argmax(axis=1) != study.layout.labels
+        wrong = study.rows.answers.argmax(axis=1) != study.layout.labels
     except StorageError:  # what was kept is gone; the regions can be drawn all the same
         return found
     found[study.layout.rows[wrong]] = True
     return found
-
-
-def _require_classes(study: Snapshot) -> None:
-    if study.metric.task != "classification":
-        raise HpsearchError("Of a quantity there are no classes to show.")
-
-
-def _probabilities(study: Snapshot) -> NDArray[Any]:
-    """(M, C), of the best trial's validation rows.
-
-    Raises:
-        HpsearchError: it predicts a quantity, or its rows are not kept.
-    """
-    _require_classes(study)
-    return study.rows.answers
