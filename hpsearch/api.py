@@ -62,8 +62,10 @@ class StudyResult:
     >>> study = hpsearch.run("studies/wine.toml", trials=3)
     >>> study.trials[["number", "state"]].values.tolist()
     [[0, 'COMPLETE'], [1, 'COMPLETE'], [2, 'COMPLETE']]
-    >>> len(study.folds), sorted(study.curves["epoch"].unique())[:3]
-    (15, [20, 40, 60])
+    >>> len(study.folds)  # three trials, five folds dealt three times
+    45
+    >>> study.best.config.epochs == study.best.result.best_epoch
+    True
     >>> model = study.retrain()  # the best configuration, on all rows that are not held out
     >>> sorted(model.about["holdout"])
     ['accuracy', 'high', 'loss', 'low', 'rows']
@@ -141,7 +143,7 @@ def run(
     """Run a study, or go on with it where it stopped. The tables do not depend on who does the work.
 
     >>> study = run("studies/wine.toml", trials=3)
-    >>> study.trials["value"].min() == study.best.result.value
+    >>> float(study.trials["value"].min()) == study.best.result.value
     True
     >>> run("studies/wine.toml", trials=3, workers=2).name  # nothing is left to do: it comes back at once
     'wine'
@@ -319,7 +321,7 @@ def cross_validate(study: str | Path | StudyDefinition) -> CrossValidation:
 
     >>> outcome = cross_validate(StudyDefinition.from_file("studies/wine.toml", ["train.epochs=40"]))
     >>> outcome.outcome, len(outcome.folds)
-    ('complete', 5)
+    ('complete', 15)
     >>> outcome.estimate.low < outcome.value < outcome.estimate.high
     True
 
@@ -363,8 +365,8 @@ def load_folds(study: str | Path, storage: str | None = None) -> pd.DataFrame:
     """The folds table of a stored study; its columns are described in :mod:`hpsearch.results.tables`.
 
     >>> study = run("studies/wine.toml", trials=3)
-    >>> len(load_folds("wine"))  # three trials of five folds
-    15
+    >>> len(load_folds("wine"))  # three trials, five folds dealt three times
+    45
     """
     from hpsearch.results.tables import folds_table
 
@@ -389,8 +391,8 @@ def load_metrics(study: str | Path, storage: str | None = None, trial: int | Non
     """Every metric of a trial's out-of-fold predictions, by fold and pooled; see :mod:`hpsearch.results.metrics`.
 
     >>> study = run("studies/wine.toml", trials=3)
-    >>> load_metrics("wine")["rows_of"].tolist()
-    ['fold', 'fold', 'fold', 'fold', 'fold', 'all']
+    >>> load_metrics("wine")["rows_of"].value_counts().to_dict()
+    {'fold': 15, 'all': 1}
 
     Args:
         study: a stored study, by its name or by its file.
@@ -486,8 +488,8 @@ def load_studies(storage: str | None = None) -> pd.DataFrame:
     """One row a study of a storage; its columns are described in :mod:`hpsearch.results.tables`.
 
     >>> study = run("studies/wine.toml", trials=3)
-    >>> load_studies().set_index("study").loc["wine", "complete"]
-    np.int64(3)
+    >>> load_studies().query("study == 'wine'")["complete"].tolist()
+    [3]
     """
     from hpsearch.results.tables import studies_table
 

@@ -44,8 +44,8 @@ class Bundle:
     >>> model = hpsearch.retrain(definition)
     >>> model.save("model", force=True)
     >>> again = Bundle.load("model")
-    >>> (again.predict([[0.0, 0.5]]) == model.predict([[0.0, 0.5]])).all()
-    np.True_
+    >>> again.predict([[0.0, 0.5]]).tolist() == model.predict([[0.0, 0.5]]).tolist()
+    True
 
     Attributes:
         architecture: shape, activation, number type.
