@@ -117,8 +117,10 @@ def _from_rows(rows: Path, target: str | None, name: str | None, output: Path | 
 
 def _say(made: Draft, path: Path) -> None:
     found = made.found
-    task = f"{len(found.classes)} classes" if found.classes is not None else "a quantity"
-    display.say(f"{found.rows} rows; {found.target!r} is {task}; {len(found.columns)} columns to predict from.")
+    task = "is a quantity" if found.classes is None else f"has {len(found.classes)} classes"
+    count = len(found.columns)
+    columns = f"{count} {'column' if count == 1 else 'columns'} to predict from"
+    display.say(f"{found.rows} rows; {found.target!r} {task}; {columns}.")
     for name, why in found.left_out.items():
         display.say(f"Left out: {name!r}, which {why}.")
     display.findings(made.findings)
