@@ -180,7 +180,7 @@ def check(file: File, set_: Set = None, as_json: Json = False) -> None:
 
 @app.command()
 def cv(file: File, set_: Set = None, as_json: Json = False) -> None:
-    """Cross-validate [train] of a study file as it stands, without a search."""
+    """Cross-validate the train section of a study file as it stands, without a search."""
     from dataclasses import asdict
 
     outcome = api.cross_validate(_definition(file, set_))

@@ -207,9 +207,9 @@ def _data(found: Surveyed, path: str) -> list[str]:
             'task = "regression" # "classification" if its numbers are names of classes',
         ]
     else:
-        lines.append(f"target = {_toml(found.target)} # {_classes(found.classes)}")
+        lines += _noted(f"target = {_toml(found.target)}", _classes(found.classes))
     if found.left_out:
-        lines.append(f"drop = {_toml([*found.left_out])} # for the reasons below")
+        lines += _noted(f"drop = {_toml([*found.left_out])}", "for the reasons below")
     lines.append(
         "# What each column was taken for. One that is something else: numeric, categorical or boolean = [...]."
     )
@@ -364,6 +364,11 @@ def _shown(text: str) -> str:
     """Text in a comment: short, on one line, quoted unless it is a word."""
     short = text if len(text) <= 40 else f"{text[:39]}…"
     return short if re.fullmatch(r"[\w.+-]+", short) else _toml(short)
+
+
+def _noted(line: str, comment: str) -> list[str]:
+    """A line with its comment behind it, or above it if both are long."""
+    return [f"{line} # {comment}"] if len(line) + len(comment) + 3 <= LINE else [*_comment(comment), line]
 
 
 def _comment(text: str, indent: str = "", first: str = "# ") -> list[str]:

@@ -72,6 +72,25 @@ def test_bash_takes_the_script() -> None:
     assert (checked.returncode, checked.stderr) == (0, "")
 
 
+def test_bash_itself_completes(stored: Path) -> None:
+    """With a command on the path, and bash's own arrays and function."""
+    command = stored / "bin" / "hpsearch"
+    command.parent.mkdir()
+    command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m hpsearch "$@"\n', encoding="utf-8")
+    command.chmod(0o755)
+    script = ask(_HPSEARCH_COMPLETE="source_bash").stdout
+    program = f"{script}\nCOMP_WORDS=(hpsearch trials al)\nCOMP_CWORD=2\n_hpsearch_completion hpsearch\n"
+    done = subprocess.run(
+        ["bash"],
+        input=f"{program}printf '%s\\n' \"${{COMPREPLY[@]}}\"\n",
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PATH": f"{command.parent}{os.pathsep}{os.environ['PATH']}"},
+        check=False,
+    )
+    assert (done.stdout.split(), done.stderr) == (["albatross", "alpha"], "")
+
+
 def test_values_are_offered_where_they_are_known(stored: Path) -> None:
     assert offered("hpsearch trials al") == ["albatross", "alpha"]
     assert offered("hpsearch best ") == ["albatross", "alpha", "small.toml"]

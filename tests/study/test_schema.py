@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 from conftest import SMALL, TOP
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from jsonschema import Draft202012Validator, ValidationError
 
 from hpsearch.data.sources import SOURCES
@@ -148,6 +150,43 @@ RIGHT: dict[str, dict[str, Any]] = {
 def test_what_a_definition_accepts_the_schema_accepts(case: str, tmp_path: Path) -> None:
     raw = changed(RIGHT[case])
     StudyDefinition.from_mapping(deepcopy(raw), tmp_path)
+    VALIDATOR.validate(raw)
+
+
+KEYS = [
+    f"{section}.{key}"
+    for section in ("study", "data", "holdout", "validation", "train", "space", "search")
+    for key in SCHEMA["properties"][section].get("properties", SOURCES["csv"].model_fields)
+]
+VALUES = st.one_of(
+    st.sampled_from(
+        [True, False, 0, 1, -1, 0.5, 1.5, "", "full", "adam", "relu", "tpe", "csv", "nnfs:spiral", "a", []]
+    ),
+    st.sampled_from(sorted({*SPLITTERS, *SAMPLERS, *PRUNERS, *SOURCES})),
+    st.integers(-2, 2**64),
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.lists(st.integers(0, 9) | st.floats(0, 1) | st.sampled_from(["adam", "sgd", "he", "id"]), max_size=3),
+    st.builds(
+        lambda kind, ends, more: {kind: ends, **more},
+        st.sampled_from(["int", "float", "choice"]),
+        st.lists(st.integers(1, 9) | st.floats(1e-3, 1), max_size=3),
+        st.sampled_from([{}, {"log": True}, {"step": 1}, {"log": 1}]),
+    ),
+)
+
+
+@settings(max_examples=300, deadline=None, derandomize=True)
+@given(case=st.sampled_from(sorted(RIGHT)), key=st.sampled_from(KEYS), value=VALUES)
+def test_whatever_a_definition_accepts_the_schema_accepts(case: str, key: str, value: Any) -> None:
+    raw = changed(deepcopy(RIGHT[case]))
+    table = raw.setdefault(key.partition(".")[0], {})
+    if not isinstance(table, dict):
+        return
+    table[key.partition(".")[2]] = value
+    try:
+        StudyDefinition.from_mapping(deepcopy(raw), Path())
+    except DefinitionError:
+        return
     VALIDATOR.validate(raw)
 
 
