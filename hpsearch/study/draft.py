@@ -7,6 +7,7 @@ import textwrap
 import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import numpy as np
 import tomlkit
 from pydantic import ValidationError
 
-from hpsearch.data.audit import Finding, audit
+from hpsearch.data.audit import CHECKS, Audited, Finding
 from hpsearch.data.cells import is_number
 from hpsearch.data.columns import Raw
 from hpsearch.data.sources import SOURCES
@@ -29,6 +30,8 @@ FEWEST_HELD_OUT_FROM = 50  # fewer rows are all needed for the search
 MOST_COLUMNS_SHOWN = 40
 LINE = 120
 MOST_CLASSES_SHOWN = 8
+# The checks of the audit that can refuse rows without groups and times; the others take longer, and `run` makes them.
+_REFUSING = ("duplicates", "hold-out")
 # Columns whose names say that rows belong together, or follow each other.
 _GROUPS = re.compile(
     r"(patient|subject|person|participant|user|customer|client|household|family|site|hospital|school|group|session"
@@ -36,6 +39,10 @@ _GROUPS = re.compile(
     re.IGNORECASE,
 )
 _TIMES = re.compile(r"(.*[_ ])?(date|time|datetime|timestamp|year|month|day|week)([_ ].*)?", re.IGNORECASE)
+
+
+# Epochs and trials for so many rows of 30 inputs at most, or for as much work: minutes on two cores.
+_BUDGETS = ((1_000, (400, 60)), (10_000, (100, 40)), (30_000, (30, 30)), (300_000, (10, 25)), (inf, (4, 15)))
 
 
 @dataclass(frozen=True)
@@ -165,27 +172,18 @@ def _dealt(found: Surveyed, rows: Path) -> _Dealt:
         except DataError as error:
             refusal = refusal or error
             continue
-        leaks = [one for one in audit(search, held_out, splits, way.splitter) if one.level == "error"]
-        return _Dealt(fraction, way.splitter, way.n_splits, tuple(leaks))
+        seen = Audited(search, held_out, splits, way.splitter)
+        leaks = [one for check in _REFUSING for one in CHECKS[check](seen)]
+        return _Dealt(fraction, way.splitter, way.n_splits, tuple(one for one in leaks if one.level == "error"))
     raise DataError(f"{rows}: {refusal}")
 
 
 def _budget(rows: int, inputs: int) -> _Budget:
     work = rows * max(1.0, inputs / 30)
-    batch_size = None if rows <= 1_000 else 64 if rows <= 10_000 else 128 if rows <= 100_000 else 256
-    epochs, trials = (
-        (400, 60)
-        if work <= 1_000
-        else (100, 40)
-        if work <= 10_000
-        else (30, 30)
-        if work <= 100_000
-        else (10, 20)
-        if work <= 1_000_000
-        else (4, 15)
-    )
+    batch_size = None if rows <= 1_000 else 64 if rows <= 10_000 else 128 if rows <= 50_000 else 256
+    epochs, trials = next(budget for most, budget in _BUDGETS if work <= most)
     low = 4 if inputs < 16 else 8 if inputs < 64 else 16
-    high = 32 if rows < 500 else 64 if rows < 5_000 or work > 1_000_000 else 128
+    high = 32 if rows < 500 else 64 if rows < 5_000 or work > 300_000 else 128
     return _Budget(
         batch_size=batch_size,
         epochs=epochs,
