@@ -30,8 +30,8 @@ class Surveyed:
         target: the column to predict.
         rows: how many there are.
         classes: rows of each class, in the order of the target's first rows; None if the target is a quantity.
-        low: of a quantity.
-        high: of a quantity.
+        low: the least of a quantity.
+        high: the most of a quantity.
         columns: those that can be features, as they were read.
         plan: what these become.
         left_out: other columns, and why each is none.
@@ -95,8 +95,8 @@ def survey(path: Path, target: str | None) -> Surveyed:
         target=target,
         rows=len(labels),
         classes=Counter(labels) if numbers is None else None,
-        low=min(numbers, default=0.0) if numbers is not None else 0.0,
-        high=max(numbers, default=0.0) if numbers is not None else 0.0,
+        low=min(numbers or [0.0]),
+        high=max(numbers or [0.0]),
         columns=columns,
         plan=Plan.declare(columns),
         left_out={name: left_out[name] for name in seen.names if name in left_out},
@@ -128,7 +128,7 @@ def _why(error: DataError) -> str:
     """The loader's words on a column, without its name and the advice to leave it out."""
     found = re.search(r"column .*?: (must .*?, but .*?)(?:\. [A-Z]|: |\.$|$)", str(error), re.DOTALL)
     missing = re.search(r"\[data\] (missing = \[.*?\])", str(error))
-    keep = f" (if that means no value: {missing[1]})" if missing else ""
+    keep = f" (if that means no value: {missing[1]}, and not in drop)" if missing else ""
     return " ".join(f"{found[1] if found else error}{keep}".split())
 
 

@@ -106,7 +106,7 @@ def draft(rows: Path, target: str | None, path: str, file_name: str, name: str |
         f"# Which small network predicts {_shown(found.target)} best? Written by `hpsearch init` for "
         f"{_shown(rows.name)}: {found.rows} rows,",
         f"# {kept} to predict from. Change what you like: `hpsearch check {command}` says whether it is fit to run,",
-        f"# `hpsearch run {command}` runs it. All that can be set stands in hpsearch's README.",
+        f"# `hpsearch run {command}` runs it, and `hpsearch schema` lists all that can be set.",
     ]
     sections = [
         ["[study]", f"name = {_toml(name)}", f"seed = {SEED} # everything random follows from it"],
@@ -371,4 +371,5 @@ def _noted(line: str, comment: str) -> list[str]:
 
 def _comment(text: str, indent: str = "", first: str = "# ") -> list[str]:
     """Lines of a comment, no longer than a person wants them."""
-    return textwrap.wrap(text, LINE, initial_indent=first, subsequent_indent=f"# {indent}", break_long_words=False)
+    printable = "".join(character if character.isprintable() else "\ufffd" for character in text)  # TOML refuses others
+    return textwrap.wrap(printable, LINE, initial_indent=first, subsequent_indent=f"# {indent}", break_long_words=False)

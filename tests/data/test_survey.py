@@ -54,7 +54,7 @@ def test_what_the_loader_refuses_is_left_out_in_its_own_words_and_loads_then(tmp
         "note": "must have few categories, at most 50 and each in several rows, but has more than 50",
         "nothing": "must have a value in some row, but is empty in all 60",
         "almost": "must be a finite number, but is 'seven', while 59 of 60 values of the column are numbers "
-        '(if that means no value: missing = ["seven"])',
+        '(if that means no value: missing = ["seven"], and not in drop)',
     }
     for name, why in found.left_out.items():
         options = {"source": "csv", "path": str(path), "target": "y", "drop": [*{*found.left_out} - {name}]}

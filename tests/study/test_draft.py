@@ -124,10 +124,11 @@ def test_names_and_classes_of_any_characters_make_a_valid_file() -> None:
     frame.columns = pd.Index([*odd, "the target\n[data]"])
     frame["the target\n[data]"] = [f'c"{i % 3}\n# {"long" * 50}' for i in range(60)]
     frame["=\nid"] = range(60)
+    frame["mostly"] = [str(i) if i else "\x01?" for i in range(60)]
     frame.to_csv("rows.csv", index=False)
     text = draft(Path("rows.csv"), "the target\n[data]", "so\nme.csv", "a\nb.toml").text
     data = tomllib.loads(text)["data"]
-    assert (data["target"], data["drop"], data["path"]) == ("the target\n[data]", ["=\nid"], "so\nme.csv")
+    assert (data["target"], data["drop"], data["path"]) == ("the target\n[data]", ["=\nid", "mostly"], "so\nme.csv")
     assert all(len(line) <= 3 * LINE for line in text.splitlines())
     loaded = StudyDefinition.from_mapping({**tomllib.loads(text), "data": {**data, "path": "rows.csv"}}, Path.cwd())
     assert prepare(loaded).search.columns.names == tuple(odd)
