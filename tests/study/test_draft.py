@@ -13,7 +13,8 @@ from jsonschema import Draft202012Validator
 
 from hpsearch.errors import DataError, DefinitionError
 from hpsearch.study.definition import StudyDefinition
-from hpsearch.study.draft import LINE, checked_name, draft, study_name
+from hpsearch.study.draft import checked_name, draft, study_name
+from hpsearch.study.draft_text import LINE
 from hpsearch.study.objective import prepare
 from hpsearch.study.schema import study_schema
 
