@@ -42,16 +42,30 @@ def open_study(study: str | Path, storage: str | None = None) -> StoredStudy:
     """A stored study, by its name or by its file."""
     from hpsearch.study.storage import StoredStudy
 
-    return StoredStudy.open(storage_url(storage), _name_of(study))
+    return StoredStudy.open(storage_url(storage), study_name(study))
 
 
-def _name_of(study: str | Path) -> str:
+def study_name(study: str | Path, overrides: Sequence[str] = ()) -> str:
+    """The name of a study that is given by its name or by its file.
+
+    Args:
+        study: either.
+        overrides: keys of the file, as ``study.name=other``.
+
+    Raises:
+        DefinitionError: a file that defines no study.
+        HpsearchError: a name with overrides.
+    """
     text = str(study)
     if isinstance(study, str) and not text.endswith(".toml") and os.sep not in text:
+        if overrides:
+            raise HpsearchError(
+                f"--set must go with a study's file, but {text!r} is a name, which has no keys. Leave it out."
+            )
         return text
     from hpsearch.study.definition import StudyDefinition
 
-    return StudyDefinition.from_file(study).name
+    return StudyDefinition.from_file(study, overrides).name
 
 
 @dataclass(frozen=True)

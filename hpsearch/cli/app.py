@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hpsearch import api
-from hpsearch.cli import display, progress
+from hpsearch.cli import completion, display, files, progress
 from hpsearch.cli.process import duration, has_screen, terminated_as_interrupted, usable_cores
 
 if TYPE_CHECKING:
@@ -36,7 +36,10 @@ class Format(StrEnum):
 
 
 File = Annotated[Path, typer.Argument(help="A study file (TOML).", show_default=False)]
-Study = Annotated[str, typer.Argument(help="A study's name, or its file.", show_default=False)]
+Study = Annotated[
+    str,
+    typer.Argument(help="A study's name, or its file.", show_default=False, autocompletion=completion.studies),
+]
 Storage = Annotated[
     str | None,
     typer.Option(help=f"Where studies are kept; by default $HPSEARCH_STORAGE or {api.DEFAULT_STORAGE}."),
@@ -66,6 +69,11 @@ def _options(
         typer.echo(context.get_help())
 
 
+def _study(study: str, overrides: list[str] | None) -> str:
+    """What the functions of :mod:`hpsearch.api` take: with overrides, the name that the file then has."""
+    return api.study_name(study, overrides) if overrides else study
+
+
 def _definition(file: Path, overrides: list[str] | None) -> StudyDefinition:
     from hpsearch.study.definition import StudyDefinition
 
@@ -74,6 +82,9 @@ def _definition(file: Path, overrides: list[str] | None) -> StudyDefinition:
 
 def _print_json(value: Any) -> None:
     typer.echo(json.dumps(value, indent=2))
+
+
+app.command(cls=files.ExampleLast)(files.init)
 
 
 @app.command()
@@ -169,7 +180,7 @@ def check(file: File, set_: Set = None, as_json: Json = False) -> None:
 
 @app.command()
 def cv(file: File, set_: Set = None, as_json: Json = False) -> None:
-    """Cross-validate [train] of a study file as it stands, without a search."""
+    """Cross-validate the train section of a study file as it stands, without a search."""
     from dataclasses import asdict
 
     outcome = api.cross_validate(_definition(file, set_))
@@ -197,26 +208,41 @@ def studies(storage: Storage = None, kind: Kind = None, output: Output = None, a
 
 @app.command()
 def trials(
-    study: Study, storage: Storage = None, kind: Kind = None, output: Output = None, as_json: Json = False
+    study: Study,
+    storage: Storage = None,
+    kind: Kind = None,
+    output: Output = None,
+    set_: Set = None,
+    as_json: Json = False,
 ) -> None:
     """Show a study's trials, one row each."""
-    _emit(api.load_trials(study, storage), kind, output, as_json)
+    _emit(api.load_trials(_study(study, set_), storage), kind, output, as_json)
 
 
 @app.command()
 def folds(
-    study: Study, storage: Storage = None, kind: Kind = None, output: Output = None, as_json: Json = False
+    study: Study,
+    storage: Storage = None,
+    kind: Kind = None,
+    output: Output = None,
+    set_: Set = None,
+    as_json: Json = False,
 ) -> None:
     """Show a study's folds, one row a complete trial and fold."""
-    _emit(api.load_folds(study, storage), kind, output, as_json)
+    _emit(api.load_folds(_study(study, set_), storage), kind, output, as_json)
 
 
 @app.command()
 def curves(
-    study: Study, storage: Storage = None, kind: Kind = None, output: Output = None, as_json: Json = False
+    study: Study,
+    storage: Storage = None,
+    kind: Kind = None,
+    output: Output = None,
+    set_: Set = None,
+    as_json: Json = False,
 ) -> None:
     """Show a study's learning curves, one row a trial, checkpoint and fold."""
-    _emit(api.load_curves(study, storage), kind, output, as_json)
+    _emit(api.load_curves(_study(study, set_), storage), kind, output, as_json)
 
 
 @app.command()
@@ -226,10 +252,11 @@ def metrics(
     storage: Storage = None,
     kind: Kind = None,
     output: Output = None,
+    set_: Set = None,
     as_json: Json = False,
 ) -> None:
     """Show every metric of a trial's out-of-fold predictions, one row each fold and one of all of them."""
-    _emit(api.load_metrics(study, storage, trial), kind, output, as_json)
+    _emit(api.load_metrics(_study(study, set_), storage, trial), kind, output, as_json)
 
 
 def _emit(frame: pd.DataFrame, kind: Format | None, output: Path | None, as_json: bool) -> None:
@@ -259,15 +286,17 @@ def best(
         str,
         typer.Option(
             metavar="RULE",
+            autocompletion=completion.rules,
             help="lowest value (or highest, if that is better), or one-se: the smallest within a standard error of it.",
         ),
     ] = "lowest",
     output: Output = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a file that is no earlier export.")] = False,
+    set_: Set = None,
     as_json: Json = False,
 ) -> None:
     """Show a study's best configuration and what its score means; with -o, export it as a complete study file."""
-    found = api.load_best(study, storage, rule)
+    found = api.load_best(_study(study, set_), storage, rule)
     if output is not None:
         from hpsearch.results.best import export
 
@@ -286,12 +315,13 @@ def confirm(
     top: Annotated[int, typer.Option(min=1, help="How many of the best trials.")] = 5,
     repeats: Annotated[int, typer.Option(min=1, help="Times that the rows are dealt into folds anew.")] = 3,
     storage: Storage = None,
+    set_: Set = None,
     as_json: Json = False,
 ) -> None:
     """Train the best few trials again on fresh splits and seeds: which of them are really different?"""
     from dataclasses import asdict
 
-    found = api.confirm(study, top=top, repeats=repeats, storage=storage)
+    found = api.confirm(_study(study, set_), top=top, repeats=repeats, storage=storage)
     if as_json:
         _print_json(asdict(found))
     else:
@@ -374,9 +404,10 @@ def report(
     output: Annotated[Path, typer.Option("-o", "--output", help="The file to write.")] = Path("report.html"),
     storage: Storage = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a file that is no earlier report.")] = False,
+    set_: Set = None,
 ) -> None:
     """Write one self-contained HTML file on a study: the numbers, the figures, how to repeat it."""
-    api.report(study, output, storage, force=force)
+    api.report(_study(study, set_), output, storage, force=force)
     display.say(f"Written to {output}.")
 
 
@@ -401,3 +432,6 @@ def dashboard(
             webbrowser.open(url)
 
     serve(api.storage_url(storage), port, announce, host, tuple(name or ()))
+
+
+app.command()(files.schema)

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
+from hpsearch.data.columns import Plan
 from hpsearch.data.dataset import Dataset
 from hpsearch.data.splits import SPLITTERS, Split
 from hpsearch.data.units import labelled_keys, row_keys
@@ -197,22 +199,34 @@ def _tell_classes(seen: Audited) -> Iterator[tuple[str, str]]:
 
 def _identifiers(seen: Audited) -> Iterator[Finding]:
     """Whole numbers that never repeat and follow the rows or fill a range: names of rows, no properties."""
-    data = seen.data
-    if data.rows < FEWEST_ROWS:
-        return
-    for name, place in data.columns.places.items():
-        values = np.asarray(data.features[:, place.start], np.float64)
-        if not np.array_equal(values, np.round(values)) or np.unique(values).size < data.rows:
+    for name in identifiers(seen.data.features, seen.data.columns):
+        yield Finding(
+            "identifier",
+            "warning",
+            f"The column {name!r} holds another whole number in each of {seen.data.rows} rows.",
+            "A number that names its row can only be learnt by heart, or tells in which order rows were kept.",
+            "Leave it out: [data] drop.",
+        )
+
+
+def identifiers(features: NDArray[Any], plan: Plan) -> list[str]:
+    """The names of columns that hold another whole number in each row, which follow the rows or fill a range.
+
+    Args:
+        features: (N, D), as ``plan`` gives them.
+        plan: what the features are made of.
+    """
+    rows, found = len(features), []
+    if rows < FEWEST_ROWS:
+        return []
+    for name, place in plan.places.items():
+        values = np.asarray(features[:, place.start], np.float64)
+        if not np.array_equal(values, np.round(values)) or np.unique(values).size < rows:
             continue
         steps = np.diff(values)
-        if (steps > 0).all() or (steps < 0).all() or np.ptp(values) < 2 * data.rows:
-            yield Finding(
-                "identifier",
-                "warning",
-                f"The column {name!r} holds another whole number in each of {data.rows} rows.",
-                "A number that names its row can only be learnt by heart, or tells in which order rows were kept.",
-                "Leave it out: [data] drop.",
-            )
+        if (steps > 0).all() or (steps < 0).all() or np.ptp(values) < 2 * rows:
+            found.append(name)
+    return found
 
 
 def _hold_out(seen: Audited) -> Iterator[Finding]:

@@ -90,9 +90,8 @@ def _read(origin: str, file: BufferedReader, wanted: Wanted) -> Table:
                 texts[i] += [same.setdefault(cell, cell) for cell in column]
     if not count:
         raise DataError(f"{origin}: must have rows below its header, but has none.")
-    return Table(
-        tuple(column.finish() for column in columns.values()), {header[i]: column for i, column in texts.items()}
-    )
+    made = wanted.made({header[i]: column.finish for i, column in columns.items()})
+    return Table(made, {header[i]: column for i, column in texts.items()})
 
 
 def _rows(origin: str, file: BufferedReader) -> Iterator[tuple[int, list[str]]]:

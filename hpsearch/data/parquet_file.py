@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +62,11 @@ def _read(origin: str, file: Any, wanted: Wanted) -> Table:
         raise DataError(f"{origin}: must have rows, but has none.")
     check_values(origin, count, len(names))
     rows = range(1, count + 1)
-    columns = tuple(_feature(origin, name, _values(origin, file, name), wanted, rows) for name in features)
+
+    def maker(name: str) -> Callable[[], Raw]:
+        return lambda: _feature(origin, name, _values(origin, file, name), wanted, rows)
+
+    columns = wanted.made({name: maker(name) for name in features})
     texts = {}
     for name in wanted.texts:
         texts[name] = _texts(origin, name, _values(origin, file, name), rows)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from hpsearch.data.cells import Types
@@ -30,6 +30,19 @@ _COMPRESSED = {
 _BZIP2_BLOCK = b"1AY&SY"  # follows "BZh" and a digit, which a header line may begin with
 
 
+@dataclass
+class Survey:
+    """What a reading finds out about the columns of a file that nobody has described yet.
+
+    Attributes:
+        names: all of them, in the file's order.
+        refused: of the features wanted, those that cannot be features, and why: they do not stop the reading.
+    """
+
+    names: list[str] = field(default_factory=list)
+    refused: dict[str, DataError] = field(default_factory=dict)
+
+
 @dataclass(frozen=True)
 class Wanted:
     """What to read.
@@ -41,6 +54,7 @@ class Wanted:
         ignored: columns that are none of these.
         required: those of the ignored that must be there nonetheless: a misspelt name is no column to leave out.
         types: how the cells of the features are understood.
+        survey: where to note what the columns are, and which are refused; None to raise the first refusal.
     """
 
     texts: tuple[str, ...] = ()
@@ -49,6 +63,23 @@ class Wanted:
     required: tuple[str, ...] = ()
     only: bool = False
     types: Types = field(default_factory=Types)
+    survey: Survey | None = None
+
+    def made(self, makers: Mapping[str, Callable[[], Raw]]) -> tuple[Raw, ...]:
+        """The columns that become features, each made by its function.
+
+        Raises:
+            DataError: one is refused, and there is no survey to note it.
+        """
+        columns = []
+        for name, make in makers.items():
+            try:
+                columns.append(make())
+            except DataError as error:
+                if self.survey is None:
+                    raise
+                self.survey.refused[name] = error
+        return tuple(columns)
 
     def among(self, header: Sequence[str], origin: str) -> list[str]:
         """The columns of a file that become features, in its order.
@@ -72,6 +103,8 @@ class Wanted:
             if name in seen:
                 raise DataError(f"{origin}, row 1: column names must differ, but {name!r} stands twice.")
             seen.add(name)
+        if self.survey is not None:
+            self.survey.names[:] = header
         for name in [*self.texts, *self.required, *(self.features or ()), *self.types.kinds]:
             if name not in seen:
                 raise DataError(f"{origin}: must have a column {name!r}, but has not. {did_you_mean(name, header)}")

@@ -138,13 +138,13 @@ class SearchSection(Section):
 class OriginSection(Section):
     """``[origin]``: where an exported configuration came from; written by ``best``."""
 
-    study: str
-    trial: Annotated[int, Field(ge=0)]
+    study: Annotated[str, Field(description="the study's name")]
+    trial: Annotated[int, Field(ge=0, description="the trial's number")]
     trials: Annotated[int, Field(ge=1, description="trials that the study had told by then")]
     objective: Annotated[str, one_of(METRICS, "objective"), Field(description="what the study searched for")] = "loss"
     objective_value: Annotated[float, Field(description="its mean over splits, the best of them: optimistic")]
-    accuracy: float | None = None
-    r2: float | None = None
+    accuracy: Annotated[float | None, Field(description="mean over splits of the trial's accuracy; of classes")] = None
+    r2: Annotated[float | None, Field(description="mean over splits of the trial's R²; of a quantity")] = None
     rule: Annotated[str, Field(description="how it was chosen among the trials")] = "lowest"
     corrected_value: Annotated[float | None, Field(description="the best value without the luck of being it")] = None
     corrected_low: Annotated[float | None, Field(description="low end of its interval")] = None

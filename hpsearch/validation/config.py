@@ -5,11 +5,21 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Collection
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self
 
 import numpy as np
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    model_validator,
+)
+from pydantic_core import CoreSchema, PydanticCustomError
+from pydantic_core.core_schema import no_info_after_validator_function
 
 from hpsearch.data.dataset import Task
 from hpsearch.data.preprocess import SCALINGS
@@ -31,17 +41,32 @@ TASK_LOSSES: dict[Task, str] = {"classification": "cross_entropy", "regression":
 ADDED: dict[str, Any] = {"class_weight": None, "loss": None, "dropout": 0.0}
 
 
-def one_of(registry: Collection[str], what: str) -> AfterValidator:
+def one_of(registry: Collection[str], what: str) -> OneOf:
     """For a text field whose values are the keys of a registry."""
+    return OneOf(registry, what)
 
-    def check(value: str) -> str:
-        if value not in registry:
+
+@dataclass(frozen=True, eq=False)  # a registry has no hash
+class OneOf:
+    """What :func:`one_of` gives: names that are checked when read, and listed in the JSON schema."""
+
+    registry: Collection[str]
+    what: str
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return no_info_after_validator_function(self._check, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {**handler(schema), "enum": sorted(self.registry)}
+
+    def _check(self, value: str) -> str:
+        if value not in self.registry:
             raise PydanticCustomError(
-                "unknown_name", "{text}", {"text": f"Unknown {what} {value!r}. {did_you_mean(value, registry)}"}
+                "unknown_name",
+                "{text}",
+                {"text": f"Unknown {self.what} {value!r}. {did_you_mean(value, self.registry)}"},
             )
         return value
-
-    return AfterValidator(check)
 
 
 def _one_or_list(kind: type[int] | type[float], least: int, what: str, below: float = float("inf")) -> BeforeValidator:
@@ -81,9 +106,12 @@ def _class_weight(value: Any) -> Any:
     return {name: float(weight) for name, weight in value.items()}
 
 
-Neurons = Annotated[int | tuple[int, ...], _one_or_list(int, 1, "an integer of at least 1")]
-Lambda = Annotated[float | tuple[float, ...], _one_or_list(float, 0, "a finite number of at least 0")]
-Rate = Annotated[float | tuple[float, ...], _one_or_list(float, 0, "a number of at least 0 and below 1", below=1)]
+_Least1 = Annotated[int, Field(ge=1)]
+_Least0 = Annotated[float, Field(ge=0)]
+_Share = Annotated[float, Field(ge=0, lt=1)]
+Neurons = Annotated[_Least1 | tuple[_Least1, ...], _one_or_list(int, 1, "an integer of at least 1")]
+Lambda = Annotated[_Least0 | tuple[_Least0, ...], _one_or_list(float, 0, "a finite number of at least 0")]
+Rate = Annotated[_Share | tuple[_Share, ...], _one_or_list(float, 0, "a number of at least 0 and below 1", below=1)]
 
 
 class Config(BaseModel):
@@ -121,7 +149,7 @@ class Config(BaseModel):
     bias_l1: Lambda = Field(0.0, description="lambda of the sum of |bias|: one for all layers, or a list")
     bias_l2: Lambda = Field(0.0, description="lambda of the sum of bias²: one for all layers, or a list")
     epochs: int = Field(1000, ge=1, description="passes over the training rows, at most")
-    batch_size: Annotated[int | Literal["full"], BeforeValidator(_batch_size)] = Field(
+    batch_size: Annotated[_Least1 | Literal["full"], BeforeValidator(_batch_size)] = Field(
         "full", description="rows of an update"
     )
     scaling: Annotated[str, one_of(SCALINGS, "scaling")] = Field(
@@ -131,7 +159,7 @@ class Config(BaseModel):
         None, ge=1, description="epochs between checkpoints; by default a twentieth of `epochs`"
     )
     dtype: Literal["float32", "float64"] = Field("float32", description="number type of the training")
-    class_weight: Annotated[Literal["balanced"] | dict[str, float] | None, BeforeValidator(_class_weight)] = Field(
+    class_weight: Annotated[Literal["balanced"] | dict[str, _Least0] | None, BeforeValidator(_class_weight)] = Field(
         None, description="what rows of each class count in the training loss: 'balanced', or a table"
     )
 

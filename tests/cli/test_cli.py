@@ -168,8 +168,8 @@ def test_check_trains_and_stores_nothing(small: Path, hpsearch: Call) -> None:
 
 
 COMMANDS = (
-    *("best", "check", "confirm", "curves", "cv", "dashboard", "folds", "nested", "predict", "report", "retrain"),
-    *("run", "studies", "trials"),
+    *("best", "check", "confirm", "curves", "cv", "dashboard", "folds", "init", "metrics", "nested"),
+    *("predict", "report", "retrain", "run", "schema", "studies", "trials"),
 )
 
 
@@ -180,6 +180,38 @@ def test_every_command_has_help_and_says_what_its_options_do(hpsearch: Call, com
     options = re.findall(r"^  (?:-\w, )?--[\w-]+(?: [\[A-Z].*?)?(?:  +(.*))?$", outcome.out, re.M)
     assert options
     assert f"Usage: hpsearch {command}" in outcome.out
+
+
+def test_every_command_that_takes_a_study_file_can_override_its_keys() -> None:
+    import typer.main
+
+    from hpsearch.cli.app import app
+
+    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    takers = {
+        name: command for name, command in commands.items() if {p.name for p in command.params} & {"file", "study"}
+    }
+    assert set(takers) == set(COMMANDS) - {"dashboard", "init", "predict", "schema", "studies"}
+    for name, command in takers.items():
+        assert any("--set" in parameter.opts for parameter in command.params), name
+
+
+def test_where_a_file_only_names_a_study_overrides_say_which(finished: Path, hpsearch: Call) -> None:
+    assert hpsearch("run", finished, "--trials", "2", "--set", "study.name=other").status == 0
+    assert len(json.loads(hpsearch("trials", finished, "--set", "study.name=other", "--json").out)) == 2
+    assert len(json.loads(hpsearch("trials", finished, "--set", "train.epochs=9", "--json").out)) == 6
+    for command in ("trials", "folds", "curves", "metrics", "best"):
+        by_file = hpsearch(command, finished, "--set", "study.name=other")
+        assert by_file == hpsearch(command, "other")
+        assert by_file.status == 0
+    for command in ("trials", "folds", "curves", "metrics", "best", "confirm", "report"):
+        refused = hpsearch(command, "small", "--set", "study.name=other")
+        assert refused.status == 2
+        assert refused.err == (
+            "hpsearch: --set must go with a study's file, but 'small' is a name, which has no keys. Leave it out.\n"
+        )
+        assert hpsearch(command, finished, "--set", "study.name=absent").status == 2
+    assert not Path("report.html").exists()
 
 
 def test_the_help_lists_every_command(hpsearch: Call) -> None:

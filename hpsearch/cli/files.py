@@ -1,0 +1,204 @@
+"""The commands that write study files and their schema."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from typer.core import TyperCommand
+
+from hpsearch.cli import completion, display
+from hpsearch.errors import HpsearchError
+
+if TYPE_CHECKING:
+    from hpsearch.study.draft import Draft
+
+_STDOUT = Path("-")
+
+
+class ExampleLast(TyperCommand):
+    """A command whose last word may be ``--example``: the error then lists the examples."""
+
+    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]
+        last = args[-1:] == ["--example"] and not ctx.resilient_parsing
+        return super().parse_args(ctx, [*args, ""] if last else args)
+
+
+def init(
+    rows: Annotated[
+        Path | None, typer.Argument(help="A CSV or .parquet file of labelled rows.", show_default=False)
+    ] = None,
+    target: Annotated[str | None, typer.Option(metavar="COLUMN", help="The column to predict.")] = None,
+    example: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Write a study file that comes with hpsearch instead.",
+            autocompletion=completion.examples,
+        ),
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="The study's name; by default the file's.")] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", help="The file to write, or - for the terminal; by default ROWS.toml here."),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace files that are there.")] = False,
+) -> None:
+    """Write a study file, commented and ready to run, for a table of rows or from an example."""
+    if example is not None:
+        if rows is not None or target is not None:
+            raise HpsearchError("--example must stand alone, but there are rows or a --target too. Leave one out.")
+        _from_example(example, name, output, force)
+    elif rows is None:
+        raise HpsearchError(
+            "init must be given rows or an example, but got neither: hpsearch init rows.csv --target species, or "
+            f"hpsearch init --example NAME, one of {_example_names()}."
+        )
+    else:
+        _from_rows(rows, target, name, output, force)
+
+
+def _example_names() -> str:
+    from hpsearch.study import examples
+
+    return ", ".join(examples.names())
+
+
+def _from_example(example: str, name: str | None, output: Path | None, force: bool) -> None:
+    from hpsearch.study import examples
+
+    if not example:
+        raise HpsearchError(f"--example must be followed by a name, one of {_example_names()}.")
+    found = examples.load(example)
+    text = found.text if name is None else _renamed(found.text, name)
+    if output == _STDOUT:
+        typer.echo(_without_schema(text), nl=False)
+        if found.rows is not None:
+            display.say_aside(f"Its rows, {found.rows[0]}, are not written with -o -.")
+        return
+    path = output or Path(f"{example}.toml")
+    beside = {} if found.rows is None else {path.parent / found.rows[0]: found.rows[1]}
+    _write(path, text, beside, force)
+    display.say(f"Written to {path}{_and(beside)}.\n\nNext: hpsearch run {path}")
+
+
+def _renamed(text: str, name: str) -> str:
+    import tomlkit
+
+    from hpsearch.study.draft import checked_name
+
+    document = tomlkit.parse(text)
+    document["study"]["name"] = checked_name(name)
+    return tomlkit.dumps(document)
+
+
+def _from_rows(rows: Path, target: str | None, name: str | None, output: Path | None, force: bool) -> None:
+    from hpsearch.study.draft import draft, study_name
+    from hpsearch.study.schema import FIRST_LINE
+
+    path = output or Path(f"{study_name(rows)}.toml")
+    folder = Path() if path == _STDOUT else path.parent
+    if path != _STDOUT:
+        _require_free(path, force)
+        if path.resolve() == rows.resolve():
+            raise HpsearchError(f"{path}: must not be the file of rows, but is. Name another with -o.")
+    relative = Path(os.path.relpath(rows, folder)).as_posix()
+    made = draft(rows, target, relative, "FILE" if path == _STDOUT else str(path), name)
+    if path == _STDOUT:
+        typer.echo(made.text, nl=False)
+        return
+    _write(path, f"{FIRST_LINE}\n{made.text}", {}, force)
+    _say(made, path)
+
+
+def _say(made: Draft, path: Path) -> None:
+    found = made.found
+    task = "is a quantity" if found.classes is None else f"has {len(found.classes)} classes"
+    count = len(found.columns)
+    columns = f"{count} {'column' if count == 1 else 'columns'} to predict from"
+    display.say(f"{found.rows} rows; {found.target!r} {task}; {columns}.")
+    for name, why in found.left_out.items():
+        display.say(f"Left out: {name!r}, which {why}.")
+    display.findings(made.findings)
+    display.say(f"Written to {path}.\n\nNext: hpsearch check {path} && hpsearch run {path}")
+
+
+def schema(
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Write to this file instead of the terminal.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that is no earlier schema.")] = False,
+) -> None:
+    """Print the JSON schema of study files, by which editors complete and check them."""
+    from hpsearch.results.whole import write_whole
+    from hpsearch.study.schema import schema_text
+
+    if output is None:
+        typer.echo(schema_text(), nl=False)
+        return
+    _require_schema(output, force)
+    write_whole(output, schema_text().encode())
+    display.say(f"Written to {output}.")
+
+
+def _write(path: Path, text: str, beside: Mapping[Path, bytes], force: bool) -> None:
+    """Write a study file, its schema and what else it needs: all of them, or none.
+
+    Raises:
+        HpsearchError: a file that is there and may not be replaced, or cannot be written.
+    """
+    from hpsearch.results.whole import write_whole
+    from hpsearch.study.schema import FILE_NAME, schema_text
+
+    schema_path = path.parent / FILE_NAME
+    _require_free(path, force)
+    _require_schema(schema_path, force)
+    for other, content in beside.items():
+        if not (other.is_file() and other.read_bytes() == content):
+            _require_free(other, force)
+    made: list[Path] = []
+    try:
+        for file, content in {**beside, schema_path: schema_text().encode(), path: text.encode()}.items():
+            new = not file.exists()
+            write_whole(file, content)
+            made += [file] if new else []
+    except BaseException:
+        for file in made:
+            file.unlink(missing_ok=True)
+        raise
+
+
+def _require_free(path: Path, force: bool) -> None:
+    if path.exists() and not force:
+        raise HpsearchError(
+            f"{path}: must not exist yet, but does. Name another file with -o, or replace it with --force."
+        )
+
+
+def _require_schema(path: Path, force: bool) -> None:
+    from hpsearch.study.schema import is_schema
+
+    if not path.exists() or force:
+        return
+    text = ""
+    with suppress(OSError, UnicodeDecodeError):
+        text = path.read_text(encoding="utf-8")
+    if not is_schema(text):
+        raise HpsearchError(
+            f"{path}: must not exist yet or be an earlier schema, but is neither. Replace it with --force."
+        )
+
+
+def _without_schema(text: str) -> str:
+    """On a terminal no schema lies beside the file."""
+    from hpsearch.study.schema import FIRST_LINE
+
+    return text.removeprefix(f"{FIRST_LINE}\n")
+
+
+def _and(beside: Iterable[Path]) -> str:
+    return "".join(f", with {path} beside it" for path in beside)

@@ -1,0 +1,261 @@
+"""The text of a drafted study file: one section after the other, with what each key is for."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import tomlkit
+
+from hpsearch.data.audit import Finding
+from hpsearch.data.cells import is_number
+from hpsearch.data.columns import Raw
+from hpsearch.data.survey import Surveyed
+
+SEED = 0
+MOST_COLUMNS_SHOWN = 40
+LINE = 120
+MOST_CLASSES_SHOWN = 8
+# Columns whose names say that rows belong together, or follow each other.
+_GROUPS = re.compile(
+    r"(patient|subject|person|participant|user|customer|client|household|family|site|hospital|school|group|session"
+    r"|batch|device)(_?id)?",
+    re.IGNORECASE,
+)
+_TIMES = re.compile(r"(.*[_ ])?(date|time|datetime|timestamp|year|month|day|week)([_ ].*)?", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Dealt:
+    """How rows are held out and split."""
+
+    fraction: float | None
+    splitter: str
+    n_splits: int
+    findings: tuple[Finding, ...] = ()
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What is searched, and for how long: a minute or so on two cores."""
+
+    batch_size: int | None  # None: full
+    epochs: int
+    trials: int
+    neurons: tuple[int, int]
+    hidden_layers: tuple[int, int]
+    learning_rate: tuple[str, str]
+
+
+def write(found: Surveyed, dealt: Dealt, budget: Budget, name: str, path: str, rows_name: str, file_name: str) -> str:
+    """The file.
+
+    Args:
+        found: what the rows were taken for.
+        dealt: how they are held out and split.
+        budget: what is searched, and for how long.
+        name: the study's.
+        path: the rows' file, from the study file's folder.
+        rows_name: what to call the rows.
+        file_name: what to call the study file.
+    """
+    command = file_name if file_name.isprintable() else "FILE"
+    kept = f"{len(found.columns)} of {len(found.columns) + len(found.left_out)} columns"
+    head = [
+        f"# Which small network predicts {_shown(found.target)} best? Written by `hpsearch init` for "
+        f"{_shown(rows_name)}: {found.rows} rows,",
+        f"# {kept} to predict from. Change what you like: `hpsearch check {command}` says whether it is fit to run,",
+        f"# `hpsearch run {command}` runs it, and `hpsearch schema` lists all that can be set.",
+    ]
+    sections = [
+        ["[study]", f"name = {_toml(name)}", f"seed = {SEED} # everything random follows from it"],
+        _data(found, path),
+        _holdout(dealt),
+        _validation(found, dealt),
+        _train(found, budget),
+        _space(found, budget),
+        _search(budget),
+    ]
+    return "\n\n".join("\n".join(lines) for lines in [head, *sections]) + "\n"
+
+
+def _data(found: Surveyed, path: str) -> list[str]:
+    lines = ["[data]", f"source = {_toml(found.source)}", f"path = {_toml(path)} # relative to this file"]
+    if found.classes is None:
+        lines += [
+            f"target = {_toml(found.target)} # a quantity, {found.low:g} to {found.high:g}",
+            'task = "regression" # "classification" if its numbers are names of classes',
+        ]
+    else:
+        lines += _noted(f"target = {_toml(found.target)}", _classes(found.classes))
+    if found.left_out:
+        lines += _noted(f"drop = {_toml([*found.left_out])}", "for the reasons below")
+    lines.append(
+        "# What each column was taken for. One that is something else: numeric, categorical or boolean = [...]."
+    )
+    kept = {raw.name: _described(raw) for raw in found.columns[:MOST_COLUMNS_SHOWN]}
+    left_out = {name: f"left out: it {found.left_out[name]}" for name in [*found.left_out][:MOST_COLUMNS_SHOWN]}
+    width = max(len(_shown(name)) for name in [*kept, *left_out])
+    for described, every in ((kept, len(found.columns)), (left_out, len(found.left_out))):
+        for name, what in described.items():
+            lines += _comment(what, " " * (width + 4), f"#   {_shown(name):{width}}  ")
+        if every > len(described):
+            lines.append(f"#   and {every - len(described)} more like these")
+    lines += _hints(found)
+    return lines
+
+
+def _hints(found: Surveyed) -> Iterator[str]:
+    """Lines to uncomment where a column's name says that rows are not independent."""
+    names = [*(raw.name for raw in found.columns), *found.left_out]
+    kinds = (
+        (_GROUPS, "group", "rows of one {} are alike", "group" if found.classes is None else "stratified-group"),
+        (_TIMES, "time", "rows follow each other by {} and later ones are to be predicted", "timeseries"),
+    )
+    for pattern, key, condition, splitter in kinds:
+        for name in [name for name in names if pattern.fullmatch(name)][:1]:
+            also = ", not in drop" if name in found.left_out else ""
+            yield from _comment(
+                f'If {condition.format(_shown(name))}: [validation] splitter = "{splitter}", and here{also}:'
+            )
+            yield f"# {key} = {_toml(name)}"
+
+
+def _holdout(dealt: Dealt) -> list[str]:
+    if dealt.fraction is None:
+        return [
+            "# [holdout]",
+            "# fraction = 0.2 # rows to set aside and score once; these are few, so all are searched with",
+        ]
+    return [
+        "[holdout]",
+        f"fraction = {dealt.fraction} # rows set aside before anything else, scored once by `hpsearch retrain`",
+    ]
+
+
+def _validation(found: Surveyed, dealt: Dealt) -> list[str]:
+    about = (
+        "each fold has every class's share of the rows"
+        if dealt.splitter == "stratified"
+        else "rows in random order"
+        if found.classes is None
+        else "rows in random order: some class has too few for each fold to have its share"
+    )
+    lines = [
+        "[validation]",
+        f"splitter = {_toml(dealt.splitter)} # {about}",
+        f"n_splits = {dealt.n_splits}",
+        "# repeats = 3 # deals the rows so many times: a steadier score, for so many times the work",
+    ]
+    if dealt.findings:
+        lines.append("# `hpsearch run` refuses these rows as they are:")
+        lines += [line for finding in dealt.findings for line in _comment(f"- {finding.what}", "  ")]
+        lines += [line for advice in dict.fromkeys(one.do for one in dealt.findings) for line in _comment(advice)]
+        lines += ["# To run them all the same:", f"# allow = {_toml([finding.name for finding in dealt.findings])}"]
+    return lines
+
+
+def _train(found: Surveyed, budget: Budget) -> list[str]:
+    batch = (
+        'batch_size = "full" # all rows in each update, as they are few'
+        if budget.batch_size is None
+        else f"batch_size = {budget.batch_size} # rows of an update"
+    )
+    lines = [
+        "[train]",
+        f"epochs = {budget.epochs} # at most: what counts is each trial's best checkpoint",
+        batch,
+        'scaling = "standard" # features to mean 0 and deviation 1, learnt from training rows',
+        'init = "he" # initial weights to go with relu',
+        'activation = "relu" # or tanh, leaky_relu',
+        'optimizer = "adam" # or sgd, rmsprop, adagrad',
+    ]
+    if found.classes is None:
+        lines.append('loss = "squared_error" # or absolute_error, which minds outliers less')
+    elif len(found.classes) == 2:
+        lines.append('loss = "binary_cross_entropy" # of two classes: one output, the probability of the second')
+    if found.classes is not None and min(found.classes.values()) < 0.1 * found.rows:
+        rarest = min(found.classes, key=lambda name: found.classes[name] if found.classes else 0)
+        lines.append(f'# class_weight = "balanced" # if the rare class {_shown(rarest)} matters as much as the others')
+    return lines
+
+
+def _space(found: Surveyed, budget: Budget) -> list[str]:
+    low, high = budget.learning_rate
+    plain = "linear" if found.classes is None else "logistic"
+    return [
+        "[space] # what the search chooses, from what",
+        f"hidden_layers = {{ int = {[*budget.hidden_layers]} }}"
+        + (f" # 0 is plain {plain} regression" if budget.hidden_layers[0] == 0 else ""),
+        f"neurons = {{ int = {[*budget.neurons]}, log = true }} # of each hidden layer",
+        f"learning_rate = {{ float = [{low}, {high}], log = true }}",
+        "weight_l2 = { float = [1e-6, 1e-1], log = true } # the penalty on large weights",
+        "# dropout = { float = [0.0, 0.5] } # share of the hidden neurons left out of each update",
+    ]
+
+
+def _search(budget: Budget) -> list[str]:
+    return [
+        "[search]",
+        f"trials = {budget.trials} # raise it later, and `hpsearch run` goes on",
+        'sampler = "tpe" # learns from earlier trials where to look',
+        'pruner = "median" # stops trials that fall behind',
+    ]
+
+
+# ---------------------------------------------------------------- words
+
+
+def _classes(classes: Mapping[str, int]) -> str:
+    ordered = sorted(classes.items())
+    if all(map(is_number, classes)):
+        ordered.sort(key=lambda item: float(item[0]))
+    shown = [f"{_shown(name)} ({count})" for name, count in ordered[:MOST_CLASSES_SHOWN]]
+    more = f" and {len(classes) - len(shown)} more" if len(classes) > len(shown) else ""
+    return f"{len(classes)} classes with their rows: {', '.join(shown)}{more}"
+
+
+def _described(raw: Raw) -> str:
+    missing = int(np.count_nonzero(raw.missing))
+    notes = [f"{missing} missing"] if missing else []
+    if raw.kind == "categorical":
+        names = sorted(raw.categories)
+        shown = ", ".join(_shown(name) for name in names[:5]) + (", …" if len(names) > 5 else "")
+        return (
+            ", ".join([f"categorical, {len(names)} {'values' if len(names) > 1 else 'value'}", *notes]) + f": {shown}"
+        )
+    if raw.kind == "boolean":
+        return ", ".join(["boolean", *notes])
+    values = raw.values[~raw.missing]
+    different = np.unique(values)
+    if len(different) == 1:
+        return ", ".join([f"numeric, {different[0]:g} in every row", *notes])
+    codes = 2 < len(different) <= 10 and bool((different == np.round(different)).all())
+    notes += [f"{len(different)} different whole numbers: are they codes of categories?"] if codes else []
+    return ", ".join([f"numeric, {different[0]:g} to {different[-1]:g}", *notes])
+
+
+def _toml(value: Any) -> str:
+    """A value as a TOML file writes it."""
+    return str(tomlkit.item(value).as_string())
+
+
+def _shown(text: str) -> str:
+    """Text in a comment: short, on one line, quoted unless it is a word."""
+    short = text if len(text) <= 40 else f"{text[:39]}…"
+    return short if re.fullmatch(r"[\w.+-]+", short) else _toml(short)
+
+
+def _noted(line: str, comment: str) -> list[str]:
+    """A line with its comment behind it, or above it if both are long."""
+    return [f"{line} # {comment}"] if len(line) + len(comment) + 3 <= LINE else [*_comment(comment), line]
+
+
+def _comment(text: str, indent: str = "", first: str = "# ") -> list[str]:
+    """Lines of a comment, no longer than a person wants them."""
+    printable = "".join(character if character.isprintable() else "\ufffd" for character in text)  # TOML refuses others
+    return textwrap.wrap(printable, LINE, initial_indent=first, subsequent_indent=f"# {indent}", break_long_words=False)

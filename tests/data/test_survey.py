@@ -1,0 +1,123 @@
+"""What a table holds is found out by the code that loads it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from hpsearch.data.sources import SOURCES
+from hpsearch.data.survey import MOST_NUMBERED_CLASSES, likely_target, quantity, survey
+from hpsearch.errors import DataError
+
+
+@pytest.mark.parametrize("name", ["rows.csv", "rows.parquet"])
+def test_columns_are_what_the_loader_takes_them_for(
+    name: str, tmp_path: Path, mixed: Callable[..., pd.DataFrame]
+) -> None:
+    path = tmp_path / name
+    mixed().to_csv(path, index=False) if name.endswith("csv") else mixed().to_parquet(path)
+    found = survey(path, "kind")
+    options = {"source": found.source, "path": str(path), "target": "kind"}
+    data = SOURCES[found.source].model_validate(options).load(tmp_path, 0)
+    assert found.plan == data.columns
+    assert found.left_out == {}
+    assert found.rows == data.rows
+    assert found.classes == {name: int(np.sum(data.labels == i)) for i, name in enumerate(data.class_names)}
+
+
+def refused_columns(count: int = 60) -> pd.DataFrame:
+    """One good column, and one of each kind that the loader refuses or the audit warns of."""
+    numbers = range(count)
+    return pd.DataFrame(
+        {
+            "good": [i % 9 * 1.5 for i in numbers],
+            "number": numbers,
+            "note": [f"text {i}" for i in numbers],
+            "nothing": [None] * count,
+            "almost": [i if i != 7 else "seven" for i in numbers],
+            "y": [("a", "b")[i % 2] for i in numbers],
+        }
+    )
+
+
+def test_what_the_loader_refuses_is_left_out_in_its_own_words_and_loads_then(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    refused_columns().to_csv(path, index=False)
+    found = survey(path, "y")
+    assert [raw.name for raw in found.columns] == ["good"]
+    assert found.left_out == {
+        "number": "has another whole number in each of 60 rows",
+        "note": "must have few categories, at most 50 and each in several rows, but has more than 50",
+        "nothing": "must have a value in some row, but is empty in all 60",
+        "almost": "must be a finite number, but is 'seven', while 59 of 60 values of the column are numbers "
+        '(if that means no value: missing = ["seven"], and not in drop)',
+    }
+    for name, why in found.left_out.items():
+        options = {"source": "csv", "path": str(path), "target": "y", "drop": [*{*found.left_out} - {name}]}
+        source = SOURCES["csv"].model_validate(options)
+        if name == "number":
+            source.load(tmp_path, 0)
+        else:
+            with pytest.raises(DataError) as refused:
+                source.load(tmp_path, 0)
+            assert why.partition(" (")[0] in str(refused.value)
+    options["drop"] = [*found.left_out]
+    assert SOURCES["csv"].model_validate(options).load(tmp_path, 0).rows == 60
+
+
+def test_columns_of_a_parquet_file_that_cannot_be_features(tmp_path: Path) -> None:
+    path = tmp_path / "rows.parquet"
+    frame = pd.DataFrame({"x": [1.0, 2.5, 4.0, 1.0], "y": list("abab")})
+    frame["when"] = pd.Timestamp("2026-01-01")
+    frame["lists"] = [[1], [2], [3], [4]]
+    frame.to_parquet(path)
+    found = survey(path, "y")
+    assert [raw.name for raw in found.columns] == ["x"]
+    assert found.left_out["when"].startswith("must hold numbers, booleans or text, but holds timestamp")
+    assert found.left_out["lists"].startswith("must hold one number, boolean, text or date a row, but holds list")
+
+
+def test_a_file_that_cannot_be_read_is_refused_as_ever(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("x,y\n1,a,b\n", encoding="utf-8")
+    with pytest.raises(DataError, match="row 2: must have 2 values like the header, but has 3"):
+        survey(tmp_path / "a.csv", "y")
+
+
+@pytest.mark.parametrize(
+    ("labels", "is_quantity"),
+    [
+        (["a", "b", "a"], False),
+        (["0", "1", "0", "1"], False),
+        (["1.0", "2.0", "1.0", "2.0"], False),
+        (["1.5", "2.0", "1.5", "2.0"], True),
+        (["1.5", "2.0", "many", "2.0"], False),
+        ([str(i % MOST_NUMBERED_CLASSES) for i in range(200)], False),
+        ([str(i % (MOST_NUMBERED_CLASSES + 1)) for i in range(210)], True),
+        (["100", "120", "90", "105"], True),
+        (["1", "2"], False),
+        (["-3", "-3", "4", "4"], False),
+        (["inf", "1.5", "1.5"], False),
+    ],
+)
+def test_a_target_of_fractions_or_of_many_numbers_is_a_quantity(labels: list[str], is_quantity: bool) -> None:
+    found = quantity(labels)
+    assert (found is not None) == is_quantity
+    assert found is None or found == [float(label) for label in labels]
+
+
+def test_a_quantity_has_its_range_and_no_classes(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("x,y\n1,2.5\n3,-1\n1,7\n", encoding="utf-8")
+    found = survey(tmp_path / "a.csv", "y")
+    assert (found.classes, found.low, found.high) == (None, -1, 7)
+
+
+@pytest.mark.parametrize(
+    ("names", "likely"),
+    [(["a", "b"], "b"), (["Target", "b"], "Target"), (["x", "y", "z"], "y"), (["label", "target"], "target")],
+)
+def test_the_likely_target_is_one_often_called_so_or_the_last(names: list[str], likely: str) -> None:
+    assert likely_target(names) == likely
