@@ -1,4 +1,4 @@
-"""Metrics of a quantity: each is what its definition says, in the quantity's own unit, and undefined where it should be."""
+"""Metrics of a quantity: each is what its definition says, in the target's unit, and undefined where it should be."""
 
 from __future__ import annotations
 
