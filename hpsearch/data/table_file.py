@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from hpsearch.data.cells import Types
+from hpsearch.data.cells import Types, is_number, place
 from hpsearch.data.columns import Raw
 from hpsearch.errors import DataError, did_you_mean
 
@@ -41,6 +41,7 @@ class Wanted:
         ignored: columns that are none of these.
         required: those of the ignored that must be there nonetheless: a misspelt name is no column to leave out.
         types: how the cells of the features are understood.
+        quantity: the one of the texts that must be a number in every row; None if none must.
     """
 
     texts: tuple[str, ...] = ()
@@ -49,6 +50,7 @@ class Wanted:
     required: tuple[str, ...] = ()
     only: bool = False
     types: Types = field(default_factory=Types)
+    quantity: str | None = None
 
     def among(self, header: Sequence[str], origin: str) -> list[str]:
         """The columns of a file that become features, in its order.
@@ -138,6 +140,16 @@ def check_filled(origin: str, name: str, cells: Sequence[str], rows: Sequence[in
             got = f"means no value ({cell!r})" if cell.strip() else "is empty"
             raise DataError(
                 f"{origin}, row {row}, column {name!r}: must not be empty, but {got}. Fill it in or leave the row out."
+            )
+
+
+def check_quantity(origin: str, name: str, cells: Sequence[str], rows: Sequence[int]) -> None:
+    """Refuse a target that is to be a quantity and is none."""
+    for cell, row in zip(cells, rows, strict=True):
+        if not is_number(cell.strip()):
+            raise DataError(
+                f"{place(origin, row, name)}: must be a finite number to be predicted as one, but is {cell!r}. "
+                'Correct it, leave the row out, or predict classes: [data] task = "classification".'
             )
 
 
