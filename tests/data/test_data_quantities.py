@@ -1,4 +1,4 @@
-"""Rows that have a quantity to predict: what sources give, what they refuse, how rows are dealt, what the audit sees."""
+"""Rows with a quantity to predict: what sources give and refuse, how rows are dealt, what the audit sees."""
 
 from __future__ import annotations
 
