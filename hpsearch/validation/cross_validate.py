@@ -107,7 +107,7 @@ class CrossValidation:
         reason: why it did not complete.
         rows: what became of every validation row; None unless complete.
         objective: the name of the objective, of ``METRICS``.
-        metric: the objective itself.
+        loss_name: of what the networks' training descends.
         r2: the mean over splits of R²; None for classes, or where a split has no R².
     """
 
@@ -121,8 +121,13 @@ class CrossValidation:
     reason: str | None = None
     rows: RowResults | None = field(default=None, repr=False, compare=False)
     objective: str = "loss"
-    metric: Metric = field(default=METRICS["loss"], repr=False)
+    loss_name: str = "cross_entropy"
     r2: float | None = None
+
+    @property
+    def metric(self) -> Metric:
+        """The objective."""
+        return objective_metric(self.objective, self.loss_name)
 
     @property
     def beside(self) -> tuple[str, float | None]:
@@ -180,7 +185,8 @@ def cross_validate(
         objective: of ``METRICS``; it must be defined on the validation rows of each split.
         should_stop: told every checkpoint's epoch and mean objective; True prunes.
     """
-    metric = objective_metric(objective, config.loss_of(data.task))
+    loss_name = config.loss_of(data.task)
+    metric = objective_metric(objective, loss_name)
     training = [split.training for split in splits]
     lanes = lane_data(data, scalings or fit_scalings(data, training, config.scaling), training)
     weights = training_weights(config, data, training)
@@ -197,7 +203,7 @@ def cross_validate(
 
     params = initial_parameters(architecture.network, config.init, streams("weights"), architecture.dtype)
     curve, parameters = Curve(), architecture.network.size
-    which: dict[str, Any] = {"objective": objective, "metric": metric}
+    which: dict[str, Any] = {"objective": objective, "loss_name": loss_name}
     # Of classes float32 holds all there can be; a quantity may need its digits, and squares of any size.
     kept_type = np.float32 if data.task == "classification" else np.float64
     row_losses: list[NDArray[Any]] = []
