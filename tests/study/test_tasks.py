@@ -326,19 +326,21 @@ def test_the_objective_is_the_mean_of_scikit_learn_s_metric_over_the_splits(quan
 
 
 def test_negative_values_are_maximised_as_any_other(quantity: Path) -> None:
-    """Of noise R² is below 0 for every trial, and the best is the nearest to it."""
+    """Networks that learn noise by heart have an R² far below 0, and the best is the nearest to it."""
     rows = pd.read_csv("rows.csv")
     rows["price"] = np.random.default_rng(0).permutation(rows["price"])
     rows.to_csv("rows.csv", index=False)
-    settings = ['search.objective="r2"', "space.learning_rate.float=[0.05, 1.0]", "train.epochs=48"]
-    found = hpsearch.run(StudyDefinition.from_file(quantity, [*settings, 'validation.checkpoint="last"']))
+    settings = ['search.objective="r2"', "search.trials=6", 'search.pruner="none"', 'validation.checkpoint="last"']
+    settings += ["space.learning_rate.float=[0.01, 0.05]", "space.neurons.int=[24, 48]"]
+    settings += ["space.dropout.float=[0.0, 0.1]", "train.epochs=60", "train.evaluate_every=30"]
+    found = hpsearch.run(StudyDefinition.from_file(quantity, settings))
     values = found.trials["value"].dropna()
     assert (values < 0).all()
     best = found.best
     assert best.result.value == values.max()
     assert best.corrected is not None
     assert best.corrected.value <= values.max() + 1e-9
-    assert best.corrected.low < best.corrected.value < min(1.0, best.corrected.high)
+    assert best.corrected.low < best.corrected.value < best.corrected.high <= 1
     ranked = hpsearch.load_best("quantity", rule="one-se")
     assert float(ranked.result.value or 0) <= values.max()
     assert ranked.result.parameters <= best.result.parameters
