@@ -17,6 +17,7 @@ from hpsearch.data.table_file import (
     Wanted,
     check_filled,
     check_length,
+    check_quantity,
     check_size,
     check_uncompressed,
     check_values,
@@ -87,6 +88,8 @@ def _read(origin: str, file: BufferedReader, wanted: Wanted) -> Table:
                 columns[i].add(column, numbers)
             elif i in texts:
                 check_filled(origin, header[i], column, numbers, wanted.types)
+                if header[i] == wanted.quantity:
+                    check_quantity(origin, header[i], column, numbers)
                 texts[i] += [same.setdefault(cell, cell) for cell in column]
     if not count:
         raise DataError(f"{origin}: must have rows below its header, but has none.")

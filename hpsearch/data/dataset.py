@@ -164,6 +164,8 @@ def _quantities(targets: NDArray[Any], origin: str) -> NDArray[np.float64]:
     """One finite number a row."""
     if targets.ndim == 2 and targets.shape[1] == 1:
         targets = targets[:, 0]
+    if targets.dtype.kind in "cmM":  # of complex numbers, dates and durations NumPy would make some number
+        raise DataError(f"{origin}: targets of a regression must be numbers, but are {targets.dtype}.")
     try:
         numbers = np.asarray(targets, np.float64)
     except (TypeError, ValueError) as error:

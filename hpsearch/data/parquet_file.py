@@ -12,6 +12,7 @@ from hpsearch.data.table_file import (
     Wanted,
     check_filled,
     check_length,
+    check_quantity,
     check_size,
     check_uncompressed,
     check_values,
@@ -71,6 +72,8 @@ def _read(origin: str, file: Any, wanted: Wanted) -> Table:
     for name in wanted.texts:
         texts[name] = _texts(origin, name, _values(origin, file, name), rows)
         check_filled(origin, name, texts[name], rows, wanted.types)
+        if name == wanted.quantity:
+            check_quantity(origin, name, texts[name], rows)
     return Table(columns, texts)
 
 

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from hpsearch.data.cells import Types
+from hpsearch.data.cells import Types, is_number, place
 from hpsearch.data.columns import Raw
 from hpsearch.errors import DataError, did_you_mean
 
@@ -55,6 +55,7 @@ class Wanted:
         required: those of the ignored that must be there nonetheless: a misspelt name is no column to leave out.
         types: how the cells of the features are understood.
         survey: where to note what the columns are, and which are refused; None to raise the first refusal.
+        quantity: the one of the texts that must be a number in every row; None if none must.
     """
 
     texts: tuple[str, ...] = ()
@@ -64,6 +65,7 @@ class Wanted:
     only: bool = False
     types: Types = field(default_factory=Types)
     survey: Survey | None = None
+    quantity: str | None = None
 
     def made(self, makers: Mapping[str, Callable[[], Raw]]) -> tuple[Raw, ...]:
         """The columns that become features, each made by its function.
@@ -171,6 +173,16 @@ def check_filled(origin: str, name: str, cells: Sequence[str], rows: Sequence[in
             got = f"means no value ({cell!r})" if cell.strip() else "is empty"
             raise DataError(
                 f"{origin}, row {row}, column {name!r}: must not be empty, but {got}. Fill it in or leave the row out."
+            )
+
+
+def check_quantity(origin: str, name: str, cells: Sequence[str], rows: Sequence[int]) -> None:
+    """Refuse a target that is to be a quantity and is none."""
+    for cell, row in zip(cells, rows, strict=True):
+        if not is_number(cell.strip()):
+            raise DataError(
+                f"{place(origin, row, name)}: must be a finite number to be predicted as one, but is {cell!r}. "
+                'Correct it, leave the row out, or predict classes: [data] task = "classification".'
             )
 
 

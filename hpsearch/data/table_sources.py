@@ -15,7 +15,7 @@ import numpy as np
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from hpsearch.data.cells import Types, is_number, place
+from hpsearch.data.cells import Types
 from hpsearch.data.columns import KINDS, Impute, Kind, Plan
 from hpsearch.data.csv_file import read_csv
 from hpsearch.data.dataset import Dataset, Task
@@ -102,7 +102,9 @@ class TableFile(Source):
         kinds: dict[str, Kind] = {name: kind for kind in KINDS for name in getattr(self, kind)}
         types = Types(kinds, self.missing)
         origin = str(folder / self.path)
-        table = self.read(folder / self.path, Wanted(self._texts, self.features, self.drop, self.drop, types=types))
+        quantity = self.target if self.task == "regression" else None
+        wanted = Wanted(self._texts, self.features, self.drop, self.drop, types=types, quantity=quantity)
+        table = self.read(folder / self.path, wanted)
         if not table.columns:
             raise DataError(f"{origin}: must have a column to predict from beside {', '.join(self._texts)}.")
         try:
@@ -115,7 +117,7 @@ class TableFile(Source):
             plan.expand(table.columns)[0],
             _as_labels(texts[self.target], origin)
             if self.task == "classification"
-            else _as_quantities(texts[self.target], self.target, origin),
+            else np.array([float(text) for text in texts[self.target]]),
             target_name=self.target,
             plan=plan,
             origin=origin,
@@ -177,16 +179,6 @@ def _as_labels(texts: list[str], origin: str) -> np.ndarray[Any, Any]:
         )
     whole = all(label == str(int(number)) for label, number in zip(labels, numbers, strict=True))
     return np.array([int(label) for label in labels]) if whole else np.array(labels)
-
-
-def _as_quantities(texts: list[str], column: str, origin: str) -> np.ndarray[Any, Any]:
-    for row, text in enumerate(texts):
-        if not is_number(text.strip()):
-            raise DataError(
-                f"{place(origin, row, column)}: must be a finite number to be predicted as one, but is {text!r}. "
-                'Correct it, leave the row out, or predict classes: [data] task = "classification".'
-            )
-    return np.array([float(text) for text in texts])
 
 
 def _as_times(texts: list[str], column: str, origin: str) -> np.ndarray[Any, Any]:

@@ -19,8 +19,8 @@ def row_keys(features: NDArray[Any]) -> list[bytes]:
 
 
 def labelled_keys(data: Dataset) -> list[bytes]:
-    """One key a row, equal for rows that agree in all features and in the target."""
-    return [key + label.tobytes() for key, label in zip(row_keys(data.features), data.labels, strict=True)]
+    """One key a row, equal for rows that agree in all features and in the target; -0 is 0 here too."""
+    return [key + label.tobytes() for key, label in zip(row_keys(data.features), data.labels + 0, strict=True)]
 
 
 def independent_units(data: Dataset) -> IntArray:

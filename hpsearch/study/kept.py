@@ -27,6 +27,8 @@ from hpsearch.validation.cross_validate import RowResults
 from hpsearch.validation.layout import Layout
 
 Kind = TypeVar("Kind", Layout, RowResults)
+# What files written when there were only classes call it.
+_NAMED = {"probabilities": "answers"}
 # What a file that is gone, cut off or damaged can raise.
 _UNREADABLE = (OSError, ValueError, TypeError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error)
 
@@ -105,7 +107,7 @@ class KeptRows:
     def _read(self, kind: type[Kind], path: Path) -> Kind:
         try:
             with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as arrays:
-                return kind(**arrays)
+                return kind(**{_NAMED.get(name, name): array for name, array in arrays.items()})
         except _UNREADABLE as error:
             reason = "is not there" if isinstance(error, FileNotFoundError) else f"cannot be read ({error})"
             raise StorageError(f"{path.resolve()}: must be kept with the storage, but {reason}.") from error

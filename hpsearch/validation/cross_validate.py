@@ -75,13 +75,13 @@ class RowResults:
     """What became of every validation row: M in all, those of split 0 first, then those of split 1, and so on.
 
     Attributes:
-        losses: (T, M) float32 at each of T checkpoints.
+        losses: (T, M) at each of T checkpoints: float32, but float64 of a quantity, whose unit may be of any size.
         answers: at the chosen checkpoint (M, C) float32, the probability of each class, or (M, 1) float64, a quantity.
         values: (T, M, …), what the objective is computed from, see :meth:`Metric.row_values`; None where that is the
             losses.
     """
 
-    losses: NDArray[np.float32]
+    losses: NDArray[Any]
     answers: NDArray[Any]
     values: NDArray[Any] | None = None
 
@@ -204,7 +204,9 @@ def cross_validate(
     params = initial_parameters(architecture.network, config.init, streams("weights"), architecture.dtype)
     curve, parameters = Curve(), architecture.network.size
     which: dict[str, Any] = {"objective": objective, "loss_name": loss_name}
-    row_losses: list[NDArray[np.float32]] = []
+    # Of classes float32 holds all there can be; a quantity may need its digits, and squares of any size.
+    kept_type = np.float32 if data.task == "classification" else np.float64
+    row_losses: list[NDArray[Any]] = []
     chosen: tuple[float, Checkpoint, Evaluation] | None = None
     for checkpoint in trainer.run(params, streams("batches"), streams("dropout")):
         evaluation = evaluator.evaluate(params)
@@ -212,7 +214,7 @@ def cross_validate(
         curve.training_loss.append(checkpoint.training_loss.tolist())
         curve.validation_loss.append(evaluation.loss.tolist())
         curve.objective.append(curve.validation_loss[-1] if scores is None else scores.of(evaluation))
-        row_losses.append(validation.flat(evaluation.row_losses.astype(np.float32)))
+        row_losses.append(validation.flat(evaluation.row_losses.astype(kept_type)))
         reason = _divergence(splits, checkpoint, evaluation, config, metric.title, curve.objective[-1])
         if reason:
             return CrossValidation("diverged", None, None, None, (), curve, parameters, reason, **which)
@@ -227,9 +229,7 @@ def cross_validate(
     at = curve.epochs.index(checkpoint.epoch)
     of_splits = None if scores is None else curve.objective[at]
     folds = _fold_results(splits, data, validation, checkpoint, evaluation, of_splits)
-    answers = validation.flat(evaluation.answers.swapaxes(1, 2))
-    if data.task == "classification":  # a quantity may need its digits
-        answers = answers.astype(np.float32)
+    answers = validation.flat(evaluation.answers.swapaxes(1, 2)).astype(kept_type)
     rows = RowResults(np.stack(row_losses), answers, None if scores is None else np.stack(scores.kept))
     complete = (value, _mean(fold.accuracy for fold in folds), checkpoint.epoch, folds, curve, parameters)
     return CrossValidation("complete", *complete, rows=rows, r2=_mean(fold.r2 for fold in folds), **which)

@@ -60,12 +60,12 @@ def lane_data(data: Dataset, scalings: Sequence[Scaling], row_sets: Sequence[Int
     if data.task == "classification":
         return lanes
     seen = [data.labels[rows] for rows in row_sets]
-    spread = np.array([np.std(targets) for targets in seen])
-    # A lane whose training rows are all alike is left in its own unit, as scikit-learn's StandardScaler leaves it.
     return replace(
         lanes,
         target_centre=np.array([np.mean(targets) for targets in seen]),
-        target_scale=np.where(spread > 0, spread, 1.0),
+        # A lane whose training rows are all alike is left in its own unit, as scikit-learn's StandardScaler leaves it.
+        # (Their standard deviation may be the rounding of their mean.)
+        target_scale=np.array([np.std(targets) if np.ptp(targets) > 0 else 1.0 for targets in seen]),
     )
 
 

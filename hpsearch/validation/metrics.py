@@ -312,12 +312,14 @@ def _errors(targets: Labels, predictions: Array) -> Floats:
     return errors
 
 
+# Errors are kept in float64: in float32 the square of one of 1e-23 is 0, and that of one of 1e20 infinite.
 def _kept_squared_errors(targets: Labels, predictions: Array) -> Array:
-    return (_errors(targets, predictions) ** 2).astype(np.float32)
+    squares: Array = _errors(targets, predictions) ** 2
+    return squares
 
 
 def _kept_absolute_errors(targets: Labels, predictions: Array) -> Array:
-    return np.abs(_errors(targets, predictions)).astype(np.float32)
+    return np.abs(_errors(targets, predictions))
 
 
 def _root_of_mean(squared_error: Floats, variance: Floats) -> Floats:
