@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 import hpsearch
-from hpsearch.errors import DefinitionError, StudyChangedError
+from hpsearch.errors import MissingExtraError, StudyChangedError
 from hpsearch.study.coordinator import Coordinator, Progress
 from hpsearch.study.definition import StudyDefinition
 from hpsearch.study.executors import InProcess
@@ -189,7 +189,7 @@ def missing(sampler: str) -> bool:
 def test_every_sampler_goes_on_as_if_never_stopped(small: Path, sampler: str) -> None:
     if missing(sampler):
         strategy_study(small, sampler, "median")
-        with pytest.raises(DefinitionError, match=r"pip install 'hpsearch\[samplers\]'"):
+        with pytest.raises(MissingExtraError, match=r"pip install 'hpsearch\[samplers\]'"):
             hpsearch.run(small)
     else:
         goes_on(small, sampler, "median")
