@@ -43,7 +43,7 @@ import hpsearch
 from hpsearch.model.bundle import Bundle
 
 study: hpsearch.StudyResult = hpsearch.run("spiral.toml", trials=6)
-value: float | None = study.best.value
+value: float | None = study.best.result.value
 model: Bundle = hpsearch.retrain("best.toml")
 hpsearch.report(study, "report.html")
 hpsearch.run(1)
