@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -10,7 +9,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hpsearch.errors import DataError, HpsearchError
+from hpsearch.errors import DataError
+from hpsearch.extras import require
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
@@ -323,8 +323,7 @@ def _crew(workers: int, executor: Executor | None, scheduler: str | None, allow_
 
     if scheduler is None:
         return make_crew(workers, executor)
-    if importlib.util.find_spec("distributed") is None:
-        raise HpsearchError("--scheduler needs the package distributed: pip install 'hpsearch[distributed]'.")
+    require("distributed", "distributed", "A Dask scheduler")
     from hpsearch.study.cluster import DaskCluster
 
     return DaskCluster(scheduler, allow_mixed)

@@ -11,6 +11,7 @@
     │   └── UnknownStudyError    no study of that name there (also a LookupError)
     ├── StudyChangedError    a stored study whose definition or data is now another
     ├── DivergedError        a retraining whose loss is no longer finite: exit status 1
+    ├── MissingExtraError    a package that is not installed, and the extra that brings it (also an ImportError)
     └── BundleError          a saved model that cannot be written, read or applied (also a ValueError)
 
 A trial's bad luck (a diverging lane) is no error: it is recorded with the trial and the study goes on.
@@ -65,6 +66,10 @@ class DivergedError(HpsearchError):
     """A retraining whose loss is no longer a finite number."""
 
     exit_status = 1
+
+
+class MissingExtraError(HpsearchError, ImportError):
+    """A package that what was asked needs and that is not installed. The message names the extra that brings it."""
 
 
 class BundleError(HpsearchError, ValueError):

@@ -19,22 +19,22 @@ from hpsearch.data.table_file import (
     reason,
 )
 from hpsearch.data.typed import as_text, boolean_column, numeric_column, text_column
-from hpsearch.errors import DataError, HpsearchError
+from hpsearch.errors import DataError
+from hpsearch.extras import require
 
 
 def read_parquet(path: Path, wanted: Wanted) -> Table:
     """Read a Parquet file. Rows are counted from 1.
 
     Raises:
-        HpsearchError: pyarrow is missing.
+        MissingExtraError: pyarrow is missing.
         DataError: a file that cannot be read or is too large; columns that are not as they must be, or hold what is
             neither a number nor a boolean nor text: lists, structures, binary data; dates, but for the ``time`` column.
     """
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ImportError as error:
-        raise HpsearchError("Parquet files need the package pyarrow: pip install 'hpsearch[parquet]'.") from error
+    require("pyarrow", "parquet", f"The Parquet file {path}")
+    import pyarrow
+    import pyarrow.parquet
+
     try:
         check_size(str(path), path.stat().st_size)
         with path.open("rb") as raw:

@@ -54,6 +54,7 @@ from typing import Any
 import pandas as pd
 
 from hpsearch.errors import HpsearchError, did_you_mean
+from hpsearch.extras import require
 from hpsearch.results.best import kept_corrected
 from hpsearch.study.database import clear_errors, close, open_storage
 from hpsearch.study.storage import StoredStudy, objective_of, result_of
@@ -184,7 +185,8 @@ def write(frame: pd.DataFrame, path: Path, kind: str | None = None) -> None:
         kind: ``csv``, ``json`` or ``parquet``; by default what the file's name ends in.
 
     Raises:
-        HpsearchError: an unknown kind, a missing package, a file that cannot be written.
+        HpsearchError: an unknown kind, or a file that cannot be written.
+        MissingExtraError: a Parquet file without pyarrow.
     """
     kind = kind or path.suffix.removeprefix(".").lower()
     valid = [name for name in FORMATS if name != "table"]
@@ -192,13 +194,13 @@ def write(frame: pd.DataFrame, path: Path, kind: str | None = None) -> None:
         raise HpsearchError(
             f"A table can be written as {', '.join(valid)}, but not as {kind!r}. {did_you_mean(kind, valid)}"
         )
+    if kind == "parquet":
+        require("pyarrow", "parquet", f"The Parquet file {path}")
     try:
         if kind == "parquet":
             frame.to_parquet(path, index=False)
         else:
             path.write_text(render(frame, kind), encoding="utf-8")
-    except ImportError as error:
-        raise HpsearchError("Parquet needs the package pyarrow: pip install 'hpsearch[parquet]'.") from error
     except OSError as error:
         raise HpsearchError(
             f"{path}: must be a file that can be written, but {(error.strerror or str(error)).lower()}."

@@ -20,6 +20,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.pool import StaticPool
 
 from hpsearch.errors import StorageError, StorageLostError
+from hpsearch.extras import require
 from hpsearch.study.quiet import quiet
 
 
@@ -58,6 +59,7 @@ def open_storage(url: str, create: bool = False) -> RDBStorage:
         create: for the one owner of a study: make an SQLite file that is not there yet.
 
     Raises:
+        MissingExtraError: a PostgreSQL URL without psycopg.
         StorageError: not a URL, or a database that cannot be opened.
     """
     try:
@@ -71,6 +73,8 @@ def open_storage(url: str, create: bool = False) -> RDBStorage:
         if create:
             options["pool_events"] = [(_use_wal, "connect")]
     elif parsed.get_backend_name() == "postgresql":
+        if parsed.get_driver_name() == "psycopg":
+            require("psycopg", "postgres", f"The storage {shown(url)}")
         # The owner's one connection holds its lock and does its writing, so they end together.
         name = f"hpsearch, process {os.getpid()} on {socket.gethostname()}"
         options = {"connect_args": {"application_name": name[:63]}, **({"poolclass": StaticPool} if create else {})}

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from hpsearch.errors import DefinitionError
+from hpsearch.extras import require
 from hpsearch.seeds import keyed_seed
 
 if TYPE_CHECKING:
@@ -45,7 +45,8 @@ class Sampler(Strategy, ABC):
         """What proposes trial ``number`` and no other.
 
         Raises:
-            DefinitionError: a package that is missing, or a space that this sampler cannot search.
+            MissingExtraError: a package that this sampler needs is missing.
+            DefinitionError: a space that this sampler cannot search.
         """
 
     @abstractmethod
@@ -137,7 +138,7 @@ class CmaEs(Sampler):
     def for_trial(self, space: Space, train: Config, study_seed: int, number: int) -> BaseSampler:
         from optuna.samplers import CmaEsSampler, RandomSampler
 
-        _require("cmaes", "cmaes")
+        require("cmaes", "samplers", "The sampler 'cmaes'")
 
         def build(seed: int) -> BaseSampler:
             return CmaEsSampler(
@@ -165,7 +166,7 @@ class GP(Sampler):
         from optuna.exceptions import ExperimentalWarning
         from optuna.samplers import GPSampler, RandomSampler
 
-        _require("torch", "gp")
+        require("torch", "samplers", "The sampler 'gp'")
 
         def build(seed: int) -> BaseSampler:
             with warnings.catch_warnings():
@@ -181,16 +182,6 @@ class GP(Sampler):
 
     def size(self, space: Space, train: Config) -> int | None:
         return None
-
-
-def _require(package: str, sampler: str) -> None:
-    import importlib.util
-
-    if importlib.util.find_spec(package) is None:
-        raise DefinitionError(
-            f"[search] sampler {sampler!r} needs the package {package}, which is not installed: "
-            "pip install 'hpsearch[samplers]'."
-        )
 
 
 def _keyed(build: Callable[[int], BaseSampler], study_seed: int, number: int) -> BaseSampler:

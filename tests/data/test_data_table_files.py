@@ -5,7 +5,6 @@ from __future__ import annotations
 import bz2
 import gzip
 import lzma
-import sys
 import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -21,7 +20,7 @@ from hpsearch.data import csv_file, table_file
 from hpsearch.data.cells import MISSING, MOST_CATEGORIES, MOST_SET_CATEGORIES
 from hpsearch.data.dataset import Dataset
 from hpsearch.data.sources import source_class
-from hpsearch.errors import DataError, HpsearchError
+from hpsearch.errors import DataError
 from hpsearch.study.definition import StudyDefinition
 
 Mixed = Callable[..., pd.DataFrame]
@@ -298,15 +297,6 @@ def test_a_damaged_file_is_read_or_refused_and_nothing_else(kind: str, tmp_path:
             lines.append(str(error))
     assert len(lines) > 100
     assert not any("\n" in line for line in lines)
-
-
-def test_parquet_without_its_package_is_refused_saying_what_to_install(
-    tmp_path: Path, mixed: Mixed, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    mixed().to_parquet(tmp_path / "rows.parquet")
-    monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with pytest.raises(HpsearchError, match=r"pip install 'hpsearch\[parquet\]'"):
-        load(tmp_path, "parquet")
 
 
 def test_no_parquet_is_no_parquet(tmp_path: Path) -> None:

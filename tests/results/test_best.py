@@ -96,8 +96,8 @@ def test_without_a_complete_trial_there_is_no_best(small: Path) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         hpsearch.run(small, watch=stop)
-    with pytest.raises(HpsearchError, match="must have a complete trial"):
-        find_best(StoredStudy.open(URL, "small"))
+    with StoredStudy.open(URL, "small") as stored, pytest.raises(HpsearchError, match="must have a complete trial"):
+        find_best(stored)
 
 
 # ---------------------------------------------------------------- what the numbers mean

@@ -19,6 +19,7 @@ import hpsearch
 from hpsearch.api import open_study
 from hpsearch.errors import DataError, DefinitionError, HpsearchError, StudyChangedError
 from hpsearch.results.best import export
+from hpsearch.study.database import close
 from hpsearch.study.definition import StudyDefinition
 from hpsearch.study.objective import TrialTask, evaluate, prepare
 from hpsearch.study.quiet import quiet
@@ -306,5 +307,7 @@ def test_a_metric_without_a_value_is_missing_from_the_table(small: Path) -> None
 def test_optuna_s_own_reading_of_the_storage_agrees_on_the_best(small: Path) -> None:
     best = hpsearch.run(with_objective(small, "accuracy", "search.trials=8")).best
     with quiet():
-        study = optuna.load_study(study_name="small", storage="sqlite:///hpsearch.db")
-    assert study.best_value == best.result.value
+        storage = optuna.storages.RDBStorage("sqlite:///hpsearch.db")
+        study = optuna.load_study(study_name="small", storage=storage)
+        assert study.best_value == best.result.value
+        close(storage)

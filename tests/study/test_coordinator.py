@@ -11,8 +11,9 @@ import pandas as pd
 import pytest
 
 import hpsearch
-from hpsearch.errors import DefinitionError, StudyChangedError
+from hpsearch.errors import MissingExtraError, StudyChangedError
 from hpsearch.study.coordinator import Coordinator, Progress
+from hpsearch.study.database import close
 from hpsearch.study.definition import StudyDefinition
 from hpsearch.study.executors import InProcess
 from hpsearch.study.objective import TrialTask, prepare
@@ -120,12 +121,12 @@ def test_an_interrupt_at_any_trial_changes_nothing(small: Path, through: tuple[p
     done = False
     while not done:  # interrupted again and again, until one stretch reaches the end
         attributes = {"identity": prepared.identity(), **prepared.attributes()}
-        stored = StoredStudy.create_or_open(storage, "small", attributes)
-        try:
-            Coordinator(prepared, stored, Interrupted(calls)).run()
-            done = True
-        except KeyboardInterrupt:
-            assert "RUNNING" in set(hpsearch.load_trials("small", storage)["state"])
+        with StoredStudy.create_or_open(storage, "small", attributes) as stored:
+            try:
+                Coordinator(prepared, stored, Interrupted(calls)).run()
+                done = True
+            except KeyboardInterrupt:
+                assert "RUNNING" in set(hpsearch.load_trials("small", storage)["state"])
     assert_same(tables(storage), through)
 
 
@@ -189,7 +190,7 @@ def missing(sampler: str) -> bool:
 def test_every_sampler_goes_on_as_if_never_stopped(small: Path, sampler: str) -> None:
     if missing(sampler):
         strategy_study(small, sampler, "median")
-        with pytest.raises(DefinitionError, match=r"pip install 'hpsearch\[samplers\]'"):
+        with pytest.raises(MissingExtraError, match=r"pip install 'hpsearch\[samplers\]'"):
             hpsearch.run(small)
     else:
         goes_on(small, sampler, "median")
@@ -263,12 +264,14 @@ def test_a_diverging_trial_is_recorded_with_its_reason_and_the_study_goes_on(sma
 
 def test_the_storage_is_one_that_optuna_reads(small: Path) -> None:
     hpsearch.run(small)
-    study = optuna.load_study(study_name="small", storage="sqlite:///hpsearch.db")
+    storage = optuna.storages.RDBStorage("sqlite:///hpsearch.db")
+    study = optuna.load_study(study_name="small", storage=storage)
     trials = hpsearch.load_trials("small")
     complete = trials[trials["state"] == "COMPLETE"]
     assert study.best_value == complete["value"].min()
     assert study.best_trial.number == complete["number"][complete["value"].idxmin()]
     assert [trial.state.name for trial in study.trials] == trials["state"].tolist()
+    close(storage)
 
 
 def test_a_trial_s_value_is_the_lowest_mean_over_folds_of_its_curve(through: tuple[pd.DataFrame, ...]) -> None:

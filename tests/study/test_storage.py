@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from sqlalchemy.exc import OperationalError
 
 import hpsearch
 from hpsearch.errors import StorageError, UnknownStudyError
-from hpsearch.study.database import open_storage, shown
+from hpsearch.study.database import close, open_storage, shown
 from hpsearch.study.definition import StudyDefinition
 from hpsearch.study.objective import TrialTask, evaluate, prepare
 from hpsearch.study.storage import Proposal, StoredStudy, result_of
@@ -18,23 +19,25 @@ from hpsearch.study.storage import Proposal, StoredStudy, result_of
 URL = "sqlite:///hpsearch.db"
 
 
-def stored_study(file: Path) -> StoredStudy:
-    definition = StudyDefinition.from_file(file)
-    return StoredStudy.create_or_open(URL, definition.name, {"identity": {}, **definition.attributes()})
+@pytest.fixture
+def stored(small: Path) -> Iterator[StoredStudy]:
+    definition = StudyDefinition.from_file(small)
+    attributes = {"identity": {}, **definition.attributes()}
+    with StoredStudy.create_or_open(URL, definition.name, attributes) as stored:
+        yield stored
 
 
-def test_a_result_comes_back_as_it_was_told(small: Path) -> None:
-    prepared, stored = prepare(StudyDefinition.from_file(small)), stored_study(small)
+def test_a_result_comes_back_as_it_was_told(small: Path, stored: StoredStudy) -> None:
+    prepared = prepare(StudyDefinition.from_file(small))
     result = evaluate(prepared, TrialTask(0, {"learning_rate": 0.03}))
     with stored.transaction():
         stored.add(Proposal(0, {}, {}))
         stored.tell(result)
-    assert result_of(StoredStudy.open(URL, "small").trials()[0]) == result
+    with StoredStudy.open(URL, "small") as reread:
+        assert result_of(reread.trials()[0]) == result
 
 
-def test_a_transaction_that_fails_leaves_nothing_behind(small: Path) -> None:
-    stored = stored_study(small)
-
+def test_a_transaction_that_fails_leaves_nothing_behind(stored: StoredStudy) -> None:
     def break_off() -> None:
         with stored.transaction():
             stored.add(Proposal(0, {}, {}))
@@ -48,8 +51,7 @@ def test_a_transaction_that_fails_leaves_nothing_behind(small: Path) -> None:
     assert [trial.number for trial in stored.trials()] == [0]
 
 
-def test_a_reader_neither_blocks_nor_is_blocked_while_the_owner_writes(small: Path) -> None:
-    stored = stored_study(small)
+def test_a_reader_neither_blocks_nor_is_blocked_while_the_owner_writes(stored: StoredStudy) -> None:
     with stored.transaction():
         stored.add(Proposal(0, {}, {}))
         reader = sqlite3.connect("hpsearch.db", timeout=0)
@@ -111,7 +113,9 @@ def test_a_study_of_someone_else_is_refused_and_not_listed(small: Path) -> None:
     from hpsearch.study.quiet import quiet
 
     with quiet():
-        optuna.create_study(study_name="small", storage=open_storage(URL, create=True))
+        storage = open_storage(URL, create=True)
+        optuna.create_study(study_name="small", storage=storage)
+        close(storage)
     with pytest.raises(UnknownStudyError, match="was not made by hpsearch"):
         hpsearch.load_trials("small")
     with pytest.raises(hpsearch.StudyChangedError, match="was not made by hpsearch"):

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable
 from pathlib import Path
 
 import plotly.graph_objects as go
 
 from hpsearch.errors import HpsearchError, did_you_mean
+from hpsearch.extras import require
 from hpsearch.results.whole import write_whole
 
 
@@ -19,8 +19,7 @@ def _page(figure: go.Figure) -> bytes:
 
 def _image(kind: str) -> Callable[[go.Figure], bytes]:
     def draw(figure: go.Figure) -> bytes:
-        if importlib.util.find_spec("kaleido") is None:
-            raise HpsearchError(f"A figure as {kind} needs the package kaleido: pip install 'hpsearch[png]'.")
+        require("kaleido", "png", f"A figure as {kind}")
         try:
             image: bytes = figure.to_image(format=kind, scale=2 if kind == "png" else 1)
         except RuntimeError as error:  # what Plotly makes of Kaleido's finding no browser, or none that starts
@@ -43,7 +42,8 @@ def save(figure: go.Figure, path: Path) -> None:
     """Write a figure to a file of the kind that its name ends in, whole or not at all.
 
     Raises:
-        HpsearchError: an unknown kind, a missing package or browser, a file that cannot be written.
+        HpsearchError: an unknown kind, no browser for a picture, or a file that cannot be written.
+        MissingExtraError: a picture without Kaleido.
     """
     kind = path.suffix.removeprefix(".").lower()
     if kind not in KINDS:
