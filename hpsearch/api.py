@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hpsearch.errors import DataError
+from hpsearch.errors import DataError, HpsearchError
 from hpsearch.extras import require
 
 if TYPE_CHECKING:

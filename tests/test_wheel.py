@@ -17,27 +17,6 @@ import hpsearch as package
 
 pytestmark = pytest.mark.campaign  # it builds and installs: minutes, and the network
 
-STUDY = """
-[study]
-name = "spiral"
-seed = 7
-
-[data]
-source = "nnfs:spiral"
-
-[holdout]
-fraction = 0.2
-
-[train]
-epochs = 100
-
-[space]
-learning_rate = { float = [1e-3, 1e-1], log = true }
-
-[search]
-trials = 6
-"""
-
 PROGRAM = f"""
 import hpsearch
 from hpsearch.model.bundle import Bundle
@@ -107,8 +86,8 @@ def test_it_is_used_from_an_empty_directory(installed: Installed) -> None:
     assert str(folder.parent / "venv") in run("python", "-c", "import hpsearch; print(hpsearch.__file__)")
     (version,) = re.findall(r'^version = "(.*)"$', (TOP / "pyproject.toml").read_text(encoding="utf-8"), re.M)
     assert run("hpsearch", "--version") == f"hpsearch {version}\n"
-    (folder / "spiral.toml").write_text(STUDY, encoding="utf-8")  # `hpsearch init --example spiral` can make it
-    assert "Best configuration of 'spiral'" in run("hpsearch", "run", "spiral.toml")
+    run("hpsearch", "init", "--example", "spiral")
+    assert "Best configuration of 'spiral'" in run("hpsearch", "run", "spiral.toml", "--trials", "6")
     assert "Written to best.toml." in run("hpsearch", "best", "spiral", "-o", "best.toml")
     assert "Saved in model." in run("hpsearch", "retrain", "best.toml", "-o", "model")
     (folder / "points.csv").write_text("x1,x2\n0.5,0.5\n-0.3,0.4\n", encoding="utf-8")
