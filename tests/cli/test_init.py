@@ -235,3 +235,20 @@ def test_an_export_names_no_schema_where_there_is_none(here: Path, hpsearch: Cal
     assert hpsearch("best", "vertical", "-o", "sub/best.toml").status == 0
     assert "#:schema" not in Path("sub/best.toml").read_text()
     Draft202012Validator(json.loads(schema_text())).validate(tomllib.loads(Path("sub/best.toml").read_text()))
+
+
+@pytest.mark.parametrize("task", ["regression", "binary"])
+def test_what_is_written_for_a_quantity_and_for_two_classes_runs_as_it_is(
+    here: Path, hpsearch: Call, task: str
+) -> None:
+    draw = np.random.default_rng(0)
+    frame = pd.DataFrame({"size": draw.normal(50, 10, 120), "town": draw.choice(["Oslo", "Rome", "Lima"], 120)})
+    y = 3 * frame["size"] + 20 * (frame["town"] == "Rome") + draw.normal(0, 5, 120)
+    frame["y"] = y.round(2) if task == "regression" else np.where(y > y.median(), "much", "little")
+    frame.to_csv("rows.csv", index=False)
+    assert hpsearch("init", "rows.csv", "--target", "y").status == 0
+    done = hpsearch("run", "rows.toml", "--trials", "3")
+    assert done.status == 0
+    assert "Believe the corrected score" in done.out
+    assert ("squared units of the target" if task == "regression" else "nats") in done.out
+    Draft202012Validator(json.loads(schema_text())).validate(tomllib.loads(Path("rows.toml").read_text()))

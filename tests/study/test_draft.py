@@ -52,8 +52,6 @@ def test_rows_of_any_number_get_a_study_that_can_be_prepared(rows: int) -> None:
 def test_rare_classes_get_splits_that_hold_them_all(counts: tuple[int, ...]) -> None:
     frame = points(sum(counts), 1).assign(y=np.repeat([f"c{i}" for i in range(len(counts))], counts))
     _, raw = drafted(frame.assign(y=frame["y"] + "!" if len(counts) == 2 else frame["y"]))
-    if len(counts) == 2:  # until there is such a loss; see the test of two classes
-        raw["train"].pop("loss")
     prepare(StudyDefinition.from_mapping(raw, Path.cwd()))
     assert raw["validation"]["n_splits"] in (2, 3, 5)
 
@@ -75,17 +73,21 @@ def test_the_budget_follows_the_rows() -> None:
 
 
 def test_a_quantity_is_said_to_be_one() -> None:
-    """Text only here; `run` takes it once there is a regression."""
-    _, raw = drafted(points(80).assign(y=lambda table: table["x0"] * 3.5))
+    text, raw = drafted(points(80).assign(y=lambda table: table["x0"] * 3.5 + table["x1"] ** 2))
     assert raw["data"]["task"] == "regression"
     assert raw["train"]["loss"] == "squared_error"
     assert raw["validation"]["splitter"] == "kfold"
     assert "class_weight" not in raw["train"]
+    prepared = prepare(StudyDefinition.from_mapping(raw, Path.cwd()))
+    assert prepared.search.task == "regression"
+    assert not prepared.audit()
+    with_dropout = tomllib.loads(text.replace("# dropout", "dropout"))
+    assert "dropout" in StudyDefinition.from_mapping(with_dropout, Path.cwd()).space.dimensions
 
 
 def test_two_classes_have_one_output() -> None:
-    """Text only here; `run` takes it once there is such a loss."""
     _, raw = drafted(points(80, classes=2))
+    assert StudyDefinition.from_mapping(raw, Path.cwd()).loss == "binary_cross_entropy"
     assert "task" not in raw["data"]
     assert raw["train"]["loss"] == "binary_cross_entropy"
     assert "loss" not in drafted(points(80))[1]["train"]
