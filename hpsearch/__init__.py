@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         StudyOwnedError,
         UnknownStudyError,
     )
+    from hpsearch.estimators import KFoldSearchCV, MLPClassifier
     from hpsearch.model.bundle import Bundle
     from hpsearch.study.definition import StudyDefinition
 
@@ -45,6 +46,8 @@ __all__ = [
     "DefinitionError",
     "DivergedError",
     "HpsearchError",
+    "KFoldSearchCV",
+    "MLPClassifier",
     "StorageError",
     "StorageLostError",
     "StudyChangedError",
@@ -69,6 +72,8 @@ __all__ = [
 
 _HOMES = {
     "Bundle": "hpsearch.model.bundle",
+    "KFoldSearchCV": "hpsearch.estimators",
+    "MLPClassifier": "hpsearch.estimators",
     "StudyDefinition": "hpsearch.study.definition",
     **dict.fromkeys((name for name in __all__ if name.endswith("Error")), "hpsearch.errors"),
 }

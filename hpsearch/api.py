@@ -141,6 +141,31 @@ def run(
     return StudyResult(definition.name, url)
 
 
+def run_prepared(
+    prepared: Prepared,
+    url: str,
+    findings: Sequence[Finding],
+    *,
+    workers: int = 1,
+    watch: Callable[[Progress], None] | None = None,
+) -> None:
+    """Run a study whose rows are at hand already.
+
+    Args:
+        prepared: the study with its rows.
+        url: where it is kept.
+        findings: of its leakage audit, kept with it; none of them stops it.
+        workers: local processes that train; 1 trains in this one.
+        watch: told the progress.
+
+    Raises:
+        HpsearchError: a storage that cannot be used.
+    """
+    silent: Callable[[Progress], None] = lambda progress: None  # noqa: E731
+    with _crew(min(workers, prepared.definition.in_flight), None, None, False) as crew:
+        _search(prepared, url, crew, False, watch or silent, None, True, findings)
+
+
 def _audited(prepared: Prepared) -> Sequence[Finding]:
     """What the leakage audit found and does not stop the study."""
     from hpsearch.data.audit import refused
