@@ -106,7 +106,7 @@ def classes_of(y: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.intp]]:
     if len(classes) < 2:
         raise DataError(
             f"A classifier needs rows of at least two classes, but all {len(y)} that count are of one class, "
-            f"{classes[0]!r}. Add rows of another."
+            f"{classes.tolist()[0]!r}. Add rows of another."
         )
     return classes, labels.astype(np.intp)
 
