@@ -35,7 +35,7 @@ if TYPE_CHECKING:
         StudyOwnedError,
         UnknownStudyError,
     )
-    from hpsearch.estimators import KFoldSearchCV, MLPClassifier
+    from hpsearch.estimators import KFoldSearchCV, MLPClassifier, MLPRegressor
     from hpsearch.model.bundle import Bundle
     from hpsearch.study.definition import StudyDefinition
 
@@ -48,6 +48,7 @@ __all__ = [
     "HpsearchError",
     "KFoldSearchCV",
     "MLPClassifier",
+    "MLPRegressor",
     "StorageError",
     "StorageLostError",
     "StudyChangedError",
@@ -74,6 +75,7 @@ _HOMES = {
     "Bundle": "hpsearch.model.bundle",
     "KFoldSearchCV": "hpsearch.estimators",
     "MLPClassifier": "hpsearch.estimators",
+    "MLPRegressor": "hpsearch.estimators",
     "StudyDefinition": "hpsearch.study.definition",
     **dict.fromkeys((name for name in __all__ if name.endswith("Error")), "hpsearch.errors"),
 }

@@ -1,6 +1,6 @@
 """The scikit-learn face: networks and the whole search as estimators."""
 
-from hpsearch.estimators.mlp import MLPClassifier
+from hpsearch.estimators.mlp import MLPClassifier, MLPRegressor
 from hpsearch.estimators.search import KFoldSearchCV
 
-__all__ = ["KFoldSearchCV", "MLPClassifier"]
+__all__ = ["KFoldSearchCV", "MLPClassifier", "MLPRegressor"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from hpsearch.errors import DataError, DefinitionError, DivergedError
 from hpsearch.model.bundle import Bundle
 from hpsearch.nn.network import FloatArray, initial_parameters
 from hpsearch.nn.passes import Architecture, Evaluator
-from hpsearch.nn.rows import PaddedRows
+from hpsearch.nn.rows import LaneData, PaddedRows
 from hpsearch.nn.trainer import Checkpoint, Descent, Trainer
 from hpsearch.validation.config import Config
 from hpsearch.validation.lanes import (
@@ -41,7 +41,8 @@ class Lane:
         optimizer: its name.
         scaling: learnt from the rows that it began with, by their weights.
         params: (1, P), trained in place.
-        batches: where the order of mini-batches comes from.
+        target_centre, target_scale: (1,), of a quantity, learnt likewise; None for classes.
+        batches, dropping: where the order of mini-batches comes from, and what dropout drops.
         descent: the updates done and the optimizer's state.
     """
 
@@ -49,7 +50,10 @@ class Lane:
     optimizer: str
     scaling: Scaling
     params: FloatArray
+    target_centre: NDArray[np.float64] | None
+    target_scale: NDArray[np.float64] | None
     batches: np.random.Generator
+    dropping: np.random.Generator
     descent: Descent = field(default_factory=Descent)
 
     @classmethod
@@ -60,9 +64,19 @@ class Lane:
         """
         (scaling,) = fit_scalings(data, [rows], config.scaling, fill_all=True, weighted=True)
         architecture = architecture_of(config, data.features.shape[1], len(data.class_names))
-        weights, batches = (seeds.generator(seed, f"retrain-{what}") for what in ("weights", "batches"))
+        seen = lane_data(data, [scaling], [rows], weighted=True)
+        weights, batches, dropping = (
+            seeds.generator(seed, f"retrain-{what}") for what in ("weights", "batches", "dropout")
+        )
         params = initial_parameters(architecture.network, config.init, [weights], architecture.dtype)
-        return cls(architecture, config.optimizer, scaling, params, batches)
+        return cls(
+            architecture, config.optimizer, scaling, params, seen.target_centre, seen.target_scale, batches, dropping
+        )
+
+    def see(self, data: Dataset, rows: IntArray) -> LaneData:
+        """Rows as the network sees them, scaled as those that it began with."""
+        seen = lane_data(data, [self.scaling], [rows])
+        return replace(seen, target_centre=self.target_centre, target_scale=self.target_scale)
 
     def train(self, config: Config, data: Dataset, rows: IntArray) -> Iterator[Checkpoint]:
         """Train on some rows for the epochs of ``config``, from where the lane is.
@@ -72,10 +86,10 @@ class Lane:
             DivergedError: a loss that is no longer finite.
         """
         counts = training_weights(config, data, [rows])
-        trainer = make_trainer(config, lane_data(data, [self.scaling]), [rows], config.checkpoint_epochs, counts)
+        trainer = make_trainer(config, self.see(data, rows), [rows], config.checkpoint_epochs, counts)
         self._require_same(trainer, config)
         with threadpool_limits(1):
-            for checkpoint in trainer.resume(self.params, [self.batches], self.descent):
+            for checkpoint in trainer.resume(self.params, [self.batches], [self.dropping], self.descent):
                 if checkpoint.diverged.any():
                     raise DivergedError(
                         f"The training must keep a finite loss, but it became {checkpoint.total_loss[0]} by epoch "
@@ -93,10 +107,11 @@ class Lane:
 
     def bundle(self, data: Dataset, about: dict[str, Any]) -> Bundle:
         """The network as it is now."""
-        parameters = self.params.copy()
-        return Bundle(
-            self.architecture, parameters, self.scaling, data.columns, data.class_names, data.target_name, about
-        )
+        params, names = self.params.copy(), (data.class_names, data.target_name)
+        bundle = Bundle(self.architecture, params, self.scaling, data.columns, *names, about)
+        if self.target_centre is None or self.target_scale is None:
+            return bundle
+        return replace(bundle, target_centre=float(self.target_centre[0]), target_scale=float(self.target_scale[0]))
 
 
 @dataclass
@@ -133,7 +148,7 @@ def train_until_no_better(
         tol: what an improvement is more than.
     """
     rows = PaddedRows.pad([validation], len(validation), validation_weights(data, 1))
-    evaluator = Evaluator(lane.architecture, lane_data(data, [lane.scaling]), rows)
+    evaluator = Evaluator(lane.architecture, lane.see(data, training), rows)
     history, best, mark, since = History(), lane.params.copy(), np.inf, 0
     for checkpoint in lane.train(config, data, training):
         history.add(checkpoint)
@@ -148,8 +163,9 @@ def train_until_no_better(
     return history
 
 
-def carve(labels: NDArray[Any], fraction: float, seed: int, stratified: bool) -> tuple[IntArray, IntArray]:
-    """(rows to train on, rows to validate on), in ascending order, drawn from the study's seed.
+def carve(data: Dataset, fraction: float, seed: int) -> tuple[IntArray, IntArray]:
+    """(rows to train on, rows to validate on), in ascending order, drawn from the study's seed; the same share of each
+    class.
 
     Raises:
         DataError: a side that lacks rows, or rows of a class.
@@ -158,14 +174,14 @@ def carve(labels: NDArray[Any], fraction: float, seed: int, stratified: bool) ->
 
     try:
         training, validation = train_test_split(
-            np.arange(len(labels)),
+            np.arange(data.rows),
             test_size=fraction,
-            stratify=labels if stratified else None,
+            stratify=data.labels if data.class_names else None,
             random_state=seeds.integer_seed(seed, "holdout"),
         )
     except ValueError as error:
         raise DataError(
-            f"early_stopping must be able to set aside validation_fraction = {fraction!r} of {len(labels)} rows, some "
-            f"of every class on both sides, but: {error}"
+            f"early_stopping must be able to set aside validation_fraction = {fraction!r} of {data.rows} rows, some of "
+            f"every class on both sides, but: {error}"
         ) from error
     return np.sort(training), np.sort(validation)

@@ -8,7 +8,7 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
@@ -59,7 +59,7 @@ class Network(BaseEstimator):
         views = self.bundle_.architecture.network.named(self.bundle_.parameters)
         return [values[0] for name, values in views.items() if name.endswith(what)]
 
-    def _train(self, data: Dataset, config: Config, stratified: bool) -> None:
+    def _train(self, data: Dataset, config: Config) -> None:
         """From initial parameters to the end."""
         seed, rows = seed_of(self.random_state), np.arange(data.rows)
         if not self.early_stopping:
@@ -68,7 +68,7 @@ class Network(BaseEstimator):
                 history.add(checkpoint)
         else:
             self._check_stopping()
-            rows, validation = carve(data.labels, self.validation_fraction, seed, stratified)
+            rows, validation = carve(data, self.validation_fraction, seed)
             lane = Lane.begin(config, data, rows, seed)
             patience, tol = self.n_iter_no_change, self.tol
             history = train_until_no_better(lane, config, data, rows, validation, patience, tol)
@@ -137,7 +137,9 @@ class MLPClassifier(ClassifierMixin, Network):
         hidden_layers: number of hidden layers; by default the length of the list ``neurons``, or 1.
         activation: of the hidden layers: ``relu``, ``leaky_relu``, ``tanh``.
         leaky_slope: slope of ``leaky_relu`` below 0.
+        dropout: share of each hidden layer's values that training drops: one for all, or a list.
         init: distribution of the initial weights: ``nnfs``, ``he``, ``glorot``.
+        loss: what training descends: ``cross_entropy``, the default, or ``binary_cross_entropy`` of two classes.
         optimizer: ``adam``, ``sgd``, ``rmsprop``, ``adagrad``.
         learning_rate: of the first update.
         decay: the learning rate of update t is learning_rate / (1 + decay · t).
@@ -191,7 +193,9 @@ class MLPClassifier(ClassifierMixin, Network):
         hidden_layers: int | None = None,
         activation: str = "relu",
         leaky_slope: float = 0.01,
+        dropout: Any = 0.0,
         init: str = "nnfs",
+        loss: str | None = None,
         optimizer: str = "adam",
         learning_rate: float = 0.01,
         decay: float = 0.0,
@@ -236,7 +240,7 @@ class MLPClassifier(ClassifierMixin, Network):
         X, y, weights, _ = counted(X, y, weights)
         classes, labels = classes_of(y)
         names = named(classes)
-        self._train(dataset(self, X, labels, names, weights), config_of(self, names), stratified=True)
+        self._train(dataset(self, X, labels, names, weights), config_of(self, names))
         self.classes_ = classes
         return self
 
@@ -299,6 +303,110 @@ class MLPClassifier(ClassifierMixin, Network):
         with np.errstate(divide="ignore"):
             logarithms: FloatArray = np.log(self._answers(X))
         return logarithms
+
+
+class MLPRegressor(RegressorMixin, Network):
+    """A fully connected network that predicts a quantity, trained by one lane of the core.
+
+    It is :class:`MLPClassifier` in all that is not said here. The target is scaled inside, by mean and standard
+    deviation of the training rows; losses and predictions have its own unit.
+
+    Args:
+        neurons, hidden_layers, activation, leaky_slope, dropout, init: see :class:`MLPClassifier`.
+        loss: what training descends: ``squared_error``, the default, or ``absolute_error``.
+        optimizer, learning_rate, decay, momentum, rho, epsilon, beta1, beta2: see :class:`MLPClassifier`.
+        weight_l1, weight_l2, bias_l1, bias_l2, epochs, batch_size, scaling, evaluate_every, dtype: likewise.
+        random_state, early_stopping, validation_fraction, n_iter_no_change: likewise; rows are carved at random.
+        tol: what an improvement of the validation loss is more than, in its unit.
+
+    Attributes:
+        n_features_in_, feature_names_in_, n_iter_, best_epoch_, loss_curve_, loss_, best_loss_: as there.
+        validation_scores_, best_validation_score_: minus the validation loss (scikit-learn's is R²).
+        coefs_, intercepts_, n_layers_, bundle_: as there; weights are for scaled features and a scaled target.
+
+    >>> from sklearn.datasets import load_diabetes
+    >>> from sklearn.model_selection import cross_val_score
+    >>> X, y = load_diabetes(return_X_y=True)
+    >>> network = hpsearch.MLPRegressor(16, epochs=60, weight_l2=1e-2, random_state=0)
+    >>> bool(cross_val_score(network, X, y).mean() > 0.4)
+    True
+    """
+
+    def __init__(
+        self,
+        neurons: Any = 64,
+        *,
+        hidden_layers: int | None = None,
+        activation: str = "relu",
+        leaky_slope: float = 0.01,
+        dropout: Any = 0.0,
+        init: str = "nnfs",
+        loss: str | None = None,
+        optimizer: str = "adam",
+        learning_rate: float = 0.01,
+        decay: float = 0.0,
+        momentum: float = 0.0,
+        rho: float = 0.9,
+        epsilon: float = 1e-7,
+        beta1: float = 0.9,
+        beta2: float = 0.999,
+        weight_l1: Any = 0.0,
+        weight_l2: Any = 0.0,
+        bias_l1: Any = 0.0,
+        bias_l2: Any = 0.0,
+        epochs: int = 1000,
+        batch_size: int | str = "full",
+        scaling: str = "standard",
+        evaluate_every: int | None = None,
+        dtype: str = "float32",
+        random_state: Any = None,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        n_iter_no_change: int = 10,
+        tol: float = 1e-4,
+    ) -> None:
+        assign(self, locals())
+
+    def fit(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
+        """Train from new initial weights.
+
+        Args:
+            X: (N, D) finite numbers, an array or a DataFrame.
+            y: (N,) finite numbers.
+            sample_weight: (N,), how many rows each row counts as, in scaling, training and validation; 0 is none.
+
+        Raises:
+            ValueError: as :meth:`MLPClassifier.fit`.
+            DivergedError: a loss that is no longer finite.
+        """
+        X, y, weights = checked(self, X, y, sample_weight, numbers=True)
+        X, y, weights, _ = counted(X, y, weights)
+        self._train(dataset(self, X, y, {}, weights), config_of(self, {}))
+        return self
+
+    @available_if(in_one_go)
+    def partial_fit(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
+        """Train for one epoch more on these rows; see :meth:`MLPClassifier.partial_fit`.
+
+        The target's centre and scale, too, stay as the first call's rows had them.
+
+        Args:
+            X: (N, D) finite numbers.
+            y: (N,) finite numbers.
+            sample_weight: as in :meth:`fit`.
+
+        Raises:
+            ValueError: as :meth:`fit`.
+        """
+        first = not hasattr(self, "bundle_")
+        X, y, weights = checked(self, X, y, sample_weight, first=first, numbers=True)
+        X, y, weights, _ = counted(X, y, weights)
+        self._train_on(dataset(self, X, y, {}, weights), config_of(self, {}))
+        return self
+
+    def predict(self, X: Any) -> NDArray[Any]:
+        """The quantity, (N,), in its own unit."""
+        return self._answers(X)[:, 0]
 
 
 def assign(estimator: BaseEstimator, given: Mapping[str, Any]) -> None:

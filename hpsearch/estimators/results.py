@@ -31,11 +31,11 @@ def parameters(definition: StudyDefinition, chosen: Mapping[str, Any], result: T
     return values if result.best_epoch is None else {**values, "epochs": result.best_epoch}
 
 
-def cv_results(stored: StoredStudy, definition: StudyDefinition, splits: int) -> dict[str, Any]:
+def cv_results(stored: StoredStudy, definition: StudyDefinition) -> dict[str, Any]:
     """``cv_results_``, a place a trial."""
     trials = stored.trials()
     results = [result_of(trial) for trial in trials]
-    metric = definition.metric
+    metric, splits = definition.metric, stored.attributes["n_splits"] * definition.validation.repeats
     params = [parameters(definition, trial.params, r) for trial, r in zip(trials, results, strict=True)]
     scores = np.full((len(results), splits), np.nan)
     means = np.full(len(results), np.nan)

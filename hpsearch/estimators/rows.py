@@ -62,7 +62,7 @@ def config_of(estimator: Any, class_names: Mapping[Any, str]) -> Config:
 
 
 def checked(
-    estimator: Any, X: Any, y: Any, sample_weight: Any, *, first: bool = True
+    estimator: Any, X: Any, y: Any, sample_weight: Any, *, first: bool = True, numbers: bool = False, fewest: int = 1
 ) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.float64] | None]:
     """Features (N, D), targets (N,) and weights (N,) or None, as an estimator was given them.
 
@@ -72,11 +72,16 @@ def checked(
         y: (N,).
         sample_weight: (N,), at least 0 and not all 0, one number for all, or None.
         first: whether these rows say what the features are.
+        numbers: whether the targets are a quantity: finite numbers, made float64.
+        fewest: rows that there must be.
 
     Raises:
         ValueError: of scikit-learn, other rows than that.
     """
-    X, y = validate_data(estimator, X, y, reset=first, dtype=[np.float64, np.float32], order="C")
+    must = {"dtype": [np.float64, np.float32], "order": "C", "y_numeric": numbers, "ensure_min_samples": fewest}
+    X, y = validate_data(estimator, X, y, reset=first, **must)
+    if numbers:
+        y = y.astype(np.float64)
     if sample_weight is None:
         return X, y, None
     weights = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
@@ -114,12 +119,13 @@ def classes_of(y: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.intp]]:
 def dataset(
     estimator: Any,
     X: NDArray[Any],
-    labels: NDArray[np.intp],
+    labels: NDArray[Any],
     class_names: Mapping[Any, str],
     weights: NDArray[np.float64] | None,
     groups: NDArray[Any] | None = None,
 ) -> Dataset:
-    """Checked rows. The arrays stay the caller's own: only views of them are made read-only."""
+    """Checked rows, of a quantity if there are no class names. The features stay the caller's own: only a view of them
+    is made read-only."""
     names = getattr(estimator, "feature_names_in_", [f"x{number + 1}" for number in range(X.shape[1])])
     return Dataset(
         X.view(),

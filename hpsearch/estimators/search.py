@@ -26,10 +26,10 @@ from hpsearch.data.dataset import Dataset
 from hpsearch.data.sources import Memory
 from hpsearch.data.splits import SPLITTERS
 from hpsearch.errors import DefinitionError
-from hpsearch.estimators.mlp import MLPClassifier, Network, assign, named
+from hpsearch.estimators.mlp import MLPClassifier, MLPRegressor, Network, assign, named
 from hpsearch.estimators.results import cv_results, greater_is_better, parameters
 from hpsearch.estimators.rows import checked, classes_of, config_of, counted, dataset, plain, seed_of
-from hpsearch.results.best import Best, find_best
+from hpsearch.results.best import find_best
 from hpsearch.results.tables import trials_table
 from hpsearch.study.coordinator import Progress
 from hpsearch.study.definition import StudyDefinition
@@ -60,7 +60,8 @@ class KFoldSearchCV(MetaEstimatorMixin, BaseEstimator):
     is that of the study file with this seed and these rows.
 
     Args:
-        estimator: an :class:`hpsearch.MLPClassifier`, whose parameters every trial shares: ``[train]``.
+        estimator: an :class:`hpsearch.MLPClassifier` or :class:`hpsearch.MLPRegressor`, whose parameters every trial
+            shares: ``[train]``.
         space: what the search chooses, by parameter, as ``[space]`` of a study file:
             ``{"learning_rate": {"float": [1e-3, 1e-1], "log": True}, "optimizer": {"choice": ["adam", "sgd"]}}``; one
             layer's own values under ``"layer1": {"neurons": {"int": [8, 64]}}``.
@@ -71,7 +72,7 @@ class KFoldSearchCV(MetaEstimatorMixin, BaseEstimator):
             the order of time. (For scikit-learn's ``cv=5`` on classes it is ``stratified``.)
         sampler: who proposes: ``tpe``, ``random``, ``qmc``, ``grid``, ``cmaes``, ``gp``, or a dict with its options.
         pruner: who stops trials: ``median``, ``percentile``, ``successive_halving``, ``hyperband``, ``none``; likewise.
-        objective: what a trial's value is the mean over splits of: ``loss``, ``accuracy`` and others of
+        objective: what a trial's value is the mean over splits of: ``loss``, ``accuracy`` or ``r2`` and others of
             :data:`hpsearch.validation.metrics.METRICS`.
         checkpoint: ``best``, a trial's value is its mean curve at the best point, or ``last``.
         in_flight: trials proposed before the oldest is told; part of what the search is.
@@ -102,7 +103,7 @@ class KFoldSearchCV(MetaEstimatorMixin, BaseEstimator):
         classes_, n_features_in_, feature_names_in_: as in the estimator.
         multimetric_: False.
 
-    ``score`` is the refitted estimator's own (accuracy), ``best_score_`` the objective's.
+    ``score`` is the refitted estimator's own (accuracy, R²), ``best_score_`` the objective's.
 
     >>> from sklearn.datasets import load_iris
     >>> X, y = load_iris(return_X_y=True)
@@ -157,7 +158,7 @@ class KFoldSearchCV(MetaEstimatorMixin, BaseEstimator):
 
         Args:
             X: (N, D) finite numbers, an array or a DataFrame.
-            y: (N,) classes.
+            y: (N,) classes, or numbers.
             groups: (N,), equal for rows that belong together: on one side of each split with ``splitter="group"``.
             sample_weight: (N,), how many rows each row counts as in training and in every score; 0 is none. (Rows are
                 dealt into folds one by one, whatever they count; scaling is learnt from a split's rows as they are.)
@@ -176,42 +177,55 @@ class KFoldSearchCV(MetaEstimatorMixin, BaseEstimator):
             if finding.level == "error":
                 warnings.warn(str(finding), UserWarning, stacklevel=2)
         with _storage(self.storage) as url:
-            run_prepared(prepared, url, findings, workers=self.workers, watch=_Printed() if self.verbose else None)
-            with StoredStudy.open(url, prepared.definition.name) as stored:
-                best, self.trials_ = find_best(stored), trials_table(stored)
-                self.cv_results_ = cv_results(stored, prepared.definition, len(prepared.splits))
+            watch = _Printed() if self.verbose else _silent
+            run_prepared(prepared, url, findings, self._read, workers=self.workers, watch=watch)
         self.study_ = None if self.storage is None else StudyResult(prepared.definition.name, self.storage)
         self.findings_, self.n_splits_, self.multimetric_ = findings, len(prepared.splits), False
-        self._choose(best)
         if classes is not None:
             self.classes_ = classes
         if self.refit:
             self._refit(*given, sample_weight, seed)
         return self
 
+    def _read(self, stored: StoredStudy) -> None:
+        """What the search has found, from where it is kept."""
+        best = find_best(stored)
+        metric = best.definition.metric
+        self.trials_, self.cv_results_ = trials_table(stored), cv_results(stored, best.definition)
+        self.best_index_ = best.result.number
+        self.best_params_ = parameters(best.definition, best.chosen, best.result)
+        self.best_score_ = float(self.cv_results_["mean_test_score"][self.best_index_])
+        self.corrected_score_ = greater_is_better(best.corrected, metric)
+
     def _rows(self, X: Any, y: Any, groups: Any, sample_weight: Any) -> tuple[Dataset, NDArray[Any] | None]:
-        X, y, weights = checked(self, X, y, sample_weight)
-        check_classification_targets(y)
+        self._check_estimator()
+        numbers, classes = isinstance(self.estimator, MLPRegressor), None
+        X, y, weights = checked(self, X, y, sample_weight, numbers=numbers, fewest=2)
+        if not numbers:
+            check_classification_targets(y)
         X, y, weights, together = counted(X, y, weights, groups)
-        classes, labels = classes_of(y)
-        data = dataset(self, X, labels, named(classes), weights, together)
+        if not numbers:
+            classes, y = classes_of(y)
+        data = dataset(self, X, y, {} if classes is None else named(classes), weights, together)
         if SPLITTERS.get(self.splitter, SPLITTERS["kfold"]).needs == "times":
             data = replace(data, times=np.arange(data.rows, dtype=np.float64))
         return data, classes
 
-    def _definition(self, data: Dataset, classes: NDArray[Any] | None, seed: int) -> StudyDefinition:
-        """The study file that this is."""
-        own = self.get_params(deep=False)
-        if not isinstance(self.estimator, MLPClassifier):
+    def _check_estimator(self) -> None:
+        if not isinstance(self.estimator, MLPClassifier | MLPRegressor):
             raise DefinitionError(
-                f"estimator must be an hpsearch.MLPClassifier, but is {type(self.estimator).__name__}. Its network is "
-                "what the search trains."
+                "estimator must be an hpsearch.MLPClassifier or MLPRegressor, whose networks the search trains, but is "
+                f"{type(self.estimator).__name__}."
             )
         if self.estimator.early_stopping:
             raise DefinitionError(
                 "estimator must have early_stopping=False: the search itself looks at every checkpoint, and refits for "
                 "the epochs of the best one."
             )
+
+    def _definition(self, data: Dataset, classes: NDArray[Any] | None, seed: int) -> StudyDefinition:
+        """The study file that this is."""
+        own = self.get_params(deep=False)
         splitter = own["splitter"]
         if splitter not in _SPLITTERS:
             raise DefinitionError(f"splitter must be one of {', '.join(_SPLITTERS)}, but is {splitter!r}.")
@@ -222,7 +236,7 @@ class KFoldSearchCV(MetaEstimatorMixin, BaseEstimator):
         train = config_of(self.estimator, {} if classes is None else named(classes))
         raw = {
             "study": {"name": f"search-{uuid.uuid4().hex[:12]}", "seed": seed},
-            "data": {"source": Memory.NAME},
+            "data": {"source": Memory.NAME, "task": data.task},
             "validation": {name: own[name] for name in ("splitter", "n_splits", "repeats", "checkpoint")},
             "train": train.model_dump(mode="json", exclude_unset=True),
             "space": own["space"],
@@ -230,12 +244,6 @@ class KFoldSearchCV(MetaEstimatorMixin, BaseEstimator):
             | {"trials": own["n_trials"]},
         }
         return StudyDefinition.from_mapping(plain(raw), Path.cwd())
-
-    def _choose(self, best: Best) -> None:
-        self.best_index_ = best.result.number
-        self.best_params_ = parameters(best.definition, best.chosen, best.result)
-        self.best_score_ = float(self.cv_results_["mean_test_score"][self.best_index_])
-        self.corrected_score_ = greater_is_better(best.corrected, best.definition.metric)
 
     def _refit(self, X: Any, y: Any, sample_weight: Any, seed: int) -> None:
         begun = time.perf_counter()
@@ -269,12 +277,16 @@ class KFoldSearchCV(MetaEstimatorMixin, BaseEstimator):
 
     @available_if(_of_best("score"))
     def score(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
-        """``best_estimator_.score``: the accuracy of a classifier."""
+        """``best_estimator_.score``: the accuracy of a classifier, R² of a regressor."""
         return float(self._best().score(X, y, sample_weight=sample_weight))
 
     def _best(self) -> Any:
         check_is_fitted(self, "best_estimator_")
         return self.best_estimator_
+
+
+def _silent(progress: Progress) -> None:
+    pass
 
 
 class _Printed:

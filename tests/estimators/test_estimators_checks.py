@@ -16,7 +16,7 @@ EARLY: dict[str, Any] = {"batch_size": 5, "early_stopping": True, "validation_fr
 SEARCH: dict[str, Any] = {"n_trials": 2, "n_splits": 2, "sampler": "random"}
 SPACE = {"learning_rate": {"float": [0.05, 0.2]}}
 
-NETWORKS = [hpsearch.MLPClassifier]
+NETWORKS = [hpsearch.MLPClassifier, hpsearch.MLPRegressor]
 ESTIMATORS = [
     *(network(**FAST, **more) for network in NETWORKS for more in ({}, {"dtype": "float64"}, EARLY)),
     *(hpsearch.KFoldSearchCV(network(**FAST, dtype="float64"), SPACE, **SEARCH) for network in NETWORKS),

@@ -215,7 +215,7 @@ def test_early_stopping_keeps_the_best_checkpoint_of_a_training_on_the_other_row
     assert stopped.best_epoch_ < stopped.n_iter_ < 400
     assert stopped.n_iter_ - stopped.best_epoch_ <= 40
     assert len(stopped.validation_scores_) == len(stopped.loss_curve_) == stopped.n_iter_ // 10
-    training, validation = carve(Y, 0.2, 3, stratified=True)
+    training, validation = carve(Dataset.of(X, Y), 0.2, 3)
     plain = network(**{**settings, "epochs": stopped.best_epoch_}).fit(X[training], Y[training])
     assert_same_network(stopped, plain)
     loss = -np.log(plain.predict_proba(X[validation])[np.arange(len(validation)), Y[validation]]).mean()
@@ -232,11 +232,12 @@ def test_an_improvement_below_the_tolerance_is_none() -> None:
 
 def test_what_is_carved_out_has_the_share_of_every_class() -> None:
     labels = np.repeat([0, 1, 2], [100, 40, 10])
-    training, validation = carve(labels, 0.1, 0, stratified=True)
+    rows = Dataset.of(np.arange(150.0)[:, np.newaxis], labels)
+    training, validation = carve(rows, 0.1, 0)
     assert np.bincount(labels[validation]).tolist() == [10, 4, 1]
     assert sorted([*training, *validation]) == list(range(150))
     with pytest.raises(hpsearch.DataError, match="some of every class on both sides, but: "):
-        carve(np.array([0, 0, 0, 1]), 0.5, 0, stratified=True)
+        carve(rows.take(np.array([0, 1, 2, 149])), 0.5, 0)
 
 
 # --- partial fit
