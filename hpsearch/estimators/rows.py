@@ -135,3 +135,8 @@ def dataset(
         groups=None if groups is None else np.unique(groups, return_inverse=True)[1].astype(np.intp),
         weights=None if weights is None else weights.view(),
     )
+
+
+def named(classes: NDArray[Any]) -> dict[Any, str]:
+    """The name of each class by its label, in order."""
+    return {label: str(label) for label in classes.tolist()}

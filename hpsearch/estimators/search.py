@@ -26,9 +26,11 @@ from hpsearch.data.dataset import Dataset
 from hpsearch.data.sources import Memory
 from hpsearch.data.splits import SPLITTERS
 from hpsearch.errors import DefinitionError
-from hpsearch.estimators.mlp import MLPClassifier, MLPRegressor, Network, assign, named
+from hpsearch.estimators.classifier import MLPClassifier
+from hpsearch.estimators.network import Network, assign
+from hpsearch.estimators.regressor import MLPRegressor
 from hpsearch.estimators.results import cv_results, greater_is_better, parameters
-from hpsearch.estimators.rows import checked, classes_of, config_of, counted, dataset, plain, seed_of
+from hpsearch.estimators.rows import checked, classes_of, config_of, counted, dataset, named, plain, seed_of
 from hpsearch.results.best import find_best
 from hpsearch.results.tables import trials_table
 from hpsearch.study.coordinator import Progress
