@@ -64,14 +64,15 @@ class Lane:
         """
         (scaling,) = fit_scalings(data, [rows], config.scaling, fill_all=True, weighted=True)
         architecture = architecture_of(config, data.features.shape[1], len(data.class_names))
-        seen = lane_data(data, [scaling], [rows], weighted=True)
+        seen = lane_data(data, [scaling], [rows])
+        centre, scale = seen.target_centre, seen.target_scale
+        if centre is not None and data.weights is not None:
+            centre, scale = _weighted_spread(data.labels[rows], data.weights[rows])
         weights, batches, dropping = (
             seeds.generator(seed, f"retrain-{what}") for what in ("weights", "batches", "dropout")
         )
         params = initial_parameters(architecture.network, config.init, [weights], architecture.dtype)
-        return cls(
-            architecture, config.optimizer, scaling, params, seen.target_centre, seen.target_scale, batches, dropping
-        )
+        return cls(architecture, config.optimizer, scaling, params, centre, scale, batches, dropping)
 
     def see(self, data: Dataset, rows: IntArray) -> LaneData:
         """Rows as the network sees them, scaled as those that it began with."""
@@ -112,6 +113,15 @@ class Lane:
         if self.target_centre is None or self.target_scale is None:
             return bundle
         return replace(bundle, target_centre=float(self.target_centre[0]), target_scale=float(self.target_scale[0]))
+
+
+def _weighted_spread(
+    targets: NDArray[np.float64], weights: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean and standard deviation (1,) of a quantity, 1 where all targets are alike; a row of weight 2 is two rows."""
+    mean = np.average(targets, weights=weights)
+    spread = np.sqrt(np.average((targets - mean) ** 2, weights=weights)) if np.ptp(targets) > 0 else 1.0
+    return np.array([mean]), np.array([spread])
 
 
 @dataclass

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydantic import ValidationError
-from sklearn.utils import check_random_state
-from sklearn.utils.validation import _check_sample_weight, column_or_1d, validate_data
+from sklearn.utils import check_array, check_random_state
+from sklearn.utils.validation import column_or_1d, validate_data
 
 from hpsearch.data.dataset import Dataset
 from hpsearch.errors import DataError, DefinitionError
@@ -70,13 +70,13 @@ def checked(
         estimator: gets ``n_features_in_`` and ``feature_names_in_``, or is asked whether these rows have them.
         X: finite numbers, (N, D), float32 or else made float64.
         y: (N,).
-        sample_weight: (N,), at least 0 and not all 0, one number for all, or None.
+        sample_weight: (N,), at least 0 and not all 0, or None.
         first: whether these rows say what the features are.
         numbers: whether the targets are a quantity: finite numbers, made float64.
         fewest: rows that there must be.
 
     Raises:
-        ValueError: of scikit-learn, other rows than that.
+        ValueError: other rows than that, mostly in scikit-learn's words.
     """
     must = {"dtype": [np.float64, np.float32], "order": "C", "y_numeric": numbers, "ensure_min_samples": fewest}
     X, y = validate_data(estimator, X, y, reset=first, **must)
@@ -84,7 +84,12 @@ def checked(
         y = y.astype(np.float64)
     if sample_weight is None:
         return X, y, None
-    weights = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
+    weights = check_array(sample_weight, ensure_2d=False, dtype=np.float64, input_name="sample_weight")
+    if weights.shape != (len(X),):
+        raise DataError(f"sample_weight must have one number a row, {len(X)}, but has shape {weights.shape}.")
+    if weights.min() < 0 or not weights.any():
+        what = "all are zero" if weights.min() == 0 else f"one is {weights.min()}"
+        raise DataError(f"sample_weight must hold weights of at least 0, some of them above, but {what}.")
     return X, y, None if np.all(weights == weights[0]) else weights
 
 

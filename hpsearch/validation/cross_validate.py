@@ -212,8 +212,7 @@ def cross_validate(
         curve.training_loss.append(checkpoint.training_loss.tolist())
         curve.validation_loss.append(evaluation.loss.tolist())
         curve.objective.append(curve.validation_loss[-1] if scores is None else scores.of(evaluation))
-        with np.errstate(over="ignore"):  # of a quantity that is about to diverge
-            row_losses.append(validation.flat(evaluation.row_losses.astype(np.float32)))
+        row_losses.append(validation.flat(evaluation.row_losses.astype(np.float32)))
         reason = _divergence(splits, checkpoint, evaluation, config, metric.title, curve.objective[-1])
         if reason:
             return CrossValidation("diverged", None, None, None, (), curve, parameters, reason, **which)

@@ -47,9 +47,7 @@ def fit_scalings(
     return [fit_scaling(scaling, data.features, rows, data.columns, fill_all, weights) for rows in row_sets]
 
 
-def lane_data(
-    data: Dataset, scalings: Sequence[Scaling], row_sets: Sequence[IntArray], weighted: bool = False
-) -> LaneData:
+def lane_data(data: Dataset, scalings: Sequence[Scaling], row_sets: Sequence[IntArray]) -> LaneData:
     """The rows as the lanes see them: shared, each lane with its own scaling.
 
     Args:
@@ -57,7 +55,6 @@ def lane_data(
         scalings: of the features, one a lane.
         row_sets: the training rows of each lane, which a quantity's centre and scale are learnt from: their mean and
             their standard deviation.
-        weighted: learn that from the rows by their weights, if they have any.
     """
     centre, scale = (np.stack([getattr(s, part) for s in scalings]) for part in ("centre", "scale"))
     fills = [s.fill for s in scalings if s.fill is not None]
@@ -65,24 +62,14 @@ def lane_data(
     lanes = LaneData(data.features, data.labels, len(data.class_names), centre, scale, fill)
     if data.task == "classification":
         return lanes
-    learnt = [_spread(data, rows, weighted) for rows in row_sets]
-    centres, spread = (np.array(values) for values in zip(*learnt, strict=True))
+    seen = [data.labels[rows] for rows in row_sets]
+    spread = np.array([np.std(targets) for targets in seen])
     # A lane whose training rows are all alike is left in its own unit, as scikit-learn's StandardScaler leaves it.
     return replace(
         lanes,
-        target_centre=centres,
+        target_centre=np.array([np.mean(targets) for targets in seen]),
         target_scale=np.where(spread > 0, spread, 1.0),
     )
-
-
-def _spread(data: Dataset, rows: IntArray, weighted: bool) -> tuple[float, float]:
-    """The mean and the standard deviation of a quantity."""
-    targets = data.labels[rows]
-    if not weighted or data.weights is None:
-        return float(np.mean(targets)), float(np.std(targets))
-    weights = data.weights[rows]
-    mean = float(np.average(targets, weights=weights))
-    return mean, float(np.sqrt(np.average((targets - mean) ** 2, weights=weights)))
 
 
 def training_weights(config: Config, data: Dataset, row_sets: Sequence[IntArray]) -> NDArray[np.float64] | None:

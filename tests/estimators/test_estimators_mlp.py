@@ -16,7 +16,7 @@ import pandas as pd
 import pytest
 from numpy.typing import NDArray
 from sklearn.base import clone
-from sklearn.datasets import load_iris
+from sklearn.datasets import load_diabetes, load_iris
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -199,6 +199,21 @@ def test_a_row_of_weight_two_is_two_rows_and_one_of_weight_zero_is_none(scaling:
     assert_same_network(weighted, network(scaling=scaling).fit(X[there], Y[there], sample_weight=counts[there]))
 
 
+@pytest.mark.parametrize(
+    ("weights", "said"),
+    [
+        (np.zeros(150), "sample_weight must hold weights of at least 0, some of them above, but all are zero."),
+        (np.arange(150) - 1, "sample_weight must hold weights of at least 0, some of them above, but one is -1.0."),
+        (np.ones(149), "sample_weight must have one number a row, 150, but has shape (149,)."),
+        (np.ones((150, 2)), "sample_weight must have one number a row, 150, but has shape (150, 2)."),
+    ],
+)
+def test_weights_that_cannot_be_are_refused(weights: NDArray[Any], said: str) -> None:
+    with pytest.raises(hpsearch.DataError) as caught:
+        network().fit(X, Y, sample_weight=weights)
+    assert str(caught.value) == said
+
+
 def test_a_class_whose_rows_count_nothing_is_not_there() -> None:
     assert network().fit(X, Y, sample_weight=Y > 0).classes_.tolist() == [1, 2]
     with pytest.raises(hpsearch.DataError, match="all 50 that count are of one class, 2"):
@@ -292,6 +307,103 @@ def test_with_early_stopping_there_is_no_partial_fit() -> None:
     assert not hasattr(network(early_stopping=True), "partial_fit")
 
 
+# --- a quantity
+
+ROWS, TARGETS = load_diabetes(return_X_y=True)
+
+
+def regressor(**parameters: Any) -> hpsearch.MLPRegressor:
+    return hpsearch.MLPRegressor(**{**FAST, **parameters})
+
+
+def test_a_regressor_has_all_hyperparameters_but_class_weight() -> None:
+    classifier, other = (
+        {name: parameter.default for name, parameter in inspect.signature(kind).parameters.items()}
+        for kind in (hpsearch.MLPClassifier, hpsearch.MLPRegressor)
+    )
+    assert other == {name: default for name, default in classifier.items() if name != "class_weight"}
+
+
+@each_batching
+@pytest.mark.parametrize("loss", [None, "absolute_error"])
+def test_a_regressor_has_the_bits_of_a_retrained_study(loss: str | None, batch_size: Any) -> None:
+    train = {"neurons": [6, 4], "epochs": 20, "batch_size": batch_size, "dropout": [0.2, 0.0], "learning_rate": 0.03}
+    train |= {} if loss is None else {"loss": loss}
+    raw = {"study": {"name": "x", "seed": 3}, "data": {"source": "memory", "task": "regression"}, "train": train}
+    definition = hpsearch.StudyDefinition.from_mapping(raw, Path())
+    bundle, about = retrain_fit(
+        divide(definition, Dataset.of(ROWS, TARGETS, task="regression"), None), definition.train
+    )
+    fitted = hpsearch.MLPRegressor(random_state=3).set_params(**train).fit(ROWS, TARGETS)
+    assert fitted.bundle_.parameters.tobytes() == bundle.parameters.tobytes()
+    assert fitted.predict(ROWS).tobytes() == bundle.answers(ROWS)[:, 0].tobytes()
+    assert fitted.loss_ == pytest.approx(about["training"]["loss"], rel=1e-6)
+    assert fitted.score(ROWS, TARGETS) == pytest.approx(about["training"]["r2"], rel=1e-6)
+
+
+@pytest.mark.parametrize("unit", [1e-6, 1.0, 1e6])
+def test_the_unit_of_a_target_changes_nothing_but_the_unit(unit: float) -> None:
+    """Powers of two would change no bit; these change the rounding."""
+    one, other = regressor().fit(ROWS, TARGETS), regressor().fit(ROWS, TARGETS * unit + 1e3 * unit)
+    np.testing.assert_allclose(other.predict(ROWS), one.predict(ROWS) * unit + 1e3 * unit, rtol=1e-4)
+    np.testing.assert_allclose(other.loss_curve_, np.array(one.loss_curve_) * unit**2, rtol=1e-3)
+
+
+@each_batching
+def test_a_regressor_trained_epoch_by_epoch_has_the_bits_of_one_fit(batch_size: Any) -> None:
+    settings = {"batch_size": batch_size, "decay": 0.01, "dropout": 0.3, "optimizer": "rmsprop"}
+    parts = regressor(**settings)
+    for _ in range(5):
+        parts.partial_fit(ROWS, TARGETS)
+    assert_same_network(parts, regressor(**settings, epochs=5).fit(ROWS, TARGETS))
+    before = parts.bundle_
+    parts.partial_fit(ROWS[:9], TARGETS[:9] + 1e3)
+    assert (parts.bundle_.target_centre, parts.bundle_.target_scale) == (before.target_centre, before.target_scale)
+
+
+def test_a_target_that_counts_twice_is_two() -> None:
+    counts = np.random.default_rng(0).integers(0, 3, len(TARGETS))
+    weighted = regressor(dtype="float64").fit(ROWS, TARGETS, sample_weight=counts)
+    repeated = regressor(dtype="float64").fit(ROWS.repeat(counts, axis=0), TARGETS.repeat(counts))
+    np.testing.assert_allclose(weighted.predict(ROWS), repeated.predict(ROWS), rtol=1e-9)
+    assert weighted.bundle_.target_centre == pytest.approx(TARGETS.repeat(counts).mean(), rel=1e-12)
+
+
+def test_a_regressor_stops_early_at_its_best_checkpoint() -> None:
+    settings = {"epochs": 400, "evaluate_every": 10, "neurons": 32, "init": "he"}
+    stopped = regressor(**settings, early_stopping=True, validation_fraction=0.2, n_iter_no_change=4).fit(ROWS, TARGETS)
+    assert stopped.best_epoch_ < stopped.n_iter_ < 400
+    data = Dataset.of(ROWS, TARGETS, task="regression")
+    training, validation = carve(data, 0.2, 3)
+    plain = regressor(**{**settings, "epochs": stopped.best_epoch_}).fit(ROWS[training], TARGETS[training])
+    assert_same_network(stopped, plain)
+    errors = (plain.predict(ROWS[validation]) - TARGETS[validation]) ** 2
+    assert stopped.best_validation_score_ == pytest.approx(-errors.mean(), rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "said"),
+    [
+        ({"loss": "cross_entropy"}, "[train] loss must be for a quantity, which is what the rows have to predict, but"),
+        ({"dropout": 1.0}, "MLPRegressor: dropout must be a number of at least 0 and below 1, or a list of them"),
+    ],
+)
+def test_what_is_not_for_a_quantity_is_refused(parameters: dict[str, Any], said: str) -> None:
+    with pytest.raises(hpsearch.DefinitionError) as caught:
+        regressor(**parameters).fit(ROWS, TARGETS)
+    assert str(caught.value).startswith(said)
+
+
+def test_two_classes_may_have_one_output() -> None:
+    two = Y < 2
+    one = network(epochs=100, loss="binary_cross_entropy", neurons=[4]).fit(X[two], Y[two])
+    assert [weights.shape for weights in one.coefs_] == [(4, 4), (4, 1)]
+    assert one.predict_proba(X).shape == (150, 2)
+    assert one.score(X[two], Y[two]) == 1.0
+    with pytest.raises(hpsearch.DataError, match="binary_cross_entropy must have two classes to tell apart, but there"):
+        network(loss="binary_cross_entropy").fit(X, Y)
+
+
 # --- in company
 
 
@@ -325,7 +437,7 @@ def test_the_rows_given_stay_as_they_were() -> None:
         array[0] = 0  # still to be written
 
 
-@pytest.mark.parametrize("name", ["KFoldSearchCV", "MLPClassifier"])
+@pytest.mark.parametrize("name", ["KFoldSearchCV", "MLPClassifier", "MLPRegressor"])
 def test_the_examples_run(name: str) -> None:
     out = io.StringIO()
     kind = getattr(hpsearch, name)

@@ -74,11 +74,12 @@ def test_it_finds_what_a_study_file_finds_and_refits_what_retrain_fits(source: s
     search = {{ trials = 12, in_flight = 3, pruner = {{ name = "median", n_startup_trials = 2 }} }}
     train = {{ epochs = 20, evaluate_every = 4, batch_size = 30 }}
     """
-    raw = {**tomllib.loads(text), "space": SPACE}
+    space = {**SPACE, "learning_rate": {"float": [1e-3, 0.05], "log": True}}
+    raw = {**tomllib.loads(text), "space": space}
     url = f"sqlite:///{tmp_path}/studies.db"
     study = hpsearch.run(hpsearch.StudyDefinition.from_mapping(raw, tmp_path), storage=url)
     options = {"n_trials": 12, "n_splits": 3, "repeats": 2, "in_flight": 3, "pruner": raw["search"]["pruner"]}
-    found = search(SPACE, network(**FAST), **options).fit(*rows)
+    found = search(space, network(**FAST), **options).fit(*rows)
     pd.testing.assert_frame_equal(found.trials_.drop(columns=TIMES), study.trials.drop(columns=TIMES))
     best = study.best
     assert best.corrected is not None
