@@ -39,6 +39,7 @@ class Lane:
     Attributes:
         architecture: shape, activation, number type.
         optimizer: its name.
+        seed: that it began with.
         scaling: learnt from the rows that it began with, by their weights.
         params: (1, P), trained in place.
         target_centre, target_scale: (1,), of a quantity, learnt likewise; None for classes.
@@ -48,6 +49,7 @@ class Lane:
 
     architecture: Architecture
     optimizer: str
+    seed: int
     scaling: Scaling
     params: FloatArray
     target_centre: NDArray[np.float64] | None
@@ -72,7 +74,7 @@ class Lane:
             seeds.generator(seed, f"retrain-{what}") for what in ("weights", "batches", "dropout")
         )
         params = initial_parameters(architecture.network, config.init, [weights], architecture.dtype)
-        return cls(architecture, config.optimizer, scaling, params, centre, scale, batches, dropping)
+        return cls(architecture, config.optimizer, seed, scaling, params, centre, scale, batches, dropping)
 
     def see(self, data: Dataset, rows: IntArray) -> LaneData:
         """Rows as the network sees them, scaled as those that it began with."""
@@ -169,7 +171,7 @@ def train_until_no_better(
         mark, since = (loss, 0) if loss < mark - tol else (mark, since + 1)
         if since >= patience:
             break
-    lane.params[:] = best
+    lane.params[:], lane.descent = best, Descent()  # the optimizer is further than the parameters: it begins anew
     return history
 
 

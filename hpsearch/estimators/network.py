@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -30,7 +31,7 @@ class Network(BaseEstimator):
     bundle_: Bundle
     loss_curve_: list[float]
     n_iter_: int
-    _lane: Lane | None
+    _lane: Lane
 
     @property
     def coefs_(self) -> list[FloatArray]:
@@ -75,38 +76,36 @@ class Network(BaseEstimator):
         self.best_loss_ = None if self.early_stopping else min(history.total_loss)
         self.best_epoch_ = history.epochs[int(np.argmax(scores))] if self.early_stopping else history.epochs[-1]
         self.loss_curve_, self.n_iter_ = history.total_loss, history.epochs[-1]
-        self._keep(lane, data, config, seed)
-        if self.early_stopping:  # the optimizer is further than the parameters
-            self._lane = None
+        self._keep(lane, data, config)
 
     def _train_on(self, data: Dataset, config: Config) -> None:
         """One epoch more."""
-        rows, seed = np.arange(data.rows), 0
+        rows = np.arange(data.rows)
         lane: Lane | None = getattr(self, "_lane", None)
         if lane is None:
-            seed = seed_of(self.random_state)
-            lane = Lane.begin(config, data, rows, seed)
+            lane = Lane.begin(config, data, rows, seed_of(self.random_state))
             self.loss_curve_, self.n_iter_ = [], 0
         for checkpoint in lane.train(config.replaced({"epochs": 1}), data, rows):
             self.loss_curve_ = [*self.loss_curve_, float(checkpoint.total_loss[0])]
         self.n_iter_ += 1
         self.best_loss_, self.best_epoch_ = min(self.loss_curve_), self.n_iter_
         self.validation_scores_ = self.best_validation_score_ = None
-        self._keep(lane, data, config, seed)
+        self._keep(lane, data, config)
 
-    def _keep(self, lane: Lane, data: Dataset, config: Config, seed: int) -> None:
-        about = {"hpsearch": version("hpsearch"), "seed": seed, "train": config.model_dump(mode="json")}
+    def _keep(self, lane: Lane, data: Dataset, config: Config) -> None:
+        about = {"hpsearch": version("hpsearch"), "seed": lane.seed, "train": config.model_dump(mode="json")}
         self._lane, self.bundle_ = lane, lane.bundle(data, about)
 
     def _check_stopping(self) -> None:
-        must = {
-            "validation_fraction": (0 < self.validation_fraction < 1, "above 0 and below 1"),
-            "n_iter_no_change": (self.n_iter_no_change >= 1, "at least 1"),
-            "tol": (self.tol >= 0, "at least 0"),
+        must: dict[str, tuple[Callable[[Any], bool], str]] = {
+            "validation_fraction": (lambda share: 0 < share < 1, "above 0 and below 1"),
+            "n_iter_no_change": (lambda count: count >= 1, "at least 1"),
+            "tol": (lambda least: least >= 0, "at least 0"),
         }
         for name, (holds, what) in must.items():
-            if not holds:
-                raise DefinitionError(f"{type(self).__name__}: {name} must be {what}, but is {getattr(self, name)!r}.")
+            value = getattr(self, name)
+            if not isinstance(value, Real) or not holds(value):
+                raise DefinitionError(f"{type(self).__name__}: {name} must be a number {what}, but is {value!r}.")
 
     def _answers(self, X: Any) -> FloatArray:
         check_is_fitted(self, "bundle_")

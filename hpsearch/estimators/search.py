@@ -200,7 +200,7 @@ class KFoldSearchCV(MetaEstimatorMixin, BaseEstimator):
         self.corrected_score_ = greater_is_better(best.corrected, metric)
 
     def _rows(self, X: Any, y: Any, groups: Any, sample_weight: Any) -> tuple[Dataset, NDArray[Any] | None]:
-        self._check_estimator()
+        self._check_own()
         numbers, classes = isinstance(self.estimator, MLPRegressor), None
         X, y, weights = checked(self, X, y, sample_weight, numbers=numbers, fewest=2)
         if not numbers:
@@ -213,7 +213,8 @@ class KFoldSearchCV(MetaEstimatorMixin, BaseEstimator):
             data = replace(data, times=np.arange(data.rows, dtype=np.float64))
         return data, classes
 
-    def _check_estimator(self) -> None:
+    def _check_own(self) -> None:
+        """What a study file has no word for."""
         if not isinstance(self.estimator, MLPClassifier | MLPRegressor):
             raise DefinitionError(
                 "estimator must be an hpsearch.MLPClassifier or MLPRegressor, whose networks the search trains, but is "
@@ -224,6 +225,8 @@ class KFoldSearchCV(MetaEstimatorMixin, BaseEstimator):
                 "estimator must have early_stopping=False: the search itself looks at every checkpoint, and refits for "
                 "the epochs of the best one."
             )
+        if not isinstance(self.workers, int | np.integer) or self.workers < 1:
+            raise DefinitionError(f"workers must be an integer of at least 1, but is {self.workers!r}.")
 
     def _definition(self, data: Dataset, classes: NDArray[Any] | None, seed: int) -> StudyDefinition:
         """The study file that this is."""

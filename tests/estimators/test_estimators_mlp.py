@@ -63,9 +63,13 @@ def test_the_hyperparameters_are_those_of_a_study_file_with_their_defaults() -> 
         ({"optimizer": "adm"}, "MLPClassifier: Unknown optimizer 'adm'. Choose one of: adagrad, adam, rmsprop, sgd. "),
         ({"neurons": [4, 4], "hidden_layers": 3}, "MLPClassifier: neurons must have one value a hidden layer: 3"),
         ({"class_weight": {7: 2.0}}, "[train] class_weight must name classes of the data, but '7' is none."),
-        ({"early_stopping": True, "validation_fraction": 1.5}, "MLPClassifier: validation_fraction must be above 0"),
-        ({"early_stopping": True, "n_iter_no_change": 0}, "MLPClassifier: n_iter_no_change must be at least 1"),
-        ({"early_stopping": True, "tol": -1e-3}, "MLPClassifier: tol must be at least 0, but is -0.001."),
+        (
+            {"early_stopping": True, "validation_fraction": 1.5},
+            "MLPClassifier: validation_fraction must be a number ab",
+        ),
+        ({"early_stopping": True, "n_iter_no_change": 0}, "MLPClassifier: n_iter_no_change must be a number at l"),
+        ({"early_stopping": True, "tol": -1e-3}, "MLPClassifier: tol must be a number at least 0, but is -0.001."),
+        ({"early_stopping": True, "tol": "1"}, "MLPClassifier: tol must be a number at least 0, but is '1'."),
     ],
 )
 def test_a_wrong_parameter_is_refused_in_one_line_when_it_is_used(parameters: dict[str, Any], said: str) -> None:
@@ -304,7 +308,12 @@ def test_what_partial_fit_cannot_go_on_with_is_refused(call: Callable[[], Any], 
 
 def test_with_early_stopping_there_is_no_partial_fit() -> None:
     assert hasattr(network(), "partial_fit")
-    assert not hasattr(network(early_stopping=True), "partial_fit")
+    stopped = network(early_stopping=True).fit(X, Y)
+    assert not hasattr(stopped, "partial_fit")
+    before = stopped.coefs_[0].copy()
+    goes_on = stopped.set_params(early_stopping=False, learning_rate=1e-9).partial_fit(X, Y)
+    np.testing.assert_allclose(goes_on.coefs_[0], before, atol=1e-6)
+    assert goes_on.bundle_.about["seed"] == 3
 
 
 # --- a quantity
