@@ -71,6 +71,7 @@ class MLPClassifier(ClassifierMixin, Network):
     Unlike scikit-learn's: a training that diverges raises :class:`hpsearch.DivergedError`; without ``early_stopping``
     all epochs are done.
 
+    >>> import hpsearch
     >>> from sklearn.datasets import load_iris
     >>> from sklearn.model_selection import cross_val_score
     >>> X, y = load_iris(return_X_y=True)

@@ -31,6 +31,7 @@ class MLPRegressor(RegressorMixin, Network):
         validation_scores_, best_validation_score_: minus the validation loss (scikit-learn's is R²).
         coefs_, intercepts_, n_layers_, bundle_: as there; weights are for scaled features and a scaled target.
 
+    >>> import hpsearch
     >>> from sklearn.datasets import load_diabetes
     >>> from sklearn.model_selection import cross_val_score
     >>> X, y = load_diabetes(return_X_y=True)

@@ -107,6 +107,7 @@ class KFoldSearchCV(MetaEstimatorMixin, BaseEstimator):
 
     ``score`` is the refitted estimator's own (accuracy, R²), ``best_score_`` the objective's.
 
+    >>> import hpsearch
     >>> from sklearn.datasets import load_iris
     >>> X, y = load_iris(return_X_y=True)
     >>> search = hpsearch.KFoldSearchCV(
@@ -205,13 +206,14 @@ class KFoldSearchCV(MetaEstimatorMixin, BaseEstimator):
         X, y, weights = checked(self, X, y, sample_weight, numbers=numbers, fewest=2)
         if not numbers:
             check_classification_targets(y)
+        needs = SPLITTERS[self.splitter].needs
+        if needs == "groups" and groups is None:
+            raise DefinitionError(f"fit must be given groups with splitter={self.splitter!r}, but was not.")
         X, y, weights, together = counted(X, y, weights, groups)
         if not numbers:
             classes, y = classes_of(y)
         data = dataset(self, X, y, {} if classes is None else named(classes), weights, together)
-        if SPLITTERS.get(self.splitter, SPLITTERS["kfold"]).needs == "times":
-            data = replace(data, times=np.arange(data.rows, dtype=np.float64))
-        return data, classes
+        return replace(data, times=np.arange(float(data.rows))) if needs == "times" else data, classes
 
     def _check_own(self) -> None:
         """What a study file has no word for."""
@@ -225,19 +227,16 @@ class KFoldSearchCV(MetaEstimatorMixin, BaseEstimator):
                 "estimator must have early_stopping=False: the search itself looks at every checkpoint, and refits for "
                 "the epochs of the best one."
             )
+        if self.splitter not in _SPLITTERS:
+            raise DefinitionError(f"splitter must be one of {', '.join(_SPLITTERS)}, but is {self.splitter!r}.")
+        if not isinstance(self.space, Mapping):
+            raise DefinitionError(f"space must be a dict of ranges by parameter, but is {self.space!r}.")
         if not isinstance(self.workers, int | np.integer) or self.workers < 1:
             raise DefinitionError(f"workers must be an integer of at least 1, but is {self.workers!r}.")
 
     def _definition(self, data: Dataset, classes: NDArray[Any] | None, seed: int) -> StudyDefinition:
         """The study file that this is."""
         own = self.get_params(deep=False)
-        splitter = own["splitter"]
-        if splitter not in _SPLITTERS:
-            raise DefinitionError(f"splitter must be one of {', '.join(_SPLITTERS)}, but is {splitter!r}.")
-        if SPLITTERS[splitter].needs == "groups" and data.groups is None:
-            raise DefinitionError(f"fit must be given groups with splitter={splitter!r}, but was not.")
-        if not isinstance(self.space, Mapping):
-            raise DefinitionError(f"space must be a dict of ranges by parameter, but is {own['space']!r}.")
         train = config_of(self.estimator, {} if classes is None else named(classes))
         raw = {
             "study": {"name": f"search-{uuid.uuid4().hex[:12]}", "seed": seed},

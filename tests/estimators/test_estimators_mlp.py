@@ -451,6 +451,6 @@ def test_the_examples_run(name: str) -> None:
     out = io.StringIO()
     kind = getattr(hpsearch, name)
     runner = doctest.DocTestRunner()
-    (test,) = doctest.DocTestFinder(recurse=False).find(kind, name, globs={"hpsearch": hpsearch})
+    (test,) = doctest.DocTestFinder(recurse=False).find(kind, name, globs={})
     assert len(test.examples) >= 4
     assert runner.run(test, out=out.write).failed == 0, out.getvalue()
