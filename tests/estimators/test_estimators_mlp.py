@@ -367,6 +367,8 @@ def test_a_regressor_trained_epoch_by_epoch_has_the_bits_of_one_fit(batch_size: 
     assert_same_network(parts, regressor(**settings, epochs=5).fit(ROWS, TARGETS))
     before = parts.bundle_
     parts.partial_fit(ROWS[:9], TARGETS[:9] + 1e3)
+    errors = (parts.predict(ROWS[:9]) - TARGETS[:9] - 1e3) ** 2
+    assert parts.loss_ == pytest.approx(errors.mean(), rel=1e-4)
     assert (parts.bundle_.target_centre, parts.bundle_.target_scale) == (before.target_centre, before.target_scale)
 
 
