@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         StudyOwnedError,
         UnknownStudyError,
     )
+    from hpsearch.estimators import KFoldSearchCV, MLPClassifier, MLPRegressor
     from hpsearch.model.bundle import Bundle
     from hpsearch.study.definition import StudyDefinition
 
@@ -46,6 +47,9 @@ __all__ = [
     "DefinitionError",
     "DivergedError",
     "HpsearchError",
+    "KFoldSearchCV",
+    "MLPClassifier",
+    "MLPRegressor",
     "MissingExtraError",
     "StorageError",
     "StorageLostError",
@@ -71,6 +75,9 @@ __all__ = [
 
 _HOMES = {
     "Bundle": "hpsearch.model.bundle",
+    "KFoldSearchCV": "hpsearch.estimators",
+    "MLPClassifier": "hpsearch.estimators",
+    "MLPRegressor": "hpsearch.estimators",
     "StudyDefinition": "hpsearch.study.definition",
     **dict.fromkeys((name for name in __all__ if name.endswith("Error")), "hpsearch.errors"),
 }

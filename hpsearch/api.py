@@ -194,6 +194,32 @@ def run(
     return StudyResult(definition.name, url)
 
 
+def run_prepared(
+    prepared: Prepared,
+    url: str,
+    findings: Sequence[Finding],
+    read: Callable[[StoredStudy], None],
+    *,
+    workers: int = 1,
+    watch: Callable[[Progress], None] = lambda progress: None,
+) -> None:
+    """Run a study whose rows are at hand already, and read what became of it.
+
+    Args:
+        prepared: the study with its rows.
+        url: where it is kept.
+        findings: of its leakage audit, kept with it; none of them stops it.
+        read: told the study once all its trials are told.
+        workers: local processes that train; 1 trains in this one.
+        watch: told the progress.
+
+    Raises:
+        HpsearchError: a storage that cannot be used.
+    """
+    with _crew(min(workers, prepared.definition.in_flight), None, None, False) as crew:
+        _search(prepared, url, crew, False, watch, None, True, findings, read=read)
+
+
 def _audited(prepared: Prepared) -> Sequence[Finding]:
     """What the leakage audit found and does not stop the study."""
     from hpsearch.data.audit import refused
@@ -215,6 +241,7 @@ def _search(
     reuse: bool,
     findings: Sequence[Finding],
     notice: Callable[[Sequence[Finding]], None] = lambda findings: None,
+    read: Callable[[StoredStudy], None] = lambda stored: None,
 ) -> bool:
     """Run a prepared study, or go on with it; returns whether it came to its end before the time was up."""
     from hpsearch.results.best import keep_corrected
@@ -234,6 +261,7 @@ def _search(
         except TimeUpError:
             return False
         keep_corrected(stored)
+        read(stored)
     return True
 
 

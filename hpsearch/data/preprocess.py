@@ -55,32 +55,36 @@ class Scaling:
         return rows
 
 
-def _none(batches: Iterable[NDArray[Any]]) -> Scaling:
-    width = next(iter(batches)).shape[1]
+# Rows (n, D), and what each counts, (n,); None if all count alike.
+Batches = Iterable[tuple[NDArray[Any], NDArray[np.float64] | None]]
+
+
+def _none(batches: Batches) -> Scaling:
+    width = next(iter(batches))[0].shape[1]
     return Scaling(np.zeros(width), np.ones(width))
 
 
-def _standard(batches: Iterable[NDArray[Any]]) -> Scaling:
+def _standard(batches: Batches) -> Scaling:
     from sklearn.preprocessing import StandardScaler
 
     scaler = StandardScaler()
-    for batch in batches:
-        scaler.partial_fit(batch)
+    for batch, weights in batches:
+        scaler.partial_fit(batch, sample_weight=weights)
     return Scaling(scaler.mean_.astype(np.float64), scaler.scale_.astype(np.float64))
 
 
-def _minmax(batches: Iterable[NDArray[Any]]) -> Scaling:
+def _minmax(batches: Batches) -> Scaling:
     from sklearn.preprocessing import MinMaxScaler
 
     scaler = MinMaxScaler()
-    for batch in batches:
+    for batch, _ in batches:
         scaler.partial_fit(batch)
     scale = 1 / scaler.scale_  # scikit-learn's own word for the range, 1 where a column is constant
     return Scaling(scaler.data_min_.astype(np.float64), scale.astype(np.float64))
 
 
-# What is learnt from the training rows, given in batches (n, D).
-SCALINGS: dict[str, Callable[[Iterable[NDArray[Any]]], Scaling]] = {
+# What is learnt from the training rows, given in batches.
+SCALINGS: dict[str, Callable[[Batches], Scaling]] = {
     "minmax": _minmax,
     "none": _none,
     "standard": _standard,
@@ -88,7 +92,12 @@ SCALINGS: dict[str, Callable[[Iterable[NDArray[Any]]], Scaling]] = {
 
 
 def fit_scaling(
-    name: str, features: NDArray[Any], rows: NDArray[np.intp], plan: Plan | None = None, fill_all: bool = False
+    name: str,
+    features: NDArray[Any],
+    rows: NDArray[np.intp],
+    plan: Plan | None = None,
+    fill_all: bool = False,
+    weights: NDArray[np.float64] | None = None,
 ) -> Scaling:
     """What the named scaling learns from these rows of ``features`` (N, D) and no others.
 
@@ -98,6 +107,7 @@ def fit_scaling(
         rows: to learn from.
         plan: what the features are made of; numbers if None.
         fill_all: learn what would fill a missing value of every column, and not only of those that have one.
+        weights: (N,), above 0 in ``rows``: how many rows each counts as in the scaling; None if each counts as one.
 
     Raises:
         DataError: a column without any value in these rows.
@@ -105,10 +115,11 @@ def fit_scaling(
     fill = None if plan is None else _fit_fill(plan, features, rows, fill_all)
 
     # In batches: a copy of all training rows, in float64 inside scikit-learn, would be several times the data.
-    def batches() -> Iterable[NDArray[Any]]:
+    def batches() -> Batches:
         for start in range(0, len(rows), BATCH_ROWS):
-            batch = features[rows[start : start + BATCH_ROWS]]
-            yield batch if fill is None else np.where(np.isnan(batch), fill, batch)
+            some = rows[start : start + BATCH_ROWS]
+            batch = features[some] if fill is None else np.where(np.isnan(features[some]), fill, features[some])
+            yield batch, None if weights is None else weights[some]
 
     learnt = SCALINGS[name](batches())
     if plan is None or plan.plain:

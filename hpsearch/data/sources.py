@@ -239,6 +239,38 @@ def _importing_beside(folder: Path) -> Iterator[None]:
         sys.modules.update(hidden)
 
 
+class Memory(Source):
+    """``memory``: rows that were given from Python. A stored study says so, and cannot load them again."""
+
+    NAME: ClassVar = "memory"
+
+    task: Annotated[Task, Field(description="what the targets are: classes, or a quantity")] = "classification"
+
+    @property
+    def predicts(self) -> Task:
+        return self.task
+
+    @property
+    def redrawable(self) -> bool:
+        return False
+
+    @property
+    def not_features(self) -> tuple[str, ...]:
+        return ()
+
+    def moved(self, folder: Path, to: Path) -> dict[str, Any]:
+        raise self._gone()
+
+    def load(self, folder: Path, seed: int) -> Dataset:
+        raise self._gone()
+
+    def _gone(self) -> DataError:
+        return DataError(
+            "[data] source must say where the rows come from, but those of this study were given from Python and are "
+            "kept nowhere. Go on with them in Python, or name a file or function."
+        )
+
+
 SOURCES: dict[str, type[Source]] = {
     "csv": Csv,
     "nnfs:sine": Sine,
@@ -250,11 +282,13 @@ SOURCES: dict[str, type[Source]] = {
 
 
 def source_class(name: str) -> type[Source]:
-    """The class of a source by its name.
+    """The class of a source by its name. ``memory`` is no choice of a study file's: see :class:`Memory`.
 
     Raises:
         DefinitionError: no such source.
     """
+    if name == Memory.NAME:
+        return Memory
     if name.startswith("python:"):
         return PythonFunction
     if name not in SOURCES:

@@ -32,14 +32,14 @@ def decayed(
 
 
 def schedule(
-    learning_rate: NDArray[np.float64], decay: NDArray[np.float64], dtype: np.dtype[Any]
+    learning_rate: NDArray[np.float64], decay: NDArray[np.float64], dtype: np.dtype[Any], first: int = 0
 ) -> Iterator[FloatArray]:
-    """The learning rates of all updates, one column after the other, as ``dtype``: (L, 1), or (1, 1) if all lanes have
-    the same, which is half the time of a column in every product."""
+    """The learning rates of all updates from ``first`` on, one column after the other, as ``dtype``: (L, 1), or (1, 1)
+    if all lanes have the same, which is half the time of a column in every product."""
     if np.ptp(learning_rate) == np.ptp(decay) == 0:
         learning_rate, decay = learning_rate[:1], decay[:1]
     # Some hundred at a time: one by one they would cost 3 µs an update, as much as three passes over a small network.
-    for start in count(0, _SCHEDULED):
+    for start in count(first, _SCHEDULED):
         steps = np.arange(start, start + _SCHEDULED)[:, np.newaxis, np.newaxis]
         yield from decayed(learning_rate, decay, steps).astype(dtype)
 

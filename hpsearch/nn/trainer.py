@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpsearch.nn.network import FloatArray
-from hpsearch.nn.optimizers import Optimizer, decayed, schedule
+from hpsearch.nn.optimizers import Optimizer, State, decayed, schedule
 from hpsearch.nn.passes import Architecture, BackwardPass, Evaluator, ForwardPass
 from hpsearch.nn.penalties import Penalties
 from hpsearch.nn.rows import Batching, Feed, LaneData, PaddedRows
@@ -45,6 +45,19 @@ class Checkpoint:
     def diverged(self) -> NDArray[np.bool_]:
         """(L,): lanes whose total loss is no longer a finite number."""
         return ~np.isfinite(self.total_loss)
+
+
+@dataclass
+class Descent:
+    """How far a training has come beside its parameters, for one that is to go on.
+
+    Attributes:
+        step: updates done.
+        state: the optimizer's; None before the first update.
+    """
+
+    step: int = 0
+    state: State | None = None
 
 
 @dataclass(frozen=True)
@@ -92,9 +105,11 @@ class Trainer:
         """
         groups = self._groups()
         if len(groups) == 1:
-            yield from self._run(params, generators, dropping)
+            yield from self.resume(params, generators, dropping, Descent())
             return
-        runs = [self._only(lanes)._run(params[lanes], generators[lanes], dropping[lanes]) for lanes in groups]
+        runs = [
+            self._only(lanes).resume(params[lanes], generators[lanes], dropping[lanes], Descent()) for lanes in groups
+        ]
         for points in zip(*runs, strict=True):
             columns = ("learning_rate", "training_loss", "penalty")
             yield Checkpoint(
@@ -133,21 +148,26 @@ class Trainer:
             training=self.training.only(lanes),
         )
 
-    def _run(
+    def resume(
         self,
         params: FloatArray,
         generators: Sequence[np.random.Generator],
         dropping: Sequence[np.random.Generator],
+        descent: Descent,
     ) -> Iterator[Checkpoint]:
+        """:meth:`run`, all lanes as one group, from where ``descent`` is, which goes along.
+
+        Trained for k epochs and then, with the same generators, for m more, the lanes have the bits of k + m epochs.
+        """
         forward = ForwardPass(self.architecture, self.data.lanes, self.batching.rows, self.dropout, dropping)
         backward = BackwardPass(forward)
         evaluator = Evaluator(self.architecture, self.data, self.training)
         feed = Feed(self.data, self.training, self.batching, generators, params.dtype)
         grads, scratch = np.empty_like(params), np.empty_like(params)
         matrices, grad_matrices = self.architecture.matrices(params), self.architecture.matrices(grads)
-        state = self.optimizer.init(params)
-        rates = schedule(self.learning_rate, self.decay, params.dtype)
-        step = 0
+        if descent.state is None:
+            descent.state = self.optimizer.init(params)
+        rates = schedule(self.learning_rate, self.decay, params.dtype, descent.step)
         for done in range(0, self.epochs, self.evaluate_every):
             until = min(done + self.evaluate_every, self.epochs)
             # A lane that diverges goes on with inf and nan until the checkpoint names it. (The errors' state must not
@@ -159,8 +179,8 @@ class Trainer:
                         answers = forward.run(matrices)
                         backward.run(matrices, grad_matrices, answers, batch.weights)
                         self.penalties.add_gradient(params, grads, scratch)
-                        self.optimizer.update(params, grads, next(rates), step, state)
-                        step += 1
+                        self.optimizer.update(params, grads, next(rates), descent.step, descent.state)
+                        descent.step += 1
                 penalty = self.penalties.value(params) * self._unit
-            rate = decayed(self.learning_rate, self.decay, step - 1)
+            rate = decayed(self.learning_rate, self.decay, descent.step - 1)
             yield Checkpoint(until, rate[:, 0], evaluator.loss(params), penalty)

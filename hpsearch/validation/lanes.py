@@ -39,9 +39,12 @@ def architecture_of(config: Config, inputs: int, classes: int) -> Architecture:
     return Architecture(network, config.activation, config.leaky_slope, config.number_type, loss)
 
 
-def fit_scalings(data: Dataset, row_sets: Sequence[IntArray], scaling: str, fill_all: bool = False) -> list[Scaling]:
+def fit_scalings(
+    data: Dataset, row_sets: Sequence[IntArray], scaling: str, fill_all: bool = False, weighted: bool = False
+) -> list[Scaling]:
     """One scaling a lane, each learnt from that lane's training rows alone; see :func:`fit_scaling`."""
-    return [fit_scaling(scaling, data.features, rows, data.columns, fill_all) for rows in row_sets]
+    weights = data.weights if weighted else None
+    return [fit_scaling(scaling, data.features, rows, data.columns, fill_all, weights) for rows in row_sets]
 
 
 def lane_data(data: Dataset, scalings: Sequence[Scaling], row_sets: Sequence[IntArray]) -> LaneData:

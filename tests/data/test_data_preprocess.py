@@ -44,6 +44,17 @@ def test_fitting_in_batches_is_fitting_at_once(name: str, seed: int, monkeypatch
 
 @scalings
 @seeds
+def test_a_row_that_counts_twice_is_two_rows(name: str, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    table, counts = rows(150, seed)[:, :4], np.random.default_rng(seed).integers(1, 4, 150)
+    monkeypatch.setattr(preprocess, "BATCH_ROWS", 40)
+    weighted = fit_scaling(name, table, np.arange(150), weights=counts.astype(np.float64))
+    repeated = fit(name, table.repeat(counts, axis=0))
+    np.testing.assert_allclose(weighted.centre, repeated.centre, rtol=1e-12)
+    np.testing.assert_allclose(weighted.scale, repeated.scale, rtol=1e-12)
+
+
+@scalings
+@seeds
 def test_a_scaling_is_scikit_learns(name: str, seed: int) -> None:
     training, others = rows(200, seed), rows(50, seed + 100)
     others[:, 4:] += 0.3  # constant where it was learnt, not where it is applied

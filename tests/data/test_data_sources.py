@@ -331,6 +331,18 @@ def test_a_file_that_cannot_be_opened_is_refused_by_its_path(path: str, tmp_path
     assert refusal("csv", tmp_path, path=path, target="kind").startswith(str(tmp_path / path).split("\0")[0])
 
 
+# --- memory
+
+
+def test_rows_given_from_python_say_so_and_cannot_be_loaded(tmp_path: Path) -> None:
+    source = source_class("memory").model_validate({"source": "memory"})
+    assert not source.redrawable
+    for ask in (lambda: source.load(tmp_path, 0), lambda: source.moved(tmp_path, tmp_path)):
+        with pytest.raises(DataError, match="must say where the rows come from, but those of this study were given"):
+            ask()
+    assert "memory" not in SOURCES, "no study file may choose it"
+
+
 # --- python:module:function
 
 

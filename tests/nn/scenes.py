@@ -67,11 +67,13 @@ class Scene:
     def generators(self) -> list[np.random.Generator]:
         return [np.random.default_rng(seed) for seed in self.seeds]
 
+    def dropping(self) -> list[np.random.Generator]:
+        return [np.random.default_rng([*key, 3]) for key in self.seeds]
+
     def start(self) -> tuple[FloatArray, Iterator[Checkpoint]]:
         """Parameters that the iterator trains in place."""
         params = self.params.copy()
-        dropping = [np.random.default_rng([*key, 3]) for key in self.seeds]
-        return params, self.trainer.run(params, self.generators(), dropping)
+        return params, self.trainer.run(params, self.generators(), self.dropping())
 
     def run(self) -> tuple[FloatArray, list[Checkpoint]]:
         """The trained parameters and every checkpoint on the way."""

@@ -12,7 +12,7 @@ from scenes import assert_same_bits, scene
 from hpsearch.nn.losses import LOSSES
 from hpsearch.nn.optimizers import OPTIMIZERS, SGD
 from hpsearch.nn.passes import Evaluator
-from hpsearch.nn.trainer import Checkpoint
+from hpsearch.nn.trainer import Checkpoint, Descent
 
 each_batching = pytest.mark.parametrize("batch_size", [None, 10], ids=["full batch", "mini-batches"])
 each_dtype = pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -48,6 +48,24 @@ def test_whoever_stops_at_a_checkpoint_has_the_parameters_of_a_shorter_run(batch
     assert next(points).epoch == 8
     shorter, _ = scene(epochs=8, evaluate_every=4, batch_size=batch_size).run()
     assert params.tobytes() == shorter.tobytes()
+
+
+@each_batching
+@pytest.mark.parametrize("dropout", [(), (0.3, 0.2)], ids=["whole", "dropout"])
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_a_training_that_goes_on_has_the_bits_of_one_that_was_never_stopped(
+    name: str, dropout: tuple[float, ...], batch_size: int | None
+) -> None:
+    settings: dict[str, Any] = {"optimizer": OPTIMIZERS[name](), "batch_size": batch_size, "dropout": dropout}
+    whole, points = scene(**settings, epochs=300, evaluate_every=300).run()
+    first, descent = scene(**settings, epochs=1), Descent()
+    params, generators, dropping = first.params.copy(), first.generators(), first.dropping()
+    rates = []
+    for epochs in (1, 199, 100):
+        trainer = scene(**settings, epochs=epochs, evaluate_every=epochs).trainer
+        rates = [point.learning_rate for point in trainer.resume(params, generators, dropping, descent)]
+    assert params.tobytes() == whole.tobytes()
+    assert rates[-1].tobytes() == points[-1].learning_rate.tobytes()
 
 
 @each_batching

@@ -1,0 +1,117 @@
+"""A network that predicts a quantity, as a scikit-learn estimator."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import RegressorMixin
+from sklearn.utils.metaestimators import available_if
+
+from hpsearch.estimators.network import Network, assign, in_one_go
+from hpsearch.estimators.rows import checked, config_of, counted, dataset
+
+
+class MLPRegressor(RegressorMixin, Network):
+    """A fully connected network that predicts a quantity, trained by one lane of the core.
+
+    It is :class:`hpsearch.MLPClassifier` in all that is not said here. The target is scaled inside, by the mean and the
+    standard deviation of the training rows; losses and predictions have its own unit.
+
+    Args:
+        neurons, hidden_layers, activation, leaky_slope, dropout, init: see :class:`hpsearch.MLPClassifier`.
+        loss: what training descends: ``squared_error``, the default, or ``absolute_error``.
+        optimizer, learning_rate, decay, momentum, rho, epsilon, beta1, beta2: see :class:`hpsearch.MLPClassifier`.
+        weight_l1, weight_l2, bias_l1, bias_l2, epochs, batch_size, scaling, evaluate_every, dtype: likewise.
+        random_state, early_stopping, validation_fraction, n_iter_no_change: likewise; rows are carved at random.
+        tol: what an improvement of the validation loss is more than, in its unit.
+
+    Attributes:
+        n_features_in_, feature_names_in_, n_iter_, best_epoch_, loss_curve_, loss_, best_loss_: as there.
+        validation_scores_, best_validation_score_: minus the validation loss (scikit-learn's is R²).
+        coefs_, intercepts_, n_layers_, bundle_: as there; weights are for scaled features and a scaled target.
+
+    >>> import hpsearch
+    >>> from sklearn.datasets import load_diabetes
+    >>> from sklearn.model_selection import cross_val_score
+    >>> X, y = load_diabetes(return_X_y=True)
+    >>> network = hpsearch.MLPRegressor(16, epochs=60, weight_l2=1e-2, random_state=0)
+    >>> bool(cross_val_score(network, X, y).mean() > 0.4)
+    True
+    """
+
+    def __init__(
+        self,
+        neurons: Any = 64,
+        *,
+        hidden_layers: int | None = None,
+        activation: str = "relu",
+        leaky_slope: float = 0.01,
+        dropout: Any = 0.0,
+        init: str = "nnfs",
+        loss: str | None = None,
+        optimizer: str = "adam",
+        learning_rate: float = 0.01,
+        decay: float = 0.0,
+        momentum: float = 0.0,
+        rho: float = 0.9,
+        epsilon: float = 1e-7,
+        beta1: float = 0.9,
+        beta2: float = 0.999,
+        weight_l1: Any = 0.0,
+        weight_l2: Any = 0.0,
+        bias_l1: Any = 0.0,
+        bias_l2: Any = 0.0,
+        epochs: int = 1000,
+        batch_size: int | str = "full",
+        scaling: str = "standard",
+        evaluate_every: int | None = None,
+        dtype: str = "float32",
+        random_state: Any = None,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        n_iter_no_change: int = 10,
+        tol: float = 1e-4,
+    ) -> None:
+        assign(self, locals())
+
+    def fit(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
+        """Train from new initial weights.
+
+        Args:
+            X: (N, D) finite numbers, an array or a DataFrame.
+            y: (N,) finite numbers.
+            sample_weight: (N,), how many rows each row counts as, in scaling, training and validation; 0 is none.
+
+        Raises:
+            ValueError: as :meth:`hpsearch.MLPClassifier.fit`.
+            DivergedError: a loss that is no longer finite.
+        """
+        X, y, weights = checked(self, X, y, sample_weight, numbers=True)
+        X, y, weights, _ = counted(X, y, weights)
+        self._train(dataset(self, X, y, {}, weights), config_of(self, {}))
+        return self
+
+    @available_if(in_one_go)
+    def partial_fit(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
+        """Train for one epoch more on these rows; see :meth:`hpsearch.MLPClassifier.partial_fit`.
+
+        The target's centre and scale, too, stay as the first call's rows had them.
+
+        Args:
+            X: (N, D) finite numbers.
+            y: (N,) finite numbers.
+            sample_weight: as in :meth:`fit`.
+
+        Raises:
+            ValueError: as :meth:`fit`.
+        """
+        first = not hasattr(self, "bundle_")
+        X, y, weights = checked(self, X, y, sample_weight, first=first, numbers=True)
+        X, y, weights, _ = counted(X, y, weights)
+        self._train_on(dataset(self, X, y, {}, weights), config_of(self, {}))
+        return self
+
+    def predict(self, X: Any) -> NDArray[Any]:
+        """The quantity, (N,), in its own unit."""
+        return self._answers(X)[:, 0]
