@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import os
 import shutil
@@ -21,7 +22,7 @@ from hpsearch.data.dataset import Dataset, Task
 from hpsearch.data.preprocess import Scaling
 from hpsearch.data.typed import expand_frame
 from hpsearch.errors import BundleError, DataError
-from hpsearch.model.format import encode, read
+from hpsearch.model.format import encode, pack, read
 from hpsearch.model.manifest import ARRAYS, REST
 from hpsearch.nn.losses import one_hot
 from hpsearch.nn.network import FloatArray, Network
@@ -143,6 +144,11 @@ class Bundle:
         }
         learnt = {"fill": self.scaling.fill, "centre": self.scaling.centre, "scale": self.scaling.scale}
         return {**named, **{name: values for name, values in learnt.items() if values is not None}}
+
+    @property
+    def arrays_sha256(self) -> str:
+        """The SHA-256 of the safetensors file, by which a bundle and what was made of it know each other."""
+        return hashlib.sha256(pack(self.arrays())).hexdigest()
 
     def save(self, folder: str | Path, force: bool = False) -> None:
         """Write the bundle to ``folder``: complete or not at all.

@@ -98,9 +98,7 @@ def encode(parts: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> tupl
     Raises:
         BundleError: what could not be read again.
     """
-    import safetensors.numpy
-
-    packed = safetensors.numpy.save(dict(arrays))
+    packed = pack(arrays)
     listed = {name: {"shape": list(array.shape), "dtype": array.dtype.name} for name, array in arrays.items()}
     described = {"sha256": hashlib.sha256(packed).hexdigest(), "tensors": listed}
     head = {"format": FORMAT, "version": VERSION, "sha256": UNSIGNED, "arrays": described}
@@ -110,6 +108,13 @@ def encode(parts: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> tupl
         raise BundleError(f"The model must be plain JSON but for its arrays, but {one_line(error)}.") from error
     decode(rest, packed, "The model")
     return rest, packed
+
+
+def pack(arrays: Mapping[str, NDArray[Any]]) -> bytes:
+    """``model.safetensors``."""
+    import safetensors.numpy
+
+    return safetensors.numpy.save(dict(arrays))
 
 
 def sign(unsigned: bytes) -> bytes:

@@ -17,6 +17,7 @@ from hpsearch.data.splits import SPLITTERS
 from hpsearch.data.units import independent_units
 from hpsearch.errors import BundleError, DataError, DefinitionError, DivergedError, StorageError
 from hpsearch.model.bundle import Bundle
+from hpsearch.model.study_rows import recipe
 from hpsearch.nn.network import initial_parameters
 from hpsearch.study.database import shown
 from hpsearch.study.definition import StudyDefinition
@@ -66,6 +67,7 @@ def retrain(definition: StudyDefinition, url: str, folder: Path | None = None) -
         score |= _objective(bundle, held_out, definition)
         about |= {"holdout": score, "holdout_fingerprint": held_out.fingerprint}
         about |= _record_scoring(definition, held_out.fingerprint, url, folder)
+    about["rows"] = recipe(definition, folder)
     return replace(bundle, about=about)
 
 
