@@ -196,7 +196,9 @@ def _read(path: Path, most: int) -> bytes:
         if isinstance(error, BundleError):
             raise
         reason = error.strerror.lower() if isinstance(error, OSError) and error.strerror else one_line(error)
-        raise BundleError(f"{path}: must be a file of a saved model ({REST}, {ARRAYS}), but {reason}.") from error
+        raise BundleError(
+            f"{path.parent}: must be a saved model with {REST} and {ARRAYS}, but {path.name}: {reason}."
+        ) from error
     if status.st_size > most or len(content) > most:
         raise BundleError(f"{path}: must have at most {most:,} bytes, but has {status.st_size:,}.")
     return content

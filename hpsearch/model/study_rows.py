@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from hpsearch.data.table_sources import TableFile
 from hpsearch.errors import DataError, HpsearchError
 from hpsearch.model.bundle import Bundle
 from hpsearch.study.definition import StudyDefinition
-from hpsearch.study.objective import prepare
+from hpsearch.study.objective import load_rows
 
 MOST_GENERATED = 10**6  # rows: whoever wrote a model could ask for any number
 
@@ -28,7 +29,8 @@ def recipe(definition: StudyDefinition, folder: Path | None) -> dict[str, Any] |
     """
     if folder is None or isinstance(definition.data, PythonFunction):
         return None
-    sections = {name: definition.raw[name] for name in ("study", "holdout", "validation") if name in definition.raw}
+    sections = {name: definition.raw[name] for name in ("study", "holdout") if name in definition.raw}
+    sections["validation"] = {"splitter": definition.validation.splitter}  # which says how rows are held out
     moved = definition.data.moved(definition.folder, folder.resolve())
     plain: dict[str, Any] = json.loads(json.dumps({**sections, "data": moved}, default=str))
     return plain
@@ -61,10 +63,9 @@ def rows_of(bundle: Bundle, definition: StudyDefinition) -> list[Raw]:
     Raises:
         DataError: rows that cannot be used, or others than the model's.
     """
-    prepared = prepare(definition)
-    parts = [prepared.search] if prepared.held_out is None else [prepared.search, prepared.held_out]
+    parts = [part for part in load_rows(definition) if part is not None]
     known = [bundle.about.get("data_fingerprint"), bundle.about.get("holdout_fingerprint")]
-    if [part.fingerprint for part in parts] != known[: len(parts)] or prepared.search.columns != bundle.plan:
+    if [part.fingerprint for part in parts] != known[: len(parts)] or parts[0].columns != bundle.plan:
         raise DataError(
             f"The rows of the study {definition.name!r} must be those that the model knows, but are others."
         )
@@ -80,7 +81,7 @@ def _require_harmless(definition: StudyDefinition) -> None:
     source = definition.data
     if isinstance(source, PythonFunction):
         raise DataError("they are made by Python code, which is not run because a model says so")
-    if isinstance(source, TableFile) and not (definition.folder / source.path).is_file():
+    if isinstance(source, TableFile) and not os.path.isfile(definition.folder / source.path):
         raise DataError(f"there is no file {source.path!r} beside the model")
     if getattr(source, "samples", 0) * getattr(source, "classes", 1) > MOST_GENERATED:
         raise DataError(f"they would be more than {MOST_GENERATED:,}")
