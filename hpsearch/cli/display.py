@@ -384,7 +384,7 @@ def exported(found: Exported, data: Path | None) -> None:
         drawn.add_column(name)
     for what, values in (("input", found.inputs), ("output", found.outputs)):
         for value in values:
-            drawn.add_row(what, value["name"], value["type"], " × ".join(map(str, value["shape"])))
+            drawn.add_row(what, value["name"], value["type"], f"({', '.join(map(str, value['shape']))})")
     _draw(drawn)
     of = {"study": "all {} rows of the study's data", "file": f"all {{}} rows of {data}", "made": "{} rows made for it"}
     quantity = found.outputs[-1]["name"].startswith("prediction")

@@ -3,7 +3,7 @@
 A bundle is a folder with two files, read in this order; other files in it mean nothing. Both are data alone: nothing in
 them is ever executed. Integers are JSON numbers without a point, other numbers are finite.
 
-``model.json``: one JSON object in UTF-8, at most 32 MiB, nested at most 32 deep, with exactly these keys, none twice.
+``model.json``: one JSON object in UTF-8, at most 16 MiB, nested at most 32 deep, with exactly these keys, none twice.
 
 ==================  ====================================================================================================
 key                 value

@@ -20,14 +20,18 @@ from hpsearch.validation.config import one_of
 
 FORMAT, VERSION = "hpsearch-bundle", 3
 ARRAYS, REST = "model.safetensors", "model.json"
-MOST_REST_BYTES, MOST_ARRAY_BYTES = 2**25, 2**31
+MOST_REST_BYTES, MOST_ARRAY_BYTES = 2**24, 2**31
 DEEPEST = 32
+MOST_PROBLEMS = 1000
 UNSIGNED = "0" * 64  # stands for the checksum in what it is made of
 
 Dtype = Literal["float32", "float64"]
 Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 Width = Annotated[int, Field(ge=1, le=MOST_ARRAY_BYTES)]
 Name = Annotated[str, Field(max_length=50)]  # before it is looked up
+# Of a list with millions of wrong values, one is complained of.
+Texts = Annotated[list[str], Field(fail_fast=True)]
+Widths = Annotated[list[Width], Field(fail_fast=True)]
 
 
 class Part(BaseModel):
@@ -35,7 +39,7 @@ class Part(BaseModel):
 
 
 class Tensor(Part):
-    shape: list[Width]
+    shape: Widths
     dtype: Dtype
 
 
@@ -46,7 +50,7 @@ class Arrays(Part):
 
 class NetworkPart(Part):
     inputs: Width
-    neurons: Annotated[list[Width], Field(max_length=1000)]
+    neurons: Annotated[Widths, Field(max_length=1000)]
     outputs: Width
     loss: Annotated[Name, one_of(LOSSES, "loss")]
     activation: Annotated[Name, one_of(ACTIVATIONS, "activation")]
@@ -58,18 +62,18 @@ class ColumnPart(Part):
     name: str
     kind: Kind
     indicator: bool
-    categories: list[str]
+    categories: Texts
 
 
 class Preprocessing(Part):
     impute: Impute
-    missing: list[str]
-    columns: list[ColumnPart]
+    missing: Texts
+    columns: Annotated[list[ColumnPart], Field(fail_fast=True)]
 
 
 class Target(Part):
     name: str
-    classes: list[str]
+    classes: Texts
     centre: float
     scale: Annotated[float, Field(gt=0)]
 
@@ -132,14 +136,18 @@ def parse(rest: bytes, origin: str) -> Manifest:
         About.model_validate(manifest.about)
         _check_whole(manifest)
     except ValidationError as error:
-        problem = error.errors(include_url=False, include_input=False)[0]
-        place = ".".join(map(str, problem["loc"]))
-        raise BundleError(
-            f"{origin}: must be as the format says, but {one_line(place)}: {one_line(problem['msg'])}."
-        ) from error
+        raise BundleError(f"{origin}: must be as the format says, but {_first(error)}.") from error
     except ValueError as error:
         raise BundleError(f"{origin}: {one_line(error)}.") from error
     return manifest
+
+
+def _first(error: ValidationError) -> str:
+    """The first of its problems, if they are few enough to be listed."""
+    if error.error_count() > MOST_PROBLEMS:
+        return f"in {error.error_count():,} places is not"
+    problem = error.errors(include_url=False, include_input=False)[0]
+    return f"{one_line('.'.join(map(str, problem['loc'])))}: {one_line(problem['msg'])}"
 
 
 def _check_whole(manifest: Manifest) -> None:

@@ -48,7 +48,8 @@ def retrain(definition: StudyDefinition, url: str, folder: Path | None = None) -
     Args:
         definition: without a search space.
         url: the storage, in whose study it is recorded that the hold-out was scored, if the study is there.
-        folder: where the model will be saved; a model that is there knows how often its hold-out was scored.
+        folder: where the model will be saved, from where it finds its study's rows again; a model that is there knows
+            how often its hold-out was scored.
 
     Raises:
         DefinitionError: a study with a search space.

@@ -25,13 +25,17 @@ def recipe(definition: StudyDefinition, folder: Path | None) -> dict[str, Any] |
     """The sections of a study file in the model's folder that would give the same rows and the same hold-out.
 
     Returns:
-        In plain values; None where no such file could be: rows made by a module, or a model without a folder.
+        In plain values; None where no such file could be: rows made by a module or on another drive, or a model without
+        a folder.
     """
     if folder is None or isinstance(definition.data, PythonFunction):
         return None
     sections = {name: definition.raw[name] for name in ("study", "holdout") if name in definition.raw}
     sections["validation"] = {"splitter": definition.validation.splitter}  # which says how rows are held out
-    moved = definition.data.moved(definition.folder, folder.resolve())
+    try:
+        moved = definition.data.moved(definition.folder, folder.resolve())
+    except ValueError:
+        return None
     plain: dict[str, Any] = json.loads(json.dumps({**sections, "data": moved}, default=str))
     return plain
 

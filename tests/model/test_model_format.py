@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -280,7 +281,22 @@ def test_a_billion_neurons_with_arrays_to_match_are_refused_without_allocating(s
         plain["arrays"]["tensors"][name] = {"shape": shape, "dtype": "float32"}
     inputs = plain["network"]["inputs"]
     plain["arrays"]["tensors"]["layer1.weights"]["shape"] = [inputs, 2**31]
-    assert "at most 2 GiB, but claim more" in refuse(signed(plain), saved[1])
+    text = signed(plain)
+    tracemalloc.start()
+    try:
+        assert "at most 2 GiB, but claim more" in refuse(text, saved[1])
+        assert tracemalloc.get_traced_memory()[1] < 2**20
+    finally:
+        tracemalloc.stop()
+
+
+def test_of_a_hundred_thousand_mistakes_one_line_is_said(saved: tuple[bytes, bytes]) -> None:
+    plain = json.loads(saved[0])
+    message = refuse(signed(put(plain, ("preprocessing", "columns"), [1] * 100_000)), saved[1])
+    assert "preprocessing.columns.0: " in message
+    strange = {f"key {i}": 1 for i in range(100_000)}
+    message = refuse(signed(put(plain, ("network",), {**plain["network"], **strange})), saved[1])
+    assert "in 100,000 places is not" in message
 
 
 @pytest.mark.parametrize(
@@ -295,7 +311,7 @@ def test_a_billion_neurons_with_arrays_to_match_are_refused_without_allocating(s
         (b'{"a": ' + b"9" * 5000 + b"}", "must be plain JSON"),
         (b"\xff\xfe{\x00}\x00", "must be plain JSON"),
         (b"\xef\xbb\xbf{}", "must be plain JSON"),
-        (b" " * (MOST_REST_BYTES + 1), "at most 32 MiB"),
+        (b" " * (MOST_REST_BYTES + 1), "at most 16 MiB"),
         (b"", "must be plain JSON"),
         (b"null", "must be a hpsearch-bundle"),
     ],
