@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from hpsearch.data.audit import Finding
     from hpsearch.model.bundle import Bundle
+    from hpsearch.model.export import Exported
     from hpsearch.results.best import Best
     from hpsearch.results.confirm import Confirmation
     from hpsearch.results.nested import Nested
@@ -489,6 +490,33 @@ def retrain(
 
     definition = study if isinstance(study, StudyDefinition) else StudyDefinition.from_file(study)
     return fit_and_score(definition, storage_url(storage), None if folder is None else Path(folder))
+
+
+def export(
+    model: str | Path,
+    path: str | Path | None = None,
+    *,
+    format: str = "onnx",
+    data: str | Path | None = None,
+    force: bool = False,
+) -> Exported:
+    """Write a saved model in another format, checked on every row of the study's data; see :mod:`hpsearch.model.onnx`.
+
+    Args:
+        model: a folder that a bundle was saved in.
+        path: the file; by default the folder's name with the format's ending, in the working directory.
+        format: one of :data:`hpsearch.model.export.EXPORTS`.
+        data: a CSV or Parquet file to check it on instead, or the study file, where the model no longer finds its rows.
+        force: replace a file that is there.
+
+    Raises:
+        HpsearchError: no such model or format, rows that do not fit it, a file that is there, packages that are not.
+        ExportError: an answer that is not the model's; nothing is written.
+    """
+    from hpsearch.model.export import export as write
+
+    rows = None if data is None else Path(data)
+    return write(Path(model), None if path is None else Path(path), format, rows, force)
 
 
 @contextmanager

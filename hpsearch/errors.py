@@ -13,6 +13,7 @@
     ├── DivergedError        a retraining whose loss is no longer finite: exit status 1
     ├── MissingExtraError    a package that is not installed, and the extra that brings it (also an ImportError)
     └── BundleError          a saved model that cannot be written, read or applied (also a ValueError)
+        └── ExportError          an export whose answers are not the model's: exit status 1
 
 A trial's bad luck (a diverging lane) is no error: it is recorded with the trial and the study goes on.
 Whatever else is raised is a bug of ours and keeps its traceback.
@@ -74,6 +75,12 @@ class MissingExtraError(HpsearchError, ImportError):
 
 class BundleError(HpsearchError, ValueError):
     """A saved model that cannot be written, read or applied."""
+
+
+class ExportError(BundleError):
+    """An exported model whose answers are not the saved one's. It was not written."""
+
+    exit_status = 1
 
 
 def did_you_mean(name: object, valid: Iterable[str]) -> str:

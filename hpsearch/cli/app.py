@@ -399,6 +399,40 @@ def predict(
 
 
 @app.command()
+def export(
+    model: Annotated[Path, typer.Argument(help="A folder that `retrain` saved.", show_default=False)],
+    kind: Annotated[str, typer.Option("--format", metavar="FORMAT", help="What to write: onnx.")] = "onnx",
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o",
+            "--output",
+            help="The file to write; by default DIR.onnx in the working directory.",
+            show_default=False,
+        ),
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="ROWS",
+            help="What to check it on: a CSV or .parquet file, or a study file; by default the study's rows.",
+            show_default=False,
+        ),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Write a saved model in a format of others, once it was seen to answer every row of the data as the model does."""
+    from dataclasses import asdict
+
+    found = api.export(model, output, format=kind, data=data, force=force)
+    if as_json:
+        _print_json(asdict(found))
+    else:
+        display.exported(found, data)
+
+
+@app.command()
 def report(
     study: Study,
     output: Annotated[Path, typer.Option("-o", "--output", help="The file to write.")] = Path("report.html"),

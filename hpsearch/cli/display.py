@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from hpsearch.data.audit import Finding
     from hpsearch.model.bundle import Bundle
+    from hpsearch.model.export import Exported
     from hpsearch.results.best import Best
     from hpsearch.results.confirm import Confirmation
     from hpsearch.results.nested import Nested
@@ -374,3 +375,24 @@ def retrained(bundle: Bundle, folder: Path) -> None:
     if held_out and about["not_recorded"]:
         say(f"(The scoring is recorded in the model's folder only: {about['not_recorded']}.)")
     say(f"Saved in {folder}.")
+
+
+def exported(found: Exported, data: Path | None) -> None:
+    """What a model written in another format takes and gives, and what it was checked on."""
+    drawn = _columns()
+    for name in ("", "name", "type", "shape"):
+        drawn.add_column(name)
+    for what, values in (("input", found.inputs), ("output", found.outputs)):
+        for value in values:
+            drawn.add_row(what, value["name"], value["type"], f"({', '.join(map(str, value['shape']))})")
+    _draw(drawn)
+    of = {"study": "all {} rows of the study's data", "file": f"all {{}} rows of {data}", "made": "{} rows made for it"}
+    quantity = found.outputs[-1]["name"].startswith("prediction")
+    same = "quantities within {} of the target's scale" if quantity else "the same classes, probabilities within {}"
+    say(
+        f"\nChecked on {of[found.checked_on].format(f'{found.rows:,}')}: "
+        f"{same.format(f'{found.largest_difference:.1e}')}."
+    )
+    if found.not_study is not None:
+        say(f"(Not on the study's rows: {found.not_study}. With --data, name the study file, or a file of rows.)")
+    say(f"Written to {found.file}.")

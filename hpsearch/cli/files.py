@@ -134,8 +134,8 @@ def schema(
     force: Annotated[bool, typer.Option("--force", help="Replace a file that is no earlier schema.")] = False,
 ) -> None:
     """Print the JSON schema of study files, by which editors complete and check them."""
-    from hpsearch.results.whole import write_whole
     from hpsearch.study.schema import schema_text
+    from hpsearch.whole import write_whole
 
     if output is None:
         typer.echo(schema_text(), nl=False)
@@ -151,8 +151,8 @@ def _write(path: Path, text: str, beside: Mapping[Path, bytes], force: bool) -> 
     Raises:
         HpsearchError: a file that is there and may not be replaced, or cannot be written.
     """
-    from hpsearch.results.whole import write_whole
     from hpsearch.study.schema import FILE_NAME, schema_text
+    from hpsearch.whole import write_whole
 
     schema_path = path.parent / FILE_NAME
     _require_free(path, force)

@@ -1,9 +1,8 @@
-"""A saved model: ``model.safetensors`` for the arrays, ``model.json`` for the rest. No pickle anywhere."""
+"""A fitted model: it predicts, it is saved and loaded (how it lies on disk is :mod:`hpsearch.model.format`'s)."""
 
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 import os
 import shutil
@@ -23,6 +22,8 @@ from hpsearch.data.dataset import Dataset, Task
 from hpsearch.data.preprocess import Scaling
 from hpsearch.data.typed import expand_frame
 from hpsearch.errors import BundleError, DataError
+from hpsearch.model.format import encode, pack, read
+from hpsearch.model.manifest import ARRAYS, REST
 from hpsearch.nn.losses import one_hot
 from hpsearch.nn.network import FloatArray, Network
 from hpsearch.nn.passes import Architecture, predict
@@ -30,9 +31,6 @@ from hpsearch.validation.metrics import BESIDE, METRICS
 
 if TYPE_CHECKING:
     from hpsearch.validation.metrics import Metric
-
-FORMAT, VERSION = "hpsearch-bundle", 3
-ARRAYS, REST = "model.safetensors", "model.json"
 
 
 @dataclass(frozen=True)
@@ -155,22 +153,21 @@ class Bundle:
         learnt = {"fill": self.scaling.fill, "centre": self.scaling.centre, "scale": self.scaling.scale}
         return {**named, **{name: values for name, values in learnt.items() if values is not None}}
 
+    @property
+    def arrays_sha256(self) -> str:
+        """The SHA-256 of the safetensors file, by which a bundle and what was made of it know each other."""
+        return hashlib.sha256(pack(self.arrays())).hexdigest()
+
     def save(self, folder: str | Path, force: bool = False) -> None:
         """Write the bundle to ``folder``: complete or not at all.
 
         Raises:
             BundleError: the folder exists and ``force`` is not set, or it cannot be written.
         """
-        import safetensors.numpy
-
         folder = Path(folder)
         require_free(folder, force)
-        arrays = safetensors.numpy.save(self.arrays())
         network = self.architecture.network
-        rest = {
-            "format": FORMAT,
-            "version": VERSION,
-            "arrays_sha256": hashlib.sha256(arrays).hexdigest(),
+        parts = {
             "network": {
                 "inputs": network.inputs,
                 "neurons": list(network.neurons),
@@ -180,89 +177,56 @@ class Bundle:
                 "leaky_slope": self.architecture.leaky_slope,
                 "dtype": self.architecture.dtype.name,
             },
-            **self.plan.to_plain(),
-            "classes": list(self.class_names),
-            "target": self.target_name,
-            "target_centre": self.target_centre,
-            "target_scale": self.target_scale,
+            "preprocessing": self.plan.to_plain(),
+            "target": {
+                "name": self.target_name,
+                "classes": list(self.class_names),
+                "centre": self.target_centre,
+                "scale": self.target_scale,
+            },
             "about": dict(self.about),
         }
+        rest, arrays = encode(parts, self.arrays())
         try:
             folder.parent.mkdir(parents=True, exist_ok=True)
             temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
             try:
                 (temporary / ARRAYS).write_bytes(arrays)
-                (temporary / REST).write_text(json.dumps(rest, indent=2) + "\n", encoding="utf-8")
+                (temporary / REST).write_bytes(rest)
                 temporary.chmod(0o755)
                 _replace(temporary, folder)
             finally:
                 shutil.rmtree(temporary, ignore_errors=True)
         except OSError as error:
-            raise BundleError(f"{folder}: must be a folder that can be written, but {_reason(error)}.") from error
+            raise BundleError(
+                f"{folder}: must be a folder that can be written, but {(error.strerror or str(error)).lower()}."
+            ) from error
 
     @classmethod
     def load(cls, folder: str | Path) -> Bundle:
-        """Read a bundle and check that it is whole.
+        """Read a bundle and check that it is whole; see :mod:`hpsearch.model.format`.
 
         Raises:
-            BundleError: no bundle there, one of another version, or files that do not belong together.
+            BundleError: no bundle there, one of another version, or anything in it that is not as the format says.
         """
-        import safetensors
-        import safetensors.numpy
-
-        folder = Path(folder)
-        try:
-            rest = json.loads((folder / REST).read_text(encoding="utf-8"))
-            raw = (folder / ARRAYS).read_bytes()
-        except (OSError, ValueError) as error:
-            raise BundleError(
-                f"{folder}: must be a saved model with {REST} and {ARRAYS}, but {_reason(error)}."
-            ) from error
-        if not isinstance(rest, dict) or rest.get("format") != FORMAT:
-            raise BundleError(f"{folder / REST}: must be a {FORMAT}, but is not.")
-        if rest.get("version") != VERSION:
-            raise BundleError(
-                f"{folder / REST}: must be a {FORMAT} of version {VERSION}, but is of version "
-                f"{rest.get('version')!r}. Retrain it with this version of hpsearch."
-            )
-        if hashlib.sha256(raw).hexdigest() != rest.get("arrays_sha256"):
-            raise BundleError(f"{folder / ARRAYS}: must have the SHA-256 that {REST} names, but it was changed since.")
-        try:
-            return cls._from(rest, safetensors.numpy.load(raw))
-        except (AttributeError, KeyError, TypeError, ValueError, safetensors.SafetensorError) as error:
-            raise BundleError(f"{folder}: {REST} and {ARRAYS} must fit each other, but: {error!r}.") from error
-
-    @classmethod
-    def _from(cls, rest: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Bundle:
-        shape = rest["network"]
-        network = Network(shape["inputs"], tuple(shape["neurons"]), shape["outputs"])
-        dtype = np.dtype(shape["dtype"])
-        architecture = Architecture(network, shape["activation"], shape["leaky_slope"], dtype, shape["loss"])
+        manifest, arrays = read(Path(folder))
+        part, target = manifest.network, manifest.target
+        network = Network(part.inputs, tuple(part.neurons), part.outputs)
+        dtype = np.dtype(part.dtype)
         parameters = np.zeros((1, network.size), dtype)
         for name, view in network.named(parameters).items():
-            if arrays[name].shape != view.shape[1:] or arrays[name].dtype != dtype:
-                raise ValueError(f"{name} must be {view.shape[1:]} {dtype}")
             view[0] = arrays[name]
-        scaling, plan = Scaling(arrays["centre"], arrays["scale"], arrays["fill"]), Plan.from_plain(rest)
-        learnt = {array.shape for array in (arrays["centre"], arrays["scale"], arrays["fill"])}
-        counts = (len(plan.feature_names), architecture.head.outputs(len(rest["classes"])), learnt)
-        if counts != (network.inputs, network.outputs, {(network.inputs,)}):
-            raise ValueError("columns, classes and scaling must have the network's widths")
         return cls(
-            architecture,
+            Architecture(network, part.activation, part.leaky_slope, dtype, part.loss),
             parameters,
-            scaling,
-            plan,
-            tuple(rest["classes"]),
-            rest["target"],
-            rest["about"],
-            float(rest["target_centre"]),
-            float(rest["target_scale"]),
+            Scaling(arrays["centre"], arrays["scale"], arrays["fill"]),
+            Plan.from_plain(manifest.preprocessing.model_dump()),
+            tuple(target.classes),
+            target.name,
+            manifest.about,
+            target.centre,
+            target.scale,
         )
-
-
-def _reason(error: Exception) -> str:
-    return error.strerror.lower() if isinstance(error, OSError) and error.strerror else str(error)
 
 
 def require_free(folder: Path, force: bool) -> None:

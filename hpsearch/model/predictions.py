@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from hpsearch.data.cells import Types
+from hpsearch.data.columns import Raw
 from hpsearch.data.csv_file import read_csv
 from hpsearch.data.parquet_file import read_parquet
 from hpsearch.data.table_file import Table, Wanted
@@ -37,6 +38,23 @@ def predict_file(bundle: Bundle, path: Path, notice: Callable[[str], None] = war
     Raises:
         DataError: a column missing or unknown, or a value that is not of its column's kind.
     """
+    features, notices = bundle.plan.expand(read_rows(bundle, path))
+    for line in notices:
+        notice(line)
+    answers = bundle.answers(features)
+    if not bundle.class_names:
+        return pd.DataFrame({"prediction": answers[:, 0]})
+    classes = np.array(bundle.class_names)[answers.argmax(axis=1)]
+    shares = {f"probability_{name}": answers[:, i] for i, name in enumerate(bundle.class_names)}
+    return pd.DataFrame({"class": pd.array(classes.tolist(), dtype="str"), **shares})
+
+
+def read_rows(bundle: Bundle, path: Path) -> list[Raw]:
+    """A model's columns, in its order, of a CSV or Parquet file.
+
+    Raises:
+        DataError: as :func:`predict_file`.
+    """
     plan, others = bundle.plan, bundle.about.get("not_features", ())
     wanted = Wanted(
         features=plan.names,
@@ -46,12 +64,4 @@ def predict_file(bundle: Bundle, path: Path, notice: Callable[[str], None] = war
     )
     table = READERS.get(path.suffix.lower(), read_csv)(path, wanted)
     columns = {raw.name: raw for raw in table.columns}
-    features, notices = plan.expand([columns[name] for name in plan.names])
-    for line in notices:
-        notice(line)
-    answers = bundle.answers(features)
-    if not bundle.class_names:
-        return pd.DataFrame({"prediction": answers[:, 0]})
-    classes = np.array(bundle.class_names)[answers.argmax(axis=1)]
-    shares = {f"probability_{name}": answers[:, i] for i, name in enumerate(bundle.class_names)}
-    return pd.DataFrame({"class": pd.array(classes.tolist(), dtype="str"), **shares})
+    return [columns[name] for name in plan.names]

@@ -17,6 +17,7 @@ from hpsearch.data.splits import SPLITTERS
 from hpsearch.data.units import independent_units
 from hpsearch.errors import BundleError, DataError, DefinitionError, DivergedError, StorageError
 from hpsearch.model.bundle import Bundle
+from hpsearch.model.study_rows import recipe
 from hpsearch.nn.network import initial_parameters
 from hpsearch.study.database import shown
 from hpsearch.study.definition import StudyDefinition
@@ -47,7 +48,8 @@ def retrain(definition: StudyDefinition, url: str, folder: Path | None = None) -
     Args:
         definition: without a search space.
         url: the storage, in whose study it is recorded that the hold-out was scored, if the study is there.
-        folder: where the model will be saved; a model that is there knows how often its hold-out was scored.
+        folder: where the model will be saved, from where it finds its study's rows again; a model that is there knows
+            how often its hold-out was scored.
 
     Raises:
         DefinitionError: a study with a search space.
@@ -66,6 +68,7 @@ def retrain(definition: StudyDefinition, url: str, folder: Path | None = None) -
         score |= _objective(bundle, held_out, definition)
         about |= {"holdout": score, "holdout_fingerprint": held_out.fingerprint}
         about |= _record_scoring(definition, held_out.fingerprint, url, folder)
+    about["rows"] = recipe(definition, folder)
     return replace(bundle, about=about)
 
 

@@ -25,10 +25,10 @@ from hpsearch.results.figures import GROUPS
 from hpsearch.results.figures.style import TEMPLATES, swaps
 from hpsearch.results.markup import counted, table, text
 from hpsearch.results.snapshot import Snapshot
-from hpsearch.results.whole import write_whole
 from hpsearch.results.words import belief, scores, settings_table
 from hpsearch.study.database import shown
 from hpsearch.validation.metrics import BESIDE, METRICS, objective_metric
+from hpsearch.whole import write_whole
 
 _MARK = '<meta name="generator" content="hpsearch">'
 _HANDLING = (

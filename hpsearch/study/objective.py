@@ -126,6 +126,15 @@ def prepare(definition: StudyDefinition) -> Prepared:
 
 
 def _prepare(definition: StudyDefinition) -> Prepared:
+    return divide(definition, *load_rows(definition))
+
+
+def load_rows(definition: StudyDefinition) -> tuple[Dataset, Dataset | None]:
+    """The rows to search with, and those held out, if there are any.
+
+    Raises:
+        DataError: data that cannot be used.
+    """
     seed = definition.seed
     data = definition.data.load(definition.folder, seeds.integer_seed(seed, "data"))
     held_out: Dataset | None = None
@@ -134,7 +143,7 @@ def _prepare(definition: StudyDefinition) -> Prepared:
         _check_fresh(definition, data, held_out)
     elif definition.holdout.fraction is not None:
         data, held_out = hold_out(data, definition.holdout.fraction, definition.validation.splitter, seed)
-    return divide(definition, data, held_out)
+    return data, held_out
 
 
 def divide(definition: StudyDefinition, data: Dataset, held_out: Dataset | None) -> Prepared:

@@ -66,12 +66,13 @@ def test_the_main_job_end_to_end(small: Path, hpsearch: Call) -> None:
         ("nested", "small.toml", "--outer", "2"),
         ("retrain", "best.toml"),
         ("predict", "model", "rows.csv"),
+        ("export", "model"),
     ],
     ids=lambda arguments: arguments[0],
 )
 def test_json_is_one_json_value_and_nothing_else(finished: Path, hpsearch: Call, arguments: tuple[str, ...]) -> None:
     assert hpsearch("best", "small", "-o", "best.toml").status == 0
-    if arguments[0] == "predict":
+    if arguments[0] in ("predict", "export"):
         hpsearch("retrain", "best.toml")
         Path("rows.csv").write_text("x1,x2\n0.1,0.2\n")
     outcome = hpsearch(*arguments, "--json")
@@ -168,7 +169,7 @@ def test_check_trains_and_stores_nothing(small: Path, hpsearch: Call) -> None:
 
 
 COMMANDS = (
-    *("best", "check", "confirm", "curves", "cv", "dashboard", "folds", "init", "metrics", "nested"),
+    *("best", "check", "confirm", "curves", "cv", "dashboard", "export", "folds", "init", "metrics", "nested"),
     *("predict", "report", "retrain", "run", "schema", "studies", "trials"),
 )
 
@@ -268,6 +269,8 @@ WRONG: dict[str, tuple[Callable[[Path], list[str]], str]] = {
     ),
     "a space to retrain": (lambda f: ["retrain", str(f)], "[space] must be empty to retrain"),
     "no model": (lambda f: ["predict", "absent", "rows.csv"], "absent: must be a saved model"),
+    "no model to export": (lambda f: ["export", "absent"], "absent: must be a saved model"),
+    "an unknown format": (lambda f: ["export", "absent", "--format", "onyx"], "Did you mean 'onnx'"),
     "no storage": (lambda f: ["trials", "small"], "There is no storage hpsearch.db"),
     "an unknown command": (lambda f: ["rnu", str(f)], "No such command 'rnu'"),
     "an unknown option": (lambda f: ["run", str(f), "--wrokers", "2"], "No such option"),

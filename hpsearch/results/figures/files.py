@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 
 from hpsearch.errors import HpsearchError, did_you_mean
 from hpsearch.extras import require
-from hpsearch.results.whole import write_whole
+from hpsearch.whole import write_whole
 
 
 def _page(figure: go.Figure) -> bytes:

@@ -1,0 +1,188 @@
+"""A saved model in a format of others, checked before it is written: it answers every row as the model does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hpsearch.data.columns import Raw
+from hpsearch.errors import BundleError, DataError, ExportError, HpsearchError, did_you_mean
+from hpsearch.model.bundle import Bundle
+from hpsearch.model.onnx import OnnxModel, require_packages, to_onnx
+from hpsearch.model.predictions import read_rows
+from hpsearch.model.study_rows import rows_of, study_rows
+from hpsearch.study.definition import StudyDefinition
+from hpsearch.whole import write_whole
+
+TOLERANCE = 1e-5  # of a probability, or of a quantity over the scale of its target
+MADE_ROWS = 1000
+CHECKED_ROWS = 4096  # at once
+
+
+class Exporting(Protocol):
+    """An exported model that runs, as its users would run it."""
+
+    @property
+    def inputs(self) -> list[dict[str, Any]]: ...
+
+    @property
+    def outputs(self) -> list[dict[str, Any]]: ...
+
+    def answers(self, raws: Sequence[Raw]) -> tuple[NDArray[Any] | None, NDArray[Any]]: ...
+
+
+@dataclass(frozen=True)
+class Format:
+    """A format: what refuses without its packages, what writes a model, and what runs what was written."""
+
+    require: Callable[[], None]
+    write: Callable[[Bundle], bytes]
+    run: Callable[[bytes], Exporting]
+
+
+# By the name that is a file's ending too.
+EXPORTS: dict[str, Format] = {
+    "onnx": Format(require_packages, lambda bundle: to_onnx(bundle).SerializeToString(), OnnxModel)
+}
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What was written, and what it was checked on.
+
+    Attributes:
+        file: the file.
+        format: one of :data:`EXPORTS`.
+        bytes: its size.
+        rows: how many rows it was checked on.
+        checked_on: all rows of the study's data, hold-out included; of a file; or rows made for the check.
+        not_study: why not the study's rows, where they were looked for.
+        largest_difference: of a probability, or of a quantity over the scale of its target.
+        inputs: name, type and shape of each.
+        outputs: likewise.
+    """
+
+    file: str
+    format: str
+    bytes: int
+    rows: int
+    checked_on: Literal["study", "file", "made"]
+    not_study: str | None
+    largest_difference: float
+    inputs: list[dict[str, Any]]
+    outputs: list[dict[str, Any]]
+
+
+def export(
+    folder: Path, path: Path | None = None, kind: str = "onnx", rows: Path | None = None, force: bool = False
+) -> Exported:
+    """Write a saved model in another format, once it has been checked.
+
+    Args:
+        folder: the model's.
+        path: the file; by default the folder's name with the format's ending, in the working directory.
+        kind: one of :data:`EXPORTS`.
+        rows: a CSV or Parquet file to check every row of, or the study file that says where the study's are. By default
+            the study's, if they are still where and what they were; otherwise rows made from the preprocessing table,
+            some with missing values and with categories that training had not.
+        force: replace a file that is there.
+
+    Raises:
+        BundleError: no saved model; a file that is there; a model that the format cannot hold.
+        DataError: rows that do not fit the model.
+        ExportError: an answer that is not the model's; nothing is written.
+        HpsearchError: an unknown format; packages that are not installed; a file that cannot be written.
+    """
+    if kind not in EXPORTS:
+        raise HpsearchError(f"Unknown format {kind!r}. {did_you_mean(kind, EXPORTS)}")
+    form = EXPORTS[kind]
+    form.require()
+    target = Path(f"{folder.resolve().name}.{kind}") if path is None else path
+    if target.is_dir() or (target.exists() and not force):
+        do = "Name a file with -o." if target.is_dir() else "Choose another file with -o, or replace it with --force."
+        raise BundleError(f"{target}: must not exist yet, but does. {do}")
+    bundle = Bundle.load(folder)
+    content = form.write(bundle)
+    exported = form.run(content)
+    chosen, checked_on, reason = _rows_to_check(bundle, folder, rows)
+    largest = check(bundle, exported, chosen)
+    write_whole(target, content)
+    count = len(chosen[0].values)
+    return Exported(
+        str(target), kind, len(content), count, checked_on, reason, largest, exported.inputs, exported.outputs
+    )
+
+
+def _rows_to_check(
+    bundle: Bundle, folder: Path, rows: Path | None
+) -> tuple[list[Raw], Literal["study", "file", "made"], str | None]:
+    """Raw columns, where they are from, and why not from the study."""
+    if rows is not None and rows.suffix.lower() == ".toml":
+        return rows_of(bundle, StudyDefinition.from_file(rows)), "study", None
+    if rows is not None:
+        return read_rows(bundle, rows), "file", None
+    try:
+        return study_rows(bundle, folder), "study", None
+    except DataError as error:
+        return made_rows(bundle, MADE_ROWS), "made", str(error)
+
+
+def check(bundle: Bundle, exported: Exporting, raws: Sequence[Raw]) -> float:
+    """Compare the answers to every row, and the classes where two are not as probable as each other.
+
+    Returns:
+        The largest difference of a probability, or of a quantity over the scale of its target.
+
+    Raises:
+        ExportError: it is more than :data:`TOLERANCE`, or a class is another.
+    """
+    largest, rows = 0.0, len(raws[0].values)
+    for start in range(0, rows, CHECKED_ROWS):
+        part = [replace(raw, values=raw.values[start : start + CHECKED_ROWS]) for raw in raws]
+        features, _ = bundle.plan.expand(part)
+        expected = bundle.answers(features).astype(np.float64)
+        labels, answers = exported.answers(part)
+        differences = np.abs(answers - expected).max(axis=1) / bundle.target_scale
+        wrong = ~(differences <= TOLERANCE)  # nan is wrong too
+        if labels is not None:
+            second, first = np.sort(expected, axis=1)[:, -2:].T
+            classes = np.array(bundle.class_names)[expected.argmax(axis=1)]
+            wrong |= (labels != classes) & (first - second > TOLERANCE)
+        if wrong.any():
+            row = int(np.flatnonzero(wrong)[0])
+            raise ExportError(
+                f"The exported model must answer every row within {TOLERANCE:g} as the saved one does, but row "
+                f"{start + row} differs by {differences[row]:.2g}. Nothing was written. Retrain with [train] "
+                'dtype = "float64", or with scaling = "standard" if it has none.'
+            )
+        largest = max(largest, float(differences.max()))
+    return largest
+
+
+def made_rows(bundle: Bundle, rows: int) -> list[Raw]:
+    """Rows that look like those of training as far as the preprocessing table knows them, a tenth of values missing.
+
+    Numbers lie around what fills a missing one, by twice what they are scaled by; categories are any of a column's, or
+    one that it has not.
+    """
+    draw, raws = np.random.default_rng(0), []
+    for column, entry in zip(bundle.plan.columns, bundle.preprocessing, strict=True):
+        missing = draw.random(rows) < 0.1
+        if column.kind == "categorical":
+            unseen = "other"
+            while unseen in column.categories:
+                unseen += "_"
+            words = (*column.categories, unseen)
+            raws.append(
+                Raw(column.name, column.kind, np.where(missing, -1, draw.integers(len(words), size=rows)), words)
+            )
+        else:
+            numbers = (entry["fill"] or 0.0) + 2 * (entry["scale"] or 1.0) * draw.standard_normal(rows)
+            values = numbers if column.kind == "numeric" else draw.integers(2, size=rows).astype(np.float64)
+            raws.append(Raw(column.name, column.kind, np.where(missing, np.nan, values)))
+    return raws

@@ -1,0 +1,204 @@
+"""The format of a saved model, and its strict reader and writer.
+
+A bundle is a folder with two files, read in this order; other files in it mean nothing. Both are data alone: nothing in
+them is ever executed. Integers are JSON numbers without a point, other numbers are finite.
+
+``model.json``: one JSON object in UTF-8, at most 16 MiB, nested at most 32 deep, with exactly these keys, none twice.
+
+==================  ====================================================================================================
+key                 value
+==================  ====================================================================================================
+format              ``"hpsearch-bundle"``
+version             3
+sha256              64 lower-case hexadecimal digits: the SHA-256 of this file with the first occurrence of these digits
+                    replaced by 64 times ``0``
+arrays.sha256       the SHA-256 of ``model.safetensors``
+arrays.tensors      of each array by name: ``shape``, a list of integers, and ``dtype``, ``"float32"`` or ``"float64"``
+network.inputs      D, the number of features
+network.neurons     a list of the hidden layers' widths, at most 1,000; may be empty
+network.outputs     C with ``cross_entropy``, otherwise 1
+network.loss        ``cross_entropy``, ``binary_cross_entropy`` (C = 2), ``squared_error`` or ``absolute_error``
+network.activation  ``relu``, ``leaky_relu`` or ``tanh``, of the hidden layers
+network.leaky_slope of ``leaky_relu``: at least 0, below 1
+network.dtype       ``"float32"`` or ``"float64"``: what the network computes in
+preprocessing       ``impute`` (``mean``, ``median`` or ``most-frequent``: how ``fill`` was found), ``missing`` (texts
+                    that mean no value beside nothing, na, n/a, nan, none and null in small or capital letters; one that
+                    is a number does so however it is written) and ``columns``
+target.name         text
+target.classes      C different texts, at least 2, in the order of their probabilities; none of a quantity
+target.centre,      what the network answers of a quantity, times ``scale``, plus ``centre`` is in the target's own
+target.scale        unit; 0 and 1 of classes; ``scale`` is above 0
+about               how the model came to be, for people: any keys. Of those that are read again ``not_features`` is
+                    null or a list of texts, ``scorings`` an integer of at least 0, ``rows`` null or an object
+==================  ====================================================================================================
+
+Each of ``preprocessing.columns`` is an object with ``name`` (text, no two the same), ``kind`` (``numeric``, ``boolean``
+or ``categorical``), ``indicator`` (true or false) and ``categories`` (different texts, none empty; only of
+``categorical``). They become D features, in order: of a categorical column one that is 1 for each category and else 0,
+of another its value, a boolean's being 0 or 1; then, with an indicator, one that is 1 where the value is missing and
+else 0. A category that is not among them gives zeros. No two features may have one name: those of column x are called
+x=category, x and x=missing.
+
+``model.safetensors``: at most 2 GiB, with exactly these arrays, all finite, in row-major order; its own header has at
+most 1 MiB.
+
+=====================  ===================  ====================================================================
+array                  shape, dtype         meaning
+=====================  ===================  ====================================================================
+``layerN.weights``     (fan_in, fan_out),   of dense layer N = 1, 2, …, the output layer last: outputs are inputs
+                       ``network.dtype``    times weights, plus biases
+``layerN.biases``      (fan_out,), likewise
+``fill``               (D,), float64        what stands in for a feature that has no value
+``centre``, ``scale``  (D,), float64        a feature x becomes (x - centre) / scale in float64, and is then cast to
+                                            ``network.dtype``; ``scale`` is above 0
+=====================  ===================  ====================================================================
+
+The answer is the softmax of the outputs; with ``binary_cross_entropy`` 1 / (1 + exp(-output)) is the probability of the
+second class; of a quantity see ``target``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hpsearch.errors import BundleError
+from hpsearch.model.manifest import (
+    ARRAYS,
+    FORMAT,
+    MOST_REST_BYTES,
+    REST,
+    UNSIGNED,
+    VERSION,
+    Manifest,
+    data_bytes,
+    one_line,
+    parse,
+)
+
+MOST_HEADER_BYTES = 2**20  # of a safetensors file
+_TYPES = {"F32": "float32", "F64": "float64"}  # as safetensors calls them
+
+
+def encode(parts: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> tuple[bytes, bytes]:
+    """The two files, ``model.json`` and ``model.safetensors``.
+
+    Args:
+        parts: ``network``, ``preprocessing``, ``target`` and ``about``, as the format has them.
+        arrays: by name.
+
+    Raises:
+        BundleError: what could not be read again.
+    """
+    packed = pack(arrays)
+    listed = {name: {"shape": list(array.shape), "dtype": array.dtype.name} for name, array in arrays.items()}
+    described = {"sha256": hashlib.sha256(packed).hexdigest(), "tensors": listed}
+    head = {"format": FORMAT, "version": VERSION, "sha256": UNSIGNED, "arrays": described}
+    try:
+        rest = sign(json.dumps({**head, **parts}, indent=2, allow_nan=False).encode() + b"\n")
+    except (TypeError, ValueError, RecursionError) as error:
+        raise BundleError(f"The model must be plain JSON but for its arrays, but {one_line(error)}.") from error
+    decode(rest, packed, "The model")
+    return rest, packed
+
+
+def pack(arrays: Mapping[str, NDArray[Any]]) -> bytes:
+    """``model.safetensors``."""
+    import safetensors.numpy
+
+    return safetensors.numpy.save(dict(arrays))
+
+
+def sign(unsigned: bytes) -> bytes:
+    """``model.json`` with its checksum where the first 64 zeros stand."""
+    return unsigned.replace(UNSIGNED.encode(), hashlib.sha256(unsigned).hexdigest().encode(), 1)
+
+
+def read(folder: Path) -> tuple[Manifest, dict[str, NDArray[Any]]]:
+    """A bundle's two files, checked.
+
+    Raises:
+        BundleError: as :func:`decode`, or a file that is not there, cannot be read, is no regular file or too large.
+    """
+    rest = _read(folder / REST, MOST_REST_BYTES)
+    manifest = parse(rest, str(folder / REST))
+    packed = _read(folder / ARRAYS, 8 + MOST_HEADER_BYTES + data_bytes(manifest.arrays.tensors))
+    return manifest, unpack(packed, manifest, str(folder / ARRAYS))
+
+
+def decode(rest: bytes, packed: bytes, origin: str) -> tuple[Manifest, dict[str, NDArray[Any]]]:
+    """What the two files hold; ``origin`` is how to name them in errors.
+
+    Raises:
+        BundleError: anything that is not as the format says.
+    """
+    manifest = parse(rest, origin)
+    return manifest, unpack(packed, manifest, origin)
+
+
+def unpack(packed: bytes, manifest: Manifest, origin: str) -> dict[str, NDArray[Any]]:
+    """``model.safetensors``, checked against ``model.json``.
+
+    Raises:
+        BundleError: anything that is not as the format says.
+    """
+    import safetensors
+
+    deserialize: Any = safetensors.deserialize  # its types differ from version to version
+    if hashlib.sha256(packed).hexdigest() != manifest.arrays.sha256:
+        raise BundleError(f"{origin}: must have the SHA-256 that {REST} names, but was changed since it was saved.")
+    if int.from_bytes(packed[:8], "little") > MOST_HEADER_BYTES:
+        raise BundleError(f"{origin}: must have a header of at most {MOST_HEADER_BYTES / 2**20:g} MiB, but has more.")
+    try:
+        found = dict(deserialize(packed))
+    except (safetensors.SafetensorError, ValueError) as error:
+        raise BundleError(f"{origin}: must be a safetensors file, but {one_line(error)}.") from error
+    expected = manifest.arrays.tensors
+    if set(found) != set(expected):
+        name = min(set(found) ^ set(expected))
+        raise BundleError(
+            f"{origin}: must have the arrays that {REST} names, but {one_line(repr(name))} is in one only."
+        )
+    arrays = {}
+    for name, tensor in expected.items():
+        got = found[name]["shape"], _TYPES.get(found[name]["dtype"])
+        if got != (tensor.shape, tensor.dtype):
+            raise BundleError(
+                f"{origin}: {name} must be {tensor.dtype} of shape {tensor.shape}, as {REST} says, but is "
+                f"{one_line(repr(found[name]['dtype']))} of shape {one_line(repr(got[0]))}."
+            )
+        little = np.dtype(tensor.dtype).newbyteorder("<")
+        arrays[name] = np.frombuffer(found[name]["data"], little).astype(tensor.dtype).reshape(tensor.shape)
+        if not np.isfinite(arrays[name]).all() or (name == "scale" and arrays[name].min() <= 0):
+            what = "finite and above 0" if name == "scale" else "finite"
+            raise BundleError(f"{origin}: {name} must be {what}, but is not everywhere. Retrain the model.")
+    return arrays
+
+
+def _read(path: Path, most: int) -> bytes:
+    """A regular file of limited size. A pipe without a writer does not block it."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+        with open(descriptor, "rb") as file:
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode):
+                raise BundleError(f"{path}: must be a regular file of a saved model, but is not.")
+            content = b"" if status.st_size > most else file.read(most + 1)
+    except (OSError, ValueError) as error:
+        if isinstance(error, BundleError):
+            raise
+        reason = error.strerror.lower() if isinstance(error, OSError) and error.strerror else one_line(error)
+        raise BundleError(
+            f"{path.parent}: must be a saved model with {REST} and {ARRAYS}, but {path.name}: {reason}."
+        ) from error
+    if status.st_size > most or len(content) > most:
+        raise BundleError(f"{path}: must have at most {most:,} bytes, but has {status.st_size:,}.")
+    return content

@@ -1,0 +1,248 @@
+"""What ``model.json`` of a saved model holds, checked by itself; the format is :mod:`hpsearch.model.format`'s."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from itertools import pairwise
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from hpsearch.data.columns import Column, Impute, Kind
+from hpsearch.errors import BundleError
+from hpsearch.nn.layers import ACTIVATIONS
+from hpsearch.nn.losses import LOSSES
+from hpsearch.validation.config import one_of
+
+FORMAT, VERSION = "hpsearch-bundle", 3
+ARRAYS, REST = "model.safetensors", "model.json"
+MOST_REST_BYTES, MOST_ARRAY_BYTES = 2**24, 2**31
+DEEPEST = 32
+MOST_PROBLEMS = 1000
+UNSIGNED = "0" * 64  # stands for the checksum in what it is made of
+
+Dtype = Literal["float32", "float64"]
+Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+Width = Annotated[int, Field(ge=1, le=MOST_ARRAY_BYTES)]
+Name = Annotated[str, Field(max_length=50)]  # before it is looked up
+# Of a list with millions of wrong values, one is complained of.
+Texts = Annotated[list[str], Field(fail_fast=True)]
+Widths = Annotated[list[Width], Field(fail_fast=True)]
+
+
+class Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class Tensor(Part):
+    shape: Widths
+    dtype: Dtype
+
+
+class Arrays(Part):
+    sha256: Digest
+    tensors: dict[str, Tensor]
+
+
+class NetworkPart(Part):
+    inputs: Width
+    neurons: Annotated[Widths, Field(max_length=1000)]
+    outputs: Width
+    loss: Annotated[Name, one_of(LOSSES, "loss")]
+    activation: Annotated[Name, one_of(ACTIVATIONS, "activation")]
+    leaky_slope: Annotated[float, Field(ge=0, lt=1)]
+    dtype: Dtype
+
+
+class ColumnPart(Part):
+    name: str
+    kind: Kind
+    indicator: bool
+    categories: Texts
+
+
+class Preprocessing(Part):
+    impute: Impute
+    missing: Texts
+    columns: Annotated[list[ColumnPart], Field(fail_fast=True)]
+
+
+class Target(Part):
+    name: str
+    classes: Texts
+    centre: float
+    scale: Annotated[float, Field(gt=0)]
+
+
+class About(Part):
+    model_config = ConfigDict(extra="allow")
+
+    not_features: list[str] | None = None
+    scorings: Annotated[int, Field(ge=0)] = 0
+    rows: dict[str, Any] | None = None
+
+
+class Manifest(Part):
+    """``model.json``, but for its checksum."""
+
+    arrays: Arrays
+    network: NetworkPart
+    preprocessing: Preprocessing
+    target: Target
+    about: dict[str, Any]
+
+
+def tensors(network: NetworkPart) -> dict[str, Tensor]:
+    """The arrays that a bundle of such a network has."""
+    widths = [network.inputs, *network.neurons, network.outputs]
+    expected = {}
+    for number, (fan_in, fan_out) in enumerate(pairwise(widths), start=1):
+        expected[f"layer{number}.weights"] = Tensor(shape=[fan_in, fan_out], dtype=network.dtype)
+        expected[f"layer{number}.biases"] = Tensor(shape=[fan_out], dtype=network.dtype)
+    return expected | {name: Tensor(shape=[network.inputs], dtype="float64") for name in ("centre", "fill", "scale")}
+
+
+def parse(rest: bytes, origin: str) -> Manifest:
+    """``model.json``, checked by itself; nothing of a size that it claims is allocated.
+
+    Raises:
+        BundleError: anything that is not as the format says.
+    """
+    if len(rest) > MOST_REST_BYTES:
+        raise BundleError(f"{origin}: must have at most {MOST_REST_BYTES / 2**20:g} MiB of JSON, but has more.")
+    try:
+        plain = json.loads(
+            rest.decode(), object_pairs_hook=_unique, parse_constant=_refuse_constant, parse_float=_finite
+        )
+        _check_plain(plain)
+    except (ValueError, RecursionError) as error:
+        raise BundleError(f"{origin}: must be plain JSON, but {one_line(error)}.") from error
+    if not isinstance(plain, dict) or plain.pop("format", None) != FORMAT:
+        raise BundleError(f"{origin}: must be a {FORMAT}, but is not.")
+    version, signature = plain.pop("version", None), plain.pop("sha256", None)
+    if type(version) is not int or version != VERSION:
+        raise BundleError(
+            f"{origin}: must be a {FORMAT} of version {VERSION}, but is of version {one_line(repr(version))}. Retrain "
+            "it with this version of hpsearch."
+        )
+    if not isinstance(signature, str) or not _signed(rest, signature):
+        raise BundleError(f"{origin}: must have the SHA-256 that it names, but was changed since it was saved.")
+    try:
+        manifest = Manifest.model_validate(plain)
+        About.model_validate(manifest.about)
+        _check_whole(manifest)
+    except ValidationError as error:
+        raise BundleError(f"{origin}: must be as the format says, but {_first(error)}.") from error
+    except ValueError as error:
+        raise BundleError(f"{origin}: {one_line(error)}.") from error
+    return manifest
+
+
+def _first(error: ValidationError) -> str:
+    """The first of its problems, if they are few enough to be listed."""
+    if error.error_count() > MOST_PROBLEMS:
+        return f"in {error.error_count():,} places is not"
+    problem = error.errors(include_url=False, include_input=False)[0]
+    return f"{one_line('.'.join(map(str, problem['loc'])))}: {one_line(problem['msg'])}"
+
+
+def _check_whole(manifest: Manifest) -> None:
+    """Refuse parts that do not fit each other.
+
+    Raises:
+        ValueError: with the reason.
+    """
+    network, target = manifest.network, manifest.target
+    if manifest.arrays.tensors != tensors(network):
+        raise ValueError("arrays.tensors must be those of the network, but are others")
+    if data_bytes(manifest.arrays.tensors) > MOST_ARRAY_BYTES:
+        raise ValueError(f"the arrays must have at most {MOST_ARRAY_BYTES / 2**30:g} GiB, but claim more")
+    columns = manifest.preprocessing.columns
+    for column in columns:
+        if column.categories and column.kind != "categorical":
+            raise ValueError(
+                f"only categorical columns must have categories, but the {column.kind} {column.name!r} has"
+            )
+        if "" in column.categories or len(set(column.categories)) < len(column.categories):
+            raise ValueError(
+                f"categories must be different texts, none of them empty, but not those of {column.name!r}"
+            )
+    if len({column.name for column in columns}) < len(columns):
+        raise ValueError("columns must have different names, but two have one name")
+    features = [name for c in columns for name in Column(c.name, c.kind, c.indicator, tuple(c.categories)).features]
+    if len(features) != network.inputs or len(set(features)) < len(features):
+        raise ValueError(
+            f"the columns must become network.inputs = {network.inputs} features of different names, but become "
+            f"{len(features)}, {len(set(features))} of them different"
+        )
+    quantity = LOSSES[network.loss].quantity
+    if quantity and target.classes:
+        raise ValueError(f"target.classes must be none with {network.loss}, but there are {len(target.classes)}")
+    if not quantity and (len(target.classes) < 2 or len(set(target.classes)) < len(target.classes)):
+        raise ValueError(f"target.classes must be at least two different texts, but are {target.classes!r}")
+    if not quantity and (target.centre, target.scale) != (0, 1):
+        raise ValueError("target.centre and target.scale must be 0 and 1 of classes, but are not")
+    outputs = LOSSES[network.loss].outputs(len(target.classes))
+    if outputs != network.outputs:
+        raise ValueError(f"network.outputs must be {outputs} here, but is {network.outputs}")
+
+
+def data_bytes(expected: Mapping[str, Tensor]) -> int:
+    """What arrays take, without the safetensors file's own header."""
+    return sum(math.prod(tensor.shape) * np.dtype(tensor.dtype).itemsize for tensor in expected.values())
+
+
+def _signed(rest: bytes, signature: str) -> bool:
+    digits = signature.encode()
+    return len(digits) == 64 and hashlib.sha256(rest.replace(digits, UNSIGNED.encode(), 1)).hexdigest() == signature
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a key stands twice in an object")
+    return found
+
+
+def _refuse_constant(text: str) -> Any:
+    raise ValueError(f"{text} is no number of JSON")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text[:20]} is too large a number")
+    return value
+
+
+def _check_plain(value: Any) -> None:
+    """Refuse deep nesting, and text that is none: half a character outside the basic plane cannot be printed.
+
+    Raises:
+        ValueError: with the reason.
+    """
+    level = [value]
+    for _ in range(DEEPEST):
+        below: list[Any] = []
+        for item in level:
+            if isinstance(item, str):
+                item.encode()
+            elif isinstance(item, dict):
+                below.extend(item)
+                below.extend(item.values())
+            elif isinstance(item, list):
+                below.extend(item)
+        if not below:
+            return
+        level = below
+    raise ValueError(f"it is nested more than {DEEPEST} deep")
+
+
+def one_line(error: object) -> str:
+    """A reason in one line that is not long."""
+    text = " ".join(str(error).split()).rstrip(".")
+    return text if len(text) <= 200 else f"{text[:200]} …"

@@ -1,0 +1,257 @@
+"""A saved model as one ONNX graph from raw columns to answers: preprocessing and network in one file.
+
+==========================  ==========================  ============================================================
+input or output             type, shape                 meaning
+==========================  ==========================  ============================================================
+a numeric column's name     double, (N, 1)              its values, nan where missing
+a boolean column's name     double, (N, 1)              1, 0, or nan where missing
+a categorical column's name string, (N, 1)              its category as the file has it, without blanks around it;
+                                                        the empty string where missing
+``label``                   string, (N,)                the most probable class
+``probabilities``           the network's type, (N, C)  of the classes, in the order that the metadata ``classes`` has
+``prediction``              double, (N, 1)              of a quantity, instead of the two: in its own unit
+==========================  ==========================  ============================================================
+
+An output whose name is a column's has ``_`` behind it; outputs stand in this order. Numbers are doubles because values
+far from 0 would lose in single precision what tells them apart. Only nan and the empty string are missing values: the
+words that a file may have for one (NA, and those of ``[data] missing``) are the caller's to replace, as are yes and no.
+A category that training had not is none of its categories, and an infinite number, which files may
+not hold, is not refused.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hpsearch.data.columns import Raw
+from hpsearch.errors import BundleError
+from hpsearch.extras import require
+from hpsearch.model.bundle import Bundle
+
+if TYPE_CHECKING:
+    import onnx
+
+# What runtimes of 2021 and later understand: the first operators of today's form (Squeeze takes its axes as an input).
+OPSET, ML_OPSET, IR_VERSION = 13, 1, 7
+MOST_BYTES = 2**31 - 2**24  # of parameters: a protocol buffer holds less than 2 GiB
+
+
+def require_packages() -> None:
+    """Refuse to go on without the packages of the extra.
+
+    Raises:
+        MissingExtraError: one of them is not installed.
+    """
+    for package in ("onnx", "onnxruntime"):
+        require(package, "onnx", "An ONNX export")
+
+
+def to_onnx(bundle: Bundle) -> onnx.ModelProto:
+    """The graph of a model, as the module's table describes it; the same model gives the same bytes.
+
+    Raises:
+        BundleError: names that no graph can have, or more parameters than a file can.
+        MissingExtraError: the extra ``onnx`` is not installed.
+    """
+    require_packages()
+    import onnx
+    from onnx import TensorProto, helper
+
+    _require_expressible(bundle)
+    graph = _Graph(bundle.plan.names)
+    inputs, blocks = [], []
+    for column in bundle.plan.columns:
+        name = column.name
+        if column.kind == "categorical":
+            inputs.append(helper.make_tensor_value_info(name, TensorProto.STRING, ["N", 1]))
+            # A missing category is one of its own, the last, as in the plan.
+            words = [*column.categories, *([""] if column.indicator else [])]
+            if words:
+                hot = graph.node("OneHotEncoder", name, domain="ai.onnx.ml", cats_strings=words, zeros=1)
+                flat = graph.node("Squeeze", hot, graph.constant(np.array([1])))
+                blocks.append(graph.node("Cast", flat, to=TensorProto.DOUBLE))
+            continue
+        inputs.append(helper.make_tensor_value_info(name, TensorProto.DOUBLE, ["N", 1]))
+        blocks.append(name)
+        if column.indicator:
+            blocks.append(graph.node("Cast", graph.node("IsNaN", name), to=TensorProto.DOUBLE))
+    answers = _network(graph, bundle, _transform(graph, bundle, graph.node("Concat", *blocks, axis=1)))
+    model = helper.make_model(
+        helper.make_graph(graph.nodes, "hpsearch", inputs, _outputs(graph, bundle, answers), graph.constants),
+        producer_name="hpsearch",
+        producer_version=version("hpsearch"),
+        ir_version=IR_VERSION,
+        opset_imports=[helper.make_opsetid("", OPSET), helper.make_opsetid("ai.onnx.ml", ML_OPSET)],
+    )
+    helper.set_model_props(model, _metadata(bundle))
+    onnx.checker.check_model(model, full_check=True)
+    return model
+
+
+class OnnxModel:
+    """A graph in onnxruntime, on one thread of the processor.
+
+    Args:
+        content: the graph's bytes.
+    """
+
+    def __init__(self, content: bytes) -> None:
+        require_packages()
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        options.log_severity_level = 3  # errors: what it warns about is its own search for devices
+        self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+
+    @property
+    def inputs(self) -> list[dict[str, Any]]:
+        """``name``, ``type`` and ``shape`` of each input."""
+        return [_described(one) for one in self._session.get_inputs()]
+
+    @property
+    def outputs(self) -> list[dict[str, Any]]:
+        """Name, type and shape of each output."""
+        return [_described(one) for one in self._session.get_outputs()]
+
+    def answers(self, raws: Sequence[Raw]) -> tuple[NDArray[Any] | None, NDArray[Any]]:
+        """The labels (N,), None of a quantity; and the probabilities (N, C) or the quantity (N, 1) of raw columns."""
+        *labels, answers = self._session.run(None, {raw.name: _as_input(raw) for raw in raws})
+        return (labels[0] if labels else None), answers
+
+
+def _as_input(raw: Raw) -> NDArray[Any]:
+    if raw.kind != "categorical":
+        return np.asarray(raw.values, np.float64)[:, np.newaxis]
+    words = np.array([*raw.categories, ""], object)  # -1, the missing, picks the last
+    return np.asarray(words[raw.values])[:, np.newaxis]
+
+
+def _described(value: Any) -> dict[str, Any]:
+    return {"name": value.name, "type": value.type.removeprefix("tensor(").rstrip(")"), "shape": value.shape}
+
+
+class _Graph:
+    """Nodes and constants as they come; names that are the columns' are left to them."""
+
+    def __init__(self, columns: Sequence[str]) -> None:
+        self._taken = set(columns)
+        self.nodes: list[Any] = []
+        self.constants: list[Any] = []
+
+    def name(self, wanted: str) -> str:
+        """The wanted name, with as many ``_`` behind it as make it another than all before."""
+        while wanted in self._taken:
+            wanted += "_"
+        self._taken.add(wanted)
+        return wanted
+
+    def constant(self, values: NDArray[Any]) -> str:
+        from onnx import numpy_helper
+
+        name = self.name(f"constant {len(self.constants)}")
+        self.constants.append(numpy_helper.from_array(values, name))
+        return name
+
+    def node(self, operator: str, *inputs: str, output: str | None = None, **attributes: Any) -> str:
+        """Add an operator; returns the name of what it gives."""
+        from onnx import helper
+
+        name = self.name(f"{operator} {len(self.nodes)}" if output is None else output)
+        self.nodes.append(helper.make_node(operator, inputs, [name], **attributes))
+        return name
+
+
+def _transform(graph: _Graph, bundle: Bundle, features: str) -> str:
+    """What :func:`hpsearch.transform.transform` does, in double precision, and the network's type after it."""
+    scaling = bundle.scaling
+    if scaling.fill is not None:
+        missing = graph.node("IsNaN", features)
+        features = graph.node("Where", missing, graph.constant(scaling.fill), features)
+    features = graph.node("Sub", features, graph.constant(scaling.centre))
+    features = graph.node("Div", features, graph.constant(scaling.scale))
+    return graph.node("Cast", features, to=_type(bundle))
+
+
+def _network(graph: _Graph, bundle: Bundle, values: str) -> str:
+    """The outputs of the last layer."""
+    architecture = bundle.architecture
+    for number, matrix in enumerate(architecture.matrices(bundle.parameters), start=1):
+        weights, biases = (graph.constant(np.ascontiguousarray(part)) for part in (matrix[0, :-1], matrix[0, -1]))
+        values = graph.node("Gemm", values, weights, biases)
+        if number == len(architecture.network.layers):
+            break
+        if architecture.activation == "leaky_relu":
+            # Not LeakyRelu, which onnxruntime has in single precision only.
+            slope = graph.constant(np.array(architecture.leaky_slope, architecture.dtype))
+            values = graph.node("Max", values, graph.node("Mul", values, slope))
+        else:
+            values = graph.node({"relu": "Relu", "tanh": "Tanh"}[architecture.activation], values)
+    return values
+
+
+def _outputs(graph: _Graph, bundle: Bundle, values: str) -> list[Any]:
+    """Add what makes answers of the last layer's outputs; returns what the graph gives."""
+    from onnx import TensorProto, helper
+
+    if not bundle.class_names:
+        values = graph.node("Cast", values, to=TensorProto.DOUBLE)
+        values = graph.node("Mul", values, graph.constant(np.array(bundle.target_scale)))
+        centre = graph.constant(np.array(bundle.target_centre))
+        name = graph.node("Add", values, centre, output="prediction")
+        return [helper.make_tensor_value_info(name, TensorProto.DOUBLE, ["N", 1])]
+    label = graph.name("label")
+    if bundle.architecture.loss == "binary_cross_entropy":
+        # Each from the logit: 1 - p would have no digits left where p is near 1.
+        first = graph.node("Sigmoid", graph.node("Neg", values))
+        name = graph.node("Concat", first, graph.node("Sigmoid", values), axis=1, output="probabilities")
+    else:
+        name = graph.node("Softmax", values, axis=1, output="probabilities")
+    place = graph.node("ArgMax", name, axis=1, keepdims=0)
+    classes = graph.constant(np.array(bundle.class_names, object))
+    graph.nodes.append(helper.make_node("Gather", [classes, place], [label]))
+    return [
+        helper.make_tensor_value_info(label, TensorProto.STRING, ["N"]),
+        helper.make_tensor_value_info(name, _type(bundle), ["N", len(bundle.class_names)]),
+    ]
+
+
+def _type(bundle: Bundle) -> int:
+    from onnx import helper
+
+    return int(helper.np_dtype_to_tensor_dtype(bundle.architecture.dtype))
+
+
+def _metadata(bundle: Bundle) -> dict[str, str]:
+    """What a file without its bundle should still say of itself."""
+    return {
+        "hpsearch": version("hpsearch"),
+        "study": str(bundle.about.get("study", "")),
+        "target": bundle.target_name,
+        "classes": json.dumps(bundle.class_names),
+        "preprocessing": json.dumps(bundle.preprocessing),
+        "arrays_sha256": bundle.arrays_sha256,
+    }
+
+
+def _require_expressible(bundle: Bundle) -> None:
+    if bundle.parameters.nbytes > MOST_BYTES:
+        raise BundleError(
+            f"A model must have at most {MOST_BYTES:,} bytes of parameters to be one ONNX file, but has "
+            f"{bundle.parameters.nbytes:,}."
+        )
+    categories = [text for column in bundle.plan.columns for text in column.categories]
+    for what, texts in {"column": bundle.plan.names, "class": bundle.class_names, "category": categories}.items():
+        for text in texts:
+            if "\0" in text or (not text and what == "column"):
+                got = repr(text) if text else "empty"
+                raise BundleError(
+                    f"The name of a {what} must be text without NUL characters for an ONNX graph, but is {got}. Rename "
+                    "it and retrain."
+                )

@@ -1,0 +1,75 @@
+"""Models that were never trained: random parameters, columns of all kinds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from hpsearch.data.columns import Column, Plan, Raw
+from hpsearch.data.preprocess import Scaling
+from hpsearch.model.bundle import Bundle
+from hpsearch.nn.losses import LOSSES
+from hpsearch.nn.network import Network
+from hpsearch.nn.passes import Architecture
+
+MIXED = (
+    Column("age", "numeric", indicator=True),
+    Column("port", "categorical", indicator=True, categories=("Oslo", "Rome", "Åbo", "東京", "a b, 'c'")),
+    Column("weight"),
+    Column("member", "boolean", indicator=True),
+    Column("sex", "categorical", categories=("f", "m")),
+    Column("paid", "boolean"),
+)
+
+
+def random_bundle(
+    loss: str = "cross_entropy",
+    activation: str = "relu",
+    dtype: str = "float32",
+    columns: Sequence[Column] = MIXED,
+    *,
+    seed: int = 0,
+    neurons: tuple[int, ...] = (7, 5),
+    classes: Sequence[str] = ("once", "yes, twice", "Ångström"),
+    offset: float = 40.0,
+    spread: float = 12.0,
+) -> Bundle:
+    """A model of a loss, its weights by He; the numbers of its columns lie around ``offset`` by ``spread``."""
+    draw, plan = np.random.default_rng(seed), Plan(tuple(columns), missing=("?",))
+    quantity = LOSSES[loss].quantity
+    names = () if quantity else tuple(classes[:2] if loss == "binary_cross_entropy" else classes)
+    network = Network(len(plan.feature_names), neurons, LOSSES[loss].outputs(len(names)))
+    parameters = draw.normal(0, 0.3, (1, network.size))
+    for block in network.layers:
+        parameters[0, block.weights] = draw.normal(0, np.sqrt(2 / block.fan_in), block.fan_in * block.fan_out)
+    numeric = np.array([kind == "numeric" for kind in plan.feature_kinds])
+    boolean = np.array([kind == "boolean" for kind in plan.feature_kinds])
+    centre = np.where(numeric, offset + draw.normal(0, spread, len(numeric)), 0.0)
+    scaling = Scaling(
+        centre,
+        np.where(numeric, spread * draw.uniform(0.5, 2, len(numeric)), 1.0),
+        np.where(numeric, centre + spread, np.where(boolean, 1.0, 0.0)),
+    )
+    unit = (1500.0, 250.0) if quantity else (0.0, 1.0)
+    kind = Architecture(network, activation, 0.03, np.dtype(dtype), loss)
+    return Bundle(kind, parameters.astype(dtype), scaling, plan, names, "target", {"study": "none"}, *unit)
+
+
+def random_raws(bundle: Bundle, rows: int, seed: int = 0, missing: float = 0.2) -> list[Raw]:
+    """Rows for a model: its own categories and one that it has not, and missing values in every column."""
+    draw, raws = np.random.default_rng(seed), []
+    for column in bundle.plan.columns:
+        gap = draw.random(rows) < missing
+        if column.kind == "categorical":
+            categories = (*column.categories, "never seen")
+            raws.append(
+                Raw(column.name, column.kind, np.where(gap, -1, draw.integers(len(categories), size=rows)), categories)
+            )
+            continue
+        place = bundle.plan.places[column.name].start
+        centre, scale = bundle.scaling.centre[place], bundle.scaling.scale[place]
+        numbers = centre + 1.5 * scale * draw.standard_normal(rows)
+        values = numbers if column.kind == "numeric" else draw.integers(2, size=rows).astype(np.float64)
+        raws.append(Raw(column.name, column.kind, np.where(gap, np.nan, values)))
+    return raws
