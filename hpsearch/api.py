@@ -502,6 +502,12 @@ def export(
 ) -> Exported:
     """Write a saved model in another format, checked on every row of the study's data; see :mod:`hpsearch.model.onnx`.
 
+    >>> model = retrain(StudyDefinition.from_file("studies/tutorial-a.toml", ["train.epochs=200"]), folder="tutorial")
+    >>> model.save("tutorial", force=True)
+    >>> found = export("tutorial", force=True)
+    >>> found.rows, found.largest_difference <= 1e-5
+    (300, True)
+
     Args:
         model: a folder that a bundle was saved in.
         path: the file; by default the folder's name with the format's ending, in the working directory.

@@ -59,7 +59,7 @@ from hpsearch.results.best import kept_corrected
 from hpsearch.study.database import clear_errors, close, open_storage
 from hpsearch.study.storage import StoredStudy, objective_of, result_of
 from hpsearch.study.trials import TrialResult, best_of, standard_error
-from hpsearch.validation.metrics import BESIDE, objective_metric
+from hpsearch.validation.metrics import BESIDE
 
 _FOLD_TYPES = {
     **dict.fromkeys(("trial", "repeat", "fold", "training_rows", "validation_rows"), "int64"),
@@ -102,9 +102,8 @@ def trials_table(stored: StoredStudy) -> pd.DataFrame:
 
 def folds_table(stored: StoredStudy) -> pd.DataFrame:
     """One row a complete trial and fold."""
-    metric = stored.metric
-    types = {**_FOLD_TYPES, BESIDE[metric.task]: "float64"}
-    if metric != objective_metric("loss", stored.loss):
+    types = {**_FOLD_TYPES, BESIDE[stored.metric.task]: "float64"}
+    if stored.objective != "loss":
         types["objective"] = "float64"
     return frame_of([{"trial": r.number, **fold} for r in _results(stored) for fold in r.folds], types)
 

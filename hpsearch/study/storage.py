@@ -123,6 +123,11 @@ class StoredStudy:
         return objective_of(self.attributes)
 
     @property
+    def objective(self) -> str:
+        """Its name."""
+        return _objective_name(self.attributes)
+
+    @property
     def loss(self) -> str:
         """The name of what its networks' training descends."""
         return loss_of(self.attributes)
@@ -232,8 +237,13 @@ class StoredStudy:
 
 def objective_of(attributes: Mapping[str, Any]) -> Metric:
     """A study's objective, from its attributes."""
+    return objective_metric(_objective_name(attributes), loss_of(attributes))
+
+
+def _objective_name(attributes: Mapping[str, Any]) -> str:
     search = attributes["definition"].get("search", {}) if "definition" in attributes else {}
-    return objective_metric(search.get("objective", "loss"), loss_of(attributes))
+    name: str = search.get("objective", "loss")
+    return name
 
 
 def loss_of(attributes: Mapping[str, Any]) -> str:

@@ -119,7 +119,7 @@ class ScikitLearn(Peer):
     def loss(self, trained: Any) -> float:
         from sklearn.metrics import log_loss
 
-        labels = range(self.work.network.classes)
+        labels = range(self.work.network.outputs)
         pairs = zip(trained, self.rows, strict=True)
         return float(np.mean([log_loss(y, network.predict_proba(x), labels=labels) for network, (x, y) in pairs]))
 

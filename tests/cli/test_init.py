@@ -116,8 +116,11 @@ def with_file(name: str) -> list[str]:
 
 
 WRONG: dict[str, tuple[Callable[[], list[str]], str]] = {
-    "nothing": (lambda: ["init"], "hpsearch init --example NAME, one of digits, flowers, spiral"),
-    "an example without a name": (lambda: ["init", "--example"], "must be followed by a name, one of digits, flowers"),
+    "nothing": (lambda: ["init"], "hpsearch init --example NAME, one of diabetes, digits, flowers, spiral"),
+    "an example without a name": (
+        lambda: ["init", "--example"],
+        "must be followed by a name, one of diabetes, digits, flowers",
+    ),
     "an unknown example": (lambda: ["init", "--example", "sprial"], "Did you mean 'spiral'?"),
     "rows and an example": (lambda: ["init", "a.csv", "--example", "spiral"], "--example must stand alone"),
     "no such rows": (lambda: ["init", "absent.csv", "--target", "y"], "absent.csv: must be a readable CSV file"),

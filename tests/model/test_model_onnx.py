@@ -474,14 +474,3 @@ def test_a_graph_that_answers_otherwise_is_not_written(
     assert "must answer every row within 1e-05" in done.err
     assert "Nothing was written" in done.err
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
-
-
-@pytest.mark.parametrize("absent", ["onnx", "onnxruntime"])
-def test_without_the_extra_the_command_says_what_to_install(
-    absent: str, mixed_model: Path, monkeypatch: pytest.MonkeyPatch, hpsearch: Call
-) -> None:
-    monkeypatch.setitem(sys.modules, absent, None)  # Python's own way to say that there is none
-    done = hpsearch("export", "model")
-    assert (done.status, done.out) == (2, "")
-    assert done.err == f"hpsearch: An ONNX export needs the package {absent}: pip install 'hpsearch[onnx]'.\n"
-    assert not Path("model.onnx").exists()

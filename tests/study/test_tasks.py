@@ -204,6 +204,8 @@ def test_an_objective_that_is_undefined_on_a_split_is_refused_before_anything_ru
 def test_studies_without_the_new_keys_are_the_same_studies_as_before() -> None:
     """A key of an identity that stored studies do not have would keep them from going on."""
     for file in (TOP / "studies").glob("*.toml"):
+        if file.stem == "diabetes":  # it has them
+            continue
         identity = StudyDefinition.from_file(file).identity()
         assert not set(identity) & set(NEW_KEYS), file.name
 
@@ -457,7 +459,7 @@ def test_figures_report_and_notes_know_that_it_is_a_quantity(quantity: Path, obj
     with snapshot(run) as seen:
         for name, kind in FIGURES.items():
             if name in {*OF_CLASSES, "importance"}:
-                why = "at least 10 complete trials" if name == "importance" else "Of a quantity there are no classes"
+                why = "at least 10 complete trials" if name == "importance" else "is of a classification, but"
                 with pytest.raises(HpsearchError, match=why):
                     kind.facts(seen)
                 continue
