@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from hpsearch.results.nested import Nested
     from hpsearch.study.trials import TrialResult
     from hpsearch.validation.cross_validate import CrossValidation
-    from hpsearch.validation.metrics import Metric
+    from hpsearch.validation.metric import Metric
 
 
 def _columns(show_header: bool = True) -> Table:

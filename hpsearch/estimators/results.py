@@ -14,7 +14,7 @@ from hpsearch.study.definition import StudyDefinition
 from hpsearch.study.space import split_name
 from hpsearch.study.storage import StoredStudy, result_of
 from hpsearch.study.trials import TrialResult, value_of
-from hpsearch.validation.metrics import Metric
+from hpsearch.validation.metric import Metric
 from hpsearch.validation.selection import Corrected
 
 

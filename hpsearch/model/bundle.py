@@ -30,7 +30,7 @@ from hpsearch.nn.passes import Architecture, predict
 from hpsearch.validation.metrics import BESIDE, METRICS
 
 if TYPE_CHECKING:
-    from hpsearch.validation.metrics import Metric
+    from hpsearch.validation.metric import Metric
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,8 @@ from hpsearch.study.space import split_name
 from hpsearch.study.storage import SCORINGS, StoredStudy, result_of
 from hpsearch.study.trials import TrialResult, best_of, one_se_of
 from hpsearch.validation.config import PER_LAYER, Config, used_by
-from hpsearch.validation.metrics import BESIDE, AdditiveMetric, Metric
+from hpsearch.validation.metric import AdditiveMetric, Metric
+from hpsearch.validation.metrics import BESIDE
 from hpsearch.validation.selection import FEWEST_UNITS, MOST_WORK, Corrected, corrected
 
 

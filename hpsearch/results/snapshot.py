@@ -20,7 +20,7 @@ from hpsearch.study.trials import TrialResult, ranked
 from hpsearch.validation.config import Config
 from hpsearch.validation.cross_validate import RowResults
 from hpsearch.validation.layout import Layout
-from hpsearch.validation.metrics import Metric
+from hpsearch.validation.metric import Metric
 
 Predict = Callable[[NDArray[Any]], NDArray[Any]]  # features (N, D) to probabilities (N, C) or a quantity (N, 1)
 Train = Callable[[Prepared, Config], Predict]  # on all rows that are not held out

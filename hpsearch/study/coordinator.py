@@ -21,7 +21,7 @@ from hpsearch.study.pruning import Seen
 from hpsearch.study.reuse import replayed
 from hpsearch.study.storage import Proposal, StoredStudy, result_of
 from hpsearch.study.trials import TrialResult, best_of, loss_of, standard_error
-from hpsearch.validation.metrics import Metric
+from hpsearch.validation.metric import Metric
 
 POLL_SECONDS = 0.1  # between looks at messages, the clock and finished trials
 LIVE_SECONDS = 1.0  # between writes of running trials' values

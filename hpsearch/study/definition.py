@@ -9,22 +9,22 @@ from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
-from pydantic_core import PydanticCustomError, PydanticKnownError
+from pydantic import BaseModel, ValidationError
 
-from hpsearch.data.audit import CHECKS
 from hpsearch.data.source import Source
 from hpsearch.data.sources import source_class
-from hpsearch.data.splits import SPLITTERS, Dealing
+from hpsearch.data.splits import SPLITTERS
 from hpsearch.data.table_sources import TableFile
 from hpsearch.errors import DefinitionError, did_you_mean
 from hpsearch.study.problems import first_problem
+from hpsearch.study.sections import HoldoutSection, OriginSection, SearchSection, StudySection, ValidationSection
 from hpsearch.study.space import Space, configure
 from hpsearch.study.strategies import PRUNERS, SAMPLERS, Pruner, Sampler
-from hpsearch.validation.config import ADDED, Config, one_of
-from hpsearch.validation.metrics import METRICS, Metric, metrics_of, objective_metric
+from hpsearch.validation.config import ADDED, Config
+from hpsearch.validation.metric import Metric
+from hpsearch.validation.metrics import metrics_of, objective_metric
 
 if TYPE_CHECKING:
     from optuna.pruners import BasePruner
@@ -39,118 +39,6 @@ _LATER = {
     "data.task": "classification",
     **{f"train.{name}": value for name, value in ADDED.items()},
 }
-
-
-class Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
-
-
-class StudySection(Section):
-    """``[study]``: what it is called, and the seed that everything random follows from."""
-
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,100}$", description="the study's name in its storage")]
-    seed: Annotated[int, Field(ge=0, lt=2**63, description="the one seed of the study")] = 0
-
-
-class HoldoutSection(Section):
-    """``[holdout]``: rows set aside before anything else, scored once by ``retrain``."""
-
-    fraction: Annotated[float | None, Field(gt=0, lt=1, description="share of the rows")] = None
-    fresh: Annotated[bool, Field(description="a new draw of the same size, for generated data")] = False
-
-    @model_validator(mode="after")
-    def _one_way(self) -> Self:
-        if self.fresh and self.fraction is not None:
-            text = "must have either fraction or fresh = true, but has both."
-            raise PydanticCustomError("contradiction", "{text}", {"text": text})
-        return self
-
-
-class ValidationSection(Section):
-    """``[validation]``: how the rows that are not held out are split."""
-
-    splitter: Annotated[str, one_of(SPLITTERS, "splitter"), Field(description="how rows are split")] = "kfold"
-    n_splits: Annotated[int, Field(ge=1, description="folds; of shuffle, draws")] = 5
-    repeats: Annotated[int, Field(ge=1, description="times the rows are dealt into folds")] = 1
-    shuffle: Annotated[bool, Field(description="deal the rows in random order")] = True
-    gap: Annotated[int, Field(ge=0, description="of timeseries: rows left out before each validation part")] = 0
-    fraction: Annotated[float, Field(gt=0, lt=1, description="of shuffle: share of the rows that validates")] = 0.2
-    checkpoint: Annotated[
-        Literal["best", "last"], Field(description="the point of the mean curve that is a trial's value")
-    ] = "best"
-
-    allow: Annotated[
-        tuple[Annotated[str, one_of(CHECKS, "check")], ...],
-        Field(strict=False, description="errors of the leakage audit to overrule, by name"),
-    ] = ()
-
-    @field_validator("n_splits")
-    @classmethod
-    def _enough_splits(cls, value: int, info: ValidationInfo) -> int:
-        fewest = SPLITTERS[info.data["splitter"]].fewest if "splitter" in info.data else 2
-        if value < fewest:
-            raise PydanticKnownError("greater_than_equal", {"ge": fewest})
-        return value
-
-    @model_validator(mode="after")
-    def _goes_together(self) -> Self:
-        kind, given, text = SPLITTERS[self.splitter], self.model_fields_set, None
-        if self.repeats > 1 and not kind.shuffles:
-            text = f"must have repeats = 1 with splitter = {self.splitter!r}: its repeats are all the same."
-        elif self.repeats > 1 and not self.shuffle:
-            text = "must have shuffle = true where repeats is above 1: unshuffled repeats are all the same."
-        elif kind.make is None and "n_splits" in given:
-            text = f"must have no n_splits with splitter = {self.splitter!r}: the rows say how many folds there are."
-        elif "gap" in given and self.splitter != "timeseries":
-            text = f'must have no gap with splitter = {self.splitter!r}: it belongs to "timeseries".'
-        elif "fraction" in given and self.splitter != "shuffle":
-            text = f'must have no fraction with splitter = {self.splitter!r}: it belongs to "shuffle".'
-        elif self.splitter == "shuffle" and not self.shuffle:
-            text = 'must have shuffle = true with splitter = "shuffle".'
-        if text is not None:
-            raise PydanticCustomError("contradiction", "{text}", {"text": text})
-        return self
-
-    @property
-    def dealing(self) -> Dealing:
-        """What :func:`hpsearch.data.splits.make_splits` takes."""
-        return Dealing(self.n_splits, self.repeats, self.shuffle, self.gap, self.fraction)
-
-
-class SearchSection(Section):
-    """``[search]``: what is searched for, how many trials, and who proposes and stops them."""
-
-    trials: Annotated[int | None, Field(ge=1, description="trials in all; 100 by default, 1 without a space")] = None
-    sampler: Any = "tpe"
-    pruner: Any = "median"
-    objective: Annotated[
-        str,
-        one_of(METRICS, "objective"),
-        Field(description=f"what a trial's value is the mean over splits of: {', '.join(METRICS)}"),
-    ] = "loss"
-    in_flight: Annotated[int, Field(ge=1, description="trials asked before the oldest is told")] = 8
-    enqueue: Annotated[list[dict[str, Any]], Field(description="known configurations to begin with")] = []
-    stop: Annotated[
-        int | None, Field(ge=1, description="end when so many trials told brought no gain above a standard error")
-    ] = None
-
-
-class OriginSection(Section):
-    """``[origin]``: where an exported configuration came from; written by ``best``."""
-
-    study: Annotated[str, Field(description="the study's name")]
-    trial: Annotated[int, Field(ge=0, description="the trial's number")]
-    trials: Annotated[int, Field(ge=1, description="trials that the study had told by then")]
-    objective: Annotated[str, one_of(METRICS, "objective"), Field(description="what the study searched for")] = "loss"
-    objective_value: Annotated[float, Field(description="its mean over splits, the best of them: optimistic")]
-    accuracy: Annotated[float | None, Field(description="mean over splits of the trial's accuracy; of classes")] = None
-    r2: Annotated[float | None, Field(description="mean over splits of the trial's R²; of a quantity")] = None
-    rule: Annotated[str, Field(description="how it was chosen among the trials")] = "lowest"
-    corrected_value: Annotated[float | None, Field(description="the best value without the luck of being it")] = None
-    corrected_low: Annotated[float | None, Field(description="low end of its interval")] = None
-    corrected_high: Annotated[float | None, Field(description="high end of its interval")] = None
-    configuration: Annotated[str, Field(description="fingerprint of the configuration that was exported")]
-    data_fingerprint: Annotated[str, Field(description="of the rows searched with and those held out")]
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,9 @@ from hpsearch.data.sources import SOURCES
 from hpsearch.data.splits import Dealing, hold_out, make_splits
 from hpsearch.data.survey import Surveyed, survey
 from hpsearch.errors import DataError, DefinitionError
-from hpsearch.study.definition import StudySection
 from hpsearch.study.draft_text import SEED, Budget, Dealt, write
 from hpsearch.study.problems import first_problem
+from hpsearch.study.sections import StudySection
 
 FEWEST_HELD_OUT_FROM = 50  # fewer rows are all needed for the search
 # The checks of the audit that can refuse rows without groups and times; the others take longer, and `run` makes them.

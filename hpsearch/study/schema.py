@@ -14,13 +14,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema
 
 from hpsearch.data.sources import SOURCES
-from hpsearch.study.definition import (
-    HoldoutSection,
-    OriginSection,
-    SearchSection,
-    StudySection,
-    ValidationSection,
-)
+from hpsearch.study.sections import HoldoutSection, OriginSection, SearchSection, StudySection, ValidationSection
 from hpsearch.study.strategies import PRUNERS, SAMPLERS, Strategy
 from hpsearch.validation.config import PER_LAYER, SHARED, Config
 

@@ -29,7 +29,8 @@ from hpsearch.study.database import (
 from hpsearch.study.kept import KeptRows
 from hpsearch.study.quiet import quiet
 from hpsearch.study.trials import MACHINE, TrialResult
-from hpsearch.validation.metrics import Metric, objective_metric
+from hpsearch.validation.metric import Metric
+from hpsearch.validation.metrics import objective_metric
 
 
 @dataclass(frozen=True)

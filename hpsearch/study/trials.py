@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from hpsearch.validation.cross_validate import RowResults
-    from hpsearch.validation.metrics import Metric
+    from hpsearch.validation.metric import Metric
 
 State = Literal["COMPLETE", "PRUNED", "FAIL", "RUNNING"]
 MACHINE = "machine.probe"  # of a study's identity

@@ -20,7 +20,8 @@ from hpsearch.nn.trainer import Checkpoint
 from hpsearch.validation.config import Config
 from hpsearch.validation.estimates import Estimate, estimate
 from hpsearch.validation.lanes import fit_scalings, lane_data, make_trainer, training_weights, validation_weights
-from hpsearch.validation.metrics import BESIDE, METRICS, Metric, objective_metric
+from hpsearch.validation.metric import Metric
+from hpsearch.validation.metrics import BESIDE, METRICS, objective_metric
 
 Outcome = Literal["complete", "pruned", "diverged"]
 CheckpointRule = Literal["best", "last"]

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from hpsearch.validation.estimates import LEVEL, interval_of_loss
 from hpsearch.validation.layout import IntArray, Layout
-from hpsearch.validation.metrics import AdditiveMetric, Metric, RankingMetric
+from hpsearch.validation.metric import AdditiveMetric, Metric, RankingMetric
 
 Floats = NDArray[np.float64]
 

@@ -24,7 +24,8 @@ from hpsearch.study.definition import StudyDefinition
 from hpsearch.study.objective import TrialTask, evaluate, prepare
 from hpsearch.study.quiet import quiet
 from hpsearch.study.storage import result_of
-from hpsearch.validation.metrics import METRICS, AdditiveMetric, metrics_of
+from hpsearch.validation.metric import AdditiveMetric
+from hpsearch.validation.metrics import METRICS, metrics_of
 
 OF_CLASSES = metrics_of("cross_entropy")
 

@@ -20,15 +20,9 @@ from hpsearch.errors import DefinitionError
 from hpsearch.nn.layers import ACTIVATIONS
 from hpsearch.nn.network import INITIALISATIONS
 from hpsearch.nn.optimizers import OPTIMIZERS
-from hpsearch.study.definition import (
-    HoldoutSection,
-    OriginSection,
-    SearchSection,
-    StudyDefinition,
-    StudySection,
-    ValidationSection,
-)
+from hpsearch.study.definition import StudyDefinition
 from hpsearch.study.objective import prepare
+from hpsearch.study.sections import HoldoutSection, OriginSection, SearchSection, StudySection, ValidationSection
 from hpsearch.study.strategies import PRUNERS, SAMPLERS
 from hpsearch.validation.config import Config
 

@@ -15,7 +15,7 @@ from scipy.stats import rankdata
 from sklearn import metrics as theirs
 
 from hpsearch.nn.losses import CLIP, cross_entropy, one_hot
-from hpsearch.validation import metrics as module
+from hpsearch.validation import metric as module
 from hpsearch.validation.metrics import metrics_of
 
 METRICS = metrics_of("cross_entropy")

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from sklearn import metrics as theirs
 
 from hpsearch.nn.losses import LOSSES
-from hpsearch.validation import metrics as module
+from hpsearch.validation import metric as module
 from hpsearch.validation.config import TASK_LOSSES
-from hpsearch.validation.metrics import BESIDE, METRICS, Metric, metrics_of, objective_metric, readable
+from hpsearch.validation.metric import Metric
+from hpsearch.validation.metrics import BESIDE, METRICS, metrics_of, objective_metric, readable
 
 Array = NDArray[Any]
 CHECKPOINTS, RESAMPLES, ROWS = 3, 2, 57

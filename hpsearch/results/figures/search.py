@@ -25,7 +25,8 @@ from hpsearch.results.figures.style import (
 from hpsearch.results.markup import counted, number
 from hpsearch.results.snapshot import Snapshot
 from hpsearch.study.trials import ranked
-from hpsearch.validation.metrics import Metric, objective_metric
+from hpsearch.validation.metric import Metric
+from hpsearch.validation.metrics import objective_metric
 from hpsearch.validation.selection import Corrected
 
 
