@@ -43,13 +43,20 @@ def of_objective(study: Snapshot, facts: pd.DataFrame) -> pd.DataFrame:
 
 def loss_label(what: str, facts: pd.DataFrame) -> str:
     """What heads an axis of losses of this kind."""
-    return f"{what} ({objective_metric('loss', facts.attrs['loss']).unit})"
+    return _with_unit(what, objective_metric("loss", facts.attrs["loss"]))
 
 
 def label(metric: Metric) -> str:
     """What heads an axis of the objective's means, which way is better included."""
-    unit = f" ({metric.unit})" if metric.unit else ""
-    return f"mean {metric.title}{unit}, {'lower' if metric.direction == 'minimize' else 'higher'} is better"
+    which = "lower" if metric.direction == "minimize" else "higher"
+    return _with_unit(f"mean {metric.title}", metric, f", {which} is better")
+
+
+def _with_unit(what: str, metric: Metric, more: str = "") -> str:
+    """A unit that is long gets a line of its own: an axis is no longer than its figure is high."""
+    if len(metric.unit) > 10:
+        return f"{what}{more}<br>({metric.unit})"
+    return f"{what}{f' ({metric.unit})' if metric.unit else ''}{more}"
 
 
 @dataclass(frozen=True)
