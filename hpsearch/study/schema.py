@@ -70,7 +70,16 @@ def study_schema() -> Schema:
 
 def schema_text() -> str:
     """The schema as a file holds it."""
-    return json.dumps(study_schema(), indent=2, ensure_ascii=False) + "\n"
+    return json.dumps(_whole(study_schema()), indent=2, ensure_ascii=False) + "\n"
+
+
+def _whole(value: Any) -> Any:
+    """Whole numbers without a point: versions of pydantic differ in how they write the bounds of fractions."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, Mapping):
+        return {key: _whole(inner) for key, inner in value.items()}
+    return [_whole(inner) for inner in value] if isinstance(value, list) else value
 
 
 def is_schema(text: str) -> bool:

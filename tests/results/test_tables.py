@@ -73,7 +73,7 @@ def test_csv_json_and_parquet_read_back_without_loss(study: hpsearch.StudyResult
     pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "t.parquet"), frame, check_exact=True)
     kinds = {column: str(kind) for column, kind in frame.dtypes.items()}
     tables.write(frame, tmp_path / "t.csv")
-    read = pd.read_csv(tmp_path / "t.csv", dtype=kinds)
+    read = pd.read_csv(tmp_path / "t.csv", dtype=kinds, float_precision="round_trip")
     pd.testing.assert_frame_equal(read, frame, check_exact=True)
     tables.write(frame, tmp_path / "t.json")
     rows = json.loads((tmp_path / "t.json").read_text())
