@@ -78,7 +78,7 @@ def open_storage(url: str, create: bool = False) -> RDBStorage:
         # The owner's one connection holds its lock and does its writing, so they end together.
         name = f"hpsearch, process {os.getpid()} on {socket.gethostname()}"
         options = {"connect_args": {"application_name": name[:63]}, **({"poolclass": StaticPool} if create else {})}
-    with quiet(), clear_errors(url):
+    with quiet(), clear_errors(url), _closed_on_failure(options):
         try:
             return _connect(_read_only(parsed) if not create else url, options, create)
         except ImportError as error:
@@ -88,6 +88,28 @@ def open_storage(url: str, create: bool = False) -> RDBStorage:
                 f"The storage {shown(url)} must have the schema of the installed Optuna, but has another. "
                 "Use the version of Optuna that made it, or `optuna storage upgrade`."
             ) from error
+
+
+@contextmanager
+def _closed_on_failure(options: dict[str, Any]) -> Iterator[None]:
+    """Close what an opening that fails has connected, which nobody else has a name for."""
+    connected: list[Any] = []
+    opening = True
+
+    def note(connection: Any, record: Any) -> None:
+        if opening:
+            connected.append(connection)
+
+    options["pool_events"] = [*options.get("pool_events", ()), (note, "connect")]
+    try:
+        yield
+    except BaseException:
+        for connection in connected:
+            connection.close()
+        raise
+    finally:
+        opening = False
+        connected.clear()
 
 
 @contextmanager
