@@ -66,6 +66,15 @@ class Outcome:
     err: str
 
 
+def read_exactly(path: Path | str, kinds: dict[str, str] | None = None) -> pd.DataFrame:
+    """A CSV file's rows, with every number exactly as it is written; pandas before 3.1 rounds some by itself."""
+    import pandas as pd
+
+    table, text = pd.read_csv(path, dtype=kinds), pd.read_csv(path, dtype="str")
+    floats = table.columns[[pd.api.types.is_float_dtype(kind) for kind in table.dtypes]]
+    return table.assign(**{name: text[name].astype(table[name].dtype) for name in floats})
+
+
 @pytest.fixture
 def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A small study file, in an empty folder that is the working directory."""

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import read_exactly
 
 import hpsearch
 from hpsearch.errors import HpsearchError
@@ -73,8 +74,7 @@ def test_csv_json_and_parquet_read_back_without_loss(study: hpsearch.StudyResult
     pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "t.parquet"), frame, check_exact=True)
     kinds = {column: str(kind) for column, kind in frame.dtypes.items()}
     tables.write(frame, tmp_path / "t.csv")
-    read = pd.read_csv(tmp_path / "t.csv", dtype=kinds, float_precision="round_trip")
-    pd.testing.assert_frame_equal(read, frame, check_exact=True)
+    pd.testing.assert_frame_equal(read_exactly(tmp_path / "t.csv", kinds), frame, check_exact=True)
     tables.write(frame, tmp_path / "t.json")
     rows = json.loads((tmp_path / "t.json").read_text())
     assert list(rows[0]) == list(frame.columns)

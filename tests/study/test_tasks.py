@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import read_exactly
 from sklearn.metrics import mean_absolute_error, mean_squared_error, r2_score
 
 import hpsearch
@@ -182,7 +183,7 @@ def test_one_output_for_three_classes_is_refused_before_anything_runs(small: Pat
 
 
 def test_an_objective_that_is_undefined_on_a_split_is_refused_before_anything_runs(quantity: Path) -> None:
-    rows = pd.read_csv("rows.csv", float_precision="round_trip")
+    rows = read_exactly("rows.csv")
     rows["part"] = np.arange(len(rows)) % 3
     rows.loc[rows["part"] == 1, "price"] = 5.0
     rows.to_csv("rows.csv", index=False)
@@ -329,7 +330,7 @@ def test_the_objective_is_the_mean_of_scikit_learn_s_metric_over_the_splits(quan
 
 def test_negative_values_are_maximised_as_any_other(quantity: Path) -> None:
     """Networks that learn noise by heart have an R² far below 0, and the best is the nearest to it."""
-    rows = pd.read_csv("rows.csv", float_precision="round_trip")
+    rows = read_exactly("rows.csv")
     rows["price"] = np.random.default_rng(0).permutation(rows["price"])
     rows.to_csv("rows.csv", index=False)
     settings = ['search.objective="r2"', "search.trials=6", 'search.pruner="none"', 'validation.checkpoint="last"']
@@ -385,14 +386,14 @@ def test_the_best_is_exported_retrained_and_scored_in_the_target_s_own_unit(
     assert "accuracy" not in score
     assert 0 < score["low"] < score["loss"] < score["high"]
     model.save("model")
-    rows = pd.read_csv("rows.csv", float_precision="round_trip")
+    rows = read_exactly("rows.csv")
     raw = rows.drop(columns="price")
     np.testing.assert_array_equal(Bundle.load("model").predict(raw), model.predict(raw))
     # Rows held out are rows of the file.
     assert set(answers) <= set(model.predict(raw))
     done = hpsearch("predict", "model", "rows.csv", "-o", "answers.csv")
     assert done.status == 0, done.err
-    written = pd.read_csv("answers.csv", float_precision="round_trip")
+    written = read_exactly("answers.csv")
     assert written.columns.tolist() == ["prediction"]
     np.testing.assert_array_equal(written["prediction"], model.predict(raw))
     with pytest.raises(DataError, match="predicts the quantity 'price'"):
