@@ -123,7 +123,8 @@ def _say(made: Draft, path: Path) -> None:
     display.say(f"{found.rows} rows; {found.target!r} {task}; {columns}.")
     for name, why in found.left_out.items():
         display.say(f"Left out: {name!r}, which {why}.")
-    display.findings(made.findings)
+    if made.copies:
+        display.say(f"Left out: {made.copies} of the rows, which repeat another in all features and the target.")
     display.say(f"Written to {path}.\n\nNext: hpsearch check {path} && hpsearch run {path}")
 
 

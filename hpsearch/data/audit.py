@@ -7,7 +7,7 @@ matters and what to do.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -18,13 +18,15 @@ from hpsearch.data.dataset import Dataset
 from hpsearch.data.splits import SPLITTERS, Split
 from hpsearch.data.units import labelled_keys, row_keys
 
-# Repeated rows below this share of the validation rows are worth a word; from it on they carry the result.
+# Repeated rows below this share of the validation rows are worth a word; from it on they carry the result, unless the
+# columns have so few values that rows of independent columns would repeat each other about as often.
 MANY = 0.05
 # Rows that agree in all but the target are no leak while they are this few: points on a grid may meet by chance.
 FEW = 0.02
 # A feature that alone is right this often, on rows that it was not looked at with, is likely the target in disguise.
 NEARLY_PERFECT = 0.99
 SAMPLED_ROWS = 5000  # of the check of single features
+DEALINGS = 10  # of the values of each column, to see how many rows repeat each other by chance
 FEWEST_ROWS = 20  # to tell an identifier from a coincidence
 
 
@@ -68,9 +70,68 @@ def _named(rows: Sequence[int]) -> str:
 def _duplicates(seen: Audited) -> Iterator[Finding]:
     """Rows of a validation part that stand in its training rows too."""
     data = seen.data
-    exact = labelled_keys(data)
-    yield from _repeated(seen, exact, "exactly", 0.0, MANY)
-    yield from _repeated(seen, _but_for_the_target(data), "in all but the target", FEW, 1.1)
+    exact, count = _repeated(seen.splits, labelled_keys(data))
+    if exact:
+        share, chance = len(exact) / count, 0.0
+        if share >= MANY:
+            chance = _most([len(_repeated(seen.splits, keys)[0]) / count for keys in _keys_by_chance(data)])
+        what = (
+            f"{len(exact)} of {count} validation rows ({share:.1%}) occur again exactly among the training rows of "
+            f"their split: {_named(exact)}."
+        )
+        yield _of_copies("duplicates", what, share, chance)
+    alike, count = _repeated(seen.splits, _but_for_the_target(data))
+    if len(alike) / count > FEW:
+        yield Finding(
+            "duplicates",
+            "warning",
+            f"{len(alike)} of {count} validation rows ({len(alike) / count:.1%}) occur again in all but the target "
+            f"among the training rows of their split: {_named(alike)}.",
+            _REMEMBERED,
+            'If such rows belong together, give them a group column and splitter = "group".',
+        )
+
+
+_REMEMBERED = "A network may remember them, which new rows do not allow."
+
+
+def _of_copies(name: str, what: str, share: float, chance: float) -> Finding:
+    """The finding on rows that are seen before they are predicted, as so large a ``share`` of those predicted.
+
+    ``chance`` is the most that there may well be if the columns have nothing to do with each other.
+    """
+    if share >= MANY and share - chance < MANY:
+        return Finding(
+            name,
+            "warning",
+            what,
+            f"The columns have so few values that up to {chance:.1%} would by chance, if they were independent: new "
+            "rows will repeat known ones too.",
+            "If some rows are copies all the same, keep one of each.",
+        )
+    return Finding(
+        name,
+        "error" if share >= MANY else "warning",
+        what,
+        _REMEMBERED,
+        'Keep one of each (of a file: [data] duplicates = "drop"), or give rows that belong together a group column '
+        'and splitter = "group".',
+    )
+
+
+def _keys_by_chance(data: Dataset) -> Iterator[list[bytes]]:
+    """Keys of as many rows with the same values in each column, which are dealt to the rows at random."""
+    draw = np.random.default_rng(0)
+    for _ in range(DEALINGS):
+        features = np.empty_like(data.features)
+        for place in data.columns.places.values():
+            features[:, place] = data.features[draw.permutation(data.rows), place]
+        yield labelled_keys(replace(data, features=features))
+
+
+def _most(shares: Sequence[float]) -> float:
+    """What shares like these hardly ever exceed: three standard deviations above their mean."""
+    return min(1.0, float(np.mean(shares) + 3 * np.std(shares, ddof=1)))
 
 
 def _but_for_the_target(data: Dataset) -> list[bytes]:
@@ -82,23 +143,15 @@ def _but_for_the_target(data: Dataset) -> list[bytes]:
     return [key if len(found[key]) > 1 else str(row).encode() for row, key in enumerate(keys)]
 
 
-def _repeated(seen: Audited, keys: Sequence[bytes], how: str, tolerated: float, fatal: float) -> Iterator[Finding]:
+def _repeated(splits: Sequence[Split], keys: Sequence[bytes]) -> tuple[list[int], int]:
+    """The validation rows that stand among the training rows of a split of theirs, and how many are validated."""
     rows: set[int] = set()
     validated: set[int] = set()
-    for split in seen.splits:
+    for split in splits:
         known = {keys[row] for row in split.training}
         rows.update(int(row) for row in split.validation if keys[row] in known)
         validated.update(split.validation.tolist())
-    share = len(rows) / len(validated)
-    if rows and share > tolerated:
-        yield Finding(
-            "duplicates",
-            "error" if share >= fatal else "warning",
-            f"{len(rows)} of {len(validated)} validation rows ({share:.1%}) occur again {how} among the training "
-            f"rows of their split: {_named(sorted(rows))}.",
-            "A network may remember them, which new rows do not allow.",
-            'Keep one of each, or give rows that belong together a group column and splitter = "group".',
-        )
+    return sorted(rows), len(validated)
 
 
 def _groups(seen: Audited) -> Iterator[Finding]:
@@ -233,18 +286,28 @@ def _hold_out(seen: Audited) -> Iterator[Finding]:
     """Held-out rows that the search sees."""
     if seen.held_out is None:
         return
-    known, held = set(labelled_keys(seen.data)), labelled_keys(seen.held_out)
-    rows = [row for row, key in enumerate(held) if key in known]
-    share = len(rows) / len(held)
+    data, held_out = seen.data, seen.held_out
+    rows = _known(labelled_keys(data), labelled_keys(held_out))
     if rows:
-        yield Finding(
-            "hold-out",
-            "error" if share >= MANY else "warning",
-            f"{len(rows)} of {len(held)} held-out rows ({share:.1%}) stand among the rows to search with: of "
-            f"the held-out, {_named(rows)}.",
-            "The hold-out is to be scored on rows that no choice was made with.",
-            'Keep one of each, or give rows that belong together a group column and splitter = "group".',
+        share, chance = len(rows) / held_out.rows, 0.0
+        if share >= MANY:
+            features = np.concatenate([data.features, held_out.features])
+            labels = np.concatenate([data.labels, held_out.labels])
+            both = replace(data, features=features, labels=labels, groups=None, times=None, folds=None, weights=None)
+            chance = _most(
+                [len(_known(keys[: data.rows], keys[data.rows :])) / held_out.rows for keys in _keys_by_chance(both)]
+            )
+        what = (
+            f"{len(rows)} of {held_out.rows} held-out rows ({share:.1%}) stand among the rows to search with: of the "
+            f"held-out, {_named(rows)}."
         )
+        yield _of_copies("hold-out", what, share, chance)
+
+
+def _known(searched: Sequence[bytes], held: Sequence[bytes]) -> list[int]:
+    """The places of held-out rows that are searched with."""
+    known = set(searched)
+    return [row for row, key in enumerate(held) if key in known]
 
 
 def _constant(seen: Audited) -> Iterator[Finding]:

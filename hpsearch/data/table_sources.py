@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -22,6 +22,7 @@ from hpsearch.data.dataset import Dataset, Task
 from hpsearch.data.parquet_file import read_parquet
 from hpsearch.data.source import Source
 from hpsearch.data.table_file import Table, Wanted, check_values
+from hpsearch.data.units import first_of_each
 from hpsearch.errors import DataError
 
 Names = Annotated[tuple[str, ...], Field(strict=False)]
@@ -46,6 +47,10 @@ class TableFile(Source):
     boolean: Annotated[Names, Field(description="columns that hold booleans, whatever they look like")] = ()
     missing: Annotated[Names, Field(description="texts that mean no value, beside NA, N/A, NaN, null, None")] = ()
     impute: Annotated[Impute, Field(description="what fills a missing number")] = "median"
+    duplicates: Annotated[
+        Literal["drop", "keep"],
+        Field(description="whether of rows that agree in all features and the target only the first is taken"),
+    ] = "keep"
 
     @model_validator(mode="after")
     def _one_use_each(self) -> Self:
@@ -124,7 +129,8 @@ class TableFile(Source):
             task=self.task,
         )
         marks = {"group": self.group, "time": self.time, "fold": self.fold, "weight": self.weight}
-        return with_marks(data, texts, origin, **marks)
+        data = with_marks(data, texts, origin, **marks)
+        return data if self.duplicates == "keep" else data.take(first_of_each(data))
 
 
 class Csv(TableFile):

@@ -23,6 +23,11 @@ def labelled_keys(data: Dataset) -> list[bytes]:
     return [key + label.tobytes() for key, label in zip(row_keys(data.features), data.labels + 0, strict=True)]
 
 
+def first_of_each(data: Dataset) -> IntArray:
+    """The rows, in their order, that repeat no earlier one in all features and the target."""
+    return np.unique(_numbered(labelled_keys(data)), return_index=True)[1]
+
+
 def independent_units(data: Dataset) -> IntArray:
     """The unit of each row, (N,), numbered from 0: rows of one group, and rows that repeat each other, are one unit.
 

@@ -37,6 +37,7 @@ _LATER = {
     "search.objective": "loss",
     "data.weight": None,
     "data.task": "classification",
+    "data.duplicates": "keep",
     **{f"train.{name}": value for name, value in ADDED.items()},
 }
 

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import product
 from math import inf
 from pathlib import Path
 
+import numpy as np
 from pydantic import ValidationError
 
-from hpsearch.data.audit import CHECKS, Audited, Finding
+from hpsearch.data.audit import CHECKS, Audited
+from hpsearch.data.dataset import Dataset
 from hpsearch.data.sources import SOURCES
 from hpsearch.data.splits import Dealing, hold_out, make_splits
 from hpsearch.data.survey import Surveyed, survey
+from hpsearch.data.units import first_of_each
 from hpsearch.errors import DataError, DefinitionError
 from hpsearch.study.draft_text import SEED, Budget, Dealt, write
 from hpsearch.study.problems import first_problem
@@ -33,12 +37,12 @@ class Draft:
     Attributes:
         text: the file's.
         found: what the rows were taken for.
-        findings: of the leakage audit, those that ``run`` refuses.
+        copies: how many rows it leaves out, as they repeat another.
     """
 
     text: str
     found: Surveyed
-    findings: tuple[Finding, ...]
+    copies: int
 
 
 def draft(rows: Path, target: str | None, path: str, file_name: str, name: str | None = None) -> Draft:
@@ -58,9 +62,9 @@ def draft(rows: Path, target: str | None, path: str, file_name: str, name: str |
     name = study_name(rows) if name is None else checked_name(name)
     found = survey(rows, target)
     dealt = _dealt(found, rows)
-    budget = _budget(found.rows, len(found.plan.feature_names))
+    budget = _budget(dealt.rows, len(found.plan.feature_names))
     text = write(found, dealt, budget, name, path, rows.name, file_name)
-    return Draft(text, found, dealt.findings)
+    return Draft(text, found, dealt.copies)
 
 
 def study_name(rows: Path) -> str:
@@ -82,43 +86,48 @@ def checked_name(name: str) -> str:
 
 
 def _dealt(found: Surveyed, rows: Path) -> Dealt:
-    """The first way to hold out and to split, of the more usual ones, that these rows allow."""
-    some = 0.2 if found.rows >= FEWEST_HELD_OUT_FROM else None
-    if found.classes is None:
-        if found.rows < 4:
-            raise DataError(f"{rows}: must have at least 4 rows to be split, but has {found.rows}. Add rows.")
-        return Dealt(some, "kfold", min(5, found.rows // 2))
-    single = [name for name, count in found.classes.items() if count == 1]
-    if single:
-        some_have = "1 has" if len(single) == 1 else f"{len(single)} have"
-        raise DataError(
-            f"{rows}: the target must hold numbers, or classes with at least 2 rows each, but of the "
-            f"{len(found.classes)} classes of {found.target!r} {some_have} one, as "
-            f"{single[0]!r}. Leave such rows out, or name another target."
-        )
+    """How to hold out and to split: the first of the more usual ways that these rows allow, and that ``run`` does."""
     options = {"source": found.source, "path": str(rows), "target": found.target, "drop": [*found.left_out]}
+    if found.classes is None:
+        options["task"] = "regression"
     data = SOURCES[found.source].model_validate(options).load(Path(), SEED)
-    ways = [
-        Dealt(fraction, splitter, n_splits)
-        for n_splits in (5, 3, 2)
-        for fraction in dict.fromkeys((some, None))
-        for splitter in ("stratified", "kfold")
-    ]
+    dealt, leaks = _first_way(data, f"{rows}: ")
+    if not leaks:
+        return dealt
+    different = data.take(first_of_each(data))
+    dealt, _ = _first_way(different, f"{rows}, without its {data.rows - different.rows} rows that repeat another: ")
+    return replace(dealt, rows=different.rows, copies=data.rows - different.rows)
+
+
+def _first_way(data: Dataset, origin: str) -> tuple[Dealt, bool]:
+    """The first way that these rows allow, and whether ``run`` refuses what then stands on both sides."""
+    splitters: tuple[str, ...] = ("stratified", "kfold")
+    splits: tuple[int, ...] = (5, 3, 2)
+    if data.task == "regression":
+        if data.rows < 4:
+            raise DataError(f"{origin}must have at least 4 rows to be split, but has {data.rows}. Add rows.")
+        splitters, splits = ("kfold",), (min(5, data.rows // 2),)
+    else:
+        single = [name for name, count in zip(data.class_names, np.bincount(data.labels), strict=True) if count == 1]
+        if single:
+            some_have = "1 has" if len(single) == 1 else f"{len(single)} have"
+            raise DataError(
+                f"{origin}the target must hold numbers, or classes with at least 2 rows each, but of the "
+                f"{len(data.class_names)} classes of {data.target_name!r} {some_have} one, as "
+                f"{single[0]!r}. Leave such rows out, or name another target."
+            )
+    some = 0.2 if data.rows >= FEWEST_HELD_OUT_FROM else None
     refusal: DataError | None = None
-    for way in ways:
+    for n_splits, fraction, splitter in product(splits, dict.fromkeys((some, None)), splitters):
         try:
-            fraction, held_out = way.fraction, None
-            search = data
-            if fraction is not None:
-                search, held_out = hold_out(data, fraction, way.splitter, SEED)
-            splits = make_splits(search, way.splitter, Dealing(way.n_splits), SEED)
+            search, held_out = (data, None) if fraction is None else hold_out(data, fraction, splitter, SEED)
+            seen = Audited(search, held_out, make_splits(search, splitter, Dealing(n_splits), SEED), splitter)
         except DataError as error:
             refusal = refusal or error
             continue
-        seen = Audited(search, held_out, splits, way.splitter)
-        leaks = [one for check in _REFUSING for one in CHECKS[check](seen)]
-        return Dealt(fraction, way.splitter, way.n_splits, tuple(one for one in leaks if one.level == "error"))
-    raise DataError(f"{rows}: {refusal}")
+        leaks = any(finding.level == "error" for check in _REFUSING for finding in CHECKS[check](seen))
+        return Dealt(fraction, splitter, n_splits, data.rows), leaks
+    raise DataError(f"{origin}{refusal}")
 
 
 def _budget(rows: int, inputs: int) -> Budget:

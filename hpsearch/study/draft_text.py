@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import tomlkit
 
-from hpsearch.data.audit import Finding
 from hpsearch.data.cells import is_number
 from hpsearch.data.columns import Raw
 from hpsearch.data.survey import Surveyed
@@ -31,12 +30,13 @@ _TIMES = re.compile(r"(.*[_ ])?(date|time|datetime|timestamp|year|month|day|week
 
 @dataclass(frozen=True)
 class Dealt:
-    """How rows are held out and split."""
+    """Which rows are used, and how they are held out and split."""
 
     fraction: float | None
     splitter: str
     n_splits: int
-    findings: tuple[Finding, ...] = ()
+    rows: int
+    copies: int = 0  # left out: they repeat another, and would stand on both sides
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def write(found: Surveyed, dealt: Dealt, budget: Budget, name: str, path: str, r
     ]
     sections = [
         ["[study]", f"name = {_toml(name)}", f"seed = {SEED} # everything random follows from it"],
-        _data(found, path),
+        _data(found, dealt, path),
         _holdout(dealt),
         _validation(found, dealt),
         _train(found, budget),
@@ -83,7 +83,7 @@ def write(found: Surveyed, dealt: Dealt, budget: Budget, name: str, path: str, r
     return "\n\n".join("\n".join(lines) for lines in [head, *sections]) + "\n"
 
 
-def _data(found: Surveyed, path: str) -> list[str]:
+def _data(found: Surveyed, dealt: Dealt, path: str) -> list[str]:
     lines = ["[data]", f"source = {_toml(found.source)}", f"path = {_toml(path)} # relative to this file"]
     if found.classes is None:
         lines += [
@@ -94,6 +94,13 @@ def _data(found: Surveyed, path: str) -> list[str]:
         lines += _noted(f"target = {_toml(found.target)}", _classes(found.classes))
     if found.left_out:
         lines += _noted(f"drop = {_toml([*found.left_out])}", "for the reasons below")
+    if dealt.copies:
+        lines += _comment(
+            f"{dealt.copies} of {found.rows} rows repeat another in all features and the target, and would be "
+            'validated where they were trained. "keep" takes them too; `hpsearch run` refuses that, unless they have a '
+            'group column that tells which belong together, and splitter = "group".'
+        )
+        lines.append('duplicates = "drop" # the first of each is kept')
     lines.append(
         "# What each column was taken for. One that is something else: numeric, categorical or boolean = [...]."
     )
@@ -145,18 +152,12 @@ def _validation(found: Surveyed, dealt: Dealt) -> list[str]:
         if found.classes is None
         else "rows in random order: some class has too few for each fold to have its share"
     )
-    lines = [
+    return [
         "[validation]",
         f"splitter = {_toml(dealt.splitter)} # {about}",
         f"n_splits = {dealt.n_splits}",
         "# repeats = 3 # deals the rows so many times: a steadier score, for so many times the work",
     ]
-    if dealt.findings:
-        lines.append("# `hpsearch run` refuses these rows as they are:")
-        lines += [line for finding in dealt.findings for line in _comment(f"- {finding.what}", "  ")]
-        lines += [line for advice in dict.fromkeys(one.do for one in dealt.findings) for line in _comment(advice)]
-        lines += ["# To run them all the same:", f"# allow = {_toml([finding.name for finding in dealt.findings])}"]
-    return lines
 
 
 def _train(found: Surveyed, budget: Budget) -> list[str]:

@@ -417,7 +417,7 @@ def test_importing_the_command_line_loads_nothing_heavy() -> None:
 
 
 def test_an_error_of_the_audit_is_said_once_and_overruled_by_name(small: Path, hpsearch: Call) -> None:
-    rows = "".join(f"{i % 9},{i % 7},{'ab'[i % 2]}\n" for i in range(126)) * 2
+    rows = "".join(f"{i * 37 % 101},{i * 53 % 103},{'ab'[i % 2]}\n" for i in range(126)) * 2
     write("rows.csv", "x,y,kind\n" + rows)
     study = write("twice.toml", CSV.format(target="kind") + "[train]\nepochs = 2\n")
     checked = hpsearch("check", study)

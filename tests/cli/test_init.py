@@ -132,6 +132,10 @@ WRONG: dict[str, tuple[Callable[[], list[str]], str]] = {
     "a target with gaps": (lambda: rows("x,y\n1,a\n2,\n"), "row 3, column 'y': must not be empty"),
     "one class": (lambda: rows("x,y\n1,a\n2,a\n"), "needs at least two classes"),
     "a class of one row": (lambda: rows("x,y\n1,a\n2,a\n3,b\n"), "of the 2 classes of 'y' 1 has one, as 'b'"),
+    "a class of one row but for copies": (
+        lambda: rows("v,w,x,y\n" + "1,2,3,a\n" * 20 + "".join(f"{i},{i},{i},b\n" for i in range(20))),
+        "without its 19 rows that repeat another: the target must hold numbers, or classes with at least 2 rows each",
+    ),
     "a target only": (lambda: rows("y\na\nb\na\nb\n"), "must have a column to predict from beside 'y'"),
     "no usable column": (lambda: rows("x,y\n,a\n,b\n,a\n,b\n"), "but has none: 'x' must have a value in some row"),
     "a ragged row": (lambda: rows("x,y\n1,a\n2\n"), "row 3: must have 2 values like the header, but has 1"),
@@ -177,17 +181,49 @@ def test_a_file_that_fails_takes_those_before_it_back(here: Path, hpsearch: Call
     assert listed() == ["flowers.csv", "folder.toml"]
 
 
-def test_leaks_are_said_and_not_overruled(here: Path, hpsearch: Call) -> None:
-    """What run refuses stays the reader's choice, one line away."""
-    Path("rows.csv").write_text("x,z,y\n" + "".join(f"{i % 9},{i % 7},{'abc'[i % 3]}\n" for i in range(252)))
+def repeating(task: str, different: int, copies: int) -> pd.DataFrame:
+    """Rows of which the last repeat the first."""
+    draw = np.random.default_rng(0)
+    frame = pd.DataFrame(draw.normal(size=(different, 3)).round(4), columns=["a", "b", "c"])
+    y = frame["a"] + draw.normal(size=different)
+    frame["y"] = y.round(3) if task == "regression" else np.where(y > 0, "yes", "no")
+    return pd.concat([frame, frame[:copies]], ignore_index=True)
+
+
+@pytest.mark.parametrize("task", ["regression", "classification"])
+def test_copies_of_rows_are_left_out_and_what_is_written_runs_as_it_is(here: Path, hpsearch: Call, task: str) -> None:
+    repeating(task, 100, 40).to_csv("rows.csv", index=False)
     made = hpsearch("init", "rows.csv", "--target", "y")
-    assert made.status == 0
-    assert made.err.startswith("error (duplicates): ")
-    assert hpsearch("run", "rows.toml").status == 2
-    text = Path("rows.toml").read_text()
-    Path("rows.toml").write_text(text.replace("# allow = ", "allow = "))
-    assert text != Path("rows.toml").read_text()
+    assert (made.status, made.err) == (0, "")
+    assert "Left out: 40 of the rows, which repeat another" in made.out
+    assert "# 40 of 140 rows repeat another" in Path("rows.toml").read_text()
+    facts = json.loads(hpsearch("check", "rows.toml", "--json").out)
+    assert (facts["rows_to_search_with"], facts["rows_held_out"], facts["findings"]) == (80, 20, [])
+    assert hpsearch("run", "rows.toml", "--trials", "2", "--set", "train.epochs=10").status == 0
+    # With them all, run refuses, and says what to do.
+    kept = hpsearch("run", "rows.toml", "--set", "data.duplicates=keep", "--set", "study.name=kept")
+    assert kept.status == 2
+    assert '[data] duplicates = "drop"' in kept.err
+
+
+def test_few_copies_are_left_in(here: Path, hpsearch: Call) -> None:
+    repeating("classification", 100, 1).to_csv("rows.csv", index=False)
+    made = hpsearch("init", "rows.csv", "--target", "y")
+    assert "Left out" not in made.out
+    assert "duplicates" not in tomllib.loads(Path("rows.toml").read_text())["data"]
     assert hpsearch("check", "rows.toml").status == 0
+
+
+def test_rows_of_few_values_repeat_each_other_by_chance_and_stay(here: Path, hpsearch: Call) -> None:
+    draw = np.random.default_rng(0)
+    frame = pd.DataFrame({name: draw.integers(0, 3, 300) for name in "abc"})
+    frame["y"] = draw.choice(["yes", "no"], 300)
+    frame.to_csv("rows.csv", index=False)
+    assert hpsearch("init", "rows.csv", "--target", "y").status == 0
+    assert "duplicates" not in tomllib.loads(Path("rows.toml").read_text())["data"]
+    ran = hpsearch("run", "rows.toml", "--trials", "1", "--set", "train.epochs=5")
+    assert ran.status == 0
+    assert "new rows will repeat known ones too" in " ".join(ran.err.split())
 
 
 # ---------------------------------------------------------------- examples

@@ -156,6 +156,50 @@ def test_each_check_has_a_leak_that_it_finds_here() -> None:
     assert set(CHECKS) == {"constant", "duplicates", "groups", "hold-out", "identifier", "single-feature", "time"}
 
 
+# --- rows that repeat each other by chance
+
+
+def of_few_values(seed: int, rows: int, columns: int, values: int) -> Dataset:
+    draw = np.random.default_rng(seed)
+    return Dataset.of(draw.integers(0, values, (rows, columns)).astype(float), draw.integers(0, 2, rows))
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize(("columns", "values"), [(1, 5), (3, 3), (4, 5), (2, 12)])
+def test_rows_of_few_values_are_warned_of_and_not_refused(columns: int, values: int, seed: int) -> None:
+    search, held = hold_out(of_few_values(seed, 400, columns, values), 0.2, "kfold", seed)
+    findings = found(search, held_out=held, seed=seed)
+    assert names(findings) == {("duplicates", "warning"), ("hold-out", "warning")}
+    assert any("so few values" in finding.why for finding in findings if finding.name == "duplicates")
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_copies_among_rows_of_few_values_are_refused(seed: int) -> None:
+    """Every row comes twice; by chance half of so many would repeat another."""
+    data = of_few_values(seed, 300, 4, 5)
+    again = data.take(np.repeat(np.arange(300), 2))
+    search, held = hold_out(again, 0.2, "kfold", seed)
+    assert {("duplicates", "error"), ("hold-out", "error")} <= names(found(search, held_out=held, seed=seed))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_rare_class_that_was_drawn_again_and_again_is_refused(seed: int) -> None:
+    data = clean(seed)
+    narrow = Dataset.of(data.features[:, :2], data.labels)
+    rare = np.flatnonzero(narrow.labels == 1)[:10]
+    oversampled = narrow.take(np.concatenate([np.flatnonzero(narrow.labels == 0), np.repeat(rare, 10)]))
+    assert ("duplicates", "error") in names(found(oversampled, seed=seed))
+
+
+def test_the_features_of_a_category_are_dealt_together() -> None:
+    """Dealt one by one, the 0/1 features of 100 categories would hardly ever make a row again."""
+    codes, labels = np.arange(600) % 100, np.arange(600) // 100 % 2
+    raws = [Raw("place", "categorical", codes, tuple(f"p{i:02}" for i in range(100)))]
+    plan = Plan.declare(raws)
+    data = Dataset.of(plan.expand(raws)[0], labels, plan=plan)
+    assert ("duplicates", "error") not in names(found(data))
+
+
 # --- what stops a study
 
 

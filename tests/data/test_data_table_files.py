@@ -185,6 +185,23 @@ def test_named_features_are_all_that_is_read(tmp_path: Path) -> None:
     assert data.features.tolist() == [[1, 2], [3, 4], [5, 6]]
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_copies_of_rows_are_left_out_if_that_is_wished(kind: str, tmp_path: Path, mixed: Mixed) -> None:
+    """What is missing twice is a copy too; columns that are no features tell no rows apart."""
+    frame = mixed(40)
+    twice = pd.concat([frame, frame[5:25]], ignore_index=True).assign(id=range(60), when=range(60))
+    twice.to_csv(tmp_path / "rows.csv", index=False)
+    twice.to_parquet(tmp_path / "rows.parquet")
+    options: dict[str, Any] = {"drop": ["id"], "time": "when"}
+    kept, dropped = (load(tmp_path, kind, duplicates=how, **options) for how in ("keep", "drop"))
+    assert load(tmp_path, kind, **options).fingerprint == kept.fingerprint
+    assert (kept.rows, dropped.rows) == (60, 40)
+    assert dropped.times is not None
+    assert dropped.times.tolist() == [*range(40)]
+    assert dropped.columns == kept.columns
+    np.testing.assert_array_equal(dropped.features, kept.features[:40])
+
+
 # --- Parquet
 
 

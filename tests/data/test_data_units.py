@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from hpsearch.data.dataset import Dataset
-from hpsearch.data.units import independent_units
+from hpsearch.data.units import first_of_each, independent_units
 
 
 def dataset(features: list[list[float]], labels: list[int], groups: list[int] | None = None) -> Dataset:
@@ -56,3 +57,11 @@ def test_units_are_what_a_search_from_row_to_row_reaches(rows: list[tuple[int, i
             ]
     assert np.array_equal(units[:, np.newaxis] == units, np.equal.outer(reached, reached))
     assert set(units.tolist()) == set(range(units.max() + 1))
+
+
+@given(st.lists(st.tuples(st.sampled_from([-0.0, 0.0, 1.0, 2.0]), st.integers(0, 1)), min_size=2))
+def test_the_first_of_each_is_what_pandas_keeps(rows: list[tuple[float, int]]) -> None:
+    rows = [*rows, (3.0, 0), (3.0, 1)]  # two classes
+    expected = pd.DataFrame(rows).drop_duplicates().index
+    data = dataset([[x] for x, _ in rows], [label for _, label in rows])
+    np.testing.assert_array_equal(first_of_each(data), expected)

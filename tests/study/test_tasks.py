@@ -62,7 +62,7 @@ sampler = { name = "tpe", n_startup_trials = 5 }
 pruner = { name = "median", n_startup_trials = 2 }
 in_flight = 3
 """
-NEW_KEYS = ("data.task", "train.loss", "train.dropout")
+NEW_KEYS = ("data.duplicates", "data.task", "train.loss", "train.dropout")
 
 
 def write_rows(folder: Path) -> None:
@@ -215,7 +215,7 @@ def test_studies_without_the_new_keys_are_the_same_studies_as_before() -> None:
     ("data", "train"),
     [
         (CLASSES, {"dropout": 0.0}),
-        ({"source": "csv", "path": "a.csv", "target": "y"}, {}),
+        ({"source": "csv", "path": "a.csv", "target": "y", "duplicates": "keep"}, {}),
         ({"source": "python:m:f"}, {"dropout": 0.0}),
     ],
     ids=["toy", "csv", "python"],
@@ -232,6 +232,7 @@ def test_what_is_not_the_default_is_part_of_the_identity() -> None:
     data = {"source": "csv", "path": "a.csv", "target": "y"}
     regression = definition(data={**data, "task": "regression"})
     assert regression.identity()["data.task"] == "regression"
+    assert definition(data={**data, "duplicates": "drop"}).identity()["data.duplicates"] == "drop"
     for train in ({"loss": "absolute_error"}, {"dropout": 0.1}):
         ((name, value),) = train.items()
         other = definition(train=train)
