@@ -1,4 +1,4 @@
-"""The error tree.
+"""The error tree, and what an error carries.
 
 ::
 
@@ -13,22 +13,121 @@
     ├── DivergedError        a retraining whose loss is no longer finite: exit status 1
     ├── MissingExtraError    a package that is not installed, and the extra that brings it (also an ImportError)
     └── BundleError          a saved model that cannot be written, read or applied (also a ValueError)
-        └── ExportError          an export whose answers are not the model's: exit status 1
+        └── ExportError          an export whose predictions are not the model's: exit status 1
 
 A trial's bad luck (a diverging lane) is no error: it is recorded with the trial and the study goes on.
 Whatever else is raised is a bug of ours and keeps its traceback.
+
+An error is a value: it says where, what must hold, what was got and what to do in fields of their own, and becomes a
+line of text when it is shown. The code that raises one often cannot know how a setting is written where its caller
+sits, as a key of a study file, an option of a command or an argument in Python. It names a :class:`Setting`, and the
+caller that knows says how it is written (:attr:`HpsearchError.wording`) and adds the place (:meth:`HpsearchError.at`).
 """
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+import os
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Self
+
+_NAME_ALONE: Any = object()
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A setting that an error speaks of.
+
+    Attributes:
+        name: its name, as ``drop``; after its section where two have it, as ``search.objective``.
+        value: what to set it to; left out where only the name is meant.
+    """
+
+    name: str
+    value: Any = _NAME_ALONE
+
+    @property
+    def has_value(self) -> bool:
+        return self.value is not _NAME_ALONE
+
+    def __reduce__(self) -> tuple[Any, ...]:  # the mark of no value is one object in each process
+        return Setting, (self.name, self.value) if self.has_value else (self.name,)
+
+
+Part = str | Setting
+Text = Part | tuple[Part, ...]
+Wording = Callable[[Setting], str]
+
+
+def as_argument(setting: Setting) -> str:
+    """How Python writes a setting: ``drop`` or ``drop=['name']``."""
+    name = setting.name.rpartition(".")[2]
+    return f"{name}={setting.value!r}" if setting.has_value else name
 
 
 class HpsearchError(Exception):
-    """The caller's mistake. The message says what must hold, what was got and what to do."""
+    """The caller's mistake.
+
+    Shown as ``{where}: {must}, but {got}. {do}``, without the parts that are empty. Texts have no full stop at their
+    end, but ``do``, which is whole sentences. A text is a string, a :class:`Setting`, or a tuple of both.
+
+    Attributes:
+        must: what must hold, as ``must be a finite number``.
+        got: what was got instead, as ``is 'seven'``.
+        do: what to do, as ``Correct it or leave the row out.``
+        where: from the outside in: a file, a row, a column; where it ends with a setting, that is the subject of
+            ``must``.
+        wording: how settings are written.
+    """
 
     exit_status: int = 2
+
+    def __init__(self, must: Text = "", got: Text = "", do: Text = "", where: Text = ()) -> None:
+        super().__init__(must, got, do, where)
+        self.must, self.got, self.do = must, got, do
+        self.where: tuple[Part, ...] = where if isinstance(where, tuple) else (where,)
+        self.wording: Wording = as_argument
+
+    def at(self, *places: Part) -> Self:
+        """The same error, of a caller that knows more of the place: a file, or what is read from it."""
+        self.where = (*places, *self.where)
+        return self
+
+    def worded(self, wording: Wording) -> Self:
+        """The same error, of a caller that knows how its user writes settings."""
+        self.wording = wording
+        return self
+
+    def text(self, wording: Wording) -> str:
+        """The error in one line, with settings in these words."""
+
+        def said(text: Text) -> str:
+            parts = text if isinstance(text, tuple) else (text,)
+            return "".join(wording(part) if isinstance(part, Setting) else part for part in parts)
+
+        places = list(self.where)
+        subject = f"{wording(places.pop())} " if places and isinstance(places[-1], Setting) else ""
+        place = ", ".join(map(said, places))
+        sentence = ", but ".join(filter(None, map(said, (self.must, self.got))))
+        sentence += "" if sentence.endswith(".") else "."
+        return " ".join(filter(None, (f"{place}:" if place else "", subject + sentence, said(self.do))))
+
+    def __str__(self) -> str:
+        return self.text(self.wording)
+
+
+@contextmanager
+def located(*places: Part, wording: Wording | None = None) -> Iterator[None]:
+    """What is raised inside happened here: errors get these places in front, and this wording."""
+    try:
+        yield
+    except HpsearchError as error:
+        error.at(*places)
+        if wording is not None:
+            error.worded(wording)
+        raise
 
 
 class DefinitionError(HpsearchError, ValueError):
@@ -70,7 +169,7 @@ class DivergedError(HpsearchError):
 
 
 class MissingExtraError(HpsearchError, ImportError):
-    """A package that what was asked needs and that is not installed. The message names the extra that brings it."""
+    """A package that what was asked needs and that is not installed. ``do`` names the extra that brings it."""
 
 
 class BundleError(HpsearchError, ValueError):
@@ -78,13 +177,18 @@ class BundleError(HpsearchError, ValueError):
 
 
 class ExportError(BundleError):
-    """An exported model whose answers are not the saved one's. It was not written."""
+    """An exported model whose predictions are not the saved one's. It was not written."""
 
     exit_status = 1
 
 
 def did_you_mean(name: object, valid: Iterable[str]) -> str:
-    """The valid names, and the nearest one if there is one: the end of every "unknown name" message."""
+    """The valid names, and the nearest one if there is one: what to do about an unknown name."""
     names = sorted(valid)
     near = difflib.get_close_matches(str(name), names, n=1)
     return f"Choose one of: {', '.join(names)}." + (f" Did you mean {near[0]!r}?" if near else "")
+
+
+def reason(error: OSError) -> str:
+    """What the system says of a failure, to stand within a sentence: ``no space left on device``."""
+    return (error.strerror or (os.strerror(error.errno) if error.errno else str(error))).lower()
