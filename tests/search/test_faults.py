@@ -356,7 +356,7 @@ def test_a_full_disk_is_an_error_with_status_1_and_with_room_again_it_goes_on(sm
     arguments = ["run", str(small), "--storage", "sqlite:///full.db", "--workers", "1"]
     done = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=False)
     assert done.returncode == 1, done.stderr
-    assert "must be usable, but: " in done.stderr
+    assert "must be usable, but " in done.stderr
     assert "Traceback" not in done.stderr
     told = (hpsearch.load_trials("small", "sqlite:///full.db")["state"] != "RUNNING").sum()
     assert 1 <= told < 16
