@@ -38,7 +38,7 @@ from hpsearch.search.coordinator import Progress
 from hpsearch.search.objective import divide
 from hpsearch.search.run import executor_for, owned
 from hpsearch.search.run import search as run_search
-from hpsearch.storage.storage import StoredStudy
+from hpsearch.storage.stored_study import StoredStudy
 
 # What a splitter splits by that rows in memory have; folds of one's own are for study files.
 _SPLITTERS = sorted(name for name, kind in SPLITTERS.items() if kind.needs != "folds")
