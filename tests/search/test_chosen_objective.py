@@ -187,7 +187,7 @@ def test_a_hold_out_that_leaves_it_undefined_says_so(small: Path, hpsearch: Call
             break
     best = package.run(definition).best
     assert best.corrected is None
-    assert best.uncorrected == "that takes at least 10 independent rows or groups of each class"
+    assert best.correction.missing == "that takes at least 10 independent rows or groups of each class"
     export(best, Path("best.toml"))
     assert "undefined" in hpsearch("retrain", "best.toml", "-o", "model").out
     about = json.loads(hpsearch("retrain", "best.toml", "-o", "model", "--force", "--json").out)

@@ -1,4 +1,4 @@
-"""One trial is a pure function of the study, its hyperparameters, its number and the prior trials its pruner may know."""
+"""One trial is a pure function of the study, its hyperparameters, its number and the prior trials of its pruner."""
 
 from __future__ import annotations
 

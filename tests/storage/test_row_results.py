@@ -103,9 +103,9 @@ def test_files_that_are_gone_or_of_another_study_are_named_and_all_else_goes_on(
             file.write_bytes(content)
         found = hpsearch.load_best("small")
         assert found.corrected is None
-        assert found.uncorrected is not None
-        assert file.name in found.uncorrected
-        assert words in found.uncorrected
+        assert found.correction.missing is not None
+        assert file.name in found.correction.missing
+        assert words in found.correction.missing
         assert found.result.value == best.result.value
         file.write_bytes(whole)
     with np.load(file) as arrays:
