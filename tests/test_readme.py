@@ -269,5 +269,10 @@ def test_every_room_stands_in_its_table() -> None:
     assert {row[0].split("]")[0].strip("[") for row in rows} == rooms
 
 
+def test_every_module_of_the_search_stands_in_its_table() -> None:
+    modules = {path.name for path in (TOP / "hpsearch" / "search").glob("*.py")} - {"__init__.py"}
+    assert {row[0].split("]")[0].strip("[") for row in table("hpsearch/search/README.md", "file | holds")} == modules
+
+
 def test_a_readme_among_the_studies_is_no_example() -> None:
     assert examples.names() == sorted(path.stem for path in (TOP / "studies").glob("*.toml"))
