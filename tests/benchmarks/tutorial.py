@@ -1,4 +1,4 @@
-"""The tutorial's own experiment, over many seeds: prints the table that stands in the README.
+"""The tutorial's own experiment, over many seeds: prints the table that stands in tests/README.md.
 
     python tests/benchmarks/tutorial.py [SEEDS]
 
