@@ -234,9 +234,12 @@ class Coordinator:
 
     def _collect(self) -> None:
         for number in [number for number, future in self._futures.items() if future.done()]:
-            self._finished[number] = self._futures[number].result()
-            del self._futures[number]
-            self._clear(number)
+            self._finish(number)
+
+    def _finish(self, number: int) -> None:
+        self._finished[number] = self._futures[number].result()  # where that raises, the trial is still in flight
+        del self._futures[number]
+        self._clear(number)
 
     def _clear(self, number: int) -> None:
         self._executor.forget(number)
@@ -248,9 +251,7 @@ class Coordinator:
         """A worker died, and with it every trial in flight. Only a trial that was alone is to blame."""
         for number, future in list(self._futures.items()):
             if future.done() and not future.cancelled() and future.exception() is None:
-                self._finished[number] = future.result()
-                del self._futures[number]
-                self._clear(number)
+                self._finish(number)
         lost = sorted(self._futures)
         self._futures.clear()
         if len(lost) == 1:

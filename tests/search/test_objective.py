@@ -138,9 +138,9 @@ def test_evaluating_touches_nothing_outside(tmp_path: Path) -> None:
     before, fingerprint, errors = state(), study.search.fingerprint, np.geterr()
     prior_trials = in_order(study, (GOOD, DIVERGING))
     last = task(2, BAD, prior_trials)
-    before = repr(last)
+    repr_before = repr(last)
     evaluate(study, last)
-    assert repr(last) == before
+    assert repr(last) == repr_before
     assert (state(), study.search.fingerprint, np.geterr()) == (before, fingerprint, errors)
     assert [path.name for path in tmp_path.iterdir()] == ["a.toml"]
 
