@@ -301,7 +301,7 @@ def nested(
         HpsearchError: a definition, data or storage that cannot be used; a search without a complete trial.
     """
     from hpsearch.definition.definition import StudyDefinition
-    from hpsearch.model.retrain import fit
+    from hpsearch.model.retrain import fit_prepared
     from hpsearch.results.nested import outer_result, outer_studies, summarise
     from hpsearch.search.objective import prepare
 
@@ -316,7 +316,7 @@ def nested(
         with _crew(min(workers, definition.in_flight), None, None, False) as crew:
             _search(inner, url, crew, False, watch, None, True, inner.audit())
         best = load_best(inner.definition.name, url)
-        bundle, _ = fit(inner, best.config)
+        bundle = fit_prepared(inner, best.config)
         validation = prepared.search.take(split.validation)
         row_losses, score = bundle.row_losses(validation), bundle.score(validation)
         results.append(outer_result(best, split, score, bundle.measure(validation, definition.metric)))
@@ -528,12 +528,12 @@ def export(
 @contextmanager
 def snapshot(study: str | Path | StudyResult, storage: str | None = None) -> Iterator[Snapshot]:
     """A stored study for figures and reports; what they train never looks at the hold-out."""
-    from hpsearch.model.retrain import fit
+    from hpsearch.model.retrain import fit_prepared
     from hpsearch.report.snapshot import Snapshot
 
     name, where = (study.name, study.storage) if isinstance(study, StudyResult) else (study, storage)
     with open_study(name, where) as stored:
-        yield Snapshot(stored, lambda prepared, config: fit(prepared, config)[0].answers)
+        yield Snapshot(stored, lambda prepared, config: fit_prepared(prepared, config).answers)
 
 
 def report(

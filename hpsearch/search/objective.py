@@ -51,7 +51,9 @@ class Prepared:
         """The definition's identity, with the data's fingerprint, and the versions and machine that compute."""
         versions = {f"version.{package}": version(package) for package in _VERSIONED}
         held_out = None if self.held_out is None else self.held_out.fingerprint
-        data = {"data.fingerprint": self.search.fingerprint, "holdout.fingerprint": held_out}
+        data: dict[str, Any] = {"data.fingerprint": self.search.fingerprint, "holdout.fingerprint": held_out}
+        if self.search.weights is not None:  # studies stored before have learnt scalings of the rows as they are
+            data["scaling.weighted"] = True
         return {**self.definition.identity(), **data, **versions, MACHINE: probe()}
 
     def audit(self) -> list[Finding]:

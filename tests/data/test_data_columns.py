@@ -90,6 +90,23 @@ def test_features_filled_and_scaled_are_scikit_learns(
     assert set(SKLEARN_ORDER) - set(data.feature_names) == {"weight=missing", "paid=missing"}  # nothing was missing
 
 
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("impute", IMPUTERS)
+@pytest.mark.parametrize("scaling", SCALINGS)
+def test_what_is_learnt_of_weighted_rows_is_what_is_learnt_of_repeated_ones(
+    scaling: str, impute: str, seed: int, tmp_path: Path, mixed: Mixed
+) -> None:
+    """A row of weight 2 is two rows, one of weight 0 none; and the weights' unit does not matter."""
+    data = load(mixed(), tmp_path, impute=impute)
+    counts = np.random.default_rng(seed).integers(0, 4, data.rows)
+    repeated = fit_scaling(scaling, data.features, np.arange(data.rows).repeat(counts), data.columns, fill_all=True)
+    for unit in (1.0, 2.0**-20):
+        weights = unit * counts
+        weighted = fit_scaling(scaling, data.features, np.arange(data.rows), data.columns, True, weights)
+        for part in ("centre", "scale", "fill"):
+            np.testing.assert_allclose(getattr(weighted, part), getattr(repeated, part), rtol=1e-12)
+
+
 @pytest.mark.parametrize("scaling", SCALINGS)
 def test_nothing_is_learnt_from_other_rows_than_those_given(scaling: str, tmp_path: Path, mixed: Mixed) -> None:
     data = load(mixed(), tmp_path)
