@@ -22,9 +22,9 @@ from plotly.offline import get_plotlyjs
 from hpsearch.data.columns import summary
 from hpsearch.errors import HpsearchError
 from hpsearch.markup import counted, table, text
-from hpsearch.report.figures import GROUPS
-from hpsearch.report.figures.style import TEMPLATES, swaps
-from hpsearch.report.snapshot import Snapshot
+from hpsearch.reporting.figures import GROUPS
+from hpsearch.reporting.figures.style import TEMPLATES, swaps
+from hpsearch.reporting.snapshot import Snapshot
 from hpsearch.results.words import belief, scores, settings_table
 from hpsearch.storage.database import shown
 from hpsearch.validation.metrics import BESIDE, METRICS, objective_metric
@@ -121,7 +121,7 @@ def _unit(study: Snapshot) -> str:
 
 
 def _part(name: str) -> str:
-    return files("hpsearch.report").joinpath(name).read_text(encoding="utf-8")
+    return files("hpsearch.reporting").joinpath(name).read_text(encoding="utf-8")
 
 
 def _json(value: Any) -> str:
