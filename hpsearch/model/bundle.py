@@ -21,7 +21,7 @@ from hpsearch.data.columns import Plan
 from hpsearch.data.dataset import Dataset, Task
 from hpsearch.data.preprocess import Scaling
 from hpsearch.data.typed import expand_frame
-from hpsearch.errors import BundleError, DataError
+from hpsearch.errors import BundleError, DataError, Setting, reason
 from hpsearch.model.format import encode, pack, read
 from hpsearch.model.manifest import ARRAYS, REST
 from hpsearch.nn.losses import one_hot
@@ -92,9 +92,8 @@ class Bundle:
             DataError: as there, or a model that predicts a quantity.
         """
         if not self.class_names:
-            raise DataError(
-                f"Probabilities need classes, but this model predicts the quantity {self.target_name!r}. Use predict."
-            )
+            got = f"this model is of a regression, whose target is {self.target_name!r}"
+            raise DataError("Probabilities need classes", got, "Use predict.")
         return self.answers(self._features(rows, notice))
 
     def _features(self, rows: Any, notice: Callable[[str], None]) -> NDArray[Any]:
@@ -103,9 +102,8 @@ class Bundle:
 
             array = np.asarray(rows)
             if array.ndim != 2 or array.shape[1] != len(self.plan.columns):
-                raise DataError(
-                    f"The rows must be a table of {len(self.plan.columns)} columns, but have shape {array.shape}."
-                )
+                must = f"The rows must be a table of {len(self.plan.columns)} columns"
+                raise DataError(must, f"have shape {array.shape}")
             rows = pd.DataFrame(array, columns=list(self.plan.names))
         features, notices = expand_frame(self.plan, rows, "The rows")
         for line in notices:
@@ -198,9 +196,7 @@ class Bundle:
             finally:
                 shutil.rmtree(temporary, ignore_errors=True)
         except OSError as error:
-            raise BundleError(
-                f"{folder}: must be a folder that can be written, but {(error.strerror or str(error)).lower()}."
-            ) from error
+            raise BundleError("must be a folder that can be written", reason(error), where=str(folder)) from error
 
     @classmethod
     def load(cls, folder: str | Path) -> Bundle:
@@ -240,14 +236,14 @@ def require_free(folder: Path, force: bool) -> None:
             folder.parent.mkdir(parents=True, exist_ok=True)
             Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent)).rmdir()
         except OSError as error:
-            raise BundleError(
-                f"{folder}: must be in a folder that can be written, but {(error.strerror or str(error)).lower()}."
-            ) from error
+            raise BundleError("must be in a folder that can be written", reason(error), where=str(folder)) from error
         return
+    forced = Setting("force", True)
     if not force:
-        raise BundleError(f"{folder}: must not exist yet, but does. Choose another folder, or replace it with --force.")
+        do = "Choose another folder, or replace it with ", forced, "."
+        raise BundleError("must not exist yet", "does", do, where=str(folder))
     if not folder.is_dir() or (any(folder.iterdir()) and not (folder / REST).exists()):
-        raise BundleError(f"{folder}: must be a saved model for --force to replace it, but is not.")
+        raise BundleError(("must be a saved model for ", forced, " to replace it"), "is not", where=str(folder))
 
 
 def _replace(temporary: Path, folder: Path) -> None:

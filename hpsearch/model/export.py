@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from hpsearch.data.columns import Raw
 from hpsearch.definition.definition import StudyDefinition
-from hpsearch.errors import BundleError, DataError, ExportError, HpsearchError, did_you_mean
+from hpsearch.errors import BundleError, ExportError, HpsearchError, Setting, did_you_mean
 from hpsearch.model.bundle import Bundle
 from hpsearch.model.onnx import OnnxModel, require_packages, to_onnx
 from hpsearch.model.predictions import read_rows
@@ -61,7 +61,7 @@ class Exported:
         bytes: its size.
         rows: how many rows it was checked on.
         checked_on: all rows of the study's data, hold-out included; of a file; or rows made for the check.
-        not_study: why not the study's rows, where they were looked for.
+        not_study: why not the study's rows, where they were looked for: a sentence.
         largest_difference: of a probability, or of a quantity over the scale of its target.
         inputs: name, type and shape of each.
         outputs: likewise.
@@ -99,22 +99,23 @@ def export(
         HpsearchError: an unknown format; packages that are not installed; a file that cannot be written.
     """
     if kind not in EXPORTS:
-        raise HpsearchError(f"Unknown format {kind!r}. {did_you_mean(kind, EXPORTS)}")
+        raise HpsearchError(f"Unknown format {kind!r}", do=did_you_mean(kind, EXPORTS))
     form = EXPORTS[kind]
     form.require()
     target = Path(f"{folder.resolve().name}.{kind}") if path is None else path
     if target.is_dir() or (target.exists() and not force):
-        do = "Name a file with -o." if target.is_dir() else "Choose another file with -o, or replace it with --force."
-        raise BundleError(f"{target}: must not exist yet, but does. {do}")
+        other = ("Name a file with " if target.is_dir() else "Choose another file with "), Setting("path")
+        forced = () if target.is_dir() else (", or replace it with ", Setting("force", True))
+        raise BundleError("must not exist yet", "does", (*other, *forced, "."), where=str(target))
     bundle = Bundle.load(folder)
     content = form.write(bundle)
     exported = form.run(content)
-    chosen, checked_on, reason = _rows_to_check(bundle, folder, rows)
+    chosen, checked_on, not_study = _rows_to_check(bundle, folder, rows)
     largest = check(bundle, exported, chosen)
     write_whole(target, content)
     count = len(chosen[0].values)
     return Exported(
-        str(target), kind, len(content), count, checked_on, reason, largest, exported.inputs, exported.outputs
+        str(target), kind, len(content), count, checked_on, not_study, largest, exported.inputs, exported.outputs
     )
 
 
@@ -128,7 +129,7 @@ def _rows_to_check(
         return read_rows(bundle, rows), "file", None
     try:
         return study_rows(bundle, folder), "study", None
-    except DataError as error:
+    except HpsearchError as error:
         return made_rows(bundle, MADE_ROWS), "made", str(error)
 
 
@@ -156,9 +157,15 @@ def check(bundle: Bundle, exported: Exporting, raws: Sequence[Raw]) -> float:
         if wrong.any():
             row = int(np.flatnonzero(wrong)[0])
             raise ExportError(
-                f"The exported model must answer every row within {TOLERANCE:g} as the saved one does, but row "
-                f"{start + row} differs by {differences[row]:.2g}. Nothing was written. Retrain with [train] "
-                'dtype = "float64", or with scaling = "standard" if it has none.'
+                f"The exported model must predict every row within {TOLERANCE:g} as the saved one does",
+                f"row {start + row} differs by {differences[row]:.2g}",
+                (
+                    "Nothing was written. Retrain with ",
+                    Setting("dtype", "float64"),
+                    ", or with ",
+                    Setting("scaling", "standard"),
+                    " if it has none.",
+                ),
             )
         largest = max(largest, float(differences.max()))
     return largest

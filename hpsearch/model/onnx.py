@@ -14,9 +14,9 @@ a categorical column's name string, (N, 1)              its category as the file
 
 An output whose name is a column's has ``_`` behind it; outputs stand in this order. Numbers are doubles because values
 far from 0 would lose in single precision what tells them apart. Only nan and the empty string are missing values: the
-words that a file may have for one (NA, and those of ``[data] missing``) are the caller's to replace, as are yes and no.
-A category that training had not is none of its categories, and an infinite number, which files may
-not hold, is not refused.
+words that a file may have for one (NA, and those of the study's ``missing``) are the caller's to replace, as are yes
+and no. A category that training had not is none of its categories, and an infinite number, which files may not hold, is
+not refused.
 """
 
 from __future__ import annotations
@@ -242,16 +242,11 @@ def _metadata(bundle: Bundle) -> dict[str, str]:
 
 def _require_expressible(bundle: Bundle) -> None:
     if bundle.parameters.nbytes > MOST_BYTES:
-        raise BundleError(
-            f"A model must have at most {MOST_BYTES:,} bytes of parameters to be one ONNX file, but has "
-            f"{bundle.parameters.nbytes:,}."
-        )
+        must = f"A model must have at most {MOST_BYTES:,} bytes of parameters to be one ONNX file"
+        raise BundleError(must, f"has {bundle.parameters.nbytes:,}")
     categories = [text for column in bundle.plan.columns for text in column.categories]
     for what, texts in {"column": bundle.plan.names, "class": bundle.class_names, "category": categories}.items():
         for text in texts:
             if "\0" in text or (not text and what == "column"):
-                got = repr(text) if text else "empty"
-                raise BundleError(
-                    f"The name of a {what} must be text without NUL characters for an ONNX graph, but is {got}. Rename "
-                    "it and retrain."
-                )
+                must = f"The name of a {what} must be text without NUL characters for an ONNX graph"
+                raise BundleError(must, f"is {text!r}" if text else "is empty", "Rename it and retrain.")

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from random_bundles import MIXED, random_bundle, random_raws
 
 import hpsearch as package
-from hpsearch import Bundle, BundleError, DataError, ExportError
+from hpsearch import Bundle, BundleError, ExportError, HpsearchError
 from hpsearch.data.columns import Column, Raw
 from hpsearch.model.export import MADE_ROWS, check, made_rows
 from hpsearch.model.onnx import OnnxModel, to_onnx
@@ -420,7 +420,7 @@ def test_a_model_may_say_anything_of_its_rows(tmp_path_factory: pytest.TempPathF
         else {**rows, section: {**rows.get(section, {}), key: value}}
     )
     bundle = random_bundle()
-    with pytest.raises(DataError):
+    with pytest.raises(HpsearchError):
         study_rows(replace(bundle, about={"rows": rows}), tmp_path_factory.getbasetemp())
 
 
@@ -471,6 +471,6 @@ def test_a_graph_that_answers_otherwise_is_not_written(
     replace(bundle, parameters=bundle.parameters * np.float32(100)).save("model")
     done = hpsearch("export", "model")
     assert done.status == 1
-    assert "must answer every row within 1e-05" in done.err
+    assert "must predict every row within 1e-05" in done.err
     assert "Nothing was written" in done.err
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
