@@ -20,7 +20,7 @@ from sklearn.utils import get_tags
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from hpsearch.api import StudyResult, run_prepared
+from hpsearch.api import StudyResult
 from hpsearch.data.dataset import Dataset
 from hpsearch.data.sources import Memory
 from hpsearch.data.splits import SPLITTERS
@@ -35,6 +35,8 @@ from hpsearch.results.best import find_best
 from hpsearch.results.tables import trials_table
 from hpsearch.search.coordinator import Progress
 from hpsearch.search.objective import divide
+from hpsearch.search.run import executor_for, owned
+from hpsearch.search.run import search as run_search
 from hpsearch.storage.storage import StoredStudy
 
 # The constructor's parameters that are called otherwise in a study file.
@@ -188,8 +190,14 @@ class KFoldSearchCV(MetaEstimatorMixin, BaseEstimator):
                 warnings.warn(str(finding), UserWarning, stacklevel=2)
         with _storage(self.storage) as url:
             watch = _PrintTrials() if self.verbose else _silent
-            with located(wording=_as_parameter):
-                run_prepared(prepared, url, findings, self._read, workers=self.workers, watch=watch)
+            workers = min(self.workers, prepared.definition.in_flight)
+            with (
+                located(wording=_as_parameter),
+                executor_for(workers) as executor,
+                owned(prepared, url, findings) as stored,
+            ):
+                run_search(prepared, stored, executor, on_progress=watch)
+                self._read(stored)
         self.study_ = None if self.storage is None else StudyResult(prepared.definition.name, self.storage)
         self.findings_, self.n_splits_, self.multimetric_ = findings, len(prepared.splits), False
         if classes is not None:

@@ -10,6 +10,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from hpsearch.atomic_write import require_replaceable, write_atomically
 from hpsearch.data.columns import Raw
 from hpsearch.definition.definition import StudyDefinition
 from hpsearch.errors import BundleError, ExportError, HpsearchError, Setting, did_you_mean
@@ -17,7 +18,6 @@ from hpsearch.model.bundle import Bundle
 from hpsearch.model.onnx import OnnxModel, require_packages, to_onnx
 from hpsearch.model.predictions import read_rows
 from hpsearch.model.study_rows import rows_of, study_rows
-from hpsearch.whole import write_whole
 
 TOLERANCE = 1e-5  # of a probability, or of a quantity over the scale of its target
 MADE_ROWS = 1000
@@ -103,16 +103,15 @@ def export(
     form = EXPORTS[kind]
     form.require()
     target = Path(f"{folder.resolve().name}.{kind}") if path is None else path
-    if target.is_dir() or (target.exists() and not force):
-        other = ("Name a file with " if target.is_dir() else "Choose another file with "), Setting("path")
-        forced = () if target.is_dir() else (", or replace it with ", Setting("force", True))
-        raise BundleError("must not exist yet", "does", (*other, *forced, "."), where=str(target))
+    if target.is_dir():
+        raise BundleError("must be a file", "is a folder", "Name another.", where=str(target))
+    require_replaceable(target, force, failure=BundleError)
     bundle = Bundle.load(folder)
     content = form.write(bundle)
     exported = form.run(content)
     chosen, checked_on, not_study = _rows_to_check(bundle, folder, rows)
     largest = check(bundle, exported, chosen)
-    write_whole(target, content)
+    write_atomically(target, content)
     count = len(chosen[0].values)
     return Exported(
         str(target), kind, len(content), count, checked_on, not_study, largest, exported.inputs, exported.outputs

@@ -439,7 +439,7 @@ def test_the_command_writes_once_and_says_what_it_checked(mixed_model: Path, hps
     written = Path("model.onnx").read_bytes()
     again = hpsearch("export", "model")
     assert (again.status, again.out) == (2, "")
-    assert "model.onnx: must not exist yet, but does. Choose another file with -o" in again.err
+    assert "model.onnx: must not exist yet, but does. Name another, or replace it with --force." in again.err
     Path("model.onnx").write_bytes(b"mine")
     assert hpsearch("export", "model", "--force").status == 0
     assert Path("model.onnx").read_bytes() == written
@@ -452,7 +452,7 @@ def test_rows_of_a_file_that_do_not_fit_are_refused_and_nothing_is_written(mixed
     for arguments, message in (
         (["--data", "few.csv"], "must have a column 'member', but has not"),
         (["--data", "absent.csv"], "absent.csv: must be a readable CSV file"),
-        (["-o", "model"], "model: must not exist yet, but does. Name a file with -o."),
+        (["-o", "model"], "model: must be a file, but is a folder. Name another."),
         (["-o", "absent/model.onnx"], "absent/model.onnx: must be a file that can be written"),
     ):
         done = hpsearch("export", "model", *arguments)
