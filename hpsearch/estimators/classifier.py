@@ -59,7 +59,7 @@ class MLPClassifier(ClassifierMixin, NetworkEstimator):
         classes_: (C,), the sorted classes.
         n_features_in_, feature_names_in_: of the features; names if the rows came with them.
         n_iter_: epochs done.
-        best_epoch_: epochs of the parameters that were kept.
+        best_epoch_: epochs of the parameters that it has.
         loss_curve_, loss_: data loss + penalty on the training rows at every checkpoint, and at the last.
         best_loss_: the lowest of them; None with ``early_stopping``.
         validation_scores_, best_validation_score_: minus the validation loss at every checkpoint, in nats

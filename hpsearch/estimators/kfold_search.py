@@ -47,7 +47,9 @@ _SPLITTERS = sorted(name for name, kind in SPLITTERS.items() if kind.needs != "f
 
 def _as_parameter(setting: Setting) -> str:
     """How the search's caller writes a setting of its study."""
-    name = setting.name.rpartition(".")[2]
+    section, _, name = setting.name.rpartition(".")
+    if section == "space":
+        name = "space" + "".join(f"[{key!r}]" for key in name.split())
     return as_argument(replace(setting, name=_PARAMETERS.get(name, name)))
 
 
@@ -207,7 +209,7 @@ class KFoldSearchCV(MetaEstimatorMixin, BaseEstimator):
         return self
 
     def _read(self, stored: StoredStudy) -> None:
-        """What the search has found, from where it is kept."""
+        """What the search has found, from its storage."""
         best = find_best(stored)
         metric = best.definition.metric
         self.trials_, self.cv_results_ = trials_table(stored), cv_results(stored, best.definition)

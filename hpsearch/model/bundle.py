@@ -50,9 +50,10 @@ class Bundle:
         parameters: (1, P).
         scaling: of the features, and what fills missing values; fitted on the rows it was trained on.
         plan: the columns it was trained with, and the features that they become.
-        class_names, target_name: the classes, none where a quantity is predicted, and what the target is called.
+        class_names, target_name: the classes, none of a regression, and what the target is called.
         about: how it came to be: configuration, scores, origin; plain JSON values.
-        target_centre, target_scale: of a quantity: what the network answers, times the scale, plus the centre.
+        target_centre, target_scale: of a regression: its prediction is the network's output, times the scale, plus the
+            centre.
     """
 
     architecture: Architecture
@@ -71,7 +72,7 @@ class Bundle:
         return "classification" if self.class_names else "regression"
 
     def predict(self, rows: Any, notice: Callable[[str], None] = warnings.warn) -> NDArray[Any]:
-        """The most probable class of each row, by name, or the quantity in its own unit: (N,).
+        """The most probable class of each row, by name, or the predicted target in its own unit: (N,).
 
         Args:
             rows: raw rows: an array with the model's columns in their order, or a DataFrame, whose columns are taken
@@ -82,14 +83,17 @@ class Bundle:
         Raises:
             DataError: other columns, another shape, or a value that is not of its column's kind.
         """
-        answers = self.answers(self._features(rows, notice))
-        return np.array(self.class_names)[answers.argmax(axis=1)] if self.class_names else answers[:, 0]
+        return self.targets_of(self.answers(self._features(rows, notice)))
+
+    def targets_of(self, predictions: FloatArray) -> NDArray[Any]:
+        """What :meth:`predict` gives, (N,), of what :meth:`answers` gives."""
+        return np.array(self.class_names)[predictions.argmax(axis=1)] if self.class_names else predictions[:, 0]
 
     def probabilities(self, rows: Any, notice: Callable[[str], None] = warnings.warn) -> FloatArray:
         """The probability of each class, (N, C), of rows as :meth:`predict` takes them.
 
         Raises:
-            DataError: as there, or a model that predicts a quantity.
+            DataError: as there, or a model of a regression.
         """
         if not self.class_names:
             got = f"this model is of a regression, whose target is {self.target_name!r}"
@@ -111,10 +115,10 @@ class Bundle:
         return features
 
     def answers(self, features: NDArray[Any]) -> FloatArray:
-        """The probability of each class, (N, C), or the quantity, (N, 1), of features (N, D) that the plan gave."""
+        """The probability of each class, (N, C), or the predicted target, (N, 1), of features (N, D) of the plan."""
         with threadpool_limits(1):
-            answers = predict(self.architecture, self.parameters, self.scaling.apply(features))
-        return answers if self.class_names else answers * np.float64(self.target_scale) + self.target_centre
+            predictions = predict(self.architecture, self.parameters, self.scaling.apply(features))
+        return predictions if self.class_names else predictions * np.float64(self.target_scale) + self.target_centre
 
     @property
     def preprocessing(self) -> list[dict[str, Any]]:
@@ -134,13 +138,13 @@ class Bundle:
 
     def row_losses(self, data: Dataset) -> NDArray[np.float64]:
         """The data loss of each row, (N,): nats, or the unit of the target (squared in a squared error)."""
-        answers = self.answers(data.features)
-        targets = np.zeros((1, *answers.T.shape), answers.dtype)
+        predictions = self.answers(data.features)
+        targets = np.zeros((1, *predictions.T.shape), predictions.dtype)
         if self.class_names:
             one_hot(data.labels[np.newaxis], len(self.class_names), out=targets)
         else:
             targets[0, 0] = data.labels
-        losses: NDArray[np.float64] = self.architecture.head.of_rows(answers.T[np.newaxis], targets)[0]
+        losses: NDArray[np.float64] = self.architecture.head.of_rows(predictions.T[np.newaxis], targets)[0]
         return losses
 
     def arrays(self) -> dict[str, NDArray[Any]]:

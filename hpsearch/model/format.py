@@ -25,9 +25,10 @@ preprocessing       ``impute`` (``mean``, ``median`` or ``most-frequent``: how `
                     that mean no value beside nothing, na, n/a, nan, none and null in small or capital letters; one that
                     is a number does so however it is written) and ``columns``
 target.name         text
-target.classes      C different texts, at least 2, in the order of their probabilities; none of a quantity
-target.centre,      what the network answers of a quantity, times ``scale``, plus ``centre`` is in the target's own
-target.scale        unit; 0 and 1 of classes; ``scale`` is above 0
+target.classes      C different texts, at least 2, in the order of their probabilities; none of a
+                    regression
+target.centre,      a regression's prediction is the output times ``scale``, plus ``centre``, in the target's own unit;
+target.scale        0 and 1 of classes; ``scale`` is above 0
 about               how the model came to be, for people: any keys. Of those that are read again ``not_features`` is
                     null or a list of texts, ``scorings`` an integer of at least 0, ``rows`` null or an object
 ==================  ====================================================================================================
@@ -53,8 +54,8 @@ array                  shape, dtype         meaning
                                             ``network.dtype``; ``scale`` is above 0
 =====================  ===================  ====================================================================
 
-The answer is the softmax of the outputs; with ``binary_cross_entropy`` 1 / (1 + exp(-output)) is the probability of the
-second class; of a quantity see ``target``.
+The probabilities are the softmax of the outputs; with ``binary_cross_entropy`` 1 / (1 + exp(-output)) is that of the
+second class; of a regression see ``target``.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A saved model as one ONNX graph from raw columns to answers: preprocessing and network in one file.
+"""A saved model as one ONNX graph from raw columns to predictions: preprocessing and network in one file.
 
 ==========================  ==========================  ============================================================
 input or output             type, shape                 meaning
@@ -9,7 +9,7 @@ a categorical column's name string, (N, 1)              its category as the file
                                                         the empty string where missing
 ``label``                   string, (N,)                the most probable class
 ``probabilities``           the network's type, (N, C)  of the classes, in the order that the metadata ``classes`` has
-``prediction``              double, (N, 1)              of a quantity, instead of the two: in its own unit
+``prediction``              double, (N, 1)              of a regression, instead of the two: in its target's unit
 ==========================  ==========================  ============================================================
 
 An output whose name is a column's has ``_`` behind it; outputs stand in this order. Numbers are doubles because values
@@ -81,9 +81,9 @@ def to_onnx(bundle: Bundle) -> onnx.ModelProto:
         blocks.append(name)
         if column.indicator:
             blocks.append(graph.node("Cast", graph.node("IsNaN", name), to=TensorProto.DOUBLE))
-    answers = _network(graph, bundle, _transform(graph, bundle, graph.node("Concat", *blocks, axis=1)))
+    outputs = _network(graph, bundle, _transform(graph, bundle, graph.node("Concat", *blocks, axis=1)))
     model = helper.make_model(
-        helper.make_graph(graph.nodes, "hpsearch", inputs, _outputs(graph, bundle, answers), graph.constants),
+        helper.make_graph(graph.nodes, "hpsearch", inputs, _predictions(graph, bundle, outputs), graph.constants),
         producer_name="hpsearch",
         producer_version=version("hpsearch"),
         ir_version=IR_VERSION,
@@ -120,10 +120,10 @@ class OnnxModel:
         """Name, type and shape of each output."""
         return [_described(one) for one in self._session.get_outputs()]
 
-    def answers(self, raws: Sequence[Raw]) -> tuple[NDArray[Any] | None, NDArray[Any]]:
-        """The labels (N,), None of a quantity; and the probabilities (N, C) or the quantity (N, 1) of raw columns."""
-        *labels, answers = self._session.run(None, {raw.name: _as_input(raw) for raw in raws})
-        return (labels[0] if labels else None), answers
+    def predict(self, raws: Sequence[Raw]) -> tuple[NDArray[Any] | None, NDArray[Any]]:
+        """Labels (N,), None of a regression, and probabilities (N, C) or predicted targets (N, 1), of raw columns."""
+        *labels, predictions = self._session.run(None, {raw.name: _as_input(raw) for raw in raws})
+        return (labels[0] if labels else None), predictions
 
 
 def _as_input(raw: Raw) -> NDArray[Any]:
@@ -196,8 +196,8 @@ def _network(graph: _Graph, bundle: Bundle, values: str) -> str:
     return values
 
 
-def _outputs(graph: _Graph, bundle: Bundle, values: str) -> list[Any]:
-    """Add what makes answers of the last layer's outputs; returns what the graph gives."""
+def _predictions(graph: _Graph, bundle: Bundle, values: str) -> list[Any]:
+    """Add what makes predictions of the last layer's outputs; returns what the graph gives."""
     from onnx import TensorProto, helper
 
     if not bundle.class_names:

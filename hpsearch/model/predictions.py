@@ -1,4 +1,4 @@
-"""A saved model's answers for the rows of a file."""
+"""A saved model's predictions for the rows of a file."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from hpsearch.data.cells import Types
@@ -23,8 +22,8 @@ READERS: dict[str, Callable[[Path, Wanted], Table]] = {".parquet": read_parquet}
 def predict_file(bundle: Bundle, path: Path, notice: Callable[[str], None] = warnings.warn) -> pd.DataFrame:
     """The prediction for each row of a CSV or Parquet file, one row each.
 
-    Of classes: the predicted one in ``class``, and a column with the probability of every one; of a quantity:
-    ``prediction``, in its own unit.
+    Of classes: the predicted one in ``class``, and a column with the probability of every one; of a
+    regression: ``prediction``, in the target's own unit.
 
     The file must have the model's columns, in any order, and their values are taken for what they were in training; its
     target column is ignored if there, as are columns that the model was not trained on because the study file said so.
@@ -41,12 +40,12 @@ def predict_file(bundle: Bundle, path: Path, notice: Callable[[str], None] = war
     features, notices = bundle.plan.expand(read_rows(bundle, path))
     for line in notices:
         notice(line)
-    answers = bundle.answers(features)
+    predictions = bundle.answers(features)
+    predicted = bundle.targets_of(predictions)
     if not bundle.class_names:
-        return pd.DataFrame({"prediction": answers[:, 0]})
-    classes = np.array(bundle.class_names)[answers.argmax(axis=1)]
-    shares = {f"probability_{name}": answers[:, i] for i, name in enumerate(bundle.class_names)}
-    return pd.DataFrame({"class": pd.array(classes.tolist(), dtype="str"), **shares})
+        return pd.DataFrame({"prediction": predicted})
+    probabilities = {f"probability_{name}": predictions[:, i] for i, name in enumerate(bundle.class_names)}
+    return pd.DataFrame({"class": pd.array(predicted.tolist(), dtype="str"), **probabilities})
 
 
 def read_rows(bundle: Bundle, path: Path) -> list[Raw]:
