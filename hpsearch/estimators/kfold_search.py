@@ -190,16 +190,15 @@ class KFoldSearchCV(MetaEstimatorMixin, BaseEstimator):
         for finding in findings:
             if finding.level == "error":
                 warnings.warn(str(finding), UserWarning, stacklevel=2)
-        with _storage(self.storage) as url:
-            watch = _PrintTrials() if self.verbose else _silent
-            workers = min(self.workers, prepared.definition.in_flight)
-            with (
-                located(wording=_as_parameter),
-                executor_for(workers) as executor,
-                owned(prepared, url, findings) as stored,
-            ):
-                run_search(prepared, stored, executor, on_progress=watch)
-                self._read(stored)
+        with (
+            located(wording=_as_parameter),
+            _storage(self.storage) as url,
+            executor_for(min(self.workers, prepared.definition.in_flight)) as executor,
+            owned(prepared, url, findings) as stored,
+        ):
+            on_progress = _PrintTrials() if self.verbose else lambda progress: None
+            run_search(prepared, stored, executor, on_progress=on_progress)
+            self._read(stored)
         self.study_ = None if self.storage is None else StudyResult(prepared.definition.name, self.storage)
         self.findings_, self.n_splits_, self.multimetric_ = findings, len(prepared.splits), False
         if classes is not None:
@@ -312,10 +311,6 @@ class KFoldSearchCV(MetaEstimatorMixin, BaseEstimator):
     def _best(self) -> Any:
         check_is_fitted(self, "best_estimator_")
         return self.best_estimator_
-
-
-def _silent(progress: Progress) -> None:
-    pass
 
 
 class _PrintTrials:

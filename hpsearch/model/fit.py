@@ -109,15 +109,8 @@ class ResumableNetwork:
 
     def bundle(self, data: Dataset, about: dict[str, Any]) -> Bundle:
         """The network as it is now, for rows of the columns and classes of these."""
-        bundle = Bundle(
-            self.architecture,
-            self.parameters.copy(),
-            self.scaling,
-            data.columns,
-            data.class_names,
-            data.target_name,
-            about,
-        )
+        parameters, names = self.parameters.copy(), (data.class_names, data.target_name)
+        bundle = Bundle(self.architecture, parameters, self.scaling, data.columns, *names, about)
         if self.target_centre is None or self.target_scale is None:
             return bundle
         return replace(bundle, target_centre=float(self.target_centre[0]), target_scale=float(self.target_scale[0]))
