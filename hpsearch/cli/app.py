@@ -393,7 +393,7 @@ def predict(
 ) -> None:
     """Predict the class of each row of a file, with the probability of every class."""
     from hpsearch.model.bundle import Bundle
-    from hpsearch.model.predictions import predict_file
+    from hpsearch.model.predict_file import predict_file
 
     _emit(predict_file(Bundle.load(model), rows, notice=display.say_aside), kind, output, as_json)
 

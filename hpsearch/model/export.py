@@ -16,7 +16,7 @@ from hpsearch.definition.definition import StudyDefinition
 from hpsearch.errors import BundleError, ExportError, HpsearchError, Setting, did_you_mean
 from hpsearch.model.bundle import Bundle
 from hpsearch.model.onnx import OnnxModel, require_packages, to_onnx
-from hpsearch.model.predictions import read_rows
+from hpsearch.model.predict_file import read_rows
 from hpsearch.model.study_rows import rows_of, study_rows
 
 TOLERANCE = 1e-5  # of a probability, or of a regression's prediction over the target's scale

@@ -22,7 +22,7 @@ from hpsearch.data.typed import frame_columns
 from hpsearch.errors import BundleError, DataError, DefinitionError, HpsearchError
 from hpsearch.model import manifest
 from hpsearch.model.format import sign
-from hpsearch.model.predictions import predict_file
+from hpsearch.model.predict_file import predict_file
 from hpsearch.search.objective import prepare
 
 STUDIES = Path(__file__).parents[2] / "studies"

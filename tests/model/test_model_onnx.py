@@ -26,7 +26,7 @@ from hpsearch import Bundle, BundleError, ExportError, HpsearchError
 from hpsearch.data.columns import Column, Raw
 from hpsearch.model.export import MADE_ROWS, check, made_rows
 from hpsearch.model.onnx import OnnxModel, to_onnx
-from hpsearch.model.predictions import predict_file
+from hpsearch.model.predict_file import predict_file
 from hpsearch.model.study_rows import raw_columns, study_rows
 from hpsearch.nn.layers import ACTIVATIONS
 from hpsearch.nn.losses import LOSSES
