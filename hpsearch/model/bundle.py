@@ -96,7 +96,7 @@ class Bundle:
             DataError: as there, or a model of a regression.
         """
         if not self.class_names:
-            got = f"this model is of a regression, whose target is {self.target_name!r}"
+            got = f"this model predicts the regression target {self.target_name!r}"
             raise DataError("Probabilities need classes", got, "Use predict.")
         return self.answers(self._features(rows, notice))
 
