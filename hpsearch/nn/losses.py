@@ -17,6 +17,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from hpsearch.errors import DataError, Setting
 from hpsearch.nn.network import FloatArray, IntArray
 
 # Probabilities are kept this far from 0 and 1 before the logarithm, so a certain mistake costs 16.1 nats, not infinity.
@@ -106,10 +107,10 @@ class Loss(ABC):
 
     @abstractmethod
     def outputs(self, classes: int) -> int:
-        """Neurons of the output layer for C classes, or for a quantity, whose ``classes`` are 0.
+        """Neurons of the output layer for C classes, or for a regression target, whose ``classes`` are 0.
 
         Raises:
-            ValueError: the loss is not for so many.
+            DataError: the loss is not for so many.
         """
 
     @abstractmethod
@@ -163,7 +164,12 @@ class BinaryCrossEntropy(Loss):
 
     def outputs(self, classes: int) -> int:
         if classes != 2:
-            raise ValueError(f"binary_cross_entropy must have two classes to tell apart, but there are {classes}.")
+            raise DataError(
+                "must have two classes to tell apart",
+                f"there are {classes}",
+                "Use cross_entropy.",
+                where=Setting("loss", "binary_cross_entropy"),
+            )
         return 1
 
     def answer(self, outputs: FloatArray) -> FloatArray:
