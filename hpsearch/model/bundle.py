@@ -24,7 +24,6 @@ from hpsearch.data.typed import expand_frame
 from hpsearch.errors import BundleError, DataError
 from hpsearch.model.format import encode, pack, read
 from hpsearch.model.manifest import ARRAYS, REST
-from hpsearch.nn.losses import one_hot
 from hpsearch.nn.network import FloatArray, Network
 from hpsearch.nn.passes import Architecture, predict
 from hpsearch.validation.metrics import BESIDE, METRICS
@@ -136,14 +135,7 @@ class Bundle:
 
     def row_losses(self, data: Dataset) -> NDArray[np.float64]:
         """The data loss of each row, (N,): nats, or the unit of the target (squared in a squared error)."""
-        answers = self.answers(data.features)
-        targets = np.zeros((1, *answers.T.shape), answers.dtype)
-        if self.class_names:
-            one_hot(data.labels[np.newaxis], len(self.class_names), out=targets)
-        else:
-            targets[0, 0] = data.labels
-        losses: NDArray[np.float64] = self.architecture.head.of_rows(answers.T[np.newaxis], targets)[0]
-        return losses
+        return self.architecture.head.of_labels(data.labels, self.answers(data.features))
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """What the safetensors file holds."""

@@ -131,6 +131,17 @@ class Loss(ABC):
     def of_rows(self, answers: FloatArray, targets: FloatArray) -> NDArray[np.float64]:
         """The data loss of each row, (L, B)."""
 
+    def of_labels(self, labels: NDArray[Any], predictions: FloatArray) -> NDArray[np.float64]:
+        """The data loss of each row, (N,), from its class or regression target (N,) and its predictions (N, A)."""
+        columns = predictions.T[np.newaxis]
+        if self.quantity:
+            targets = np.asarray(labels, np.float64)[np.newaxis, np.newaxis]
+        else:
+            targets = np.empty(columns.shape, predictions.dtype)
+            one_hot(labels[np.newaxis], predictions.shape[1], out=targets)
+        losses: NDArray[np.float64] = self.of_rows(columns, targets)[0]
+        return losses
+
 
 class CrossEntropy(Loss):
     """Softmax over C outputs, minus the logarithm of the true class's probability."""
