@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from hpsearch.definition.definition import StudyDefinition
     from hpsearch.model.bundle import Bundle
     from hpsearch.model.export import Exported
-    from hpsearch.report.snapshot import Snapshot
+    from hpsearch.reporting.snapshot import Snapshot
     from hpsearch.results.best import Best
     from hpsearch.results.confirm import Confirmation
     from hpsearch.results.nested import Nested
@@ -529,7 +529,7 @@ def export(
 def snapshot(study: str | Path | StudyResult, storage: str | None = None) -> Iterator[Snapshot]:
     """A stored study for figures and reports; what they train never looks at the hold-out."""
     from hpsearch.model.retrain import fit
-    from hpsearch.report.snapshot import Snapshot
+    from hpsearch.reporting.snapshot import Snapshot
 
     name, where = (study.name, study.storage) if isinstance(study, StudyResult) else (study, storage)
     with open_study(name, where) as stored:
@@ -553,7 +553,7 @@ def report(
     Raises:
         HpsearchError: no such study, no trial that ended, a file that cannot be written.
     """
-    from hpsearch.report.report import write_report
+    from hpsearch.reporting.report import write_report
 
     with snapshot(study, storage) as seen:
         write_report(seen, Path(path), force)

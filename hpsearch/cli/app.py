@@ -458,7 +458,7 @@ def dashboard(
     open_: Annotated[bool, typer.Option("--open/--no-open", help="Open the browser, where there is a screen.")] = True,
 ) -> None:
     """Serve the dashboard until Ctrl-C: the studies of a storage, live and read-only."""
-    from hpsearch.report.dashboard import serve
+    from hpsearch.reporting.dashboard import serve
 
     def announce(url: str) -> None:
         display.say(f"The dashboard is at {url} (Ctrl-C ends it).")

@@ -135,14 +135,14 @@ def schema(
     force: Annotated[bool, typer.Option("--force", help="Replace a file that is no earlier schema.")] = False,
 ) -> None:
     """Print the JSON schema of study files, by which editors complete and check them."""
+    from hpsearch.atomic_write import write_atomically
     from hpsearch.definition.schema import schema_text
-    from hpsearch.whole import write_whole
 
     if output is None:
         typer.echo(schema_text(), nl=False)
         return
     _require_schema(output, force)
-    write_whole(output, schema_text().encode())
+    write_atomically(output, schema_text().encode())
     display.say(f"Written to {output}.")
 
 
@@ -152,8 +152,8 @@ def _write(path: Path, text: str, beside: Mapping[Path, bytes], force: bool) -> 
     Raises:
         HpsearchError: a file that is there and may not be replaced, or cannot be written.
     """
+    from hpsearch.atomic_write import write_atomically
     from hpsearch.definition.schema import FILE_NAME, schema_text
-    from hpsearch.whole import write_whole
 
     schema_path = path.parent / FILE_NAME
     _require_free(path, force)
@@ -165,7 +165,7 @@ def _write(path: Path, text: str, beside: Mapping[Path, bytes], force: bool) -> 
     try:
         for file, content in {**beside, schema_path: schema_text().encode(), path: text.encode()}.items():
             new = not file.exists()
-            write_whole(file, content)
+            write_atomically(file, content)
             made += [file] if new else []
     except BaseException:
         for file in made:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -14,6 +12,7 @@ import numpy as np
 import tomlkit
 
 from hpsearch import seeds
+from hpsearch.atomic_write import write_atomically
 from hpsearch.definition.definition import StudyDefinition
 from hpsearch.definition.space import split_name
 from hpsearch.errors import HpsearchError, StorageError, did_you_mean
@@ -234,13 +233,7 @@ def export(best: Best, path: Path, force: bool = False) -> None:
         raise HpsearchError(
             f"{path}: must not exist yet or be an earlier export, but is neither. Replace it with --force."
         )
-    try:
-        with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=f".{path.name}-", delete=False) as file:
-            file.write(text)
-        os.replace(file.name, path)
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise HpsearchError(f"{path}: must be a file that can be written, but {reason}.") from error
+    write_atomically(path, text.encode())
 
 
 def exported(best: Best) -> StudyDefinition:

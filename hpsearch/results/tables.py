@@ -53,6 +53,7 @@ from typing import Any
 
 import pandas as pd
 
+from hpsearch.atomic_write import write_atomically
 from hpsearch.errors import HpsearchError, did_you_mean
 from hpsearch.extras import require
 from hpsearch.results.best import kept_corrected
@@ -195,12 +196,7 @@ def write(frame: pd.DataFrame, path: Path, kind: str | None = None) -> None:
         )
     if kind == "parquet":
         require("pyarrow", "parquet", f"The Parquet file {path}")
-    try:
-        if kind == "parquet":
-            frame.to_parquet(path, index=False)
-        else:
-            path.write_text(render(frame, kind), encoding="utf-8")
-    except OSError as error:
-        raise HpsearchError(
-            f"{path}: must be a file that can be written, but {(error.strerror or str(error)).lower()}."
-        ) from error
+    if kind == "parquet":
+        write_atomically(path, lambda file: frame.to_parquet(file, index=False))
+    else:
+        write_atomically(path, render(frame, kind).encode())

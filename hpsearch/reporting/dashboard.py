@@ -13,10 +13,10 @@ import optuna
 from optuna.study._frozen import FrozenStudy
 
 from hpsearch.errors import HpsearchError
-from hpsearch.report.guard import Guard
-from hpsearch.report.notes import study_note, trial_note
-from hpsearch.report.snapshot import Snapshot
-from hpsearch.report.view import View
+from hpsearch.reporting.guard import Guard
+from hpsearch.reporting.notes import study_note, trial_note
+from hpsearch.reporting.snapshot import Snapshot
+from hpsearch.reporting.view import View
 from hpsearch.results.best import find_best
 from hpsearch.search.objective import Prepared
 from hpsearch.storage.database import open_storage
@@ -107,7 +107,7 @@ def _draw(shown: Any, snapshot: Snapshot) -> None:
     """Our figures, each under its own name."""
     import optuna_dashboard
 
-    from hpsearch.report.figures import FIGURES  # Plotly takes a second, which no refusal need wait for
+    from hpsearch.reporting.figures import FIGURES  # Plotly takes a second, which no refusal need wait for
 
     for name in DRAWN:
         with suppress(HpsearchError):  # nothing to draw yet

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import plotly.graph_objects as go
 
+from hpsearch.atomic_write import write_atomically
 from hpsearch.errors import HpsearchError, did_you_mean
 from hpsearch.extras import require
-from hpsearch.whole import write_whole
 
 
 def _page(figure: go.Figure) -> bytes:
@@ -48,4 +48,4 @@ def save(figure: go.Figure, path: Path) -> None:
     kind = path.suffix.removeprefix(".").lower()
     if kind not in KINDS:
         raise HpsearchError(f"{path}: must end in a kind of file, but ends in {kind!r}. {did_you_mean(kind, KINDS)}")
-    write_whole(path, KINDS[kind](figure))
+    write_atomically(path, KINDS[kind](figure))

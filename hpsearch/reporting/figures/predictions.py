@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from plotly.subplots import make_subplots
 
 from hpsearch.errors import HpsearchError, StorageError
-from hpsearch.report.figures.kind import Kind
-from hpsearch.report.figures.style import ALONE, BEST, CLASSES, COMPLETE, PRUNED, SHAPES, faint, figure, plain
-from hpsearch.report.snapshot import Snapshot
+from hpsearch.reporting.figures.kind import Kind
+from hpsearch.reporting.figures.style import ALONE, BEST, CLASSES, COMPLETE, PRUNED, SHAPES, faint, figure, plain
+from hpsearch.reporting.snapshot import Snapshot
 
 _BINS = 10
 _NAMED = 30  # classes whose names fit beside an axis

@@ -9,9 +9,9 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from hpsearch.markup import number
-from hpsearch.report.figures.kind import Kind
-from hpsearch.report.figures.style import BEST, COMPLETE, PRUNED, faint, figure, plain
-from hpsearch.report.snapshot import Snapshot
+from hpsearch.reporting.figures.kind import Kind
+from hpsearch.reporting.figures.style import BEST, COMPLETE, PRUNED, faint, figure, plain
+from hpsearch.reporting.snapshot import Snapshot
 
 _MOST = 2000  # dots: more hide each other, and make a large file
 

@@ -12,10 +12,10 @@ import plotly.graph_objects as go
 
 from hpsearch.errors import HpsearchError
 from hpsearch.markup import number
-from hpsearch.report.figures.kind import Kind
-from hpsearch.report.figures.search import label, loss_label, objective, of_objective
-from hpsearch.report.figures.style import BEST, COMPLETE, CORRECTED, PRUNED, WIDE, axis, faint, figure, joined
-from hpsearch.report.snapshot import Snapshot
+from hpsearch.reporting.figures.kind import Kind
+from hpsearch.reporting.figures.search import label, loss_label, objective, of_objective
+from hpsearch.reporting.figures.style import BEST, COMPLETE, CORRECTED, PRUNED, WIDE, axis, faint, figure, joined
+from hpsearch.reporting.snapshot import Snapshot
 from hpsearch.storage.trials import one_se_of, standard_error, value_of
 
 _SHOWN = 3  # learning curves

@@ -11,8 +11,8 @@ import plotly.graph_objects as go
 
 from hpsearch.errors import HpsearchError
 from hpsearch.markup import counted, number
-from hpsearch.report.figures.kind import Kind
-from hpsearch.report.figures.style import (
+from hpsearch.reporting.figures.kind import Kind
+from hpsearch.reporting.figures.style import (
     BEST,
     COMPLETE,
     CORRECTED,
@@ -23,7 +23,7 @@ from hpsearch.report.figures.style import (
     figure,
     joined,
 )
-from hpsearch.report.snapshot import Snapshot
+from hpsearch.reporting.snapshot import Snapshot
 from hpsearch.storage.trials import ranked
 from hpsearch.validation.metric import Metric
 from hpsearch.validation.metrics import objective_metric

@@ -15,9 +15,9 @@ from plotly.subplots import make_subplots
 from hpsearch.definition.space import Dimension
 from hpsearch.errors import HpsearchError
 from hpsearch.markup import number
-from hpsearch.report.figures.kind import Kind
-from hpsearch.report.figures.search import objective, of_objective
-from hpsearch.report.figures.style import (
+from hpsearch.reporting.figures.kind import Kind
+from hpsearch.reporting.figures.search import objective, of_objective
+from hpsearch.reporting.figures.style import (
     ALONE,
     BEST,
     COMPLETE,
@@ -29,7 +29,7 @@ from hpsearch.report.figures.style import (
     joined,
     plain,
 )
-from hpsearch.report.snapshot import Snapshot
+from hpsearch.reporting.snapshot import Snapshot
 from hpsearch.storage.quiet import quiet
 
 _FEWEST = 10  # complete trials to tell which hyperparameters matter

@@ -21,7 +21,7 @@ from conftest import Outcome
 from stored import CLASS, COLUMN, make
 
 import hpsearch
-from hpsearch.report.figures import FIGURES
+from hpsearch.reporting.figures import FIGURES
 
 VOID = {"meta", "br", "img", "link", "input", "hr"}
 

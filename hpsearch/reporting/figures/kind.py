@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 
 from hpsearch.data.dataset import Task
 from hpsearch.errors import HpsearchError
-from hpsearch.report.snapshot import Snapshot
+from hpsearch.reporting.snapshot import Snapshot
 
 Facts = TypeVar("Facts")
 

@@ -19,16 +19,16 @@ from typing import Any
 import tomlkit
 from plotly.offline import get_plotlyjs
 
+from hpsearch.atomic_write import write_atomically
 from hpsearch.data.columns import summary
 from hpsearch.errors import HpsearchError
 from hpsearch.markup import counted, table, text
-from hpsearch.report.figures import GROUPS
-from hpsearch.report.figures.style import TEMPLATES, swaps
-from hpsearch.report.snapshot import Snapshot
+from hpsearch.reporting.figures import GROUPS
+from hpsearch.reporting.figures.style import TEMPLATES, swaps
+from hpsearch.reporting.snapshot import Snapshot
 from hpsearch.results.words import belief, scores, settings_table
 from hpsearch.storage.database import shown
 from hpsearch.validation.metrics import BESIDE, METRICS, objective_metric
-from hpsearch.whole import write_whole
 
 _MARK = '<meta name="generator" content="hpsearch">'
 _HANDLING = (
@@ -53,7 +53,7 @@ def write_report(study: Snapshot, path: Path, force: bool = False) -> None:
         raise HpsearchError(
             f"{path}: must not exist yet or be an earlier report, but is neither. Replace it with --force."
         )
-    write_whole(path, report(study).encode())
+    write_atomically(path, report(study).encode())
 
 
 def _is_report(path: Path) -> bool:
@@ -121,7 +121,7 @@ def _unit(study: Snapshot) -> str:
 
 
 def _part(name: str) -> str:
-    return files("hpsearch.report").joinpath(name).read_text(encoding="utf-8")
+    return files("hpsearch.reporting").joinpath(name).read_text(encoding="utf-8")
 
 
 def _json(value: Any) -> str:
