@@ -26,7 +26,8 @@ from hpsearch.model.format import encode, pack, read
 from hpsearch.model.manifest import ARRAYS, REST
 from hpsearch.nn.network import FloatArray, Network
 from hpsearch.nn.passes import Architecture, predict
-from hpsearch.validation.metrics import BESIDE, METRICS
+from hpsearch.validation.metrics import METRICS
+from hpsearch.validation.score import SCORE_NAMES
 
 if TYPE_CHECKING:
     from hpsearch.validation.metric import Metric
@@ -124,9 +125,9 @@ class Bundle:
 
     def score(self, data: Dataset) -> dict[str, Any]:
         """Rows, data loss, and accuracy or R², on labelled rows, which count by their weights if they have any."""
-        beside = BESIDE[self.task]
+        name = SCORE_NAMES[self.task]
         loss = float(np.average(self.row_losses(data), weights=data.weights))
-        return {"rows": data.rows, "loss": loss, beside: self.measure(data, METRICS[beside])}
+        return {"rows": data.rows, "loss": loss, name: self.measure(data, METRICS[name])}
 
     def measure(self, data: Dataset, metric: Metric) -> float | None:
         """A metric on labelled rows of the same columns and classes; None where it is undefined."""

@@ -21,7 +21,7 @@ from hpsearch.storage.storage import SCORINGS, StoredStudy, result_of
 from hpsearch.storage.trials import TrialResult, best_of, one_se_of
 from hpsearch.validation.config import PER_LAYER, Config, used_by
 from hpsearch.validation.metric import AdditiveMetric, Metric
-from hpsearch.validation.metrics import BESIDE
+from hpsearch.validation.score import SCORE_NAMES
 from hpsearch.validation.selection import FEWEST_UNITS, MOST_WORK, Corrected, corrected
 
 
@@ -54,10 +54,9 @@ class Best:
     scorings: int
 
     @property
-    def beside(self) -> tuple[str, float | None]:
-        """The name and the value of the number that stands beside the loss."""
-        name = BESIDE[self.definition.data.predicts]
-        return name, getattr(self.result, name)
+    def score_name(self) -> str:
+        """The name of the result's score."""
+        return SCORE_NAMES[self.definition.data.predicts]
 
     def settings(self) -> dict[str, tuple[Any, str]]:
         """Every hyperparameter that this configuration uses, and where its value came from."""
@@ -110,7 +109,7 @@ class Best:
             "corrected": self.corrected and asdict(self.corrected),
             "uncorrected": self.uncorrected,
             "holdout_scorings": self.scorings if self.has_holdout else None,
-            **dict([self.beside]),
+            self.score_name: self.result.score,
             "best_epoch": self.result.best_epoch,
             "parameters": self.result.parameters,
             "config": {name: value for name, (value, _) in self.settings().items()},
@@ -279,9 +278,8 @@ def to_toml(best: Best, folder: Path) -> str:
     origins["study"], origins["trial"], origins["trials"] = best.definition.name, result.number, best.trials
     origins["objective"] = best.definition.objective
     origins["objective_value"] = result.value
-    name, value = best.beside
-    if value is not None:
-        origins[name] = value
+    if result.score is not None:
+        origins[best.score_name] = result.score
     origins["configuration"] = best.config.fingerprint
     origins["data_fingerprint"] = best.data_fingerprint
     origins["rule"] = best.rule

@@ -78,7 +78,7 @@ def best_html(best: Best) -> str:
     result = best.result
     head = (
         f"<p><b>Best configuration of {text(best.definition.name)}</b>: trial {result.number} of {best.trials}, "
-        f"{beside(*best.beside)}{result.parameters:,} parameters, epoch {result.best_epoch}</p>"
+        f"{beside(best.score_name, result.score)}{result.parameters:,} parameters, epoch {result.best_epoch}</p>"
     )
     lines = "".join(f"<li>{text(name)}: <b>{text(value)}</b> ({text(note)})</li>" for name, value, note in scores(best))
     return f"{head}<ul>{lines}</ul><p>{text(belief(best))}</p>{settings_table(best)}"

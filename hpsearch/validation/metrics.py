@@ -10,7 +10,6 @@ from dataclasses import replace
 
 import numpy as np
 
-from hpsearch.data.dataset import Task
 from hpsearch.nn.losses import LOSSES
 from hpsearch.validation.metric import (
     AdditiveMetric,
@@ -148,8 +147,6 @@ _LOSSES: dict[str, Metric] = {
     "cross_entropy": METRICS["loss"],
     "squared_error": replace(METRICS["mse"], title="validation loss"),
 }
-# The number that stands beside the loss, for people.
-BESIDE: dict[Task, str] = {"classification": "accuracy", "regression": "r2"}
 
 
 def readable(value: float) -> str:

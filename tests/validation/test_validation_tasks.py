@@ -168,7 +168,7 @@ def test_every_number_is_that_of_a_plain_network_trained_on_the_split_alone(head
             np.testing.assert_allclose(kept, softmax(np.hstack([0 * outputs, outputs]), axis=1), rtol=1e-6)
             assert fold.accuracy == accuracy_score(validated, outputs[:, 0] > 0)
             assert fold.r2 is None
-    name, value = ours.beside
+    name, value = ours.score_name, ours.score
     assert name == ("r2" if head in OF_QUANTITIES else "accuracy")
     assert value == pytest.approx(np.mean([getattr(fold, name) for fold in ours.folds]), rel=1e-14)
 
@@ -439,8 +439,8 @@ def test_a_row_of_weight_2_counts_as_two_and_one_of_weight_0_as_none(head: str, 
     # Shares of weights and shares of rows are rounded for themselves, as are sums in another order.
     np.testing.assert_allclose(weighted.curve.training_loss, plain.curve.training_loss, rtol=1e-12)
     np.testing.assert_allclose(weighted.curve.validation_loss, plain.curve.validation_loss, rtol=1e-12)
-    assert weighted.beside[0] == plain.beside[0]
-    assert weighted.beside[1] == pytest.approx(plain.beside[1], rel=1e-12)
+    assert weighted.score_name == plain.score_name
+    assert weighted.score == pytest.approx(plain.score, rel=1e-12)
 
 
 @each_loss
