@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
-from hpsearch.errors import HpsearchError, reason
+from hpsearch.errors import HpsearchError, Setting, Text, reason
 
 
 def write_atomically(
@@ -37,3 +37,24 @@ def write_atomically(
             partial.unlink(missing_ok=True)
     except OSError as error:
         raise failure("must be a file that can be written", reason(error), where=str(path)) from error
+
+
+def require_replaceable(
+    path: Path, force: bool, earlier: str = "", is_earlier: Callable[[Path], bool] = lambda path: False
+) -> None:
+    """Refuse to write over what somebody else has made.
+
+    Args:
+        path: the file to write.
+        force: whether anything may be replaced.
+        earlier: what may be replaced without, as ``an earlier report``; nothing by default.
+        is_earlier: whether the file that is there is one.
+
+    Raises:
+        HpsearchError: the file is there and may not be replaced.
+    """
+    if not path.exists() or force or is_earlier(path):
+        return
+    must = f"must not exist yet or be {earlier}" if earlier else "must not exist yet"
+    do: Text = ("Name another, or replace it with ", Setting("force", True), ".")
+    raise HpsearchError(must, "is neither" if earlier else "does", do, where=str(path))

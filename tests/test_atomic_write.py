@@ -38,11 +38,9 @@ def test_what_stops_the_writing_leaves_the_file_that_was_there(tmp_path: Path, e
 
 
 def test_a_folder_that_is_not_there_is_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "no" / "file"
     with pytest.raises(HpsearchError) as caught:
-        write_atomically(tmp_path / "no" / "file", b"")
-    assert (
-        str(caught.value)
-        == f"{tmp_path / 'no' / 'file'}: must be a file that can be written, but no such file or directory."
-    )
+        write_atomically(path, b"")
+    assert str(caught.value) == f"{path}: must be a file that can be written, but no such file or directory."
     with pytest.raises(StorageLostError):
         write_atomically(path, b"", StorageLostError)

@@ -19,14 +19,13 @@ from typing import Any
 import tomlkit
 from plotly.offline import get_plotlyjs
 
-from hpsearch.atomic_write import write_atomically
+from hpsearch.atomic_write import require_replaceable, write_atomically
 from hpsearch.data.columns import summary
 from hpsearch.errors import HpsearchError
 from hpsearch.markup import counted, table, text
 from hpsearch.reporting.figures import GROUPS
 from hpsearch.reporting.figures.style import TEMPLATES, swaps
 from hpsearch.reporting.snapshot import Snapshot
-from hpsearch.results.words import belief, scores, settings_table
 from hpsearch.storage.database import shown
 from hpsearch.validation.metrics import METRICS, objective_metric
 from hpsearch.validation.score import SCORE_NAMES
@@ -50,10 +49,7 @@ def write_report(study: Snapshot, path: Path, force: bool = False) -> None:
     Raises:
         HpsearchError: the study has no trial that ended, or the file cannot be written or is no report.
     """
-    if path.is_file() and not force and not _is_report(path):
-        raise HpsearchError(
-            f"{path}: must not exist yet or be an earlier report, but is neither. Replace it with --force."
-        )
+    require_replaceable(path, force, "an earlier report", _is_report)
     write_atomically(path, report(study).encode())
 
 
@@ -72,14 +68,13 @@ def report(study: Snapshot) -> str:
         HpsearchError: the study has no trial that ended.
     """
     if not study.results:
-        raise HpsearchError(
-            f"The study {study.stored.name!r} must have a trial that ended to report, but has none. Run it first."
-        )
+        name = study.stored.name
+        raise HpsearchError(f"The study {name!r} must have a trial that ended to report", "has none", "Run it first.")
     groups, drawn = _figures(study)
     sections: list[tuple[str, str, str]] = [("numbers", "What to expect", _numbers(study))]
     has_best = any(result.value is not None for result in study.results)
     if has_best:
-        sections.append(("best", "The best configuration", settings_table(study.best)))
+        sections.append(("best", "The best configuration", study.best.settings_html()))
     sections += groups
     sections.append(("table", "The best trials, and the splits of the best", _tables(study) if has_best else ""))
     sections.append(("audit", "What the leakage audit found", _audit(study)))
@@ -174,7 +169,7 @@ def _numbers(study: Snapshot) -> str:
     cards = "".join(
         f'<div{" class=believe" if name == believed else ""}><dt>{name}</dt><dd class="value">{text(value)}</dd>'
         f'<dd class="note">{text(note)}</dd></div>'
-        for name, value, note in scores(best)
+        for name, value, note in best.scores()
     )
     result = best.result
     name, score = best.score_name, result.score
@@ -188,7 +183,9 @@ def _numbers(study: Snapshot) -> str:
         f"Mean {best.definition.metric.title} of trial {result.number} at epoch {result.best_epoch}; {also} "
         f"{result.parameters:,} parameters."
     )
-    return f'<dl class="scores">{cards}</dl><p class="belief">{text(belief(best))}</p><p class="quiet">{text(line)}</p>'
+    return (
+        f'<dl class="scores">{cards}</dl><p class="belief">{text(best.belief())}</p><p class="quiet">{text(line)}</p>'
+    )
 
 
 def _figures(study: Snapshot) -> tuple[list[tuple[str, str, str]], str]:

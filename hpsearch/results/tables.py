@@ -56,7 +56,7 @@ import pandas as pd
 from hpsearch.atomic_write import write_atomically
 from hpsearch.errors import HpsearchError, did_you_mean
 from hpsearch.extras import require
-from hpsearch.results.best import kept_corrected
+from hpsearch.search.correction import stored_score
 from hpsearch.storage.database import clear_errors, close, open_storage
 from hpsearch.storage.storage import StoredStudy, objective_of, result_of
 from hpsearch.storage.trials import TrialResult, best_of, standard_error
@@ -139,7 +139,7 @@ def _study_row(stored: StoredStudy, attributes: Mapping[str, Any]) -> dict[str, 
     states = [trial.state.name for trial in trials]
     finished = (result_of(trial) for trial in trials if trial.state.is_finished())
     best = best_of(finished, objective_of(attributes))
-    fixed = kept_corrected(attributes, sum(trial.state.is_finished() for trial in trials))
+    fixed = stored_score(attributes, sum(trial.state.is_finished() for trial in trials))
     return {
         "study": stored.name,
         "source": attributes["definition"]["data"]["source"],
@@ -193,7 +193,7 @@ def write(frame: pd.DataFrame, path: Path, kind: str | None = None) -> None:
     valid = [name for name in FORMATS if name != "table"]
     if kind not in valid:
         raise HpsearchError(
-            f"A table can be written as {', '.join(valid)}, but not as {kind!r}. {did_you_mean(kind, valid)}"
+            f"A table can be written as {', '.join(valid)}", f"not as {kind!r}", did_you_mean(kind, valid)
         )
     if kind == "parquet":
         require("pyarrow", "parquet", f"The Parquet file {path}")

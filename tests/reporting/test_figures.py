@@ -18,7 +18,7 @@ from hpsearch.api import snapshot
 from hpsearch.errors import HpsearchError
 from hpsearch.reporting.figures import FIGURES, style
 from hpsearch.reporting.snapshot import Snapshot
-from hpsearch.results.best import export
+from hpsearch.results.best_study import export
 from hpsearch.storage.storage import SCORINGS
 
 # What each study has nothing to draw for.

@@ -20,7 +20,7 @@ from hpsearch.errors import DataError, DefinitionError, HpsearchError
 from hpsearch.model.bundle import Bundle
 from hpsearch.reporting.figures import FIGURES
 from hpsearch.reporting.notes import study_note, trial_note
-from hpsearch.results.best import export
+from hpsearch.results.best_study import export
 from hpsearch.search.objective import prepare
 from hpsearch.storage.storage import result_of
 from hpsearch.validation.metrics import METRICS, metrics_of

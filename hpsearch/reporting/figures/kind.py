@@ -41,7 +41,7 @@ class Kind(ABC, Generic[Facts]):
         """
         if not self.is_of(study):
             raise HpsearchError(
-                f"The figure {self.title!r} is of a {self.task}, but {study.stored.name!r} is a {study.metric.task}."
+                f"The figure {self.title!r} is of a {self.task}", f"{study.stored.name!r} is a {study.metric.task}"
             )
 
     @abstractmethod
