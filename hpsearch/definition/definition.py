@@ -183,7 +183,7 @@ class StudyDefinition:
     def loss(self) -> str:
         """The name of what training descends."""
         with located(wording=train_key):
-            return self.train.loss_of(self.data.predicts)
+            return self.train.loss_name(self.data.predicts)
 
     def _check_task(self) -> None:
         """Refuse what does not go with what is predicted, a class or a quantity.

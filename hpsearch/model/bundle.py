@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
+from hpsearch.arrays import FloatArray
 from hpsearch.data.columns import Plan
 from hpsearch.data.dataset import Dataset, Task
 from hpsearch.data.preprocess import Scaling
@@ -24,7 +25,7 @@ from hpsearch.data.typed import expand_frame
 from hpsearch.errors import BundleError, DataError
 from hpsearch.model.format import encode, pack, read
 from hpsearch.model.manifest import ARRAYS, REST
-from hpsearch.nn.network import FloatArray, Network
+from hpsearch.nn.network import NetworkShape
 from hpsearch.nn.passes import Architecture, predict
 from hpsearch.validation.metrics import METRICS
 from hpsearch.validation.score import SCORE_NAMES
@@ -204,7 +205,7 @@ class Bundle:
         """
         manifest, arrays = read(Path(folder))
         part, target = manifest.network, manifest.target
-        network = Network(part.inputs, tuple(part.neurons), part.outputs)
+        network = NetworkShape(part.inputs, tuple(part.neurons), part.outputs)
         dtype = np.dtype(part.dtype)
         parameters = np.zeros((1, network.size), dtype)
         for name, view in network.named(parameters).items():

@@ -17,8 +17,8 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from hpsearch.arrays import FloatArray, IntArray
 from hpsearch.errors import DataError, Setting
-from hpsearch.nn.network import FloatArray, IntArray
 
 # Probabilities are kept this far from 0 and 1 before the logarithm, so a certain mistake costs 16.1 nats, not infinity.
 CLIP = 1e-7

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hpsearch.arrays import FloatArray, IntArray
 from hpsearch.nn.layers import ACTIVATIONS, Dropout, dense_backward, dense_forward
 from hpsearch.nn.losses import LOSSES, Loss, weighted_mean
-from hpsearch.nn.network import FloatArray, IntArray, Network
+from hpsearch.nn.network import NetworkShape
 from hpsearch.nn.rows import LaneData, PaddedRows
 
 _FLOAT32 = np.dtype(np.float32)
@@ -30,7 +31,7 @@ class Architecture:
         ValueError: a slope for which the larger of z and slope · z is not the leaky ReLU.
     """
 
-    network: Network
+    network: NetworkShape
     activation: str = "relu"
     leaky_slope: float = 0.01
     dtype: np.dtype[Any] = _FLOAT32

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from hpsearch.arrays import FloatArray, IntArray
 from hpsearch.nn.losses import class_labels, one_hot
-from hpsearch.nn.network import FloatArray, IntArray
 from hpsearch.transform import transform
 
 # Rows that all lanes together see in this much memory are scaled once and kept, not once a batch.

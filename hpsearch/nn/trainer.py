@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from hpsearch.nn.network import FloatArray
+from hpsearch.arrays import FloatArray
 from hpsearch.nn.optimizers import Optimizer, State, decayed, schedule
 from hpsearch.nn.passes import Architecture, BackwardPass, Evaluator, ForwardPass
 from hpsearch.nn.penalties import Penalties

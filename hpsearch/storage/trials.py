@@ -79,11 +79,11 @@ def one_se_of(results: Iterable[TrialResult], metric: Metric) -> TrialResult | N
     if not complete:
         return None
     best, error = complete[0], standard_error(complete[0])
-    within = [result for result in complete if loss_of(result, metric) <= loss_of(best, metric) + (error or 0)]
+    within = [result for result in complete if minimised(result, metric) <= minimised(best, metric) + (error or 0)]
     return min(within, key=lambda result: result.parameters)  # of equals the first, which is the better
 
 
-def loss_of(result: TrialResult, metric: Metric) -> float:
+def minimised(result: TrialResult, metric: Metric) -> float:
     """A complete trial's value, negated where higher is better."""
     assert result.value is not None
     return metric.sign * result.value

@@ -184,7 +184,7 @@ class Config(BaseModel):
         value = getattr(self, name)
         return value if isinstance(value, tuple) else (value,) * self._layers(name)
 
-    def loss_of(self, task: Task) -> str:
+    def loss_name(self, task: Task) -> str:
         """The name of the loss for a task.
 
         Raises:

@@ -176,7 +176,7 @@ def cross_validate(
         objective: of ``METRICS``; it must be defined on the validation rows of each split.
         should_stop: told every checkpoint's epoch and mean objective; True prunes.
     """
-    loss_name = config.loss_of(data.task)
+    loss_name = config.loss_name(data.task)
     metric = objective_metric(objective, loss_name)
     training = [split.training for split in splits]
     lanes = lane_data(data, scalings or fit_scalings(data, training, config.scaling), training)

@@ -8,19 +8,18 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from hpsearch.arrays import IntArray
 from hpsearch.data.dataset import Dataset
 from hpsearch.data.preprocess import Scaling, fit_scaling
 from hpsearch.errors import DataError, Setting, did_you_mean
 from hpsearch.nn.losses import LOSSES
-from hpsearch.nn.network import Network
+from hpsearch.nn.network import NetworkShape
 from hpsearch.nn.optimizers import OPTIMIZERS
 from hpsearch.nn.passes import Architecture
 from hpsearch.nn.penalties import Penalties, expand_lambdas
 from hpsearch.nn.rows import Batching, LaneData, PaddedRows
 from hpsearch.nn.trainer import Trainer
 from hpsearch.validation.config import Config
-
-IntArray = NDArray[np.intp]
 
 
 def architecture_of(config: Config, inputs: int, classes: int) -> Architecture:
@@ -30,8 +29,8 @@ def architecture_of(config: Config, inputs: int, classes: int) -> Architecture:
         DataError: a loss that is not for so many classes.
         DefinitionError: a loss that is not for classes, or for nothing else.
     """
-    loss = config.loss_of("classification" if classes else "regression")
-    network = Network(inputs, config.by_layer("neurons"), LOSSES[loss].outputs(classes))
+    loss = config.loss_name("classification" if classes else "regression")
+    network = NetworkShape(inputs, config.by_layer("neurons"), LOSSES[loss].outputs(classes))
     return Architecture(network, config.activation, config.leaky_slope, config.number_type, loss)
 
 

@@ -9,11 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hpsearch.arrays import IntArray
 from hpsearch.data.dataset import Dataset
 from hpsearch.data.splits import SPLITTERS, Split
 from hpsearch.data.units import independent_units
-
-IntArray = NDArray[np.intp]
 
 
 @dataclass(frozen=True)

@@ -31,11 +31,10 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from hpsearch.arrays import Array, Floats
 from hpsearch.data.dataset import Task
 from hpsearch.nn.losses import LOSSES
 
-Array = NDArray[Any]
-Floats = NDArray[np.float64]
 Labels = NDArray[Any]
 Direction = Literal["minimize", "maximize"]
 # The means of each checkpoint's rows under each resample's weights: (T, n) and (R, n) to (R, T).

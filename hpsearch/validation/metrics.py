@@ -10,11 +10,10 @@ from dataclasses import replace
 
 import numpy as np
 
+from hpsearch.arrays import Array, Floats
 from hpsearch.nn.losses import LOSSES
 from hpsearch.validation.metric import (
     AdditiveMetric,
-    Array,
-    Floats,
     Labels,
     MacroMetric,
     Metric,

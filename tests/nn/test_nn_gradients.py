@@ -15,7 +15,7 @@ from scenes import Scene, record, scene, seen_by
 
 from hpsearch.nn.layers import ACTIVATIONS, dense_backward, dense_forward
 from hpsearch.nn.losses import LOSSES, cross_entropy, head_gradient, one_hot, softmax, weighted_mean
-from hpsearch.nn.network import Network
+from hpsearch.nn.network import NetworkShape
 from hpsearch.nn.passes import Architecture, BackwardPass, Evaluator, ForwardPass
 from hpsearch.nn.penalties import Penalties
 from hpsearch.nn.rows import PaddedRows
@@ -249,7 +249,7 @@ def test_the_l1_gradient_at_0_is_plus_lambda(zero: float, dtype: Any) -> None:
 @each_seed
 def test_rows_of_weight_0_contribute_nothing(activation: str, dtype: Any, seed: int) -> None:
     draw = np.random.default_rng(seed)
-    architecture = Architecture(Network(3, (6, 5), 4), activation, dtype=np.dtype(dtype))
+    architecture = Architecture(NetworkShape(3, (6, 5), 4), activation, dtype=np.dtype(dtype))
     params = draw.standard_normal((2, architecture.network.size)).astype(dtype)
     rows, labels = draw.standard_normal((2, 9, 3)), draw.integers(0, 4, (2, 9))
     weights = np.where(np.arange(9) < [[7], [4]], [[1 / 7], [1 / 4]], 0.0)

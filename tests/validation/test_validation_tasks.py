@@ -17,7 +17,7 @@ from hpsearch import seeds
 from hpsearch.data.dataset import Dataset
 from hpsearch.data.splits import Dealing, Split, make_splits
 from hpsearch.errors import DataError, DefinitionError
-from hpsearch.nn.network import Network, initial_parameters
+from hpsearch.nn.network import NetworkShape, initial_parameters
 from hpsearch.validation.config import Config
 from hpsearch.validation.cross_validate import CrossValidation, cross_validate
 from hpsearch.validation.lanes import fit_scalings, lane_data
@@ -91,7 +91,7 @@ def slope_of(head: str, outputs: Array, targets: Array) -> Array:
 
 def trained_alone(data: Dataset, split: Split, head: str, config: Config) -> list[list[tuple[Array, Array]]]:
     """Full-batch gradient descent on one split; the weights at every checkpoint. Penalties are L2 of the weights."""
-    network = Network(3, config.by_layer("neurons"), 1)
+    network = NetworkShape(3, config.by_layer("neurons"), 1)
     draw = seeds.generator(SEED, "weights", split.repeat, split.fold)
     flat = initial_parameters(network, config.init, [draw], np.dtype(np.float64))
     named = {name: values[0].copy() for name, values in network.named(flat).items()}
