@@ -7,7 +7,7 @@ L        lanes: networks trained side by side
 P        parameters of one lane
 B        rows of a batch (padded)
 C        classes
-A        answers of a row: C probabilities, or 1 quantity
+A        predictions for a row: C probabilities, or 1 regression target
 =======  ======================================================================
 
 The block of a dense layer is a (fan_in + 1, fan_out) matrix, the weights above the biases: with a row of ones under

@@ -23,6 +23,7 @@ from hpsearch.storage.database import (
     closed_on_error,
     one_transaction,
     open_storage,
+    place,
     replace_rows,
     shown,
 )
@@ -55,6 +56,7 @@ class Proposal:
         return cls(trial.number, trial.params, trial.distributions, trial.system_attrs)
 
 
+_OURS, _NOT_OURS = "must be a study of hpsearch", "was not made by hpsearch"
 # One attribute each, because dashboards show attributes; all else of a result is in the one named _RECORD.
 _SHOWN = ("best_epoch", "machine", "parameters", "reason", "same_as", "seconds")  # and the score, by its name
 _RECORD = "record"
@@ -102,10 +104,10 @@ class StoredStudy:
             names = [study.study_name for study in storage.get_all_studies()]
             if name not in names:
                 hint = did_you_mean(name, names) if names else "It holds no study yet."
-                raise UnknownStudyError(f"There is no study {name!r} in {shown(url)}. {hint}")
+                raise UnknownStudyError(f"There is no study {name!r} in {shown(url)}", do=hint)
             study = cls(storage, url, name, storage.get_study_id_from_name(name))
             if "definition" not in study.attributes:
-                raise UnknownStudyError(f"The study {name!r} in {shown(url)} was not made by hpsearch.")
+                raise UnknownStudyError(_OURS, _NOT_OURS, where=place(url, name))
         return study
 
     def __enter__(self) -> StoredStudy:
@@ -151,16 +153,17 @@ class StoredStudy:
         stored = self.attributes.get("identity")
         if stored is None:
             raise StudyChangedError(
-                f"The study {self.name!r} in {shown(self.url)} was not made by hpsearch. "
-                "Choose another name or storage."
+                _OURS, _NOT_OURS, "Choose another name or storage.", where=place(self.url, self.name)
             )
         keys = [*stored, *(key for key in identity if key not in stored)]
         keys = [key for key in keys if stored.get(key) != identity.get(key) and not (allow_mixed and key == MACHINE)]
         if keys:
             changes = "; ".join(f"{key} was {stored.get(key)!r} and is {identity.get(key)!r}" for key in keys)
             raise StudyChangedError(
-                f"The study {self.name!r} in {shown(self.url)} must be continued as it was begun, but {changes}. "
-                "Change it back, or give the study another name or storage."
+                "must be continued as it was begun",
+                changes,
+                "Change it back, or give the study another name or storage.",
+                where=place(self.url, self.name),
             )
 
     def record_scoring(self, entry: Mapping[str, Any]) -> int:
@@ -186,8 +189,10 @@ class StoredStudy:
         path = self.file
         if path is not None and not path.exists():
             raise StorageLostError(
-                f"The storage {shown(self.url)} must stay where it is, but was deleted or moved. "
-                "Nothing more is written; put it back to go on."
+                "must stay where it is",
+                "was deleted or moved",
+                "Nothing more is written; put it back to go on.",
+                where=place(self.url),
             )
 
     @property

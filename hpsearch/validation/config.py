@@ -191,8 +191,8 @@ class Config(BaseModel):
             DefinitionError: it is for the other one; class weights where there are no classes.
         """
         name = self.loss or TASK_LOSSES[task]
-        if LOSSES[name].quantity != (task == "regression"):
-            fitting = [key for key, loss in LOSSES.items() if loss.quantity == (task == "regression")]
+        if LOSSES[name].regression != (task == "regression"):
+            fitting = [key for key, loss in LOSSES.items() if loss.regression == (task == "regression")]
             what = "a regression target" if task == "regression" else "classes"
             raise DefinitionError(
                 f"must be for {what}, which is what the rows have to predict",

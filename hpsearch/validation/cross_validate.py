@@ -76,8 +76,8 @@ class RowResults:
     """What became of every validation row: M in all, those of split 0 first, then those of split 1, and so on.
 
     Attributes:
-        losses: (T, M) at each of T checkpoints: float32, but float64 of a quantity, whose unit may be of any size.
-        answers: at the chosen checkpoint (M, C) float32, the probability of each class, or (M, 1) float64, a quantity.
+        losses: (T, M) at each of T checkpoints: float32, but float64 of a regression, whose unit may be of any size.
+        answers: at the chosen checkpoint (M, C) float32, the probability of each class, or (M, 1) float64.
         values: (T, M, …), what the objective is computed from, see :meth:`Metric.row_values`; None where that is the
             losses.
     """
@@ -195,7 +195,7 @@ def cross_validate(
     params = initial_parameters(architecture.network, config.init, streams("weights"), architecture.dtype)
     curve, parameters = Curve(), architecture.network.size
     which: dict[str, Any] = {"objective": objective, "loss_name": loss_name, "score_name": SCORE_NAMES[data.task]}
-    # Of classes float32 holds all there can be; a quantity may need its digits, and squares of any size.
+    # Of classes float32 holds all there can be; a regression target may need its digits, and squares of any size.
     kept_type = np.float32 if data.task == "classification" else np.float64
     row_losses: list[NDArray[Any]] = []
     row_values: list[NDArray[Any]] = []
@@ -229,8 +229,8 @@ def cross_validate(
     scored = _SplitMetric(METRICS[which["score_name"]], validation, data)
     scores = scored.of_splits(scored.row_values(evaluation))
     folds = _fold_results(splits, checkpoint, evaluation, scores, objectives, which["score_name"])
-    answers = validation.flat(evaluation.answers.swapaxes(1, 2)).astype(kept_type)
-    rows = RowResults(np.stack(row_losses), answers, np.stack(row_values) if row_values else None)
+    predictions = validation.flat(evaluation.predictions.swapaxes(1, 2)).astype(kept_type)
+    rows = RowResults(np.stack(row_losses), predictions, np.stack(row_values) if row_values else None)
     score = float(np.mean(scores)) if np.isfinite(scores).all() else None
     complete = (value, checkpoint.epoch, folds, curve, parameters)
     return CrossValidation("complete", *complete, rows=rows, score=score, **which)
@@ -248,7 +248,7 @@ class _SplitMetric:
 
     def row_values(self, evaluation: Evaluation) -> NDArray[Any]:
         """What is stored of every validation row, (M, …)."""
-        return self._metric.row_values(self._labels, self._validation.flat(evaluation.answers.swapaxes(1, 2)))
+        return self._metric.row_values(self._labels, self._validation.flat(evaluation.predictions.swapaxes(1, 2)))
 
     def of_splits(self, values: NDArray[Any]) -> list[float]:
         """One value a split; nan where it is undefined."""

@@ -23,7 +23,7 @@ from hpsearch.validation.config import Config
 
 
 def architecture_of(config: Config, inputs: int, classes: int) -> Architecture:
-    """The network that a configuration describes, for data of this shape; ``classes`` is 0 where it is a quantity.
+    """The network that a configuration describes, for data of this shape; ``classes`` is 0 in a regression.
 
     Raises:
         DataError: a loss that is not for so many classes.
@@ -48,8 +48,8 @@ def lane_data(data: Dataset, scalings: Sequence[Scaling], row_sets: Sequence[Int
     Args:
         data: the rows.
         scalings: of the features, one a lane.
-        row_sets: the training rows of each lane, which a quantity's centre and scale are learnt from: their mean and
-            their standard deviation.
+        row_sets: the training rows of each lane, which a regression target's centre and scale are learnt from:
+            their mean and their standard deviation.
     """
     centre, scale = (np.stack([getattr(s, part) for s in scalings]) for part in ("centre", "scale"))
     fills = [s.fill for s in scalings if s.fill is not None]

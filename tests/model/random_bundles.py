@@ -37,7 +37,7 @@ def random_bundle(
 ) -> Bundle:
     """A model of a loss, its weights by He; the numbers of its columns lie around ``offset`` by ``spread``."""
     draw, plan = np.random.default_rng(seed), Plan(tuple(columns), missing=("?",))
-    quantity = LOSSES[loss].quantity
+    quantity = LOSSES[loss].regression
     names = () if quantity else tuple(classes[:2] if loss == "binary_cross_entropy" else classes)
     network = NetworkShape(len(plan.feature_names), neurons, LOSSES[loss].outputs(len(names)))
     parameters = draw.normal(0, 0.3, (1, network.size))

@@ -20,7 +20,7 @@ from hpsearch.nn.rows import Batching, LaneData, PaddedRows
 from hpsearch.nn.trainer import Checkpoint, Trainer
 
 CLASSES = 3
-QUANTITIES = ("absolute_error", "squared_error")  # losses of a quantity
+QUANTITIES = ("absolute_error", "squared_error")  # losses of a regression target
 
 
 def spiral(samples: int, seed: int) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
@@ -105,7 +105,7 @@ class Scene:
         return Scene(alone, self.params[one], self.seeds[one], self.lambdas[one])
 
     def rows(self, lane: int, index: NDArray[np.intp]) -> tuple[NDArray[np.float64], NDArray[Any]]:
-        """Features and labels, or the quantity, of some rows, as the lane sees them."""
+        """Features and labels, or the regression target, of some rows, as the lane sees them."""
         data = self.trainer.data
         features = (data.features[index] - data.centre[lane]) / data.scale[lane]
         if data.target_centre is None or data.target_scale is None:

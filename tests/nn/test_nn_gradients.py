@@ -45,7 +45,7 @@ def central_difference(function: Callable[[Array], float], at: Array) -> Array:
 
 def without_kinks(activation: str, neurons: tuple[int, ...], seed: int, loss: str = "cross_entropy") -> Scene:
     """A scene with biases, some penalties, some padding, and no pre-activation near 0, where ReLU has no derivative;
-    nor an answer near its target, where the absolute error has none."""
+    nor an prediction near its target, where the absolute error has none."""
     for attempt in count(1000 * seed):
         one = scene(
             lanes=2,

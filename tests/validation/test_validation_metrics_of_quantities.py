@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from sklearn import metrics as theirs
 
 from hpsearch.nn.losses import LOSSES
+from hpsearch.numbers import readable
 from hpsearch.validation import metric as module
 from hpsearch.validation.config import TASK_LOSSES
 from hpsearch.validation.metric import Metric
-from hpsearch.validation.metrics import METRICS, metrics_of, objective_metric, readable
+from hpsearch.validation.metrics import METRICS, metrics_of, objective_metric
 from hpsearch.validation.score import SCORE_NAMES
 
 Array = NDArray[Any]
@@ -176,7 +177,7 @@ def test_the_registry_has_them_and_says_what_they_are() -> None:
 def test_every_loss_has_its_metrics_and_the_number_beside_it() -> None:
     for loss, head in LOSSES.items():
         metrics = metrics_of(loss)
-        task = "regression" if head.quantity else "classification"
+        task = "regression" if head.regression else "classification"
         assert {metric.task for metric in metrics.values()} == {task}
         assert list(metrics) == [name for name in METRICS if name in metrics], "in the registry's order"
         assert len({metric.title for metric in metrics.values()}) == len(metrics)
@@ -187,7 +188,7 @@ def test_every_loss_has_its_metrics_and_the_number_beside_it() -> None:
     assert metrics_of("binary_cross_entropy") == metrics_of("cross_entropy")
     assert {name for loss in LOSSES for name in metrics_of(loss)} == set(METRICS)
     assert SCORE_NAMES == {"classification": "accuracy", "regression": "r2"}
-    assert {task: LOSSES[loss].quantity for task, loss in TASK_LOSSES.items()} == {
+    assert {task: LOSSES[loss].regression for task, loss in TASK_LOSSES.items()} == {
         "classification": False,
         "regression": True,
     }
