@@ -11,12 +11,12 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from hpsearch.arrays import FloatArray
 from hpsearch.data.dataset import Dataset
 from hpsearch.errors import DefinitionError, Setting
 from hpsearch.estimators.arguments import seed_of
 from hpsearch.model.bundle import Bundle
 from hpsearch.model.fit import EarlyStopping, ResumableNetwork, fit
-from hpsearch.nn.network import FloatArray
 from hpsearch.validation.config import Config
 from hpsearch.validation.lanes import architecture_of
 

@@ -10,10 +10,10 @@ from sklearn.base import ClassifierMixin
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import column_or_1d
 
+from hpsearch.arrays import FloatArray
 from hpsearch.errors import DefinitionError, Setting
 from hpsearch.estimators.arguments import checked_rows, class_names, classes_of, config_of, dataset
 from hpsearch.estimators.base import NetworkEstimator, assign, trains_on_all_rows
-from hpsearch.nn.network import FloatArray
 
 
 class MLPClassifier(ClassifierMixin, NetworkEstimator):

@@ -13,7 +13,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from hpsearch.data.columns import Column, Impute, Kind
-from hpsearch.errors import BundleError, located
+from hpsearch.errors import BundleError, DataError, located
 from hpsearch.nn.layers import ACTIVATIONS
 from hpsearch.nn.losses import LOSSES
 from hpsearch.validation.config import one_of
@@ -180,7 +180,7 @@ def _check_whole(manifest: Manifest) -> None:
             f"the columns must become network.inputs = {network.inputs} features of different names",
             f"become {len(features)}, {len(set(features))} of them different",
         )
-    regression = LOSSES[network.loss].quantity
+    regression = LOSSES[network.loss].regression
     if regression and target.classes:
         raise BundleError(f"target.classes must be none with {network.loss}", f"there are {len(target.classes)}")
     if not regression and (len(target.classes) < 2 or len(set(target.classes)) < len(target.classes)):
@@ -191,8 +191,8 @@ def _check_whole(manifest: Manifest) -> None:
         raise BundleError("target.centre and target.scale must be 0 and 1 of classes", "are not")
     try:
         outputs = LOSSES[network.loss].outputs(len(target.classes))
-    except ValueError as error:
-        raise BundleError("network.loss must be for the classes", one_line(error)) from error
+    except DataError as error:
+        raise BundleError(error.must, error.got, where=f"network.loss {network.loss}") from error
     if outputs != network.outputs:
         raise BundleError(f"network.outputs must be {outputs} here", f"is {network.outputs}")
 
