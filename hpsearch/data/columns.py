@@ -14,7 +14,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from hpsearch.errors import DataError
+from hpsearch.errors import DataError, Setting
 
 Kind = Literal["boolean", "categorical", "numeric"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -96,13 +96,14 @@ class Plan:
         for column in self.columns:
             if column.indicator and "missing" in column.categories:
                 raise DataError(
-                    f"Column {column.name!r} must not have both missing values and a category called 'missing'. "
-                    'If they mean the same: [data] missing = ["missing"].'
+                    "must not have both missing values and a category called 'missing'",
+                    do=("If they mean the same: ", Setting("missing", ["missing"]), "."),
+                    where=f"column {column.name!r}",
                 )
         names = self.feature_names
         if len(set(names)) < len(names):
             twice = next(name for i, name in enumerate(names) if name in names[:i])
-            raise DataError(f"Features must have different names, but {twice!r} stands twice. Rename a column.")
+            raise DataError("features must have different names", f"{twice!r} stands twice", "Rename a column.")
 
     @classmethod
     def declare(cls, raws: Sequence[Raw], impute: Impute = "median", missing: tuple[str, ...] = ()) -> Plan:

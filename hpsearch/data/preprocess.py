@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpsearch.data.columns import Impute, Plan
-from hpsearch.errors import DataError
+from hpsearch.errors import DataError, Setting
 from hpsearch.transform import transform
 
 BATCH_ROWS = 1024  # of the rows that a scaling is fitted on
@@ -141,8 +141,14 @@ def _fit_fill(plan: Plan, features: NDArray[Any], rows: NDArray[np.intp], fill_a
         values = features[rows, feature].astype(np.float64)[:, np.newaxis]  # one column's copy at a time
         if np.isnan(values).all():
             raise DataError(
-                f"Column {column.name!r} must have a value among the training rows of every split, but is empty in all "
-                f"{len(rows)} of one. Leave it out ([data] drop), or use a splitter or seed that deals its values."
+                "must have a value among the training rows of every split",
+                f"is empty in all {len(rows)} of one",
+                (
+                    "Leave it out: ",
+                    Setting("drop", [column.name]),
+                    ", or use a splitter or seed that deals its values.",
+                ),
+                where=f"column {column.name!r}",
             )
         strategy = "most_frequent" if column.kind == "boolean" else IMPUTERS[plan.impute]
         fill[feature] = SimpleImputer(strategy=strategy).fit(values).statistics_[0]

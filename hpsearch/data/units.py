@@ -8,9 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hpsearch.data.dataset import Dataset
-
-IntArray = NDArray[np.intp]
+from hpsearch.data.dataset import Dataset, IntArray
 
 
 def row_keys(features: NDArray[Any]) -> list[bytes]:

@@ -258,7 +258,7 @@ def test_groups_fewer_than_folds_are_refused() -> None:
 def test_marks_go_with_their_rows_and_are_part_of_the_fingerprint() -> None:
     data, rows = marked(), np.array([5, 3, 99])
     taken = data.take(rows)
-    for name, values in data.marks.items():
+    for name, values in data.metadata.items():
         assert getattr(taken, name).tolist() == values[rows].tolist()
         assert replace(data, **{name: None}).fingerprint != data.fingerprint
         assert replace(data, **{name: values[::-1].copy()}).fingerprint != data.fingerprint
