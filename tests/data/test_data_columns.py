@@ -137,7 +137,7 @@ def test_the_fit_is_one_plain_table(tmp_path: Path, mixed: Mixed) -> None:
 
 def test_a_column_without_a_value_in_the_training_rows_is_refused(tmp_path: Path, mixed: Mixed) -> None:
     data = load(mixed().assign(age=[1.0] * 5 + [None] * 115), tmp_path)
-    with pytest.raises(DataError, match=r"^Column 'age' must have a value among the training rows .* in all 115 of"):
+    with pytest.raises(DataError, match=r"^column 'age': must have a value among the training rows .* in all 115 of"):
         fit_scaling("standard", data.features, np.arange(5, 120), data.columns)
 
 
@@ -203,7 +203,7 @@ def test_what_a_plan_did_not_foresee_is_all_zeros_and_said() -> None:
 @pytest.mark.parametrize(
     ("columns", "message"),
     [
-        ((Column("a", "categorical", True, ("missing",)),), "'a' must not have both missing values and a category"),
+        ((Column("a", "categorical", True, ("missing",)),), "'a': must not have both missing values and a category"),
         ((Column("a", "categorical", False, ("b",)), Column("a=b")), "'a=b' stands twice"),
     ],
 )
