@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         retrain,
         run,
     )
+    from hpsearch.definition.definition import StudyDefinition
     from hpsearch.errors import (
         BundleError,
         DataError,
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
     )
     from hpsearch.estimators import KFoldSearchCV, MLPClassifier, MLPRegressor
     from hpsearch.model.bundle import Bundle
-    from hpsearch.study.definition import StudyDefinition
 
 __all__ = [
     "Bundle",
@@ -82,7 +82,7 @@ _HOMES = {
     "KFoldSearchCV": "hpsearch.estimators",
     "MLPClassifier": "hpsearch.estimators",
     "MLPRegressor": "hpsearch.estimators",
-    "StudyDefinition": "hpsearch.study.definition",
+    "StudyDefinition": "hpsearch.definition.definition",
     **dict.fromkeys((name for name in __all__ if name.endswith("Error")), "hpsearch.errors"),
 }
 

@@ -18,17 +18,17 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from hpsearch.data.audit import Finding
+    from hpsearch.definition.definition import StudyDefinition
     from hpsearch.model.bundle import Bundle
     from hpsearch.model.export import Exported
+    from hpsearch.report.snapshot import Snapshot
     from hpsearch.results.best import Best
     from hpsearch.results.confirm import Confirmation
     from hpsearch.results.nested import Nested
-    from hpsearch.results.snapshot import Snapshot
-    from hpsearch.study.coordinator import Progress
-    from hpsearch.study.definition import StudyDefinition
-    from hpsearch.study.executors import Crew
-    from hpsearch.study.objective import Prepared
-    from hpsearch.study.storage import StoredStudy
+    from hpsearch.search.coordinator import Progress
+    from hpsearch.search.executors import Crew
+    from hpsearch.search.objective import Prepared
+    from hpsearch.storage.storage import StoredStudy
     from hpsearch.validation.cross_validate import CrossValidation
 
 DEFAULT_STORAGE = "sqlite:///hpsearch.db"
@@ -41,7 +41,7 @@ def storage_url(given: str | None = None) -> str:
 
 def open_study(study: str | Path, storage: str | None = None) -> StoredStudy:
     """A stored study, by its name or by its file."""
-    from hpsearch.study.storage import StoredStudy
+    from hpsearch.storage.storage import StoredStudy
 
     return StoredStudy.open(storage_url(storage), study_name(study))
 
@@ -64,7 +64,7 @@ def study_name(study: str | Path, overrides: Sequence[str] = ()) -> str:
                 f"--set must go with a study's file, but {text!r} is a name, which has no keys. Leave it out."
             )
         return text
-    from hpsearch.study.definition import StudyDefinition
+    from hpsearch.definition.definition import StudyDefinition
 
     return StudyDefinition.from_file(study, overrides).name
 
@@ -181,8 +181,8 @@ def run(
         HpsearchError: a definition, data or storage that cannot be used; nothing was trained then.
         StorageLostError: the storage failed in mid-run; what was told before is still there.
     """
-    from hpsearch.study.definition import StudyDefinition
-    from hpsearch.study.objective import prepare
+    from hpsearch.definition.definition import StudyDefinition
+    from hpsearch.search.objective import prepare
 
     definition = study if isinstance(study, StudyDefinition) else StudyDefinition.from_file(study)
     if trials is not None:
@@ -246,9 +246,9 @@ def _search(
 ) -> bool:
     """Run a prepared study, or go on with it; returns whether it came to its end before the time was up."""
     from hpsearch.results.best import keep_corrected
-    from hpsearch.study.coordinator import Coordinator, TimeUpError
-    from hpsearch.study.ownership import sole_owner
-    from hpsearch.study.storage import StoredStudy
+    from hpsearch.search.coordinator import Coordinator, TimeUpError
+    from hpsearch.storage.lock import sole_owner
+    from hpsearch.storage.storage import StoredStudy
 
     identity = prepared.identity()
     attributes = {"identity": identity, **prepared.attributes(), "audit": [asdict(finding) for finding in findings]}
@@ -300,10 +300,10 @@ def nested(
     Raises:
         HpsearchError: a definition, data or storage that cannot be used; a search without a complete trial.
     """
+    from hpsearch.definition.definition import StudyDefinition
     from hpsearch.model.retrain import fit
     from hpsearch.results.nested import outer_result, outer_studies, summarise
-    from hpsearch.study.definition import StudyDefinition
-    from hpsearch.study.objective import prepare
+    from hpsearch.search.objective import prepare
 
     definition = study if isinstance(study, StudyDefinition) else StudyDefinition.from_file(study)
     url = storage_url(storage)
@@ -348,12 +348,12 @@ def confirm(study: str | Path, *, top: int = 5, repeats: int = 3, storage: str |
 
 
 def _crew(workers: int, executor: Executor | None, scheduler: str | None, allow_mixed: bool) -> Crew:
-    from hpsearch.study.executors import make_crew
+    from hpsearch.search.executors import make_crew
 
     if scheduler is None:
         return make_crew(workers, executor)
     require("distributed", "distributed", "A Dask scheduler")
-    from hpsearch.study.cluster import DaskCluster
+    from hpsearch.search.dask_executor import DaskCluster
 
     return DaskCluster(scheduler, allow_mixed)
 
@@ -372,8 +372,8 @@ def cross_validate(study: str | Path | StudyDefinition) -> CrossValidation:
     """
     from threadpoolctl import threadpool_limits
 
-    from hpsearch.study.definition import StudyDefinition
-    from hpsearch.study.objective import prepare
+    from hpsearch.definition.definition import StudyDefinition
+    from hpsearch.search.objective import prepare
     from hpsearch.validation.cross_validate import cross_validate as validate
 
     definition = study if isinstance(study, StudyDefinition) else StudyDefinition.from_file(study)
@@ -485,8 +485,8 @@ def retrain(
         HpsearchError: a definition or data that cannot be used.
         DivergedError: a training that diverges.
     """
+    from hpsearch.definition.definition import StudyDefinition
     from hpsearch.model.retrain import retrain as fit_and_score
-    from hpsearch.study.definition import StudyDefinition
 
     definition = study if isinstance(study, StudyDefinition) else StudyDefinition.from_file(study)
     return fit_and_score(definition, storage_url(storage), None if folder is None else Path(folder))
@@ -529,7 +529,7 @@ def export(
 def snapshot(study: str | Path | StudyResult, storage: str | None = None) -> Iterator[Snapshot]:
     """A stored study for figures and reports; what they train never looks at the hold-out."""
     from hpsearch.model.retrain import fit
-    from hpsearch.results.snapshot import Snapshot
+    from hpsearch.report.snapshot import Snapshot
 
     name, where = (study.name, study.storage) if isinstance(study, StudyResult) else (study, storage)
     with open_study(name, where) as stored:
@@ -553,7 +553,7 @@ def report(
     Raises:
         HpsearchError: no such study, no trial that ended, a file that cannot be written.
     """
-    from hpsearch.results.report import write_report
+    from hpsearch.report.report import write_report
 
     with snapshot(study, storage) as seen:
         write_report(seen, Path(path), force)

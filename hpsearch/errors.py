@@ -108,7 +108,7 @@ class HpsearchError(Exception):
             return "".join(wording(part) if isinstance(part, Setting) else part for part in parts)
 
         places = list(self.where)
-        subject = f"{wording(places.pop())} " if places and isinstance(places[-1], Setting) else ""
+        subject = f"{said(places.pop())} " if places and isinstance(places[-1], Setting) else ""
         place = ", ".join(map(said, places))
         sentence = ", but ".join(filter(None, map(said, (self.must, self.got))))
         sentence += "" if sentence.endswith(".") else "."

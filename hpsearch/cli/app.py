@@ -17,7 +17,7 @@ from hpsearch.cli.process import duration, has_screen, terminated_as_interrupted
 if TYPE_CHECKING:
     import pandas as pd
 
-    from hpsearch.study.definition import StudyDefinition
+    from hpsearch.definition.definition import StudyDefinition
 
 app = typer.Typer(
     name="hpsearch",
@@ -75,7 +75,7 @@ def _study(study: str, overrides: list[str] | None) -> str:
 
 
 def _definition(file: Path, overrides: list[str] | None) -> StudyDefinition:
-    from hpsearch.study.definition import StudyDefinition
+    from hpsearch.definition.definition import StudyDefinition
 
     return StudyDefinition.from_file(file, overrides or ())
 
@@ -145,7 +145,7 @@ def run(
     display.trials(table, definition.metric, most=10)
     display.say("")
     display.best(best)
-    from hpsearch.study.database import shown
+    from hpsearch.storage.database import shown
 
     where = f" --storage '{shown(storage)}'" if storage else ""
     display.say(f"\nNext: hpsearch best {definition.name}{where} -o best.toml && hpsearch retrain best.toml -o model")
@@ -158,7 +158,7 @@ def check(file: File, set_: Set = None, as_json: Json = False) -> None:
 
     from hpsearch.data.audit import refused
     from hpsearch.errors import DataError
-    from hpsearch.study.objective import prepare
+    from hpsearch.search.objective import prepare
 
     prepared = prepare(_definition(file, set_))
     facts, findings = prepared.facts(), prepared.audit()
@@ -458,7 +458,7 @@ def dashboard(
     open_: Annotated[bool, typer.Option("--open/--no-open", help="Open the browser, where there is a screen.")] = True,
 ) -> None:
     """Serve the dashboard until Ctrl-C: the studies of a storage, live and read-only."""
-    from hpsearch.results.dashboard import serve
+    from hpsearch.report.dashboard import serve
 
     def announce(url: str) -> None:
         display.say(f"The dashboard is at {url} (Ctrl-C ends it).")

@@ -24,7 +24,7 @@ def studies(context: typer.Context, incomplete: str) -> list[str]:
     """The studies of the storage named before on the line, or the default one, and study files."""
 
     def offers(context: typer.Context) -> list[str]:
-        from hpsearch.study.names import stored_names
+        from hpsearch.storage.names import stored_names
 
         files = sorted(glob.glob(f"{glob.escape(incomplete)}*.toml"))
         return [*stored_names(api.storage_url(context.params.get("storage"))), *files]
@@ -36,7 +36,7 @@ def examples(context: typer.Context, incomplete: str) -> list[str]:
     """The examples of ``init``."""
 
     def offers(context: typer.Context) -> list[str]:
-        from hpsearch.study import examples
+        from hpsearch.definition import examples
 
         return examples.names()
 

@@ -15,7 +15,7 @@ from hpsearch.cli import completion, display
 from hpsearch.errors import HpsearchError
 
 if TYPE_CHECKING:
-    from hpsearch.study.draft import Draft
+    from hpsearch.definition.draft import Draft
 
 _STDOUT = Path("-")
 
@@ -63,13 +63,13 @@ def init(
 
 
 def _example_names() -> str:
-    from hpsearch.study import examples
+    from hpsearch.definition import examples
 
     return ", ".join(examples.names())
 
 
 def _from_example(example: str, name: str | None, output: Path | None, force: bool) -> None:
-    from hpsearch.study import examples
+    from hpsearch.definition import examples
 
     if not example:
         raise HpsearchError(f"--example must be followed by a name, one of {_example_names()}.")
@@ -89,7 +89,7 @@ def _from_example(example: str, name: str | None, output: Path | None, force: bo
 def _renamed(text: str, name: str) -> str:
     import tomlkit
 
-    from hpsearch.study.draft import checked_name
+    from hpsearch.definition.draft import checked_name
 
     document = tomlkit.parse(text)
     document["study"]["name"] = checked_name(name)
@@ -97,8 +97,8 @@ def _renamed(text: str, name: str) -> str:
 
 
 def _from_rows(rows: Path, target: str | None, name: str | None, output: Path | None, force: bool) -> None:
-    from hpsearch.study.draft import draft, study_name
-    from hpsearch.study.schema import FIRST_LINE
+    from hpsearch.definition.draft import draft, study_name
+    from hpsearch.definition.schema import FIRST_LINE
 
     path = output or Path(f"{study_name(rows)}.toml")
     folder = Path() if path == _STDOUT else path.parent
@@ -137,7 +137,7 @@ def schema(
     force: Annotated[bool, typer.Option("--force", help="Replace a file that is no earlier schema.")] = False,
 ) -> None:
     """Print the JSON schema of study files, by which editors complete and check them."""
-    from hpsearch.study.schema import schema_text
+    from hpsearch.definition.schema import schema_text
     from hpsearch.whole import write_whole
 
     if output is None:
@@ -154,7 +154,7 @@ def _write(path: Path, text: str, beside: Mapping[Path, bytes], force: bool) -> 
     Raises:
         HpsearchError: a file that is there and may not be replaced, or cannot be written.
     """
-    from hpsearch.study.schema import FILE_NAME, schema_text
+    from hpsearch.definition.schema import FILE_NAME, schema_text
     from hpsearch.whole import write_whole
 
     schema_path = path.parent / FILE_NAME
@@ -183,7 +183,7 @@ def _require_free(path: Path, force: bool) -> None:
 
 
 def _require_schema(path: Path, force: bool) -> None:
-    from hpsearch.study.schema import is_schema
+    from hpsearch.definition.schema import is_schema
 
     if not path.exists() or force:
         return
@@ -198,7 +198,7 @@ def _require_schema(path: Path, force: bool) -> None:
 
 def _without_schema(text: str) -> str:
     """On a terminal no schema lies beside the file."""
-    from hpsearch.study.schema import FIRST_LINE
+    from hpsearch.definition.schema import FIRST_LINE
 
     return text.removeprefix(f"{FIRST_LINE}\n")
 

@@ -12,9 +12,9 @@ from hpsearch.cli.display import open_console, say_aside
 if TYPE_CHECKING:
     from rich.live import Live
 
-    from hpsearch.study.coordinator import Progress
-    from hpsearch.study.definition import StudyDefinition
-    from hpsearch.study.trials import TrialResult
+    from hpsearch.definition.definition import StudyDefinition
+    from hpsearch.search.coordinator import Progress
+    from hpsearch.storage.trials import TrialResult
 
 
 class Watch(Protocol):
@@ -63,7 +63,7 @@ class Lines:
         say_aside(f"{name}:")
 
     def __call__(self, progress: Progress) -> None:
-        from hpsearch.study.trials import best_of
+        from hpsearch.storage.trials import best_of
         from hpsearch.validation.metrics import readable
 
         self.trials, results = progress.trials, progress.results

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from hpsearch.study.definition import StudyDefinition
-from hpsearch.study.space import split_name
-from hpsearch.study.storage import StoredStudy, result_of
-from hpsearch.study.trials import TrialResult, value_of
+from hpsearch.definition.definition import StudyDefinition
+from hpsearch.definition.space import split_name
+from hpsearch.storage.storage import StoredStudy, result_of
+from hpsearch.storage.trials import TrialResult, value_of
 from hpsearch.validation.metric import Metric
 from hpsearch.validation.selection import Corrected
 

@@ -12,8 +12,8 @@ from sklearn.utils import check_array, check_random_state
 from sklearn.utils.validation import column_or_1d, validate_data
 
 from hpsearch.data.dataset import Dataset
+from hpsearch.definition.problems import first_problem
 from hpsearch.errors import DataError, DefinitionError
-from hpsearch.study.problems import first_problem
 from hpsearch.validation.config import Config
 
 

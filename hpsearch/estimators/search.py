@@ -25,6 +25,7 @@ from hpsearch.api import StudyResult, run_prepared
 from hpsearch.data.dataset import Dataset
 from hpsearch.data.sources import Memory
 from hpsearch.data.splits import SPLITTERS
+from hpsearch.definition.definition import StudyDefinition
 from hpsearch.errors import DefinitionError
 from hpsearch.estimators.classifier import MLPClassifier
 from hpsearch.estimators.network import Network, assign
@@ -33,10 +34,9 @@ from hpsearch.estimators.results import cv_results, greater_is_better, parameter
 from hpsearch.estimators.rows import checked, classes_of, config_of, counted, dataset, named, plain, seed_of
 from hpsearch.results.best import find_best
 from hpsearch.results.tables import trials_table
-from hpsearch.study.coordinator import Progress
-from hpsearch.study.definition import StudyDefinition
-from hpsearch.study.objective import divide
-from hpsearch.study.storage import StoredStudy
+from hpsearch.search.coordinator import Progress
+from hpsearch.search.objective import divide
+from hpsearch.storage.storage import StoredStudy
 
 # What a splitter splits by that rows in memory have; folds of one's own are for study files.
 _SPLITTERS = sorted(name for name, kind in SPLITTERS.items() if kind.needs != "folds")

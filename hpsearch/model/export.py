@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpsearch.data.columns import Raw
+from hpsearch.definition.definition import StudyDefinition
 from hpsearch.errors import BundleError, DataError, ExportError, HpsearchError, did_you_mean
 from hpsearch.model.bundle import Bundle
 from hpsearch.model.onnx import OnnxModel, require_packages, to_onnx
 from hpsearch.model.predictions import read_rows
 from hpsearch.model.study_rows import rows_of, study_rows
-from hpsearch.study.definition import StudyDefinition
 from hpsearch.whole import write_whole
 
 TOLERANCE = 1e-5  # of a probability, or of a quantity over the scale of its target

@@ -15,14 +15,14 @@ from hpsearch import seeds
 from hpsearch.data.dataset import Dataset
 from hpsearch.data.splits import SPLITTERS
 from hpsearch.data.units import independent_units
+from hpsearch.definition.definition import StudyDefinition
 from hpsearch.errors import BundleError, DataError, DefinitionError, DivergedError, StorageError
 from hpsearch.model.bundle import Bundle
 from hpsearch.model.study_rows import recipe
 from hpsearch.nn.network import initial_parameters
-from hpsearch.study.database import shown
-from hpsearch.study.definition import StudyDefinition
-from hpsearch.study.objective import Prepared, prepare
-from hpsearch.study.storage import StoredStudy
+from hpsearch.search.objective import Prepared, prepare
+from hpsearch.storage.database import shown
+from hpsearch.storage.storage import StoredStudy
 from hpsearch.validation.config import Config
 from hpsearch.validation.estimates import mean_of_rows
 from hpsearch.validation.lanes import fit_scalings, lane_data, make_trainer, training_weights

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from hpsearch.data.columns import Plan, Raw
 from hpsearch.data.sources import PythonFunction
 from hpsearch.data.table_sources import TableFile
+from hpsearch.definition.definition import StudyDefinition
 from hpsearch.errors import DataError, HpsearchError
 from hpsearch.model.bundle import Bundle
-from hpsearch.study.definition import StudyDefinition
-from hpsearch.study.objective import load_rows
+from hpsearch.search.objective import load_rows
 
 MOST_GENERATED = 10**6  # rows: whoever wrote a model could ask for any number
 

@@ -1,1 +1,1 @@
-"""What a study found: tables, the best configuration, figures, the report, the dashboard."""
+"""What a study found: tables, the best configuration and its corrected score, confirmation, nested validation."""

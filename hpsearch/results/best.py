@@ -14,12 +14,12 @@ import numpy as np
 import tomlkit
 
 from hpsearch import seeds
+from hpsearch.definition.definition import StudyDefinition
+from hpsearch.definition.space import split_name
 from hpsearch.errors import HpsearchError, StorageError, did_you_mean
-from hpsearch.study.definition import StudyDefinition
-from hpsearch.study.objective import data_fingerprint
-from hpsearch.study.space import split_name
-from hpsearch.study.storage import SCORINGS, StoredStudy, result_of
-from hpsearch.study.trials import TrialResult, best_of, one_se_of
+from hpsearch.search.objective import data_fingerprint
+from hpsearch.storage.storage import SCORINGS, StoredStudy, result_of
+from hpsearch.storage.trials import TrialResult, best_of, one_se_of
 from hpsearch.validation.config import PER_LAYER, Config, used_by
 from hpsearch.validation.metric import AdditiveMetric, Metric
 from hpsearch.validation.metrics import BESIDE

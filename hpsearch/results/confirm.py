@@ -14,10 +14,10 @@ from hpsearch import seeds
 from hpsearch.data.splits import SPLITTERS, make_splits
 from hpsearch.errors import DataError, HpsearchError
 from hpsearch.results.best import load_definition
-from hpsearch.study.objective import prepare, require_defined
-from hpsearch.study.quiet import quiet
-from hpsearch.study.storage import StoredStudy, result_of
-from hpsearch.study.trials import TrialResult, ranked
+from hpsearch.search.objective import prepare, require_defined
+from hpsearch.storage.quiet import quiet
+from hpsearch.storage.storage import StoredStudy, result_of
+from hpsearch.storage.trials import TrialResult, ranked
 from hpsearch.validation.cross_validate import CrossValidation, cross_validate
 from hpsearch.validation.estimates import LEVEL, Estimate, estimate
 from hpsearch.validation.metrics import METRICS

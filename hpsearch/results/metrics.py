@@ -24,8 +24,8 @@ import pandas as pd
 
 from hpsearch.errors import HpsearchError
 from hpsearch.results.tables import frame_of
-from hpsearch.study.storage import StoredStudy, result_of
-from hpsearch.study.trials import TrialResult, ranked
+from hpsearch.storage.storage import StoredStudy, result_of
+from hpsearch.storage.trials import TrialResult, ranked
 from hpsearch.validation.metrics import metrics_of
 
 _TYPES = {"rows_of": "str", "repeat": "Int64", "fold": "Int64", "rows": "int64"}

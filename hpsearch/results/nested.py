@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from hpsearch import seeds
 from hpsearch.data.splits import SPLITTERS, Split, make_splits
 from hpsearch.data.units import independent_units
+from hpsearch.definition.definition import StudyDefinition
 from hpsearch.results.best import Best
-from hpsearch.study.definition import StudyDefinition
-from hpsearch.study.objective import Prepared, divide
+from hpsearch.search.objective import Prepared, divide
 from hpsearch.validation.estimates import Estimate, mean_of_rows
 
 

@@ -56,9 +56,9 @@ import pandas as pd
 from hpsearch.errors import HpsearchError, did_you_mean
 from hpsearch.extras import require
 from hpsearch.results.best import kept_corrected
-from hpsearch.study.database import clear_errors, close, open_storage
-from hpsearch.study.storage import StoredStudy, objective_of, result_of
-from hpsearch.study.trials import TrialResult, best_of, standard_error
+from hpsearch.storage.database import clear_errors, close, open_storage
+from hpsearch.storage.storage import StoredStudy, objective_of, result_of
+from hpsearch.storage.trials import TrialResult, best_of, standard_error
 from hpsearch.validation.metrics import BESIDE
 
 _FOLD_TYPES = {

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from hpsearch.markup import counted, table, text
 from hpsearch.results.best import Best
-from hpsearch.results.markup import counted, table, text
 from hpsearch.validation.metrics import METRICS, readable
 
 if TYPE_CHECKING:

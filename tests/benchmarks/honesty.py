@@ -38,8 +38,8 @@ from hpsearch.nn.network import initial_parameters
 from hpsearch.nn.passes import Architecture, Evaluator, predict
 from hpsearch.nn.penalties import Penalties, expand_lambdas
 from hpsearch.nn.rows import LaneData, PaddedRows
-from hpsearch.study.proposer import Proposer
-from hpsearch.study.trials import TrialResult
+from hpsearch.search.proposer import Proposer
+from hpsearch.storage.trials import TrialResult
 from hpsearch.validation.config import Config
 from hpsearch.validation.estimates import estimate, mean_of_rows
 from hpsearch.validation.lanes import make_trainer

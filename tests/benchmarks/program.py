@@ -113,7 +113,7 @@ def memory() -> dict[str, Any]:
         status = Path("/proc/self/status").read_text()
         return int(re.findall(r"VmHWM:\s+(\d+) kB", status)[0]) / 1024
 
-    import hpsearch.study.executors  # noqa: F401
+    import hpsearch.search.executors  # noqa: F401
 
     validated(made_data(1_000, 100), epochs=2, batch_size=128)  # everything imported
     idle, rows = peak(), 100_000
@@ -145,7 +145,7 @@ def history() -> dict[str, Any]:
     import optuna
 
     import hpsearch
-    from hpsearch.study.proposer import Proposer
+    from hpsearch.search.proposer import Proposer
 
     apart = timed(Proposer, "propose")
     pruning = timed(optuna.trial.Trial, "should_prune")
@@ -197,10 +197,10 @@ def share() -> dict[str, Any]:
     import sklearn.preprocessing  # noqa: F401
 
     import hpsearch
-    import hpsearch.study.coordinator
-    import hpsearch.study.executors
-    import hpsearch.study.ownership
-    from hpsearch.study.proposer import Proposer
+    import hpsearch.search.coordinator
+    import hpsearch.search.executors
+    import hpsearch.storage.lock
+    from hpsearch.search.proposer import Proposer
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "f.toml"

@@ -91,7 +91,7 @@ class Rows:
     @classmethod
     def load(cls, seed: int) -> Rows:
         from hpsearch import StudyDefinition
-        from hpsearch.study.objective import prepare
+        from hpsearch.search.objective import prepare
         from hpsearch.validation.lanes import fit_scalings
 
         with tempfile.TemporaryDirectory() as folder:

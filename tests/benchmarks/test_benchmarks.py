@@ -10,7 +10,7 @@ import pytest
 from peers import PEERS, LockStep, Peer, TextbookLoop
 from works import WORKS, Work
 
-from hpsearch.study.objective import Prepared, TrialTask, evaluate
+from hpsearch.search.objective import Prepared, TrialTask, evaluate
 from hpsearch.validation.lanes import fit_scalings
 
 SMALL = {

@@ -13,9 +13,9 @@ from conftest import TOP
 
 import hpsearch
 from hpsearch.cli import completion
+from hpsearch.definition import examples
 from hpsearch.results.best import RULES
-from hpsearch.study import examples
-from hpsearch.study.names import stored_names
+from hpsearch.storage.names import stored_names
 
 SHELLS = ("bash", "zsh", "fish")
 
@@ -120,7 +120,7 @@ def test_asking_changes_nothing_and_takes_no_second(stored: Path) -> None:
     stored_names("sqlite:///hpsearch.db")
     assert time.perf_counter() - begun < 0.5
     program = (
-        "import sys; from hpsearch.cli import completion; import hpsearch.study.names, hpsearch.study.examples; "
+        "import sys; from hpsearch.cli import completion; import hpsearch.storage.names, hpsearch.definition.examples; "
         "print([m for m in ('numpy', 'pydantic', 'optuna', 'sqlalchemy') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=TOP)

@@ -15,8 +15,8 @@ import pytest
 from conftest import TOP, Outcome
 from jsonschema import Draft202012Validator
 
-from hpsearch.study import examples
-from hpsearch.study.schema import FILE_NAME, FIRST_LINE, schema_text
+from hpsearch.definition import examples
+from hpsearch.definition.schema import FILE_NAME, FIRST_LINE, schema_text
 
 Call = Callable[..., Outcome]
 STUDIES = TOP / "studies"

@@ -20,8 +20,8 @@ from hpsearch.data import csv_file, table_file
 from hpsearch.data.cells import MISSING, MOST_CATEGORIES, MOST_SET_CATEGORIES
 from hpsearch.data.dataset import Dataset
 from hpsearch.data.sources import source_class
+from hpsearch.definition.definition import StudyDefinition
 from hpsearch.errors import DataError
-from hpsearch.study.definition import StudyDefinition
 
 Mixed = Callable[..., pd.DataFrame]
 KINDS = ("csv", "parquet")

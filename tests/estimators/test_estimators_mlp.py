@@ -26,7 +26,7 @@ from hpsearch.data.dataset import Dataset
 from hpsearch.estimators.lane import carve
 from hpsearch.model.retrain import fit as retrain_fit
 from hpsearch.nn.optimizers import OPTIMIZERS
-from hpsearch.study.objective import divide
+from hpsearch.search.objective import divide
 from hpsearch.validation.config import Config
 
 X, Y = load_iris(return_X_y=True)

@@ -23,7 +23,7 @@ from hpsearch.errors import BundleError, DataError, DefinitionError, HpsearchErr
 from hpsearch.model import manifest
 from hpsearch.model.format import sign
 from hpsearch.model.predictions import predict_file
-from hpsearch.study.objective import prepare
+from hpsearch.search.objective import prepare
 
 STUDIES = Path(__file__).parents[2] / "studies"
 QUICK = ["train.epochs=30", "train.neurons=[8, 5]", "search.trials=1"]

@@ -30,7 +30,7 @@ from hpsearch.model.predictions import predict_file
 from hpsearch.model.study_rows import raw_columns, study_rows
 from hpsearch.nn.layers import ACTIVATIONS
 from hpsearch.nn.losses import LOSSES
-from hpsearch.study.objective import prepare
+from hpsearch.search.objective import prepare
 
 Mixed = Callable[..., pd.DataFrame]
 Call = Callable[..., Outcome]

@@ -15,8 +15,8 @@ from hpsearch.api import open_study
 from hpsearch.data.units import independent_units
 from hpsearch.model.bundle import Bundle
 from hpsearch.results.best import export
-from hpsearch.study.objective import prepare
-from hpsearch.study.storage import SCORINGS
+from hpsearch.search.objective import prepare
+from hpsearch.storage.storage import SCORINGS
 from hpsearch.validation.metrics import METRICS
 
 

@@ -11,7 +11,7 @@ import pytest
 import hpsearch
 from hpsearch.errors import HpsearchError
 from hpsearch.results.best import export, find_best
-from hpsearch.study.storage import StoredStudy
+from hpsearch.storage.storage import StoredStudy
 from hpsearch.validation.config import Config, used_by
 
 URL = "sqlite:///hpsearch.db"

@@ -14,7 +14,7 @@ import hpsearch
 from hpsearch import seeds
 from hpsearch.errors import DataError, HpsearchError
 from hpsearch.results.confirm import holm
-from hpsearch.study.objective import prepare
+from hpsearch.search.objective import prepare
 
 
 def test_trials_are_trained_again_on_splits_and_seeds_that_the_search_did_not_have(small: Path) -> None:

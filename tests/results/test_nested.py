@@ -10,10 +10,10 @@ import pandas as pd
 import pytest
 
 import hpsearch
+from hpsearch.definition.definition import StudyDefinition
 from hpsearch.errors import DataError, HpsearchError
 from hpsearch.results.nested import outer_studies
-from hpsearch.study.definition import StudyDefinition
-from hpsearch.study.objective import prepare
+from hpsearch.search.objective import prepare
 
 
 def test_outer_splits_cover_the_rows_to_search_with_and_no_row_held_out(small: Path) -> None:

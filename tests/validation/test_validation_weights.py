@@ -19,12 +19,12 @@ from hpsearch.api import open_study
 from hpsearch.data.dataset import Dataset
 from hpsearch.data.sources import Bundled
 from hpsearch.data.splits import Dealing, Split, make_splits
+from hpsearch.definition.definition import StudyDefinition
 from hpsearch.errors import DataError
 from hpsearch.model.retrain import fit
 from hpsearch.nn.rows import Batching, PaddedRows
-from hpsearch.study.definition import StudyDefinition
-from hpsearch.study.objective import prepare
-from hpsearch.study.storage import result_of
+from hpsearch.search.objective import prepare
+from hpsearch.storage.storage import result_of
 from hpsearch.validation.config import Config
 from hpsearch.validation.cross_validate import cross_validate
 from hpsearch.validation.estimates import mean_of_rows
@@ -312,7 +312,7 @@ def test_a_split_whose_validation_rows_count_nothing_is_refused(small: Path) -> 
     definition = weighted_study(small, [1.0] * 60)
     data = definition.data.load(small.parent, 0)
     splits = make_splits(data, "kfold", Dealing(3), 0)
-    from hpsearch.study.objective import require_defined
+    from hpsearch.search.objective import require_defined
 
     weights = np.ones(60)
     weights[splits[1].validation] = 0

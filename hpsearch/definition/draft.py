@@ -1,0 +1,146 @@
+"""A study file for a table of rows: inferred from them, explained in comments, with a budget of minutes."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from dataclasses import dataclass, replace
+from itertools import product
+from math import inf
+from pathlib import Path
+
+import numpy as np
+from pydantic import ValidationError
+
+from hpsearch.data.audit import CHECKS, Audited
+from hpsearch.data.dataset import Dataset
+from hpsearch.data.sources import SOURCES
+from hpsearch.data.splits import Dealing, hold_out, make_splits
+from hpsearch.data.survey import Surveyed, survey
+from hpsearch.data.units import first_of_each
+from hpsearch.definition.draft_text import SEED, Budget, Dealt, write
+from hpsearch.definition.problems import first_problem
+from hpsearch.definition.sections import StudySection
+from hpsearch.errors import DataError, DefinitionError
+
+FEWEST_HELD_OUT_FROM = 50  # fewer rows are all needed for the search
+# The checks of the audit that can refuse rows without groups and times; the others take longer, and `run` makes them.
+_REFUSING = ("duplicates", "hold-out")
+# Epochs and trials for so many rows of 30 inputs at most, or for as much work: minutes on two cores.
+_BUDGETS = ((1_000, (400, 60)), (10_000, (100, 40)), (30_000, (30, 30)), (300_000, (10, 25)), (inf, (4, 15)))
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A study file that was written for a table of rows, not yet saved.
+
+    Attributes:
+        text: the file's.
+        found: what the rows were taken for.
+        copies: how many rows it leaves out, as they repeat another.
+    """
+
+    text: str
+    found: Surveyed
+    copies: int
+
+
+def draft(rows: Path, target: str | None, path: str, file_name: str, name: str | None = None) -> Draft:
+    """Write a study file for a table of rows.
+
+    Args:
+        rows: a CSV or Parquet file.
+        target: its column to predict.
+        path: that file as the study file is to name it.
+        file_name: the study file's, for the commands in its comments.
+        name: the study's; made from the rows' if None.
+
+    Raises:
+        DataError: rows that cannot be used.
+        DefinitionError: a name that a study cannot have.
+    """
+    name = study_name(rows) if name is None else checked_name(name)
+    found = survey(rows, target)
+    dealt = _dealt(found, rows)
+    budget = _budget(dealt.rows, len(found.plan.feature_names))
+    text = write(found, dealt, budget, name, path, rows.name, file_name)
+    return Draft(text, found, dealt.copies)
+
+
+def study_name(rows: Path) -> str:
+    """A name that a study may have, from a file's."""
+    plain = unicodedata.normalize("NFKD", rows.stem).encode("ascii", "ignore").decode()
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", plain).strip("-")[:100] or "study"
+
+
+def checked_name(name: str) -> str:
+    """The name, if a study may have it.
+
+    Raises:
+        DefinitionError: it may not.
+    """
+    try:
+        return StudySection(name=name).name
+    except ValidationError as error:
+        raise DefinitionError(f"The study's {first_problem(error, StudySection)}") from error
+
+
+def _dealt(found: Surveyed, rows: Path) -> Dealt:
+    """How to hold out and to split: the first of the more usual ways that these rows allow, and that ``run`` does."""
+    options = {"source": found.source, "path": str(rows), "target": found.target, "drop": [*found.left_out]}
+    if found.classes is None:
+        options["task"] = "regression"
+    data = SOURCES[found.source].model_validate(options).load(Path(), SEED)
+    dealt, leaks = _first_way(data, f"{rows}: ")
+    if not leaks:
+        return dealt
+    different = data.take(first_of_each(data))
+    dealt, _ = _first_way(different, f"{rows}, without its {data.rows - different.rows} rows that repeat another: ")
+    return replace(dealt, rows=different.rows, copies=data.rows - different.rows)
+
+
+def _first_way(data: Dataset, origin: str) -> tuple[Dealt, bool]:
+    """The first way that these rows allow, and whether ``run`` refuses what then stands on both sides."""
+    splitters: tuple[str, ...] = ("stratified", "kfold")
+    splits: tuple[int, ...] = (5, 3, 2)
+    if data.task == "regression":
+        if data.rows < 4:
+            raise DataError(f"{origin}must have at least 4 rows to be split, but has {data.rows}. Add rows.")
+        splitters, splits = ("kfold",), (min(5, data.rows // 2),)
+    else:
+        single = [name for name, count in zip(data.class_names, np.bincount(data.labels), strict=True) if count == 1]
+        if single:
+            some_have = "1 has" if len(single) == 1 else f"{len(single)} have"
+            raise DataError(
+                f"{origin}the target must hold numbers, or classes with at least 2 rows each, but of the "
+                f"{len(data.class_names)} classes of {data.target_name!r} {some_have} one, as "
+                f"{single[0]!r}. Leave such rows out, or name another target."
+            )
+    some = 0.2 if data.rows >= FEWEST_HELD_OUT_FROM else None
+    refusal: DataError | None = None
+    for n_splits, fraction, splitter in product(splits, dict.fromkeys((some, None)), splitters):
+        try:
+            search, held_out = (data, None) if fraction is None else hold_out(data, fraction, splitter, SEED)
+            seen = Audited(search, held_out, make_splits(search, splitter, Dealing(n_splits), SEED), splitter)
+        except DataError as error:
+            refusal = refusal or error
+            continue
+        leaks = any(finding.level == "error" for check in _REFUSING for finding in CHECKS[check](seen))
+        return Dealt(fraction, splitter, n_splits, data.rows), leaks
+    raise DataError(f"{origin}{refusal}")
+
+
+def _budget(rows: int, inputs: int) -> Budget:
+    work = rows * max(1.0, inputs / 30)
+    batch_size = None if rows <= 1_000 else 64 if rows <= 10_000 else 128 if rows <= 50_000 else 256
+    epochs, trials = next(budget for most, budget in _BUDGETS if work <= most)
+    low = 4 if inputs < 16 else 8 if inputs < 64 else 16
+    high = 32 if rows < 500 else 64 if rows < 5_000 or work > 300_000 else 128
+    return Budget(
+        batch_size=batch_size,
+        epochs=epochs,
+        trials=trials,
+        neurons=(low, max(high, 2 * low)),
+        hidden_layers=(0, 2) if rows < 500 else (1, 2),
+        learning_rate=("1e-3", "1e-1") if batch_size is None else ("3e-4", "3e-2"),
+    )

@@ -1,0 +1,1 @@
+"""What a study looks like: figures, the HTML report, the dashboard."""

@@ -1,0 +1,125 @@
+"""The live dashboard: optuna-dashboard on a storage, read-only, with notes and figures of ours."""
+
+from __future__ import annotations
+
+import secrets
+import socket
+import warnings
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, NoReturn
+
+import optuna
+from optuna.study._frozen import FrozenStudy
+
+from hpsearch.errors import HpsearchError
+from hpsearch.report.guard import Guard
+from hpsearch.report.notes import study_note, trial_note
+from hpsearch.report.snapshot import Snapshot
+from hpsearch.report.view import View
+from hpsearch.results.best import find_best
+from hpsearch.search.objective import Prepared
+from hpsearch.storage.database import open_storage
+from hpsearch.storage.quiet import quiet
+from hpsearch.storage.storage import StoredStudy, objective_of, result_of
+from hpsearch.validation.config import Config
+
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+THREADS = 4
+DRAWN = ("curves", "folds", "size", "gap")  # of the figures, those that are cheap enough to be drawn again and again
+
+
+def serve(
+    url: str, port: int, announce: Callable[[str], None], host: str = "127.0.0.1", names: tuple[str, ...] = ()
+) -> None:
+    """Serve the dashboard until interrupted.
+
+    Args:
+        url: the storage. It is only read.
+        port: a free port; 0 lets the system choose one.
+        announce: told the address, with its token if it has one, once the server listens.
+        host: the address to listen on. On any but loopback's, whoever looks must know a random token.
+        names: further names that this machine is reached by, for the ``Host`` header.
+
+    Raises:
+        HpsearchError: the storage cannot be opened or the port cannot be had.
+    """
+    import optuna_dashboard
+    import waitress
+
+    host = "127.0.0.1" if host == "localhost" else host  # which may mean two addresses
+    token = None if host in LOOPBACK else secrets.token_urlsafe(24)
+    view = View(open_storage(url), annotate)
+    guard = Guard(optuna_dashboard.wsgi(view), token)
+    try:
+        server = waitress.create_server(guard, host=host, port=port, threads=THREADS, ident=None)
+    except (OSError, ValueError) as error:
+        reason = str(getattr(error, "strerror", None) or error).lower().rstrip(".")
+        raise HpsearchError(
+            f"The address {host} and the port {port} must be free, but {reason}. Choose others with --host and --port."
+        ) from error
+    guard.hosts = hosts_of(host, server.effective_port, names)  # the port is known once the server listens
+    shown = socket.gethostname() if host in ("0.0.0.0", "::") else host
+    address = f"[{shown}]" if ":" in shown else shown
+    announce(f"http://{address}:{server.effective_port}/dashboard" + (f"?token={token}" if token else ""))
+    try:
+        server.run()
+    finally:
+        server.close()
+
+
+def hosts_of(host: str, port: int, names: tuple[str, ...] = ()) -> frozenset[str]:
+    """The ``Host`` headers that mean a server on this address: a browser leaves out port 80."""
+    known = [host, *names]
+    if host in LOOPBACK:
+        known += LOOPBACK
+    elif host in ("0.0.0.0", "::"):
+        known += [socket.gethostname(), socket.getfqdn()]
+    written = [f"[{name}]" if ":" in name else name.lower() for name in known]
+    return frozenset([f"{name}:{port}" for name in written] + (written if port == 80 else []))
+
+
+def annotate(view: View, study: FrozenStudy, told_before: int) -> None:
+    """Write the notes of a study and of the trials that ended since, and its figures; studies not ours have none."""
+    import optuna_dashboard
+
+    if "definition" not in study.user_attrs:
+        return
+    stored = StoredStudy(view.storage, view.storage.url, study.study_name, study._study_id)
+    trials = [trial for trial in view.get_all_trials(study._study_id) if trial.state.is_finished()]
+    results = [result_of(trial) for trial in trials]
+    with quiet():
+        shown = view.study(study.study_name)
+        for trial, result in list(zip(trials, results, strict=True))[told_before:]:
+            note: Any = optuna_dashboard.save_note
+            note(_Trial(shown, trial._trial_id), trial_note(result))
+        complete = any(result.value is not None for result in results)
+        best = find_best(stored) if complete else None
+        optuna_dashboard.save_note(shown, study_note(stored, best))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            shown.set_metric_names([f"mean {objective_of(stored.attributes).title}"])
+        if complete:
+            _draw(shown, Snapshot(stored, _no_training))
+
+
+def _draw(shown: Any, snapshot: Snapshot) -> None:
+    """Our figures, each under its own name."""
+    import optuna_dashboard
+
+    from hpsearch.report.figures import FIGURES  # Plotly takes a second, which no refusal need wait for
+
+    for name in DRAWN:
+        with suppress(HpsearchError):  # nothing to draw yet
+            optuna_dashboard.save_plotly_graph_object(shown, FIGURES[name].make(snapshot), graph_object_id=name)
+
+
+def _no_training(prepared: Prepared, config: Config) -> NoReturn:
+    raise HpsearchError("The dashboard trains nothing.")
+
+
+class _Trial:
+    """What the dashboard's note of a trial needs of it. (Optuna's own would have to be running.)"""
+
+    def __init__(self, study: Any, trial_id: int) -> None:
+        self.study, self.storage, self._trial_id = study, study._storage, trial_id

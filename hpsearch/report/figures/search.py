@@ -1,0 +1,232 @@
+"""Figures of the search: what was tried, and what was stopped."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+
+from hpsearch.errors import HpsearchError
+from hpsearch.markup import counted, number
+from hpsearch.report.figures.kind import Kind
+from hpsearch.report.figures.style import (
+    BEST,
+    COMPLETE,
+    CORRECTED,
+    FAILED,
+    PRUNED,
+    axis,
+    faint,
+    figure,
+    joined,
+)
+from hpsearch.report.snapshot import Snapshot
+from hpsearch.storage.trials import ranked
+from hpsearch.validation.metric import Metric
+from hpsearch.validation.metrics import objective_metric
+from hpsearch.validation.selection import Corrected
+
+
+def objective(facts: pd.DataFrame) -> Metric:
+    """The objective that a table of facts is of."""
+    return objective_metric(facts.attrs["objective"], facts.attrs["loss"])
+
+
+def of_objective(study: Snapshot, facts: pd.DataFrame) -> pd.DataFrame:
+    """Facts that know their study's objective, and its loss."""
+    facts.attrs |= {"objective": study.definition.objective, "loss": study.definition.loss}
+    return facts
+
+
+def loss_label(what: str, facts: pd.DataFrame) -> str:
+    """What heads an axis of losses of this kind."""
+    return _with_unit(what, objective_metric("loss", facts.attrs["loss"]))
+
+
+def label(metric: Metric) -> str:
+    """What heads an axis of the objective's means, which way is better included."""
+    which = "lower" if metric.direction == "minimize" else "higher"
+    return _with_unit(f"mean {metric.title}", metric, f", {which} is better")
+
+
+def _with_unit(what: str, metric: Metric, more: str = "") -> str:
+    """A unit that is long gets a line of its own: an axis is no longer than its figure is high."""
+    if len(metric.unit) > 10:
+        return f"{what}{more}<br>({metric.unit})"
+    return f"{what}{f' ({metric.unit})' if metric.unit else ''}{more}"
+
+
+@dataclass(frozen=True)
+class HistoryFacts:
+    """``trials``: number, state, value (of pruned ones the last mean), best_so_far; the corrected score."""
+
+    trials: pd.DataFrame
+    corrected: Corrected | None
+
+
+class History(Kind[HistoryFacts]):
+    title = "Every trial, and the best so far"
+    how = (
+        "Each dot is a configuration, in the order it was tried. The orange line is the best value "
+        "found up to then: where it stays flat for long, more trials would bring little. Pruned trials are drawn where "
+        "they were stopped. The best of many noisy dots is lucky: the green line is what is left of it without the "
+        "luck, with its 95 % interval."
+    )
+
+    def facts(self, study: Snapshot) -> HistoryFacts:
+        best = study.complete[0]
+        rows = [
+            (result.number, result.state, result.value if result.value is not None else _last(result.intermediate))
+            for result in study.results
+        ]
+        frame = pd.DataFrame(rows, columns=["number", "state", "value"]).astype({"value": "float64"})
+        values = study.metric.sign * frame["value"].where(frame["state"] == "COMPLETE")
+        frame["best_so_far"] = study.metric.sign * values.cummin().ffill()
+        assert best.value == frame["best_so_far"].iloc[-1]
+        return HistoryFacts(of_objective(study, frame), study.best.corrected)
+
+    def say(self, facts: HistoryFacts) -> str:
+        trials = facts.trials
+        metric, complete = objective(trials), trials[trials["state"] == "COMPLETE"]
+        best = complete.iloc[(metric.sign * complete["value"]).argmin()]
+        fixed = facts.corrected
+        return (
+            f"{counted(trials['state'].tolist())}. The best mean {metric.title} is {number(best['value'])}, of "
+            f"trial {best['number']}" + (f"; corrected for the choice it is {number(fixed.value)}." if fixed else ".")
+        )
+
+    def draw(self, facts: HistoryFacts) -> go.Figure:
+        trials, fixed = facts.trials, facts.corrected
+        last = int(trials["number"].max())
+        complete, pruned = (trials[trials["state"] == state] for state in ("COMPLETE", "PRUNED"))
+        failed = trials[trials["state"] == "FAIL"]
+        known = trials.loc[trials["state"] != "FAIL", "value"].tolist() + ([fixed.low, fixed.high] if fixed else [])
+        across = {"title": {"text": "trial"}, "range": [-1, last + 1]} | ({"dtick": 1} if last < 8 else {})
+        drawn = figure(400, xaxis=across, yaxis=axis(label(objective(trials)), known))
+        if fixed is not None:
+            ends, hover = [-1, last + 1], {"hoverinfo": "skip"}
+            drawn.add_scatter(x=ends, y=[fixed.low] * 2, mode="lines", line_width=0, showlegend=False, **hover)
+            band = {"fill": "tonexty", "fillcolor": faint(CORRECTED, 0.16), "name": "its 95 % interval"}
+            drawn.add_scatter(x=ends, y=[fixed.high] * 2, mode="lines", line_width=0, **band, **hover)
+            line = {"color": CORRECTED, "width": 1.5, "dash": "dash"}
+            name = f"corrected score {number(fixed.value)}"
+            drawn.add_scatter(x=ends, y=[fixed.value] * 2, mode="lines", line=line, name=name, **hover)
+        told = "trial %{x}<br>%{y:.5~g}<extra></extra>"
+        dots: dict[str, Any] = {"mode": "markers", "hovertemplate": told}
+        drawn.add_scatter(
+            **dots,
+            x=pruned["number"],
+            y=pruned["value"],
+            name="pruned",
+            marker={"color": PRUNED, "size": 7, "symbol": "circle-open", "line_width": 1.5},
+        )
+        drawn.add_scatter(
+            **dots,
+            x=complete["number"],
+            y=complete["value"],
+            name="complete",
+            marker={"color": COMPLETE, "size": 7, "opacity": 0.85},
+        )
+        if len(failed):
+            sign = objective(trials).sign
+            top = sign * max(sign * value for value in known if np.isfinite(value))
+            drawn.add_scatter(
+                x=failed["number"],
+                y=[top] * len(failed),
+                mode="markers",
+                name="failed (no value)",
+                marker={"color": FAILED, "size": 8, "symbol": "x"},
+                hovertemplate="trial %{x} failed<extra></extra>",
+            )
+        steps = trials.dropna(subset=["best_so_far"])
+        drawn.add_scatter(
+            x=steps["number"],
+            y=steps["best_so_far"],
+            mode="lines",
+            name="best so far",
+            line={"color": BEST, "width": 2.5, "shape": "hv"},
+            hovertemplate="best up to trial %{x}<br>%{y:.5~g}<extra></extra>",
+        )
+        return drawn
+
+
+def _last(values: list[float]) -> float:
+    return values[-1] if values else float("nan")
+
+
+class Pruning(Kind[pd.DataFrame]):
+    """Facts: trial, state, epoch, value, best (whether it is the best trial's)."""
+
+    title = "Pruning as it happened"
+    how = (
+        "Every line is a trial's mean over the splits as it trained. Grey lines end, at a ring, where the trial was "
+        "pruned: at that epoch it was worse than the pruner tolerates beside earlier trials. If grey lines end where "
+        "they still improve steeply and close to the others, pruning may be too eager."
+    )
+
+    def facts(self, study: Snapshot) -> pd.DataFrame:
+        best = next((result.number for result in ranked(study.results, study.metric)), None)
+        rows = [
+            (result.number, result.state, epoch, mean, result.number == best)
+            for result in study.results
+            for epoch, mean in zip(result.epochs, result.intermediate, strict=True)
+            if np.isfinite(mean)
+        ]
+        if not rows:
+            raise HpsearchError("No trial had a finite value at any checkpoint.")
+        return of_objective(study, pd.DataFrame(rows, columns=["trial", "state", "epoch", "value", "best"]))
+
+    def say(self, facts: pd.DataFrame) -> str:
+        lasts = facts.groupby("trial").last()
+        pruned = lasts[lasts["state"] == "PRUNED"]["epoch"]
+        if pruned.empty:
+            return f"No trial was pruned; the longest ran for {facts['epoch'].max()} epochs."
+        return (
+            f"{len(pruned)} of {len(lasts)} trials were pruned, half of them by epoch {int(pruned.median())} of at "
+            f"most {facts['epoch'].max()}."
+        )
+
+    def draw(self, facts: pd.DataFrame) -> go.Figure:
+        last = int(facts["epoch"].max())
+        across = {"title": {"text": "epoch"}, "range": [0, 1.02 * last]}
+        drawn = figure(400, xaxis=across, yaxis=axis(label(objective(facts)), facts["value"]))
+        looks: dict[str, tuple[str, dict[str, Any]]] = {
+            "PRUNED": ("pruned", {"color": faint(PRUNED, 0.6), "width": 1.2}),
+            "FAIL": ("failed", {"color": faint(FAILED, 0.7), "width": 1}),
+            "COMPLETE": ("complete", {"color": faint(COMPLETE, 0.4), "width": 1.2}),
+        }
+        for state, (name, line) in looks.items():
+            some = facts[(facts["state"] == state) & ~facts["best"]]
+            if len(some):
+                _curves(drawn, some, name, line)
+        ends = facts[facts["state"] == "PRUNED"].groupby("trial").last().reset_index()
+        if len(ends):
+            drawn.add_scatter(
+                x=ends["epoch"],
+                y=ends["value"],
+                mode="markers",
+                showlegend=False,
+                marker={"color": PRUNED, "size": 6, "symbol": "circle-open"},
+                customdata=ends["trial"],
+                hovertemplate="trial %{customdata} pruned at epoch %{x}<br>%{y:.5~g}<extra></extra>",
+            )
+        if facts["best"].any():
+            _curves(drawn, facts[facts["best"]], "best", {"color": BEST, "width": 2.5})
+        return drawn
+
+
+def _curves(drawn: go.Figure, some: pd.DataFrame, name: str, line: dict[str, Any]) -> None:
+    """All of a kind as one line with gaps: hundreds of lines of their own would be slow."""
+    each = [group for _, group in some.groupby("trial")]
+    drawn.add_scatter(
+        x=joined(group["epoch"].tolist() for group in each),
+        y=joined(group["value"].tolist() for group in each),
+        customdata=joined(group["trial"].tolist() for group in each),
+        mode="lines",
+        name=name,
+        line=line,
+        hovertemplate="trial %{customdata}, epoch %{x}<br>%{y:.5~g}<extra></extra>",
+    )

@@ -1,0 +1,274 @@
+"""Figures of the search space: which hyperparameters mattered, and what values were good."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import optuna
+import pandas as pd
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from hpsearch.definition.space import Dimension
+from hpsearch.errors import HpsearchError
+from hpsearch.markup import number
+from hpsearch.report.figures.kind import Kind
+from hpsearch.report.figures.search import objective, of_objective
+from hpsearch.report.figures.style import (
+    ALONE,
+    BEST,
+    COMPLETE,
+    PRUNED,
+    WIDE,
+    axis,
+    faint,
+    figure,
+    joined,
+    plain,
+)
+from hpsearch.report.snapshot import Snapshot
+from hpsearch.storage.quiet import quiet
+
+_FEWEST = 10  # complete trials to tell which hyperparameters matter
+_NONE = -0.12  # where an axis is crossed by trials that have no value on it
+_LEVEL = 6  # axes whose names fit side by side
+_FEW = 8  # whole numbers that each get a tick
+_GOOD = 5  # of them are called good, or a tenth if that is more
+
+
+class Importance(Kind[pd.DataFrame]):
+    """Facts: hyperparameter, importance (they sum to 1), the most important first."""
+
+    title = "Which hyperparameters mattered"
+    how = (
+        "How much each hyperparameter's value tells the best trials from the rest, as a share of all (PED-ANOVA). A "
+        "short bar says that its value hardly mattered within the searched range; not that it would not beyond. With "
+        "few trials the order is rough. One that not every trial has is judged among the trials that have it."
+    )
+
+    def facts(self, study: Snapshot) -> pd.DataFrame:
+        _require_space(study)
+        complete = [trial for trial in study.stored.trials() if trial.state is optuna.trial.TrialState.COMPLETE]
+        if len(complete) < _FEWEST or len({trial.value for trial in complete}) == 1:
+            raise HpsearchError(
+                f"Importances need at least {_FEWEST} complete trials with different values, but there are "
+                f"{len({trial.value for trial in complete})}."
+            )
+        with quiet():
+            study_ = optuna.load_study(study_name=study.stored.name, storage=study.stored.storage)
+            evaluator = optuna.importance.PedAnovaImportanceEvaluator(target_quantile=max(0.1, _GOOD / len(complete)))
+            found = optuna.importance.get_param_importances(study_, evaluator=evaluator)
+        rows = sorted(found.items(), key=lambda item: (-item[1], item[0]))
+        return pd.DataFrame(rows, columns=["hyperparameter", "importance"])
+
+    def say(self, facts: pd.DataFrame) -> str:
+        parts = [f"{row.hyperparameter} {row.importance:.0%}" for row in facts.head(3).itertuples()]
+        return f"The most important: {', '.join(parts)}."
+
+    def draw(self, facts: pd.DataFrame) -> go.Figure:
+        drawn = figure(
+            90 + 34 * len(facts),
+            xaxis={
+                "title": {"text": "share of importance"},
+                "tickformat": ".0%",
+                "range": [0, 1.18 * facts["importance"].max()],
+            },
+            yaxis={"autorange": "reversed", "showgrid": False, "ticks": ""},
+            margin={"t": 10},
+        )
+        drawn.add_bar(
+            x=facts["importance"],
+            y=[plain(name) for name in facts["hyperparameter"]],
+            orientation="h",
+            marker_color=COMPLETE,
+            text=[f"{share:.0%}" for share in facts["importance"]],
+            textposition="outside",
+            cliponaxis=False,
+            hovertemplate="%{y}: %{x:.1%}<extra></extra>",
+        )
+        return drawn
+
+
+def _require_space(study: Snapshot) -> Mapping[str, Dimension]:
+    dimensions = study.definition.space.dimensions
+    if not dimensions:
+        raise HpsearchError("Nothing was searched: the study has no [space].")
+    return dimensions
+
+
+@dataclass(frozen=True)
+class SpaceFacts:
+    """``trials``: number, value and the hyperparameters of complete trials; the searched ranges in their order."""
+
+    trials: pd.DataFrame
+    dimensions: Mapping[str, Dimension]
+
+    def choices(self, name: str) -> list[str]:
+        """Of a dimension of choices, as text; empty for a range."""
+        return [str(choice) for choice in self.dimensions[name].choice or ()]
+
+
+class _OfSpace(Kind[SpaceFacts]):
+    def facts(self, study: Snapshot) -> SpaceFacts:
+        dimensions = _require_space(study)
+        numbers = [result.number for result in study.complete]
+        frame = study.trials.set_index("number").loc[numbers, ["value", *dimensions]].reset_index()
+        return SpaceFacts(of_objective(study, frame), dimensions)
+
+    def say(self, facts: SpaceFacts) -> str:
+        best = facts.trials.iloc[0]
+        values = [f"{name} {_shown(best[name])}" for name in facts.dimensions if not pd.isna(best[name])]
+        which = (
+            "The one complete trial" if len(facts.trials) == 1 else f"The best of {len(facts.trials)} complete trials"
+        )
+        return f"{which} has {', '.join(values)}."
+
+
+def _shown(value: Any) -> str:
+    return number(value) if isinstance(value, float) else str(value)
+
+
+class Slices(_OfSpace):
+    title = "The objective against each hyperparameter"
+    how = (
+        "The same complete trials in every panel, each against another hyperparameter; the star is the best one. A "
+        "clear slope or valley says where good values lie; a flat cloud, that the value hardly matters. If the best "
+        "trials crowd at an edge, widen that range."
+    )
+    wide: ClassVar[bool] = True
+
+    def draw(self, facts: SpaceFacts) -> go.Figure:
+        names = list(facts.dimensions)
+        columns = min(3, len(names))
+        rows = -(-len(names) // columns)
+        height = 60 + 230 * rows
+        drawn = make_subplots(
+            rows=rows,
+            cols=columns,
+            shared_yaxes=True,
+            horizontal_spacing=0.04,
+            vertical_spacing=0.3 * 230 / height if rows > 1 else 0,
+        )
+        losses = axis("", facts.trials["value"])
+        for place, name in enumerate(names):
+            row, column = place // columns + 1, place % columns + 1
+            some, choices = facts.trials.dropna(subset=[name]), facts.choices(name)
+            if choices:
+                x: list[float] = [choices.index(str(value)) for value in some[name]]
+                across = {"tickvals": list(range(len(choices))), "ticktext": [plain(choice, 14) for choice in choices]}
+                across |= {"range": [-0.5, len(choices) - 0.5], "title": {"text": plain(name)}}
+            else:
+                dimension = facts.dimensions[name]
+                x = some[name].astype("float64").tolist()
+                across = axis(plain(name), dimension.extremes, dimension.log)
+                if dimension.int_ and dimension.int_[1] - dimension.int_[0] < _FEW:
+                    across |= {"type": "linear", "range": [dimension.int_[0] - 0.5, dimension.int_[1] + 0.5]}
+                    across |= {
+                        "tickvals": (few := list(range(dimension.int_[0], dimension.int_[1] + 1))),
+                        "ticktext": few,
+                    }
+            best = some["number"] == facts.trials["number"].iloc[0]
+            for is_best in (False, True):
+                chosen = (best == is_best).tolist()
+                drawn.add_scatter(
+                    x=[value for value, keep in zip(x, chosen, strict=True) if keep],
+                    y=some.loc[chosen, "value"],
+                    mode="markers",
+                    marker={"color": BEST, "size": 12, "symbol": "star"}
+                    if is_best
+                    else {"color": COMPLETE, "size": 6, "opacity": 0.65},
+                    customdata=[(trial, plain(value)) for trial, value in some.loc[chosen, ["number", name]].values],
+                    hovertemplate="trial %{customdata[0]}: %{customdata[1]}<br>%{y:.5~g}<extra></extra>",
+                    showlegend=False,
+                    row=row,
+                    col=column,
+                )
+            drawn.update_xaxes(**across, row=row, col=column)
+            title = {"text": f"mean {objective(facts.trials).title}"} if column == 1 else None
+            drawn.update_yaxes(**{**losses, "title": title}, row=row, col=column)
+        return drawn.update_layout(template=ALONE, height=height)
+
+
+class Parallel(_OfSpace):
+    title = "Configurations side by side"
+    how = (
+        "Each line is a complete trial and crosses every axis at its value; the last axis is what the search "
+        "was for. Follow the orange lines, the best tenth: where they pass through the same part of an axis, the good "
+        "configurations agree; where they spread, they do not care. A line that dips below an axis does not have that "
+        "hyperparameter."
+    )
+    wide: ClassVar[bool] = True
+
+    def draw(self, facts: SpaceFacts) -> go.Figure:
+        trials, names = facts.trials, [*facts.dimensions, "value"]
+        ends = (float(trials["value"].min()), float(trials["value"].max()))
+        places, notes = {}, []
+        for column, name in enumerate(names):
+            choices = [] if name == "value" else facts.choices(name)
+            if choices:
+                values = trials[name].map(
+                    lambda value, known=choices: None if pd.isna(value) else known.index(str(value))
+                )
+                low, high, log = 0.0, len(choices) - 1.0, False
+                ticks = [(float(place), plain(choice, 12)) for place, choice in enumerate(choices)]
+            else:
+                dimension = facts.dimensions.get(name)
+                low, high = map(float, dimension.extremes) if dimension else ends
+                log = dimension.log if dimension else low > 0 and high / low >= WIDE
+                values, ticks = trials[name], [(low, number(low)), (high, number(high))]
+            places[name] = _height(values.astype("float64").to_numpy(), low, high, log)
+            for at, text in ticks:
+                y = float(_height(np.array([at]), low, high, log)[0])
+                notes.append({"x": column, "y": y, "text": text, "xanchor": "left", "yanchor": "bottom", "xshift": 4})
+            if pd.isna(values).any():
+                notes.append({"x": column, "y": _NONE, "text": "none", "xanchor": "left", "yanchor": "top"})
+            label = objective(trials).title if name == "value" else plain(name)
+            # Names of many axes stand on two levels, or they would run into each other.
+            level = 1.1 + (0.1 if len(names) > _LEVEL and column % 2 else 0)
+            notes.append({"x": column, "y": level, "text": f"<b>{label}</b>", "xanchor": "center", "yanchor": "bottom"})
+        lines = np.stack([places[name] for name in names], axis=1)
+        axes = [
+            {"type": "line", "x0": at, "x1": at, "y0": 0, "y1": 1, "line": {"color": PRUNED, "width": 1.5}}
+            for at in range(len(names))
+        ]
+        off = {"showgrid": False, "showticklabels": False, "showline": False, "ticks": "", "fixedrange": True}
+        drawn = figure(
+            380,
+            xaxis={**off, "range": [-0.5, len(names) - 0.5]},
+            yaxis={**off, "range": [-0.2, 1.32 if len(names) > _LEVEL else 1.2]},
+            shapes=axes,
+            annotations=notes,
+            legend={"y": -0.02, "yanchor": "top"},
+            margin={"t": 10},
+        )
+        good = max(1, round(len(trials) / 10))
+        for name, some, line in (
+            ("other complete trials", slice(good, None), {"color": faint(COMPLETE, 0.35), "width": 1}),
+            ("best tenth" if good > 1 else "best", slice(0, good), {"color": faint(BEST, 0.9), "width": 2}),
+        ):
+            if len(lines[some]):
+                chosen = trials[some]
+                told = [
+                    f"trial {trial}: {number(value)}"
+                    for trial, value in zip(chosen["number"].tolist(), chosen["value"].tolist(), strict=True)
+                ]
+                drawn.add_scatter(
+                    x=joined([list(range(len(names)))] * len(lines[some])),
+                    y=joined(lines[some].tolist()),
+                    text=joined([one] * len(names) for one in told),
+                    mode="lines",
+                    name=name,
+                    line=line,
+                    hovertemplate="%{text}<extra></extra>",
+                )
+        return drawn
+
+
+def _height(values: Any, low: float, high: float, log: bool) -> Any:
+    """Where values stand on an axis from 0 to 1; below it where there is none."""
+    values, low, high = (np.log(part) for part in (values, low, high)) if log else (values, low, high)
+    places = np.full(len(values), 0.5) if high == low else (values - low) / (high - low)
+    return np.where(np.isnan(values), _NONE, places)

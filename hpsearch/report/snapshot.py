@@ -1,0 +1,141 @@
+"""A stored study, read once: what figures and reports are made from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any
+
+import pandas as pd
+from numpy.typing import NDArray
+
+from hpsearch.data.dataset import Dataset
+from hpsearch.definition.definition import StudyDefinition
+from hpsearch.errors import DataError, HpsearchError
+from hpsearch.results.best import Best, find_best, load_definition
+from hpsearch.results.tables import trials_table
+from hpsearch.search.objective import Prepared, prepare
+from hpsearch.storage.storage import StoredStudy, result_of
+from hpsearch.storage.trials import TrialResult, ranked
+from hpsearch.validation.config import Config
+from hpsearch.validation.cross_validate import RowResults
+from hpsearch.validation.layout import Layout
+from hpsearch.validation.metric import Metric
+
+Predict = Callable[[NDArray[Any]], NDArray[Any]]  # features (N, D) to probabilities (N, C) or a quantity (N, 1)
+Train = Callable[[Prepared, Config], Predict]  # on all rows that are not held out
+
+
+class Snapshot:
+    """A stored study. Each part is read when it is first asked for, and not again.
+
+    Args:
+        stored: the study; it must stay open as long as this is asked for more.
+        train: how a configuration is retrained, without a look at the hold-out.
+    """
+
+    def __init__(self, stored: StoredStudy, train: Train) -> None:
+        self.stored, self._train = stored, train
+
+    @cached_property
+    def attributes(self) -> dict[str, Any]:
+        return self.stored.attributes
+
+    @cached_property
+    def definition(self) -> StudyDefinition:
+        return load_definition(self.stored)
+
+    @property
+    def metric(self) -> Metric:
+        """The objective."""
+        return self.definition.metric
+
+    @cached_property
+    def trials(self) -> pd.DataFrame:
+        """The trials table."""
+        return trials_table(self.stored)
+
+    @cached_property
+    def results(self) -> list[TrialResult]:
+        """Of every trial that ended, by number."""
+        return [result_of(trial) for trial in self.stored.trials() if trial.state.is_finished()]
+
+    @cached_property
+    def complete(self) -> list[TrialResult]:
+        """The complete ones, best first.
+
+        Raises:
+            HpsearchError: there is none.
+        """
+        complete = ranked(self.results, self.metric)
+        if not complete:
+            raise HpsearchError(
+                f"The study {self.stored.name!r} must have a complete trial for this, but has none among "
+                f"{len(self.results)} that ended."
+            )
+        return complete
+
+    @cached_property
+    def best(self) -> Best:
+        """The best trial.
+
+        Raises:
+            HpsearchError: none is complete.
+        """
+        return find_best(self.stored)
+
+    @cached_property
+    def prepared(self) -> Prepared:
+        """The data, loaded again.
+
+        Raises:
+            DataError: it is not there, or is no longer what the study searched with.
+        """
+        prepared = prepare(self.definition)
+        if prepared.search.fingerprint != self.attributes["identity"]["data.fingerprint"]:
+            raise DataError(f"The rows must be those that {self.stored.name!r} searched with, but are others.")
+        return prepared
+
+    @property
+    def data(self) -> Dataset:
+        """The rows to search with."""
+        return self.prepared.search
+
+    @cached_property
+    def class_names(self) -> tuple[str, ...]:
+        """Of the classes; their numbers where the data cannot be loaded."""
+        try:
+            return self.data.class_names
+        except HpsearchError:
+            return tuple(map(str, range(self.rows.answers.shape[1])))
+
+    @cached_property
+    def target_name(self) -> str:
+        """What is predicted; where the data cannot be loaded, just that."""
+        try:
+            return self.data.target_name
+        except HpsearchError:
+            return "target"
+
+    @cached_property
+    def layout(self) -> Layout:
+        """Which row every validation result belongs to.
+
+        Raises:
+            StorageError: its file is not kept.
+        """
+        return self.stored.kept.layout()
+
+    @cached_property
+    def rows(self) -> RowResults:
+        """What became of the best trial's validation rows.
+
+        Raises:
+            HpsearchError: no complete trial, or its file is not kept.
+        """
+        return self.stored.kept.of(self.complete[0])
+
+    @cached_property
+    def predict(self) -> Predict:
+        """The best configuration, retrained on all rows that are not held out."""
+        return self._train(self.prepared, self.best.config)

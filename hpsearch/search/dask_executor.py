@@ -1,0 +1,132 @@
+"""Trials on a Dask cluster: the same pure function, on workers that train as the study's own machine does."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+import uuid
+from concurrent.futures import CancelledError, Future
+from dataclasses import replace
+from queue import Empty, SimpleQueue
+from typing import Any
+
+from threadpoolctl import threadpool_limits
+
+from hpsearch.errors import HpsearchError
+from hpsearch.search.executors import STARTED, Crew, Deliver
+from hpsearch.search.objective import Prepared, TrialTask, evaluate
+from hpsearch.search.probe import probe
+from hpsearch.storage.trials import TrialResult
+
+CONNECT_SECONDS = 20  # to reach the scheduler, and for a first worker to be there
+_one_at_a_time = threading.Lock()
+
+
+def evaluate_on_worker(prepared: Prepared, task: TrialTask, topic: str, expected: str) -> TrialResult:
+    """Evaluate a task in a Dask worker: one at a time in a process, with one BLAS thread from now on."""
+    from distributed import get_worker
+
+    worker = get_worker()
+
+    def report(epoch: int, mean: float) -> None:
+        worker.log_event(topic, (task.number, epoch, mean))
+
+    with _one_at_a_time:
+        threadpool_limits(1)
+        report(STARTED, 0.0)
+        result = evaluate(prepared, task, report)
+        return result if probe() == expected else replace(result, machine=probe())
+
+
+class DaskCluster(Crew):
+    """Evaluates tasks on the workers of a Dask scheduler; the rows reach each of them once, by content hash."""
+
+    def __init__(self, address: str, allow_mixed: bool) -> None:
+        """
+        Args:
+            address: the scheduler's, as ``tcp://host:8786``.
+            allow_mixed: use workers that do not train to the last bit as this machine does; their trials are marked.
+        """
+        self._address, self._allow_mixed, self._expected = address, allow_mixed, probe()
+        self._topic = f"hpsearch-{uuid.uuid4().hex}"
+        self._messages: SimpleQueue[tuple[int, int, float]] = SimpleQueue()
+        self._probes: dict[str, str] = {}
+        self._client: Any = None
+
+    @property
+    def slots(self) -> int | None:
+        return None
+
+    @property
+    def broken(self) -> tuple[type[BaseException], ...]:
+        import distributed
+
+        return (distributed.KilledWorker, distributed.CancelledError, CancelledError, MemoryError)
+
+    def start(self, prepared: Prepared, deliver: Deliver) -> None:
+        import distributed
+
+        self._deliver = deliver
+        self._content = hashlib.sha256(json.dumps(prepared.identity()).encode()).hexdigest()[:32]
+        self._prepared = replace(prepared, held_out=None)  # workers need no held-out row, so they get none
+        try:
+            connect: Any = distributed.Client
+            self._client = connect(self._address, timeout=CONNECT_SECONDS, set_as_default=False)
+        except (OSError, TimeoutError, ValueError) as error:
+            raise HpsearchError(
+                f"--scheduler must be the address of a running Dask scheduler, as tcp://host:8786, but "
+                f"{self._address!r} cannot be reached: {' '.join(str(error).split())[:120]}"
+            ) from error
+        try:
+            self._client.wait_for_workers(1, timeout=CONNECT_SECONDS)
+        except TimeoutError as error:
+            self._client.close()
+            raise HpsearchError(
+                f"The Dask scheduler {self._address} must have a worker, but has none. Start some with "
+                f"`dask worker {self._address} --nthreads 1`."
+            ) from error
+        self._client.subscribe_topic(self._topic, lambda event: self._messages.put(event[1]))
+        self._scatter()
+
+    def _scatter(self) -> None:
+        key = f"hpsearch-{self._content}"
+        self._data = self._client.scatter({key: self._prepared}, broadcast=True)[key]
+
+    def _workers(self) -> list[str]:
+        """The workers that may train; those that joined since are probed first."""
+        present = list(self._client.scheduler_info(n_workers=-1)["workers"])
+        strangers = [address for address in present if address not in self._probes]
+        if strangers:
+            self._probes |= self._client.run(probe, workers=strangers, on_error="ignore")
+        good = [w for w in present if self._allow_mixed or self._probes.get(w) == self._expected]
+        refused = [w for w in present if w in self._probes and w not in good]
+        if refused and not good:
+            raise HpsearchError(
+                "Workers must train to the last bit as the study's machine does, but other processors or BLAS builds "
+                f"do not: probe {self._expected} here, {self._probes[refused[0]]} on {refused[0]}. Use workers of one "
+                "kind, or --allow-mixed, which marks their trials."
+            )
+        return good
+
+    def submit(self, task: TrialTask) -> Future[TrialResult]:
+        executor = self._client.get_executor(pure=False, workers=self._workers() or None)
+        future: Future[TrialResult] = executor.submit(evaluate_on_worker, self._data, task, self._topic, self._expected)
+        return future
+
+    def poll(self) -> None:
+        while True:
+            try:
+                self._deliver(*self._messages.get_nowait())
+            except Empty:
+                return
+
+    def forget(self, number: int) -> None:
+        pass
+
+    def mend(self) -> None:
+        self._scatter()
+
+    def close(self) -> None:
+        if self._client is not None:
+            self._client.close()

@@ -1,0 +1,277 @@
+"""One trial: a pure function of the study, the hyperparameters, the trial's number and what its pruner may see."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from hpsearch import seeds
+from hpsearch.data.audit import Finding, audit
+from hpsearch.data.columns import summary
+from hpsearch.data.dataset import Dataset
+from hpsearch.data.preprocess import Scaling
+from hpsearch.data.splits import Split, hold_out, make_splits
+from hpsearch.definition.definition import StudyDefinition
+from hpsearch.errors import DataError
+from hpsearch.search.probe import probe
+from hpsearch.search.pruning import Pruning, Seen
+from hpsearch.storage.quiet import quiet
+from hpsearch.storage.trials import MACHINE, State, TrialResult
+from hpsearch.validation.cross_validate import CrossValidation, Outcome, cross_validate
+from hpsearch.validation.lanes import architecture_of, fit_scalings, training_weights
+from hpsearch.validation.layout import Layout
+
+_STATES: dict[Outcome, State] = {"complete": "COMPLETE", "pruned": "PRUNED", "diverged": "FAIL"}
+# Another version of these may give other bits.
+_VERSIONED = ("hpsearch", "numpy", "nnfs", "optuna", "scikit-learn")
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A study's data, loaded once: the rows to search with, the rows held out, and the splits of the former.
+
+    ``scalings`` holds what each scaling that a trial may use learns from the training rows of each split: the same for
+    all trials, so it is learnt once, by the owner.
+    """
+
+    definition: StudyDefinition
+    search: Dataset
+    held_out: Dataset | None
+    splits: tuple[Split, ...]
+    scalings: Mapping[str, Sequence[Scaling]]
+
+    def identity(self) -> dict[str, Any]:
+        """The definition's identity, with the data's fingerprint, and the versions and machine that compute."""
+        versions = {f"version.{package}": version(package) for package in _VERSIONED}
+        held_out = None if self.held_out is None else self.held_out.fingerprint
+        data = {"data.fingerprint": self.search.fingerprint, "holdout.fingerprint": held_out}
+        return {**self.definition.identity(), **data, **versions, MACHINE: probe()}
+
+    def audit(self) -> list[Finding]:
+        """What the leakage audit finds in these rows and splits. (A fresh hold-out was checked when it was drawn.)"""
+        held_out = None if self.definition.holdout.fresh else self.held_out
+        return audit(self.search, held_out, self.splits, self.definition.validation.splitter)
+
+    def layout(self) -> Layout:
+        """Which row every validation result belongs to."""
+        return Layout.of(self.search, self.splits, self.definition.validation.splitter)
+
+    def _target(self) -> dict[str, Any]:
+        """The classes with their rows; or how a quantity is spread."""
+        data = self.search
+        if data.task == "classification":
+            counts = np.bincount(data.labels, minlength=len(data.class_names)).tolist()
+            return {"classes": dict(zip(data.class_names, counts, strict=True))}
+        targets = data.labels
+        of = {"mean": targets.mean(), "standard_deviation": targets.std()}
+        of |= {"lowest": targets.min(), "highest": targets.max()}
+        return {"target": {name: float(f"{value:.6g}") for name, value in of.items()}}
+
+    def columns(self) -> list[dict[str, Any]]:
+        """One entry a column: its name, kind, missing values among the rows to search with, and categories."""
+        return self.search.columns.describe(self.search.features)
+
+    def attributes(self) -> dict[str, Any]:
+        """What a storage keeps with the study, in plain values: enough to read its tables without file and data."""
+        n_splits = len(self.splits) // self.definition.validation.repeats
+        return {**self.definition.attributes(), "n_splits": n_splits}
+
+    @property
+    def data_fingerprint(self) -> str:
+        """Of the rows searched with and those held out."""
+        return data_fingerprint(self.search.fingerprint, self.held_out.fingerprint if self.held_out else None)
+
+    def facts(self) -> dict[str, Any]:
+        """What a person wants to see before running it, in plain values."""
+        definition, data = self.definition, self.search
+        space = definition.space.dimensions
+        return {
+            "study": definition.name,
+            "source": definition.data.source,
+            "rows_to_search_with": data.rows,
+            "rows_held_out": 0 if self.held_out is None else self.held_out.rows,
+            "columns": summary(self.columns()),
+            "features": data.features.shape[1],
+            **self._target(),
+            "splits": len(self.splits),
+            "training_rows_of_a_split": min(len(split.training) for split in self.splits),
+            "searched": {name: dimension.describe() for name, dimension in space.items()},
+            "objective": f"{definition.metric.title} ({definition.metric.direction})",
+            "trials": definition.limit,
+            "sampler": definition.sampler.name,
+            "pruner": definition.pruner.name,
+            "data_fingerprint": data.fingerprint,
+        }
+
+
+def prepare(definition: StudyDefinition) -> Prepared:
+    """Load the data, set the hold-out aside, and split the rest.
+
+    Raises:
+        DataError: data or splits that cannot be used.
+    """
+    try:
+        return _prepare(definition)
+    except DataError as error:
+        if definition.file is None or not str(error).startswith("["):  # others begin with the file of the rows
+            raise
+        raise DataError(f"{definition.file}: {error}") from error
+
+
+def _prepare(definition: StudyDefinition) -> Prepared:
+    return divide(definition, *load_rows(definition))
+
+
+def load_rows(definition: StudyDefinition) -> tuple[Dataset, Dataset | None]:
+    """The rows to search with, and those held out, if there are any.
+
+    Raises:
+        DataError: data that cannot be used.
+    """
+    seed = definition.seed
+    data = definition.data.load(definition.folder, seeds.integer_seed(seed, "data"))
+    held_out: Dataset | None = None
+    if definition.holdout.fresh:
+        held_out = definition.data.load(definition.folder, seeds.integer_seed(seed, "fresh"))
+        _check_fresh(definition, data, held_out)
+    elif definition.holdout.fraction is not None:
+        data, held_out = hold_out(data, definition.holdout.fraction, definition.validation.splitter, seed)
+    return data, held_out
+
+
+def divide(definition: StudyDefinition, data: Dataset, held_out: Dataset | None) -> Prepared:
+    """Split rows to search with, and learn from the training rows of each split what its scaling needs.
+
+    Raises:
+        DataError: splits that cannot be used, or on which the objective is undefined.
+    """
+    seed, validation = definition.seed, definition.validation
+    splits = make_splits(data, validation.splitter, validation.dealing, seed)
+    require_defined(definition, data, splits)
+    if definition.stop is not None and len(splits) == 1:
+        raise DataError(
+            "[search] stop compares a gain with its standard error over the splits, but there is a single split. "
+            "Leave it out, or use more splits."
+        )
+    training = [split.training for split in splits]
+    # Classes that there are not, and a loss for others than there are, are refused before anything runs.
+    training_weights(definition.train, data, training)
+    architecture_of(definition.train, data.features.shape[1], len(data.class_names))
+    scalings = {name: fit_scalings(data, training, name) for name in definition.scalings}
+    return Prepared(definition, data, held_out, splits, scalings)
+
+
+def require_defined(definition: StudyDefinition, data: Dataset, splits: Sequence[Split]) -> None:
+    """Refuse splits on whose validation rows the objective has no value.
+
+    Raises:
+        DataError: with the first such split, and what its validation rows lack.
+    """
+    for split in splits:
+        weights = None if data.weights is None else data.weights[split.validation]
+        lacking = definition.metric.undefined(data.labels[split.validation], data.class_names, weights)
+        if lacking:
+            repeat = f" of repeat {split.repeat}" if splits[-1].repeat else ""
+            raise DataError(
+                f"[search] objective = {definition.objective!r} must be defined on the validation rows of each split, "
+                f"but those of fold {split.fold}{repeat} have {lacking}. Use a stratified splitter, fewer n_splits, or "
+                "another objective, such as 'loss'."
+            )
+
+
+def data_fingerprint(search: str, held_out: str | None) -> str:
+    """One fingerprint of the rows searched with and those held out, from theirs."""
+    return hashlib.sha256(f"{search} {held_out}".encode()).hexdigest()
+
+
+def _check_fresh(definition: StudyDefinition, data: Dataset, fresh: Dataset) -> None:
+    """A fresh draw must be of the same kind, and of other rows."""
+    for what in ("feature_names", "class_names"):
+        if getattr(fresh, what) != getattr(data, what):
+            raise DataError(
+                f"[holdout] fresh must give the study's {what.replace('_', ' ')}, {getattr(data, what)}, but "
+                f"{definition.data.source!r} gave {getattr(fresh, what)}. Draw more rows, or use fraction."
+            )
+    known = {row.tobytes() for row in data.features}
+    repeated = sum(row.tobytes() in known for row in fresh.features)
+    if repeated > fresh.rows / 10:  # a few may agree by chance: the arms of the spiral all begin at its centre
+        raise DataError(
+            f"[holdout] fresh must give other rows than the study's, but {repeated} of the {fresh.rows} that "
+            f"{definition.data.source!r} gave are the same. Its function needs an argument `seed`, or use fraction."
+        )
+
+
+@dataclass(frozen=True)
+class TrialTask:
+    """A trial to evaluate: ``history`` holds the trials that its pruner may see."""
+
+    number: int
+    chosen: Mapping[str, Any]
+    history: Sequence[Seen] = field(default_factory=tuple)
+
+
+def evaluate(
+    prepared: Prepared, task: TrialTask, report: Callable[[int, float], None] = lambda epoch, mean: None
+) -> TrialResult:
+    """Cross-validate the task's configuration. Pure: no storage, no clock but for ``seconds``.
+
+    Args:
+        prepared: the study.
+        task: the trial.
+        report: told every checkpoint's epoch and mean objective; what it does has no influence.
+    """
+    definition = prepared.definition
+    begun = time.perf_counter()
+
+    def should_stop(epoch: int, mean: float) -> bool:
+        report(epoch, mean)
+        return pruning.should_stop(epoch, mean)
+
+    # One BLAS thread: on such small matrices more cost more than they save, and sums would depend on their number.
+    with quiet(), threadpool_limits(1):
+        config, pruning = definition.config(task.chosen), Pruning(definition, task.number, task.history)
+        outcome = cross_validate(
+            prepared.search,
+            prepared.splits,
+            config,
+            definition.seed,
+            scalings=prepared.scalings[config.scaling],
+            evaluate_every=definition.evaluate_every,
+            rule=definition.validation.checkpoint,
+            objective=definition.objective,
+            should_stop=should_stop,
+        )
+    return _result(task.number, outcome, time.perf_counter() - begun, pruning.marks)
+
+
+def failed(definition: StudyDefinition, task: TrialTask, reason: str) -> TrialResult:
+    """The result of a trial that could not be evaluated at all."""
+    return TrialResult(task.number, "FAIL", None, parameters=0, seconds=0.0, reason=reason)
+
+
+def _result(number: int, outcome: CrossValidation, seconds: float, marks: dict[str, Any]) -> TrialResult:
+    return TrialResult(
+        number=number,
+        state=_STATES[outcome.outcome],
+        value=outcome.value,
+        parameters=outcome.parameters,
+        seconds=round(seconds, 4),
+        accuracy=outcome.accuracy,
+        r2=outcome.r2,
+        best_epoch=outcome.best_epoch,
+        reason=outcome.reason,
+        epochs=outcome.curve.epochs,
+        intermediate=outcome.curve.means,
+        training_loss=outcome.curve.training_loss,
+        validation_loss=outcome.curve.validation_loss,
+        folds=[fold.row() for fold in outcome.folds],
+        pruner_marks=marks,
+        rows=outcome.rows,
+    )

@@ -1,0 +1,64 @@
+"""Proposes trials, from what they may know and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from hpsearch.definition.definition import StudyDefinition
+from hpsearch.storage.quiet import quiet
+from hpsearch.storage.storage import Proposal
+from hpsearch.storage.trials import TrialResult
+
+
+class Proposer:
+    """Proposes trial t from an in-memory study that holds the results up to t - W, and those after as running.
+
+    What it proposes is a function of the definition, t and those results alone: the storage is not looked at.
+    """
+
+    def __init__(self, definition: StudyDefinition) -> None:
+        self._definition = definition
+        with quiet():
+            direction = definition.metric.direction
+            self._study = optuna.create_study(direction=direction, pruner=optuna.pruners.NopPruner())
+        self._asked = 0
+
+    def add(self, proposal: Proposal, results: Sequence[TrialResult]) -> None:
+        """Take a trial that was proposed before, in this process's past or another's."""
+        if self._definition.sampler.stateful:
+            self.propose(results)  # what a proposal leaves in the study cannot be had otherwise
+            return
+        self._tell_window(results)
+        self._study.add_trial(proposal.running())
+        self._asked += 1
+
+    def propose(self, results: Sequence[TrialResult]) -> Proposal:
+        """Propose the next trial; ``results`` are those told, by number."""
+        self._tell_window(results)
+        number, definition = self._asked, self._definition
+        self._study.sampler = definition.build_sampler(number)
+        if number < len(definition.enqueue):
+            self._study.enqueue_trial(dict(definition.enqueue[number]))
+        trial = self._study.ask()
+        chosen = definition.space.suggest(trial, definition.train)
+        self._asked += 1
+        # A stateful sampler's notes are rebuilt by proposing again, and too large to keep.
+        notes = {} if definition.sampler.stateful else dict(self._trial(number).system_attrs)
+        return Proposal(number, chosen, dict(trial.distributions), notes)
+
+    def _tell_window(self, results: Sequence[TrialResult]) -> None:
+        """Before trial t is asked, tell t - W."""
+        number = self._asked - self._definition.in_flight
+        if number < 0:
+            return
+        result = results[number]
+        trial = optuna.trial.Trial(self._study, self._trial(number)._trial_id)
+        for epoch, value in zip(result.epochs, result.intermediate, strict=True):
+            trial.report(value, epoch)
+        self._study.tell(trial, result.value, TrialState[result.state])
+
+    def _trial(self, number: int) -> FrozenTrial:
+        return self._study.get_trials(deepcopy=False)[number]

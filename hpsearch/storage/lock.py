@@ -1,0 +1,103 @@
+"""One live process runs a study: a lock that the operating system or the database gives back when its owner dies."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from sqlalchemy import text
+
+from hpsearch.errors import StorageError, StorageLostError, StudyOwnedError
+from hpsearch.storage.database import clear_errors, shown
+from hpsearch.storage.storage import StoredStudy
+
+
+@contextmanager
+def sole_owner(stored: StoredStudy) -> Iterator[None]:
+    """Own the study while inside.
+
+    Raises:
+        StudyOwnedError: another live process does; its number and host are named.
+        StorageLostError: a folder that cannot be written.
+        StorageError: a kind of database that has no lock we know.
+    """
+    if stored.file is not None:
+        with _file_lock(stored, stored.file):
+            yield
+    elif stored.storage.engine.url.get_backend_name() == "postgresql":
+        with _advisory_lock(stored):
+            yield
+    else:
+        raise StorageError(
+            f"The storage {shown(stored.url)} must be SQLite or PostgreSQL to run a study in it: others have no lock "
+            "that ends with its owner."
+        )
+
+
+@contextmanager
+def _file_lock(stored: StoredStudy, database: Path) -> Iterator[None]:
+    """A lock on a file beside the database: never on the database, whose own locks it would break; never unlinked,
+    since two processes could then hold two files of one name."""
+    import fcntl
+
+    path = database.with_name(f"{database.name}.{stored.name}.lock")
+    try:
+        file = path.open("a+")
+    except OSError as error:
+        raise StorageLostError(
+            f"{path}: must be a file that can be written, but {(error.strerror or '').lower()}."
+        ) from error
+    # A forked child would share the lock and keep it after our death.
+    closed_in_children = ExitStack()
+    closed_in_children.callback(file.close)
+    os.register_at_fork(after_in_child=closed_in_children.close)
+    try:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            raise _owned(stored, file.read() or "another process") from None
+        file.truncate(0)
+        file.write(_this_process())
+        file.flush()
+        yield
+    finally:
+        closed_in_children.close()
+
+
+@contextmanager
+def _advisory_lock(stored: StoredStudy) -> Iterator[None]:
+    """A session lock on the very connection that writes: who loses the one loses the other."""
+    key = int.from_bytes(hashlib.blake2b(f"hpsearch {stored.name}".encode(), digest_size=8).digest(), signed=True)
+    engine = stored.storage.engine
+    with clear_errors(stored.url), engine.begin() as connection:
+        got = connection.execute(text("SELECT pg_try_advisory_lock(:key)"), {"key": key}).scalar()
+        if not got:
+            holder = connection.execute(
+                text(
+                    "SELECT application_name FROM pg_stat_activity JOIN pg_locks USING (pid) "
+                    "WHERE locktype = 'advisory' AND ((classid::bigint << 32) | objid::bigint) = :key"
+                ),
+                {"key": key},
+            ).scalar()
+            raise _owned(stored, holder or "another process")
+    try:
+        yield
+    finally:
+        with clear_errors(stored.url), engine.begin() as connection:
+            connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": key})
+
+
+def _this_process() -> str:
+    return f"process {os.getpid()} on {socket.gethostname()}"
+
+
+def _owned(stored: StoredStudy, owner: str) -> StudyOwnedError:
+    return StudyOwnedError(
+        f"The study {stored.name!r} in {shown(stored.url)} must be run by one process at a time, but {owner} "
+        "is running it. Wait for it, or stop it."
+    )

@@ -1,0 +1,113 @@
+"""What is kept of every validation row, in files beside the storage: for honest estimates and for figures.
+
+A study has a folder, with ``layout.npz`` (which row stands where, see :class:`Layout`) and one ``trial-N.npz`` a
+complete trial (see :class:`~hpsearch.validation.cross_validate.RowResults`). A trial's file is whole before the trial
+is told, so whatever stops a run, every complete trial has its file, and no other file is looked at.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import zipfile
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy.engine import make_url
+
+from hpsearch.errors import StorageError, StorageLostError
+from hpsearch.storage.trials import TrialResult
+from hpsearch.validation.cross_validate import RowResults
+from hpsearch.validation.layout import Layout
+
+Kind = TypeVar("Kind", Layout, RowResults)
+# What files written when there were only classes call it.
+_NAMED = {"probabilities": "answers"}
+# What a file that is gone, cut off or damaged can raise.
+_UNREADABLE = (OSError, ValueError, TypeError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error)
+
+
+@dataclass(frozen=True)
+class KeptRows:
+    """The files of one study."""
+
+    folder: Path
+
+    @classmethod
+    def beside(cls, database: Path | None, url: str, study: str) -> KeptRows:
+        """Those of a study: beside its SQLite file, or in the working directory for a storage without a file."""
+        if database is None:  # whoever connects, and however: it is the same database
+            place = make_url(url)
+            key = f"{place.host}:{place.port}/{place.database}"
+            database = Path(f"hpsearch-{hashlib.sha256(key.encode()).hexdigest()[:8]}")
+        return cls(database.with_name(f"{database.name}.rows") / f"study-{study}")
+
+    def _file(self, number: int) -> Path:
+        return self.folder / f"trial-{number}.npz"
+
+    def begin(self, layout: Layout) -> None:
+        """Keep the study's layout.
+
+        Raises:
+            StorageLostError: a folder that cannot be written.
+        """
+        self._write(self.folder / "layout.npz", vars(layout))
+
+    def keep(self, number: int, rows: RowResults) -> None:
+        """Keep what became of a trial's validation rows.
+
+        Raises:
+            StorageLostError: a folder that cannot be written.
+        """
+        self._write(self._file(number), vars(rows))
+
+    def layout(self) -> Layout:
+        """The study's layout.
+
+        Raises:
+            StorageError: its file is not there, or not readable.
+        """
+        return self._read(Layout, self.folder / "layout.npz")
+
+    def of(self, result: TrialResult) -> RowResults:
+        """What became of the validation rows of a complete trial.
+
+        Raises:
+            StorageError: its file is not there, not readable, or of another trial.
+        """
+        path = self._file(result.number if result.same_as is None else result.same_as)
+        rows, shares = self._read(RowResults, path), self.layout().shares
+        means = np.mean(result.validation_loss, axis=1)
+        # What was told with the trial must come out of its rows, which are kept in float32.
+        fits = rows.losses.shape == (len(means), len(shares))
+        if not fits or not np.allclose(rows.losses @ shares, means, rtol=1e-4, atol=1e-6):
+            raise StorageError(f"{path.resolve()}: must be of trial {result.number}, but is of another study.")
+        return rows
+
+    def _write(self, path: Path, arrays: Mapping[str, NDArray[Any] | None]) -> None:
+        """A whole file or none: under another name first, always the same, so that a kill leaves no growing heap."""
+        partial = path.with_name(f".{path.name}.part")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with partial.open("wb") as file:
+                present: dict[str, Any] = {name: array for name, array in arrays.items() if array is not None}
+                np.savez_compressed(file, **present)
+            os.replace(partial, path)
+        except OSError as error:
+            raise StorageLostError(
+                f"{path}: must be a file that can be written, but {(error.strerror or str(error)).lower()}."
+            ) from error
+
+    def _read(self, kind: type[Kind], path: Path) -> Kind:
+        try:
+            with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as arrays:
+                return kind(**{_NAMED.get(name, name): array for name, array in arrays.items()})
+        except _UNREADABLE as error:
+            reason = "is not there" if isinstance(error, FileNotFoundError) else f"cannot be read ({error})"
+            raise StorageError(f"{path.resolve()}: must be kept with the storage, but {reason}.") from error

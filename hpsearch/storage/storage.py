@@ -1,0 +1,287 @@
+"""Where studies are kept: what a study, a proposal and a result are in Optuna's storage."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.distributions import BaseDistribution
+from optuna.storages import RDBStorage
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from hpsearch.errors import StorageLostError, StudyChangedError, UnknownStudyError, did_you_mean
+from hpsearch.storage.database import (
+    clear_errors,
+    close,
+    closed_on_error,
+    one_transaction,
+    open_storage,
+    replace_rows,
+    shown,
+)
+from hpsearch.storage.quiet import quiet
+from hpsearch.storage.row_results import KeptRows
+from hpsearch.storage.trials import MACHINE, TrialResult
+from hpsearch.validation.metric import Metric
+from hpsearch.validation.metrics import objective_metric
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """What the sampler chose for a trial, and what it noted with it, which later proposals may look at."""
+
+    number: int
+    chosen: dict[str, Any]
+    distributions: dict[str, BaseDistribution]
+    notes: dict[str, Any] = field(default_factory=dict)
+
+    def running(self) -> FrozenTrial:
+        """The trial as Optuna has it while it runs."""
+        return create_trial(
+            state=TrialState.RUNNING, params=self.chosen, distributions=self.distributions, system_attrs=self.notes
+        )
+
+    @classmethod
+    def of(cls, trial: FrozenTrial) -> Proposal:
+        """What a stored trial was proposed as."""
+        return cls(trial.number, trial.params, trial.distributions, trial.system_attrs)
+
+
+# One attribute each, because dashboards show attributes; all else of a result is in the one named _RECORD.
+_SHOWN = ("accuracy", "best_epoch", "machine", "parameters", "r2", "reason", "same_as", "seconds")
+_RECORD = "record"
+SCORINGS = "holdout_scorings"  # an attribute of the study: one entry a time that its hold-out was scored
+_IN_RECORD = ("epochs", "training_loss", "validation_loss", "folds", "pruner_marks")
+
+
+@dataclass(frozen=True)
+class StoredStudy:
+    """One study in a storage: what its coordinator writes and everyone reads. A context manager: leaving it closes."""
+
+    storage: RDBStorage
+    url: str
+    name: str
+    study_id: int
+    _trial_ids: dict[int, int] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    @classmethod
+    def create_or_open(cls, url: str, name: str, attributes: Mapping[str, Any]) -> StoredStudy:
+        """The study of this name, made with these attributes if it is new.
+
+        Raises:
+            StorageError: a storage that cannot be opened or written.
+        """
+        direction = StudyDirection[objective_of(attributes).direction.upper()]
+        with closed_on_error(open_storage(url, create=True)) as storage, quiet(), clear_errors(url):
+            try:
+                study_id = storage.get_study_id_from_name(name)
+            except KeyError:
+                with suppress(optuna.exceptions.DuplicatedStudyError), one_transaction(storage):
+                    study_id = storage.create_new_study([direction], name)
+                    for key, value in attributes.items():
+                        storage.set_study_user_attr(study_id, key, value)
+                study_id = storage.get_study_id_from_name(name)
+        return cls(storage, url, name, study_id)
+
+    @classmethod
+    def open(cls, url: str, name: str) -> StoredStudy:
+        """The study of this name.
+
+        Raises:
+            UnknownStudyError: there is none, or it is not one of ours.
+        """
+        with closed_on_error(open_storage(url)) as storage, clear_errors(url):
+            names = [study.study_name for study in storage.get_all_studies()]
+            if name not in names:
+                hint = did_you_mean(name, names) if names else "It holds no study yet."
+                raise UnknownStudyError(f"There is no study {name!r} in {shown(url)}. {hint}")
+            study = cls(storage, url, name, storage.get_study_id_from_name(name))
+            if "definition" not in study.attributes:
+                raise UnknownStudyError(f"The study {name!r} in {shown(url)} was not made by hpsearch.")
+        return study
+
+    def __enter__(self) -> StoredStudy:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        close(self.storage)
+
+    @property
+    def attributes(self) -> dict[str, Any]:
+        with clear_errors(self.url):
+            return self.storage.get_study_user_attrs(self.study_id)
+
+    @property
+    def metric(self) -> Metric:
+        """The study's objective."""
+        return objective_of(self.attributes)
+
+    @property
+    def objective(self) -> str:
+        """Its name."""
+        return _objective_name(self.attributes)
+
+    @property
+    def loss(self) -> str:
+        """The name of what its networks' training descends."""
+        return loss_of(self.attributes)
+
+    def refresh(self, attributes: Mapping[str, Any]) -> None:
+        """Bring up to date what the study keeps of its file: where it lies may have changed, and how many trials."""
+        stored = self.attributes
+        with self.transaction():
+            for key, value in attributes.items():
+                if stored.get(key) != value:
+                    self.storage.set_study_user_attr(self.study_id, key, value)
+
+    def require_identity(self, identity: Mapping[str, Any], allow_mixed: bool = False) -> None:
+        """Refuse to go on with a study that is now another; with ``allow_mixed``, only the machine may be.
+
+        Raises:
+            StudyChangedError: with what was stored and what is now.
+        """
+        stored = self.attributes.get("identity")
+        if stored is None:
+            raise StudyChangedError(
+                f"The study {self.name!r} in {shown(self.url)} was not made by hpsearch. "
+                "Choose another name or storage."
+            )
+        keys = [*stored, *(key for key in identity if key not in stored)]
+        keys = [key for key in keys if stored.get(key) != identity.get(key) and not (allow_mixed and key == MACHINE)]
+        if keys:
+            changes = "; ".join(f"{key} was {stored.get(key)!r} and is {identity.get(key)!r}" for key in keys)
+            raise StudyChangedError(
+                f"The study {self.name!r} in {shown(self.url)} must be continued as it was begun, but {changes}. "
+                "Change it back, or give the study another name or storage."
+            )
+
+    def record_scoring(self, entry: Mapping[str, Any]) -> int:
+        """Keep that the hold-out was scored; returns how often it had been before."""
+        earlier: list[Any] = self.attributes.get(SCORINGS, [])
+        with self.transaction():
+            self.storage.set_study_user_attr(self.study_id, SCORINGS, [*earlier, dict(entry)])
+        return len(earlier)
+
+    def trials(self) -> list[FrozenTrial]:
+        """All trials, by number."""
+        with clear_errors(self.url):
+            return self.storage.get_all_trials(self.study_id, deepcopy=False)
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        self._check_file()
+        with clear_errors(self.url, StorageLostError), one_transaction(self.storage):
+            yield
+
+    def _check_file(self) -> None:
+        """SQLite would go on writing to a file that was deleted underneath it, and all would be lost."""
+        path = self.file
+        if path is not None and not path.exists():
+            raise StorageLostError(
+                f"The storage {shown(self.url)} must stay where it is, but was deleted or moved. "
+                "Nothing more is written; put it back to go on."
+            )
+
+    @property
+    def kept(self) -> KeptRows:
+        """What is kept of every validation row, in files beside the storage."""
+        return KeptRows.beside(self.file, self.url, self.name)
+
+    @property
+    def file(self) -> Path | None:
+        """The SQLite file; None for a database server."""
+        url = self.storage.engine.url
+        if url.get_backend_name() != "sqlite":
+            return None
+        return Path(str(url.database).removeprefix("file:"))  # that begins a URL of SQLite's own, as readers have
+
+    def add(self, proposal: Proposal) -> None:
+        """Store a trial as RUNNING, all its hyperparameters at once."""
+        self._trial_ids[proposal.number] = self.storage.create_new_trial(self.study_id, proposal.running())
+
+    def _trial_id(self, number: int) -> int:
+        if number not in self._trial_ids:
+            self._trial_ids[number] = self.storage.get_trial_id_from_study_id_trial_number(self.study_id, number)
+        return self._trial_ids[number]
+
+    def report(self, number: int, values: Mapping[int, float]) -> None:
+        """Store intermediate values, by epoch, of a trial that is running: for dashboards; nothing else reads them."""
+        rows = [{"step": epoch, **_stored(value)} for epoch, value in values.items()]
+        replace_rows(self.storage, "trial_intermediate_values", self._trial_id(number), "step", rows)
+
+    def keep(self, result: TrialResult) -> None:
+        """Keep what became of a complete trial's validation rows: before it is told, so that no told one lacks it."""
+        self._check_file()
+        if result.rows is not None:
+            self.kept.keep(result.number, result.rows)
+
+    def tell(self, result: TrialResult) -> None:
+        """Store what became of a trial."""
+        trial_id = self._trial_id(result.number)
+        self.report(result.number, dict(zip(result.epochs, result.intermediate, strict=True)))
+        shown_values = {key: value for key in _SHOWN if (value := getattr(result, key)) is not None}
+        record = {_RECORD: {key: _without_nan(getattr(result, key)) for key in _IN_RECORD}}
+        rows = [{"key": key, "value_json": json.dumps(value)} for key, value in {**shown_values, **record}.items()]
+        replace_rows(self.storage, "trial_user_attributes", trial_id, "key", rows)
+        # Like Optuna's own loop, a pruned trial's value in the storage is its last intermediate value.
+        final = result.intermediate[-1] if result.state == "PRUNED" else result.value
+        values = None if final is None else [final]
+        self.storage.set_trial_state_values(trial_id, TrialState[result.state], values)
+
+
+def objective_of(attributes: Mapping[str, Any]) -> Metric:
+    """A study's objective, from its attributes."""
+    return objective_metric(_objective_name(attributes), loss_of(attributes))
+
+
+def _objective_name(attributes: Mapping[str, Any]) -> str:
+    search = attributes["definition"].get("search", {}) if "definition" in attributes else {}
+    name: str = search.get("objective", "loss")
+    return name
+
+
+def loss_of(attributes: Mapping[str, Any]) -> str:
+    """The name of what training descends, from a study's attributes."""
+    name: str = attributes.get("loss", "cross_entropy")  # studies stored before there were others do not say
+    return name
+
+
+def _stored(value: float) -> dict[str, Any]:
+    """A number as Optuna's tables have it: databases differ in what they make of inf and nan."""
+    if math.isnan(value):
+        return {"intermediate_value": None, "intermediate_value_type": "NAN"}
+    if math.isinf(value):
+        return {"intermediate_value": None, "intermediate_value_type": "INF_POS" if value > 0 else "INF_NEG"}
+    return {"intermediate_value": value, "intermediate_value_type": "FINITE"}
+
+
+def result_of(trial: FrozenTrial) -> TrialResult:
+    """A finished trial as its coordinator told it."""
+    attributes = trial.user_attrs
+    record = attributes.get(_RECORD) or {"epochs": sorted(trial.intermediate_values)}  # ended by another program
+    return TrialResult(
+        number=trial.number,
+        state=trial.state.name,  # type: ignore[arg-type]
+        value=trial.value if trial.state is TrialState.COMPLETE else None,
+        intermediate=[trial.intermediate_values[epoch] for epoch in record["epochs"]],
+        **{key: attributes.get(key) for key in _SHOWN},  # type: ignore[arg-type]
+        **record,
+    )
+
+
+def _without_nan(value: Any) -> Any:
+    """JSON has no nan and no inf: they are stored as null."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [_without_nan(item) for item in value]
+    if isinstance(value, Mapping):
+        return {key: _without_nan(item) for key, item in value.items()}
+    return value

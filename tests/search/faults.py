@@ -1,0 +1,59 @@
+"""Runs a study in a process of its own that dies on the way: imported by a fork server, so that it starts at once."""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import Any
+
+import sklearn.model_selection
+import sklearn.preprocessing  # noqa: F401  (what a run imports is imported by the server, once)
+import sqlalchemy
+from sqlalchemy.engine.default import DefaultDialect
+
+import hpsearch
+import hpsearch.results.tables
+import hpsearch.search.coordinator
+import hpsearch.search.executors
+import hpsearch.search.proposer
+import hpsearch.storage.lock
+
+CHANGES = ("INSERT", "UPDATE", "DELETE", "CREATE")
+
+
+def run(study: str, storage: str, workers: int) -> None:
+    """Run a study in a process group of its own."""
+    os.setsid()
+    hpsearch.run(study, storage=storage, workers=workers)
+
+
+def run_until_write(study: str, storage: str, write: int, when: str) -> None:
+    """Run a study and be killed ``before`` or ``after`` its ``write``-th statement or commit that changes something."""
+    seen = 0
+
+    def count(at: str) -> None:
+        nonlocal seen
+        if at == "before":
+            seen += 1
+        if seen == write and at == when:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def before(conn: Any, cursor: Any, statement: str, *rest: Any) -> None:
+        if statement.lstrip()[:6].upper() in CHANGES:
+            count("before")
+
+    def after(conn: Any, cursor: Any, statement: str, *rest: Any) -> None:
+        if statement.lstrip()[:6].upper() in CHANGES:
+            count("after")
+
+    real_commit = DefaultDialect.do_commit
+
+    def commit(self: Any, connection: Any) -> None:
+        count("before")
+        real_commit(self, connection)
+        count("after")
+
+    sqlalchemy.event.listen(sqlalchemy.engine.Engine, "before_cursor_execute", before)
+    sqlalchemy.event.listen(sqlalchemy.engine.Engine, "after_cursor_execute", after)
+    DefaultDialect.do_commit = commit  # type: ignore[method-assign]
+    hpsearch.run(study, storage=storage)

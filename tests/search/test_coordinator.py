@@ -1,0 +1,288 @@
+"""The same study file gives the same tables, however its running was cut up."""
+
+from __future__ import annotations
+
+import importlib.util
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import optuna
+import pandas as pd
+import pytest
+
+import hpsearch
+from hpsearch.definition.definition import StudyDefinition
+from hpsearch.definition.strategies import PRUNERS, SAMPLERS
+from hpsearch.errors import MissingExtraError, StudyChangedError
+from hpsearch.search.coordinator import Coordinator, Progress
+from hpsearch.search.executors import InProcess
+from hpsearch.search.objective import TrialTask, prepare
+from hpsearch.storage.database import close
+from hpsearch.storage.storage import StoredStudy
+from hpsearch.storage.trials import TrialResult
+
+
+def tables(storage: str, study: str = "small") -> tuple[pd.DataFrame, ...]:
+    """All a study found, but for the one column that differs from run to run."""
+    trials = hpsearch.load_trials(study, storage).drop(columns=["seconds", "same_as"])
+    return trials, hpsearch.load_folds(study, storage), hpsearch.load_curves(study, storage)
+
+
+def assert_same(one: tuple[pd.DataFrame, ...], other: tuple[pd.DataFrame, ...]) -> None:
+    for left, right in zip(one, other, strict=True):
+        pd.testing.assert_frame_equal(left, right, check_exact=True)
+
+
+def at(folder: Path, name: str) -> str:
+    return f"sqlite:///{folder / name}.db"
+
+
+@pytest.fixture(scope="module")
+def through(tmp_path_factory: pytest.TempPathFactory) -> tuple[pd.DataFrame, ...]:
+    """The small study, run straight through."""
+    from conftest import SMALL
+
+    folder = tmp_path_factory.mktemp("through")
+    (folder / "small.toml").write_text(SMALL, encoding="utf-8")
+    hpsearch.run(folder / "small.toml", storage=at(folder, "a"))
+    return tables(at(folder, "a"))
+
+
+def test_the_small_study_has_what_these_tests_need(through: tuple[pd.DataFrame, ...]) -> None:
+    trials, folds, curves = through
+    assert set(trials["state"]) >= {"COMPLETE", "PRUNED"}
+    assert trials["layer2.neurons"].isna().any()
+    assert trials["momentum"].isna().any()
+    assert len(folds) == 3 * (trials["state"] == "COMPLETE").sum()
+    assert set(curves["trial"]) == set(range(16))
+
+
+def test_two_runs_of_one_study_give_the_same_tables(small: Path, through: tuple[pd.DataFrame, ...]) -> None:
+    hpsearch.run(small, storage=at(small.parent, "again"))
+    assert_same(tables(at(small.parent, "again")), through)
+
+
+@pytest.mark.parametrize("first", [1, 2, 3, 7, 15])
+def test_raising_the_number_of_trials_later_changes_nothing(
+    small: Path, through: tuple[pd.DataFrame, ...], first: int
+) -> None:
+    storage = at(small.parent, "raised")
+    hpsearch.run(small, trials=first, storage=storage)
+    trials = hpsearch.load_trials("small", storage)
+    assert len(trials) == first, "trials beyond the limit must not be left behind"
+    assert "RUNNING" not in set(trials["state"])
+    hpsearch.run(small, storage=storage)
+    assert_same(tables(storage), through)
+
+
+def test_a_search_of_conditional_hyperparameters_goes_on_as_if_never_stopped(small: Path) -> None:
+    """What TPE notes with a trial that it only asked for steers the next proposals, so it must be kept too."""
+    head = small.read_text().partition("[space]")[0].replace("epochs = 40", "epochs = 8")
+    space = (
+        "[space]\nhidden_layers = { int = [0, 2] }\nneurons = { int = [4, 16], log = true }\n"
+        'activation = { choice = ["relu", "tanh", "leaky_relu"] }\nleaky_slope = { float = [0.0, 0.5] }\n'
+        'optimizer = { choice = ["adagrad", "adam", "rmsprop", "sgd"] }\n'
+        "learning_rate = { float = [1e-3, 0.3], log = true }\n"
+        "momentum = { float = [0.0, 0.9] }\nrho = { float = [0.5, 0.99] }\n"
+        "[space.layer1]\nweight_l1 = { float = [0.0, 0.1] }\n"
+    )
+    search = '[search]\ntrials = 32\nin_flight = 4\nsampler = { name = "tpe", n_startup_trials = 5 }\n'
+    small.write_text(head + space + search)
+    hpsearch.run(small, storage=at(small.parent, "one"))
+    for trials in (9, 13, 14, 21, 32):
+        hpsearch.run(small, trials=trials, storage=at(small.parent, "two"))
+    assert_same(tables(at(small.parent, "one")), tables(at(small.parent, "two")))
+
+
+def test_fewer_trials_than_are_stored_runs_and_changes_nothing(small: Path) -> None:
+    storage = at(small.parent, "fewer")
+    hpsearch.run(small, trials=5, storage=storage)
+    before = tables(storage)
+    hpsearch.run(small, trials=2, storage=storage)
+    assert_same(tables(storage), before)
+
+
+class Interrupted(InProcess):
+    """A crew whose user presses Ctrl-C in the k-th call."""
+
+    def __init__(self, calls: int) -> None:
+        self.left = calls
+
+    def submit(self, task: TrialTask) -> Future[TrialResult]:
+        self.left -= 1
+        if self.left < 0:
+            raise KeyboardInterrupt
+        return super().submit(task)
+
+
+@pytest.mark.parametrize("calls", range(1, 16, 3))
+def test_an_interrupt_at_any_trial_changes_nothing(small: Path, through: tuple[pd.DataFrame, ...], calls: int) -> None:
+    storage, prepared = at(small.parent, "cut"), prepare(StudyDefinition.from_file(small))
+    done = False
+    while not done:  # interrupted again and again, until one stretch reaches the end
+        attributes = {"identity": prepared.identity(), **prepared.attributes()}
+        with StoredStudy.create_or_open(storage, "small", attributes) as stored:
+            try:
+                Coordinator(prepared, stored, Interrupted(calls)).run()
+                done = True
+            except KeyboardInterrupt:
+                assert "RUNNING" in set(hpsearch.load_trials("small", storage)["state"])
+    assert_same(tables(storage), through)
+
+
+def test_a_watcher_that_raises_loses_nothing_that_was_told(small: Path, through: tuple[pd.DataFrame, ...]) -> None:
+    storage = at(small.parent, "watched")
+
+    def watch(progress: Progress) -> None:
+        if len(progress.results) == 6:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        hpsearch.run(small, storage=storage, watch=watch)
+    assert (hpsearch.load_trials("small", storage)["state"] != "RUNNING").sum() == 6
+    hpsearch.run(small, storage=storage)
+    assert_same(tables(storage), through)
+
+
+def test_the_window_and_not_the_executor_decides_what_is_known(small: Path, through: tuple[pd.DataFrame, ...]) -> None:
+    """Any concurrent.futures executor, trials finishing out of order: the same tables."""
+    storage = at(small.parent, "threads")
+    with ThreadPoolExecutor(3) as pool:
+        hpsearch.run(small, storage=storage, executor=pool)
+    assert_same(tables(storage), through)
+
+
+@pytest.mark.parametrize("workers", [2, 4])
+def test_worker_processes_give_the_same_tables(small: Path, through: tuple[pd.DataFrame, ...], workers: int) -> None:
+    storage = at(small.parent, "workers")
+    hpsearch.run(small, storage=storage, workers=workers)
+    assert_same(tables(storage), through)
+
+
+def strategy_study(path: Path, sampler: str, pruner: str) -> None:
+    """A study with these; on a grid its space is one of choices."""
+    text = path.read_text(encoding="utf-8").split("[search]")[0]
+    if sampler == "grid":
+        text = text.replace("float = [1e-3, 1.0], log = true", "choice = [0.01, 0.1]").replace(
+            "[4, 16], log = true", "[4, 5]"
+        )
+        text = text.replace("float = [0.0, 0.9]", "float = [0.0, 0.5], step = 0.5")
+    path.write_text(f'{text}[search]\ntrials = 9\nin_flight = 2\nsampler = "{sampler}"\npruner = "{pruner}"\n')
+
+
+def goes_on(small: Path, sampler: str, pruner: str) -> None:
+    """A study through, one raised from four trials, one of two workers: the same tables."""
+    strategy_study(small, sampler, pruner)
+    hpsearch.run(small, storage=at(small.parent, "one"))
+    hpsearch.run(small, trials=4, storage=at(small.parent, "two"))
+    hpsearch.run(small, storage=at(small.parent, "two"))
+    with ThreadPoolExecutor(2) as pool:
+        hpsearch.run(small, storage=at(small.parent, "three"), executor=pool)
+    for other in ("two", "three"):
+        assert_same(tables(at(small.parent, "one")), tables(at(small.parent, other)))
+
+
+def missing(sampler: str) -> bool:
+    return sampler == "gp" and importlib.util.find_spec("torch") is None
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_every_sampler_goes_on_as_if_never_stopped(small: Path, sampler: str) -> None:
+    if missing(sampler):
+        strategy_study(small, sampler, "median")
+        with pytest.raises(MissingExtraError, match=r"pip install 'hpsearch\[samplers\]'"):
+            hpsearch.run(small)
+    else:
+        goes_on(small, sampler, "median")
+
+
+@pytest.mark.parametrize("pruner", PRUNERS)
+def test_every_pruner_goes_on_as_if_never_stopped(small: Path, pruner: str) -> None:
+    goes_on(small, "tpe", pruner)
+
+
+@pytest.mark.campaign
+@pytest.mark.parametrize("pruner", PRUNERS)
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_every_sampler_with_every_pruner_goes_on_as_if_never_stopped(small: Path, sampler: str, pruner: str) -> None:
+    if missing(sampler):
+        pytest.skip("gp needs torch, whose size is out of proportion here")
+    goes_on(small, sampler, pruner)
+
+
+def test_in_flight_is_part_of_what_a_study_is(small: Path) -> None:
+    hpsearch.run(small, trials=2)
+    small.write_text(small.read_text().replace("in_flight = 3", "in_flight = 4"))
+    with pytest.raises(StudyChangedError, match=r"search\.in_flight was 3 and is 4"):
+        hpsearch.run(small)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "key"),
+    [
+        ("samples = 20", "samples = 21", "data.samples"),
+        ("n_splits = 3", "n_splits = 4", "validation.n_splits"),
+        ("[4, 16]", "[4, 17]", "layer1.neurons"),
+        ("epochs = 40", "epochs = 48", "train.epochs"),
+        ("seed = 3", "seed = 4", "study.seed"),
+    ],
+)
+def test_a_changed_study_is_refused_with_what_changed(small: Path, old: str, new: str, key: str) -> None:
+    hpsearch.run(small, trials=1)
+    before = tables("sqlite:///hpsearch.db")
+    small.write_text(small.read_text().replace(old, new))
+    with pytest.raises(StudyChangedError, match=key):
+        hpsearch.run(small)
+    assert_same(tables("sqlite:///hpsearch.db"), before)
+
+
+def test_changed_data_is_refused(small: Path) -> None:
+    rows = "\n".join(f"{i % 7},{i % 11},{'ab'[i % 2]}" for i in range(40))
+    (small.parent / "rows.csv").write_text(f"u,v,w\n{rows}\n")
+    text = small.read_text().replace(
+        'source = "nnfs:spiral"\nsamples = 20', 'source = "csv"\npath = "rows.csv"\ntarget = "w"'
+    )
+    small.write_text(text)
+    hpsearch.run(small, trials=1)
+    (small.parent / "rows.csv").write_text(f"u,v,w\n{rows}\n1,1,a\n")
+    with pytest.raises(StudyChangedError, match=r"data\.fingerprint"):
+        hpsearch.run(small)
+
+
+def test_a_diverging_trial_is_recorded_with_its_reason_and_the_study_goes_on(small: Path) -> None:
+    text = small.read_text().replace(
+        "learning_rate = { float = [1e-3, 1.0], log = true }", "learning_rate = { choice = [0.01, 1e30] }"
+    )
+    small.write_text(text.replace('choice = ["adam", "sgd"]', 'choice = ["sgd"]'))
+    trials = hpsearch.run(small).trials
+    failed = trials[trials["state"] == "FAIL"]
+    assert set(failed["learning_rate"]) == {1e30}
+    assert failed["reason"].str.contains(r"of fold \d became (?:nan|inf) at epoch 8 \(optimizer='sgd'").all()
+    assert (trials["state"] == "COMPLETE").any()
+    assert failed["value"].isna().all()
+
+
+def test_the_storage_is_one_that_optuna_reads(small: Path) -> None:
+    hpsearch.run(small)
+    storage = optuna.storages.RDBStorage("sqlite:///hpsearch.db")
+    study = optuna.load_study(study_name="small", storage=storage)
+    trials = hpsearch.load_trials("small")
+    complete = trials[trials["state"] == "COMPLETE"]
+    assert study.best_value == complete["value"].min()
+    assert study.best_trial.number == complete["number"][complete["value"].idxmin()]
+    assert [trial.state.name for trial in study.trials] == trials["state"].tolist()
+    close(storage)
+
+
+def test_a_trial_s_value_is_the_lowest_mean_over_folds_of_its_curve(through: tuple[pd.DataFrame, ...]) -> None:
+    trials, folds, curves = through
+    means = curves.groupby(["trial", "epoch"])["validation_loss"].mean().reset_index()
+    for trial in trials[trials["state"] == "COMPLETE"].itertuples():
+        curve = means[means["trial"] == trial.number]
+        lowest = curve.loc[curve["validation_loss"].idxmin()]
+        # The mean of three float64 numbers, summed in another order at most.
+        assert trial.value == pytest.approx(lowest["validation_loss"], rel=1e-15)
+        assert trial.best_epoch == lowest["epoch"]
+        of_folds = folds[folds["trial"] == trial.number]
+        assert trial.value == pytest.approx(of_folds["validation_loss"].mean(), rel=1e-15)
+        assert trial.accuracy == pytest.approx(of_folds["accuracy"].mean(), rel=1e-15)

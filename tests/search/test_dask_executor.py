@@ -1,0 +1,181 @@
+"""A Dask cluster of real processes on loopback: the same tables, also when a worker is killed."""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import distributed
+import pytest
+from test_coordinator import assert_same, at, tables
+
+import hpsearch
+from hpsearch.definition.strategies import PRUNERS, SAMPLERS
+from hpsearch.errors import HpsearchError, StudyChangedError
+from hpsearch.search import coordinator, dask_executor
+from hpsearch.search.coordinator import Progress
+from hpsearch.search.probe import probe
+
+# Dask leaves sockets to the garbage collector; what it finds is Dask's and belongs to the test that made it.
+pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+
+
+@pytest.fixture(autouse=True)
+def swept() -> Iterator[None]:
+    yield
+    gc.collect()
+
+
+# Another kernel of the same BLAS, as another processor would choose.
+OTHER = {"OPENBLAS_CORETYPE": "Nehalem"}
+
+
+@contextmanager
+def dask(*arguments: str, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
+    """``dask scheduler`` or ``dask worker`` in a process of its own, ended with what it started."""
+    command = [sys.executable, "-m", "dask", *arguments, "--no-dashboard"]
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    process = subprocess.Popen(command, env={**os.environ, **environment}, **quiet)  # type: ignore[call-overload]
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+@contextmanager
+def running_scheduler(folder: Path) -> Iterator[str]:
+    """The address of a scheduler without workers."""
+    file = folder / "scheduler.json"
+    with dask("scheduler", "--host", "127.0.0.1", "--port", "0", "--scheduler-file", str(file)):
+        while not file.exists():
+            time.sleep(0.05)
+        yield json.loads(file.read_text())["address"]
+
+
+@pytest.fixture
+def scheduler(small: Path) -> Iterator[str]:
+    with running_scheduler(small.parent) as address:
+        yield address
+
+
+def worker(address: str, **environment: str):  # type: ignore[no-untyped-def]
+    return dask("worker", address, "--nthreads", "1", "--no-nanny", **environment)
+
+
+def test_two_workers_one_of_them_killed_give_the_same_tables(
+    small: Path, scheduler: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(coordinator, "LIVE_SECONDS", 0.1)
+    # Long enough for messages of running trials to come before their ends, on a busy machine too.
+    small.write_text(small.read_text().replace("epochs = 40", "epochs = 2000"))
+    hpsearch.run(small, storage=at(small.parent, "here"))
+    heard: set[int] = set()
+    with worker(scheduler) as first, worker(scheduler):
+
+        def watch(progress: Progress) -> None:
+            heard.update(number for number, (epoch, _) in progress.running.items() if epoch)
+            if len(progress.results) >= 4 and first.poll() is None:
+                first.kill()
+
+        hpsearch.run(small, storage=at(small.parent, "there"), scheduler=scheduler, watch=watch)
+        assert first.poll() is not None
+    assert heard, "running trials must be heard of"
+    assert_same(tables(at(small.parent, "here")), tables(at(small.parent, "there")))
+
+
+@contextmanager
+def two_workers(folder: Path) -> Iterator[str]:
+    """The address of a scheduler with two workers."""
+    with running_scheduler(folder) as address, worker(address), worker(address):
+        yield address
+
+
+def assert_the_cluster_agrees(path: Path, address: str, sampler: str, pruner: str) -> None:
+    name, text = f"{sampler}-{pruner}", path.read_text()
+    text = text.partition("[search]")[0] + f'[search]\ntrials = 12\nin_flight = 4\npruner = "{pruner}"\n'
+    start = ", n_startup_trials = 4" if sampler in ("tpe", "cmaes") else ""
+    text += f'sampler = {{ name = "{sampler}"{start} }}\n'
+    if sampler == "grid":
+        head, _, rest = text.partition("[space]")
+        text = (
+            f"{head}[space]\nneurons = {{ int = [4, 7] }}\nactivation = {{ choice = ['relu', 'tanh', 'leaky_relu'] }}\n"
+        )
+        text += f"[search]{rest.partition('[search]')[2]}"
+    path.write_text(text)
+    hpsearch.run(path, storage=at(path.parent, f"{name}-here"))
+    hpsearch.run(path, storage=at(path.parent, f"{name}-there"), scheduler=address)
+    assert_same(tables(at(path.parent, f"{name}-here")), tables(at(path.parent, f"{name}-there")))
+
+
+# gp needs torch, which the tests do without.
+OFFERED = sorted(set(SAMPLERS) - {"gp"})
+SOME = list(zip(OFFERED, sorted(PRUNERS), strict=True))  # each once
+ALL = [(sampler, pruner) for sampler in OFFERED for pruner in sorted(PRUNERS)]
+
+
+@pytest.mark.parametrize("pairs", [SOME, pytest.param(ALL, marks=pytest.mark.campaign)], ids=["some", "all"])
+def test_a_cluster_gives_the_same_table_with_every_sampler_and_pruner(
+    small: Path, pairs: list[tuple[str, str]]
+) -> None:
+    text = small.read_text()
+    with two_workers(small.parent) as address:
+        for sampler, pruner in pairs:
+            small.write_text(text)
+            assert_the_cluster_agrees(small, address, sampler, pruner)
+
+
+def test_a_worker_of_another_kind_is_refused_or_marked(small: Path, scheduler: str) -> None:
+    program = "from hpsearch.search.probe import probe; print(probe())"
+    there = subprocess.run(
+        [sys.executable, "-c", program], env={**os.environ, **OTHER}, capture_output=True, text=True, check=True
+    ).stdout.strip()
+    assert there != probe(), "this BLAS has one kernel only: the test needs another"
+    with worker(scheduler, **OTHER):
+        with pytest.raises(HpsearchError, match=f"probe {probe()} here, {there} on tcp://"):
+            hpsearch.run(small, trials=2, scheduler=scheduler)
+        trials = hpsearch.run(small, trials=2, scheduler=scheduler, allow_mixed=True).trials
+        assert set(trials["machine"]) == {there}
+        with worker(scheduler):
+            with distributed.Client(scheduler, set_as_default=False) as client:
+                client.wait_for_workers(2, timeout=30)
+            trials = hpsearch.run(small, trials=6, scheduler=scheduler, storage="sqlite:///one.db").trials
+    assert trials["machine"].isna().all(), "beside a worker of the right kind the other is left alone"
+
+
+def test_a_study_goes_on_only_on_the_kind_of_machine_that_began_it(small: Path) -> None:
+    hpsearch.run(small, trials=1)
+    program = "import sys; from hpsearch.cli import main; main()"
+    command = [sys.executable, "-c", program, "run", str(small), "--trials", "2", "--workers", "1"]
+    environment = {**os.environ, **OTHER}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "machine.probe was" in done.stderr
+    done = subprocess.run([*command, "--allow-mixed"], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert len(hpsearch.load_trials("small")) == 2
+    with pytest.raises(StudyChangedError, match=r"study\.seed"):
+        hpsearch.run(hpsearch.StudyDefinition.from_file(small, ["study.seed=9"]), allow_mixed=True)
+
+
+def test_a_scheduler_that_is_not_there_or_has_no_workers_is_named(
+    small: Path, scheduler: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dask_executor, "CONNECT_SECONDS", 1)
+    with pytest.raises(HpsearchError, match="must be the address of a running Dask scheduler"):
+        hpsearch.run(small, scheduler="tcp://127.0.0.1:9")
+    with pytest.raises(HpsearchError, match="must have a worker, but has none"):
+        hpsearch.run(small, scheduler=scheduler)
+
+
+def test_the_probe_is_the_same_in_every_process_of_this_machine() -> None:
+    program = "from hpsearch.search.probe import probe; print(probe())"
+    out = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+    assert out.strip() == probe()
