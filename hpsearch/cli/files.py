@@ -116,7 +116,7 @@ def _from_rows(rows: Path, target: str | None, name: str | None, output: Path | 
 
 
 def _say(made: Draft, path: Path) -> None:
-    from hpsearch.study.draft_text import left_out_because
+    from hpsearch.definition.draft_text import left_out_because
 
     found = made.found
     task = "is a quantity" if found.classes is None else f"has {len(found.classes)} classes"

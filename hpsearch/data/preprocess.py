@@ -84,11 +84,7 @@ def _minmax(batches: Batches) -> Scaling:
 
 
 # What is learnt from the training rows, given in batches.
-SCALINGS: dict[str, Callable[[Batches], Scaling]] = {
-    "minmax": _minmax,
-    "none": _none,
-    "standard": _standard,
-}
+SCALINGS: dict[str, Callable[[Batches], Scaling]] = {"minmax": _minmax, "none": _none, "standard": _standard}
 
 
 def fit_scaling(

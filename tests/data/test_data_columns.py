@@ -18,10 +18,10 @@ from sklearn.preprocessing import FunctionTransformer, MinMaxScaler, OneHotEncod
 from hpsearch.data.cells import Types
 from hpsearch.data.columns import Column, Plan, Raw, summary
 from hpsearch.data.dataset import Dataset
+from hpsearch.data.frames import expand_frame, frame_columns
 from hpsearch.data.preprocess import IMPUTERS, SCALINGS, fit_scaling
 from hpsearch.data.source import Source
 from hpsearch.data.sources import source_class
-from hpsearch.data.frames import expand_frame, frame_columns
 from hpsearch.errors import DataError
 from hpsearch.validation.lanes import fit_scalings, lane_data
 
