@@ -11,8 +11,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from hpsearch.data.columns import Kind, Plan, Raw
-from hpsearch.errors import DataError, Setting, Text
+from hpsearch.data.columns import Kind, Plan, Raw, column_error
+from hpsearch.errors import DataError, Setting
 
 # Cells that hold no value, however they are written in small and capital letters.
 MISSING = ("", "na", "n/a", "nan", "none", "null")
@@ -66,12 +66,7 @@ def is_number(text: str) -> bool:
         return False
 
 
-def no_number(
-    name: str, row: int, got: object, do: Text = "Correct it or leave the row out.", more: str = ""
-) -> DataError:
-    """The refusal of a value that is not finite; ``more`` says what it is to be one for."""
-    where = (f"row {row}", f"column {name!r}")
-    return DataError(f"must be a finite number{more}", f"is {got}", do, where)
+NUMBER, CORRECT = "must be a finite number", "Correct it or leave the row out."
 
 
 class Cells:
@@ -130,7 +125,7 @@ class Cells:
             return float(text)
         else:
             if self._kind == "numeric":
-                raise no_number(self._name, row, repr(text))
+                raise column_error(self._name, NUMBER, f"is {text!r}", CORRECT, row)
             if not self._others:
                 self._first_other = row, text
             self._others += 1
@@ -152,12 +147,7 @@ class Cells:
         if self._types.is_missing(text):
             return -1
         if self._kind == "boolean" and text.lower() not in {**BOOLEANS, **DIGITS}:
-            raise DataError(
-                "must be true, false, yes, no, 1 or 0",
-                f"is {text!r}",
-                "Correct it or leave the row out.",
-                where=(f"row {row}", f"column {self._name!r}"),
-            )
+            raise column_error(self._name, "must be true, false, yes, no, 1 or 0", f"is {text!r}", CORRECT, row)
         return self._categories.setdefault(text, len(self._categories))
 
     def finish(self) -> Raw:
@@ -193,30 +183,17 @@ class Cells:
             return "boolean"
         if 2 * self._others <= present:
             row, text = self._first_other
+            got = f"is {text!r}, while {present - self._others} of {present} values of the column are numbers"
             missing, categorical = Setting("missing", [text]), Setting("categorical", [self._name])
-            raise no_number(
-                self._name,
-                row,
-                f"{text!r}, while {present - self._others} of {present} values of the column are numbers",
-                (
-                    "Correct it, or say that it means no value (",
-                    missing,
-                    ") or that the column is categorical (",
-                    categorical,
-                    ").",
-                ),
-            )
+            means, is_said = "Correct it, or say that it means no value (", ") or that the column is categorical ("
+            raise column_error(self._name, NUMBER, got, (means, missing, is_said, categorical, ")."), row)
         return "categorical"
 
     def _too_many(self, got: str) -> DataError:
         leave_out = ("Leave it out: ", Setting("drop", [self._name]))
         insist = (f", or insist (up to {MOST_SET_CATEGORIES}): ", Setting("categorical", [self._name]))
-        return DataError(
-            f"must have few categories, at most {self._most} and each in several rows",
-            got,
-            (*leave_out, *(() if self._said else insist), "."),
-            where=f"column {self._name!r}",
-        )
+        must = f"must have few categories, at most {self._most} and each in several rows"
+        return column_error(self._name, must, got, (*leave_out, *(() if self._said else insist), "."))
 
 
 def some_value(raw: Raw, types: Types) -> Raw:
@@ -226,12 +203,8 @@ def some_value(raw: Raw, types: Types) -> Raw:
         DataError: it has none.
     """
     if not types.told and raw.missing.all():
-        raise DataError(
-            "must have a value in some row",
-            f"is empty in all {len(raw.values)}",
-            ("Leave it out: ", Setting("drop", [raw.name]), "."),
-            where=f"column {raw.name!r}",
-        )
+        do = ("Leave it out: ", Setting("drop", [raw.name]), ".")
+        raise column_error(raw.name, "must have a value in some row", f"is empty in all {len(raw.values)}", do)
     return raw
 
 
@@ -258,16 +231,12 @@ class Filled:
         for cell, row in zip(cells, rows, strict=True):
             text = cell.strip()
             if self._types.is_missing(text) and text.lower() != "none":  # a class may well be called so
-                raise DataError(
-                    "must not be empty",
-                    f"means no value ({cell!r})" if text else "is empty",
-                    "Fill it in or leave the row out.",
-                    where=(f"row {row}", f"column {self._name!r}"),
-                )
+                got = f"means no value ({cell!r})" if text else "is empty"
+                raise column_error(self._name, "must not be empty", got, "Fill it in or leave the row out.", row)
             if self._numbers and not is_number(text):
                 classify = Setting("task", "classification")
                 do = ("Correct it, leave the row out, or predict classes: ", classify, ".")
-                raise no_number(self._name, row, repr(cell), do, " to be predicted as one")
+                raise column_error(self._name, f"{NUMBER} to be predicted as one", f"is {cell!r}", do, row)
         self._cells += [self._known.setdefault(cell, cell) for cell in cells]
 
     def finish(self) -> list[str]:

@@ -14,13 +14,19 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from hpsearch.errors import DataError, Setting
+from hpsearch.errors import DataError, Setting, Text
 
 Kind = Literal["boolean", "categorical", "numeric"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 Impute = Literal["mean", "median", "most-frequent"]
 MOST_NAMED = 10  # columns of a kind, in a line that describes them
 FeatureKind = Literal["boolean", "indicator", "numeric", "one-hot"]
+
+
+def column_error(name: str, must: Text, got: Text = "", do: Text = "", row: int | None = None) -> DataError:
+    """The refusal of a column, or of its value in a row."""
+    column = f"column {name!r}"
+    return DataError(must, got, do, where=column if row is None else (f"row {row}", column))
 
 
 @dataclass(frozen=True)
@@ -95,11 +101,9 @@ class Plan:
     def __post_init__(self) -> None:
         for column in self.columns:
             if column.indicator and "missing" in column.categories:
-                raise DataError(
-                    "must not have both missing values and a category called 'missing'",
-                    do=("If they mean the same: ", Setting("missing", ["missing"]), "."),
-                    where=f"column {column.name!r}",
-                )
+                do = ("If they mean the same: ", Setting("missing", ["missing"]), ".")
+                must = "must not have both missing values and a category called 'missing'"
+                raise column_error(column.name, must, do=do)
         names = self.feature_names
         if len(set(names)) < len(names):
             twice = next(name for i, name in enumerate(names) if name in names[:i])

@@ -10,6 +10,7 @@ from itertools import islice
 from pathlib import Path
 
 from hpsearch.data.cells import Cells, Filled
+from hpsearch.data.columns import column_error
 from hpsearch.data.table_file import (
     MOST_BYTES,
     Table,
@@ -82,12 +83,7 @@ def _read(file: BufferedReader, wanted: Wanted) -> Table:
 def _check_nul(name: str, column: tuple[str, ...], numbers: list[int]) -> None:
     if "\0" in "".join(column):
         row = next(number for number, cell in zip(numbers, column, strict=True) if "\0" in cell)
-        raise DataError(
-            "must be text",
-            "holds a NUL byte",
-            "Save the file as text in UTF-8.",
-            where=(f"row {row}", f"column {name!r}"),
-        )
+        raise column_error(name, "must be text", "holds a NUL byte", "Save the file as text in UTF-8.", row)
 
 
 def _rows(file: BufferedReader) -> Iterator[tuple[int, list[str]]]:

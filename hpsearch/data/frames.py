@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hpsearch.data.cells import Cells, Types, no_number, some_value
-from hpsearch.data.columns import Kind, Plan, Raw
+from hpsearch.data.cells import CORRECT, NUMBER, Cells, Types, some_value
+from hpsearch.data.columns import Kind, Plan, Raw, column_error
 from hpsearch.errors import DataError, did_you_mean
 
 
@@ -50,18 +50,14 @@ def series_column(name: str, values: Any, types: Types, rows: Sequence[int]) -> 
     elif not text and pd.api.types.is_numeric_dtype(dtype) and dtype.kind != "c":
         kind = "numeric"
     elif not text and dtype.kind != "O":
-        raise DataError(
-            "must hold numbers, booleans or categories",
-            f"holds {dtype}",
-            "Leave it out, or make a number of it.",
-            where=f"column {name!r}",
-        )
+        do = "Leave it out, or make a number of it."
+        raise column_error(name, "must hold numbers, booleans or categories", f"holds {dtype}", do)
     if kind in ("boolean", "numeric"):
         numbers = np.array(values.to_numpy(np.float64, na_value=np.nan))
         told = types.kinds.get(name, kind)
         if told in ("numeric", kind):
             for row in np.flatnonzero(np.isinf(numbers))[:1]:
-                raise no_number(name, rows[row], numbers[row])
+                raise column_error(name, NUMBER, f"is {numbers[row]}", CORRECT, rows[row])
             if kind == "numeric":
                 numbers[np.isin(numbers, types.numbers)] = np.nan
             return some_value(Raw(name, told, numbers), types)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from hpsearch.data.columns import Raw
+from hpsearch.data.columns import Raw, column_error
 from hpsearch.data.frames import as_text, as_texts, series_column
 from hpsearch.data.table_file import (
     Table,
@@ -72,12 +72,8 @@ def _column(file: Any, name: str) -> Any:
     kind = column.type
     single = kind.value_type if types.is_dictionary(kind) else kind
     if types.is_nested(single) or types.is_binary(single) or types.is_large_binary(single):
-        raise DataError(
-            "must hold one number, boolean, text or date a row",
-            f"holds {kind}",
-            ("Leave it out: ", Setting("drop", [name]), "."),
-            where=f"column {name!r}",
-        )
+        do = ("Leave it out: ", Setting("drop", [name]), ".")
+        raise column_error(name, "must hold one number, boolean, text or date a row", f"holds {kind}", do)
     column.validate(full=True)  # a damaged file may have places beyond a dictionary's end
     return column
 
@@ -89,12 +85,8 @@ def _feature(name: str, column: Any, wanted: Wanted, rows: Sequence[int]) -> Raw
     kind = column.type
     if pyarrow.types.is_temporal(kind):
         leave_out, time = Setting("drop", [name]), Setting("time", name)
-        raise DataError(
-            "must hold numbers, booleans or text",
-            f"holds {kind}",
-            ("Leave it out (", leave_out, "), or if it orders the rows: ", time, "."),
-            where=f"column {name!r}",
-        )
+        do = ("Leave it out (", leave_out, "), or if it orders the rows: ", time, ".")
+        raise column_error(name, "must hold numbers, booleans or text", f"holds {kind}", do)
     if pyarrow.types.is_decimal(kind):
         column = column.cast(pyarrow.float64(), safe=False)
     values = column.to_pandas(types_mapper={pyarrow.bool_(): pd.BooleanDtype()}.get)

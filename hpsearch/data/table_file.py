@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from hpsearch.data.cells import Filled, Types
-from hpsearch.data.columns import Raw
+from hpsearch.data.columns import Raw, column_error
 from hpsearch.errors import DataError, HpsearchError, Setting, did_you_mean, located, reason
 
 # The rows are held in memory, and trained on again and again.
@@ -156,15 +156,9 @@ def _check_header(header: Sequence[str]) -> None:
 def check_size(size: int) -> None:
     """Refuse a file that is too large."""
     if size > MOST_BYTES:
-        raise DataError(
-            f"must have at most {MOST_BYTES / 2**30:g} GiB",
-            f"has {size / 2**30:.2g}",
-            (
-                "Take a sample of its rows, or give them by a function (",
-                Setting("source", "python:module:function"),
-                ").",
-            ),
-        )
+        function = Setting("source", "python:module:function")
+        do = ("Take a sample of its rows, or give them by a function (", function, ").")
+        raise DataError(f"must have at most {MOST_BYTES / 2**30:g} GiB", f"has {size / 2**30:.2g}", do)
 
 
 def check_values(rows: int, columns: int, what: str = "columns") -> None:
@@ -190,9 +184,5 @@ def check_lengths(name: str, cells: Sequence[str], rows: Sequence[int]) -> None:
         return
     for cell, row in zip(cells, rows, strict=True):
         if len(cell) > MOST_CHARACTERS:
-            raise DataError(
-                f"must have at most {MOST_CHARACTERS:,} characters",
-                f"has {len(cell):,}",
-                "Is a quote left open?",
-                where=(f"row {row}", f"column {name!r}"),
-            )
+            must = f"must have at most {MOST_CHARACTERS:,} characters"
+            raise column_error(name, must, f"has {len(cell):,}", "Is a quote left open?", row)
