@@ -13,6 +13,7 @@ from hpsearch.data.cells import Cells, Filled
 from hpsearch.data.columns import column_error
 from hpsearch.data.table_file import (
     MOST_BYTES,
+    MOST_CHARACTERS,
     Table,
     Wanted,
     check_lengths,
@@ -66,8 +67,12 @@ def _read(file: BufferedReader, wanted: Wanted) -> Table:
                 )
         numbers = [number for number, _ in block]
         for name, column in zip(header, zip(*(cells for _, cells in block), strict=True), strict=True):
-            check_lengths(name, column, numbers)
-            _check_nul(name, column, numbers)
+            text = "".join(column)
+            if len(text) > MOST_CHARACTERS:  # of one cell or of all
+                check_lengths(name, column, numbers)
+            if "\0" in text:
+                row = next(number for number, cell in zip(numbers, column, strict=True) if "\0" in cell)
+                raise column_error(name, "must be text", "holds a NUL byte", "Save the file as text in UTF-8.", row)
             if name in columns:
                 columns[name].add(column, numbers)
     if not count:
@@ -78,12 +83,6 @@ def _read(file: BufferedReader, wanted: Wanted) -> Table:
         {name: cells.finish for name, cells in features.items()},
         {name: cells.finish for name, cells in texts.items()},
     )
-
-
-def _check_nul(name: str, column: tuple[str, ...], numbers: list[int]) -> None:
-    if "\0" in "".join(column):
-        row = next(number for number, cell in zip(numbers, column, strict=True) if "\0" in cell)
-        raise column_error(name, "must be text", "holds a NUL byte", "Save the file as text in UTF-8.", row)
 
 
 def _rows(file: BufferedReader) -> Iterator[tuple[int, list[str]]]:
