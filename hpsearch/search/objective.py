@@ -19,7 +19,8 @@ from hpsearch.data.dataset import Dataset
 from hpsearch.data.preprocess import Scaling
 from hpsearch.data.splits import Split, hold_out, make_splits
 from hpsearch.definition.definition import StudyDefinition
-from hpsearch.errors import DataError
+from hpsearch.definition.problems import train_key
+from hpsearch.errors import DataError, located
 from hpsearch.search.probe import probe
 from hpsearch.search.pruning import Pruning, Seen
 from hpsearch.storage.quiet import quiet
@@ -162,8 +163,9 @@ def divide(definition: StudyDefinition, data: Dataset, held_out: Dataset | None)
         )
     training = [split.training for split in splits]
     # Classes that there are not, and a loss for others than there are, are refused before anything runs.
-    training_weights(definition.train, data, training)
-    architecture_of(definition.train, data.features.shape[1], len(data.class_names))
+    with located(wording=train_key):
+        training_weights(definition.train, data, training)
+        architecture_of(definition.train, data.features.shape[1], len(data.class_names))
     scalings = {name: fit_scalings(data, training, name) for name in definition.scalings}
     return Prepared(definition, data, held_out, splits, scalings)
 
@@ -263,8 +265,8 @@ def _result(number: int, outcome: CrossValidation, seconds: float, marks: dict[s
         value=outcome.value,
         parameters=outcome.parameters,
         seconds=round(seconds, 4),
-        accuracy=outcome.accuracy,
-        r2=outcome.r2,
+        score=outcome.score,
+        score_name=outcome.score_name,
         best_epoch=outcome.best_epoch,
         reason=outcome.reason,
         epochs=outcome.curve.epochs,
