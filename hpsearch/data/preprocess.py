@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hpsearch.data.columns import Impute, Plan
-from hpsearch.errors import DataError
+from hpsearch.data.columns import Impute, Plan, column_error
+from hpsearch.errors import Setting
 from hpsearch.transform import transform
 
 BATCH_ROWS = 1024  # of the rows that a scaling is fitted on
@@ -84,11 +84,7 @@ def _minmax(batches: Batches) -> Scaling:
 
 
 # What is learnt from the training rows, given in batches.
-SCALINGS: dict[str, Callable[[Batches], Scaling]] = {
-    "minmax": _minmax,
-    "none": _none,
-    "standard": _standard,
-}
+SCALINGS: dict[str, Callable[[Batches], Scaling]] = {"minmax": _minmax, "none": _none, "standard": _standard}
 
 
 def fit_scaling(
@@ -153,9 +149,12 @@ def _fit_fill(
         feature = plan.places[column.name].start
         values = features[rows, feature].astype(np.float64)[:, np.newaxis]  # one column's copy at a time
         if np.isnan(values).all():
-            raise DataError(
-                f"Column {column.name!r} must have a value among the training rows of every split, but is empty in all "
-                f"{len(rows)} of one. Leave it out ([data] drop), or use a splitter or seed that deals its values."
+            leave_out = Setting("drop", [column.name])
+            raise column_error(
+                column.name,
+                "must have a value among the training rows of every split",
+                f"is empty in all {len(rows)} of one",
+                ("Leave it out: ", leave_out, ", or use a splitter or seed that deals its values."),
             )
         strategy = "most_frequent" if column.kind == "boolean" else IMPUTERS[plan.impute]
         if weights is None:

@@ -20,9 +20,9 @@ from threadpoolctl import threadpool_limits
 from hpsearch.arrays import FloatArray
 from hpsearch.data.columns import Plan
 from hpsearch.data.dataset import Dataset, Task
+from hpsearch.data.frames import expand_frame
 from hpsearch.data.preprocess import Scaling
-from hpsearch.data.typed import expand_frame
-from hpsearch.errors import BundleError, DataError, Setting, reason
+from hpsearch.errors import BundleError, DataError, Setting, located, reason
 from hpsearch.model.format import encode, pack, read
 from hpsearch.model.manifest import ARRAYS, REST
 from hpsearch.nn.network import NetworkShape
@@ -110,7 +110,8 @@ class Bundle:
                 must = f"The rows must be a table of {len(self.plan.columns)} columns"
                 raise DataError(must, f"have shape {array.shape}")
             rows = pd.DataFrame(array, columns=list(self.plan.names))
-        features, notices = expand_frame(self.plan, rows, "The rows")
+        with located("the rows"):
+            features, notices = expand_frame(self.plan, rows)
         for line in notices:
             notice(line)
         return features

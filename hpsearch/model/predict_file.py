@@ -10,13 +10,9 @@ import pandas as pd
 
 from hpsearch.data.cells import Types
 from hpsearch.data.columns import Raw
-from hpsearch.data.csv_file import read_csv
-from hpsearch.data.parquet_file import read_parquet
-from hpsearch.data.table_file import Table, Wanted
+from hpsearch.data.table_file import Wanted
+from hpsearch.data.table_reader import read_table
 from hpsearch.model.bundle import Bundle
-
-# By what a file's name ends in; a CSV file may be called anything.
-READERS: dict[str, Callable[[Path, Wanted], Table]] = {".parquet": read_parquet}
 
 
 def predict_file(bundle: Bundle, path: Path, notice: Callable[[str], None] = warnings.warn) -> pd.DataFrame:
@@ -59,8 +55,7 @@ def read_rows(bundle: Bundle, path: Path) -> list[Raw]:
         features=plan.names,
         ignored=(bundle.target_name, *(others or ())),
         only=others is not None,
-        types=Types({column.name: column.kind for column in plan.columns}, plan.missing, told=True),
+        types=Types.of(plan),
     )
-    table = READERS.get(path.suffix.lower(), read_csv)(path, wanted)
-    columns = {raw.name: raw for raw in table.columns}
+    columns = {raw.name: raw for raw in read_table(path, wanted).columns}
     return [columns[name] for name in plan.names]

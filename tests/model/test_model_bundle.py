@@ -18,7 +18,7 @@ import hpsearch
 from hpsearch import seeds
 from hpsearch.data.cells import Types
 from hpsearch.data.columns import Raw
-from hpsearch.data.typed import frame_columns
+from hpsearch.data.frames import frame_columns
 from hpsearch.errors import BundleError, DataError, DefinitionError, HpsearchError
 from hpsearch.model import manifest
 from hpsearch.model.format import sign
@@ -304,7 +304,7 @@ def test_what_training_did_not_meet_is_filled_or_all_zeros_and_said(tmp_path: Pa
 
 def model_rows(model: hpsearch.Bundle, frame: pd.DataFrame) -> list[Raw]:
     types = Types({column.name: column.kind for column in model.plan.columns}, told=True)
-    return frame_columns(frame[list(model.plan.names)], types, "rows")
+    return frame_columns(frame[list(model.plan.names)], types)
 
 
 def test_rows_with_a_column_twice_or_of_another_width_are_refused(tmp_path: Path, mixed: Mixed) -> None:
