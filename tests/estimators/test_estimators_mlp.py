@@ -208,8 +208,8 @@ def test_a_row_of_weight_two_is_two_rows_and_one_of_weight_zero_is_none(scaling:
     [
         (np.zeros(150), "sample_weight must hold weights of at least 0, some of them above, but all are zero."),
         (np.arange(150) - 1, "sample_weight must hold weights of at least 0, some of them above, but one is -1.0."),
-        (np.ones(149), "sample_weight must have one number a row, 150, but has shape (149,)"),
-        (np.ones((150, 2)), "sample_weight must have one number a row, 150, but has shape (150, 2)"),
+        (np.ones(149), "sample_weight must have one number a row, 150, but has shape (149,)."),
+        (np.ones((150, 2)), "sample_weight must have one number a row, 150, but has shape (150, 2)."),
     ],
 )
 def test_weights_that_cannot_be_are_refused(weights: NDArray[Any], said: str) -> None:
