@@ -17,11 +17,11 @@ from hpsearch.data.source import Source
 from hpsearch.data.sources import source_class
 from hpsearch.data.splits import SPLITTERS
 from hpsearch.data.table_sources import TableFile
-from hpsearch.definition.problems import first_problem
+from hpsearch.definition.problems import first_problem, train_key
 from hpsearch.definition.sections import HoldoutSection, OriginSection, SearchSection, StudySection, ValidationSection
 from hpsearch.definition.space import Space, configure
 from hpsearch.definition.strategies import PRUNERS, SAMPLERS, Pruner, Sampler
-from hpsearch.errors import DefinitionError, did_you_mean
+from hpsearch.errors import DefinitionError, did_you_mean, located
 from hpsearch.validation.config import ADDED, Config
 from hpsearch.validation.metric import Metric
 from hpsearch.validation.metrics import metrics_of, objective_metric
@@ -182,7 +182,8 @@ class StudyDefinition:
     @property
     def loss(self) -> str:
         """The name of what training descends."""
-        return self.train.loss_of(self.data.predicts)
+        with located(wording=train_key):
+            return self.train.loss_name(self.data.predicts)
 
     def _check_task(self) -> None:
         """Refuse what does not go with what is predicted, a class or a quantity.

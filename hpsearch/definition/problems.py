@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from hpsearch.errors import did_you_mean
+from hpsearch.errors import Setting, did_you_mean
 
 _TYPES = {
     "bool_type": "true or false",
@@ -20,6 +20,11 @@ _TYPES = {
     "tuple_type": "a list",
     "too_long": "shorter",
 }
+
+
+def train_key(setting: Setting) -> str:
+    """How a study file writes a setting of ``[train]``."""
+    return f"[train] {setting.name}" + (f" = {setting.value!r}" if setting.has_value else "")
 
 
 def first_problem(
@@ -61,5 +66,7 @@ def _sentence(name: str, problem: Any) -> str:
         return f"{name} must be {word} {context[limit]}, but is {got!r}."
     if kind in _TYPES:
         return f"{name} must be {_TYPES[kind]}, but is {got!r}."
+    if "must" in context:
+        return f"{name} {context['must']}, but {context['got']}.".lstrip()
     text = str(context.get("text", problem["msg"]))
     return f"{name} {text}" if text.startswith(("must", "has")) and name else text

@@ -19,7 +19,8 @@ from hpsearch.data.dataset import Dataset
 from hpsearch.data.preprocess import Scaling
 from hpsearch.data.splits import Split, hold_out, make_splits
 from hpsearch.definition.definition import StudyDefinition
-from hpsearch.errors import DataError
+from hpsearch.definition.problems import train_key
+from hpsearch.errors import DataError, located
 from hpsearch.search.probe import probe
 from hpsearch.search.pruning import PriorTrial, Pruning
 from hpsearch.storage.quiet import quiet
@@ -51,7 +52,9 @@ class Prepared:
         """The definition's identity, with the data's fingerprint, and the versions and machine that compute."""
         versions = {f"version.{package}": version(package) for package in _VERSIONED}
         held_out = None if self.held_out is None else self.held_out.fingerprint
-        data = {"data.fingerprint": self.search.fingerprint, "holdout.fingerprint": held_out}
+        data: dict[str, Any] = {"data.fingerprint": self.search.fingerprint, "holdout.fingerprint": held_out}
+        if self.search.weights is not None:  # studies stored before have learnt scalings of the rows as they are
+            data["scaling.weighted"] = True
         return {**self.definition.identity(), **data, **versions, MACHINE: probe()}
 
     def audit(self) -> list[Finding]:
@@ -162,8 +165,9 @@ def divide(definition: StudyDefinition, data: Dataset, held_out: Dataset | None)
         )
     training = [split.training for split in splits]
     # Classes that there are not, and a loss for others than there are, are refused before anything runs.
-    training_weights(definition.train, data, training)
-    architecture_of(definition.train, data.features.shape[1], len(data.class_names))
+    with located(wording=train_key):
+        training_weights(definition.train, data, training)
+        architecture_of(definition.train, data.features.shape[1], len(data.class_names))
     scalings = {name: fit_scalings(data, training, name) for name in definition.scalings}
     return Prepared(definition, data, held_out, splits, scalings)
 
@@ -263,8 +267,8 @@ def _result(number: int, outcome: CrossValidation, seconds: float, pruner_attrib
         value=outcome.value,
         parameters=outcome.parameters,
         seconds=round(seconds, 4),
-        accuracy=outcome.accuracy,
-        r2=outcome.r2,
+        score=outcome.score,
+        score_name=outcome.score_name,
         best_epoch=outcome.best_epoch,
         reason=outcome.reason,
         epochs=outcome.curve.epochs,

@@ -32,6 +32,7 @@ from hpsearch.storage.row_results import RowResultFiles
 from hpsearch.storage.trial_result import MACHINE, TrialResult
 from hpsearch.validation.metric import Metric
 from hpsearch.validation.metrics import objective_metric
+from hpsearch.validation.score import named_score
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ class Proposal:
 
 _OURS, _NOT_OURS = "must be a study of hpsearch", "was not made by hpsearch"
 # One attribute each, because dashboards show attributes; all else of a result is in the one named _RECORD.
-_SHOWN = ("accuracy", "best_epoch", "machine", "parameters", "r2", "reason", "same_as", "seconds")
+_SHOWN = ("best_epoch", "machine", "parameters", "reason", "same_as", "seconds")  # and the score, by its name
 _RECORD = "record"
 SCORINGS = "holdout_scorings"  # an attribute of the study: one entry a time that its hold-out was scored
 # Fields of a result, and their keys there.
@@ -236,7 +237,8 @@ class StoredStudy:
         """Store what became of a trial."""
         trial_id = self._trial_id(result.number)
         self.report(result.number, dict(zip(result.epochs, result.intermediate, strict=True)))
-        shown_values = {key: value for key in _SHOWN if (value := getattr(result, key)) is not None}
+        attributes = {key: getattr(result, key) for key in _SHOWN} | {result.score_name: result.score}
+        shown_values = {key: value for key, value in sorted(attributes.items()) if value is not None}
         record = {_RECORD: {key: _without_nan(getattr(result, name)) for name, key in _IN_RECORD.items()}}
         rows = [{"key": key, "value_json": json.dumps(value)} for key, value in {**shown_values, **record}.items()]
         replace_rows(self.storage, "trial_user_attributes", trial_id, "key", rows)
@@ -275,12 +277,15 @@ def _stored(value: float) -> dict[str, Any]:
 def stored_result(trial: FrozenTrial) -> TrialResult:
     """A finished trial as its coordinator told it."""
     attributes = trial.user_attrs
+    score_name, score = named_score(attributes)
     record = attributes.get(_RECORD) or {"epochs": sorted(trial.intermediate_values)}  # ended by another program
     return TrialResult(
         number=trial.number,
         state=trial.state.name,  # type: ignore[arg-type]
         value=trial.value if trial.state is TrialState.COMPLETE else None,
         intermediate=[trial.intermediate_values[epoch] for epoch in record["epochs"]],
+        score=score,
+        score_name=score_name,
         **{key: attributes.get(key) for key in _SHOWN},  # type: ignore[arg-type]
         **{name: record[key] for name, key in _IN_RECORD.items() if key in record},
     )

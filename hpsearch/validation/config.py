@@ -23,7 +23,7 @@ from pydantic_core.core_schema import no_info_after_validator_function
 
 from hpsearch.data.dataset import Task
 from hpsearch.data.preprocess import SCALINGS
-from hpsearch.errors import DefinitionError, did_you_mean
+from hpsearch.errors import DefinitionError, Setting, did_you_mean
 from hpsearch.nn.layers import ACTIVATION_SETTINGS, ACTIVATIONS
 from hpsearch.nn.losses import LOSSES
 from hpsearch.nn.network import INITIALISATIONS
@@ -69,6 +69,11 @@ class OneOf:
         return value
 
 
+def _refusal(must: str, got: str) -> PydanticCustomError:
+    """What pydantic is to raise, with fields as :class:`HpsearchError` has them for who words it."""
+    return PydanticCustomError("refused", "{must}, but {got}", {"must": must, "got": got})
+
+
 def _one_or_list(kind: type[int] | type[float], least: int, what: str, below: float = float("inf")) -> BeforeValidator:
     """For a number, or a list of numbers, one a layer."""
 
@@ -77,9 +82,7 @@ def _one_or_list(kind: type[int] | type[float], least: int, what: str, below: fl
         for item in values:
             fits = isinstance(item, int if kind is int else int | float) and not isinstance(item, bool)
             if not fits or not least <= item < below:
-                raise PydanticCustomError(
-                    "bad_number", "{text}", {"text": f"must be {what}, or a list of them, but is {value!r}."}
-                )
+                raise _refusal(f"must be {what}, or a list of them", f"is {value!r}")
         return tuple(kind(item) for item in values) if isinstance(value, list | tuple) else kind(value)
 
     return BeforeValidator(check)
@@ -87,9 +90,7 @@ def _one_or_list(kind: type[int] | type[float], least: int, what: str, below: fl
 
 def _batch_size(value: Any) -> Any:
     if value != "full" and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
-        raise PydanticCustomError(
-            "bad_batch", "{text}", {"text": f"must be an integer of at least 1 or 'full', but is {value!r}."}
-        )
+        raise _refusal("must be an integer of at least 1 or 'full'", f"is {value!r}")
     return value
 
 
@@ -98,11 +99,7 @@ def _class_weight(value: Any) -> Any:
         return value
     weights = list(value.values()) if isinstance(value, dict) else [None]
     if not all(isinstance(w, int | float) and not isinstance(w, bool) and 0 <= w < float("inf") for w in weights):
-        raise PydanticCustomError(
-            "bad_weights",
-            "{text}",
-            {"text": f"must be 'balanced' or a table of finite numbers of at least 0 by class, but is {value!r}."},
-        )
+        raise _refusal("must be 'balanced' or a table of finite numbers of at least 0 by class", f"is {value!r}")
     return {name: float(weight) for name, weight in value.items()}
 
 
@@ -169,11 +166,7 @@ class Config(BaseModel):
             given, wanted = getattr(self, name), self._layers(name)
             if isinstance(given, tuple) and len(given) != wanted:
                 layers = "hidden layer" if name in PER_HIDDEN_LAYER else "layer, the output layer included"
-                raise PydanticCustomError(
-                    "bad_list",
-                    "{text}",
-                    {"text": f"{name} must have one value a {layers}: {wanted}, but has {len(given)}."},
-                )
+                raise _refusal(f"{name} must have one value a {layers}: {wanted}", f"has {len(given)}")
         return self
 
     @property
@@ -191,23 +184,25 @@ class Config(BaseModel):
         value = getattr(self, name)
         return value if isinstance(value, tuple) else (value,) * self._layers(name)
 
-    def loss_of(self, task: Task) -> str:
+    def loss_name(self, task: Task) -> str:
         """The name of the loss for a task.
 
         Raises:
             DefinitionError: it is for the other one; class weights where there are no classes.
         """
         name = self.loss or TASK_LOSSES[task]
-        if LOSSES[name].quantity != (task == "regression"):
-            fitting = [key for key, loss in LOSSES.items() if loss.quantity == (task == "regression")]
-            what = "a quantity" if task == "regression" else "classes"
+        if LOSSES[name].regression != (task == "regression"):
+            fitting = [key for key, loss in LOSSES.items() if loss.regression == (task == "regression")]
+            what = "a regression target" if task == "regression" else "classes"
             raise DefinitionError(
-                f"[train] loss must be for {what}, which is what the rows have to predict, but is {name!r}. Choose one "
-                f"of: {', '.join(fitting)}."
+                f"must be for {what}, which is what the rows have to predict",
+                f"is {name!r}",
+                f"Choose one of: {', '.join(fitting)}.",
+                where=Setting("loss"),
             )
         if task == "regression" and self.class_weight is not None:
             raise DefinitionError(
-                "[train] class_weight must go with classes, but a quantity is predicted. Leave it out."
+                "must go with classes", "a regression target is predicted", "Leave it out.", Setting("class_weight")
             )
         return name
 

@@ -8,11 +8,12 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from hpsearch.arrays import IntArray
 from hpsearch.data.dataset import Dataset
 from hpsearch.data.preprocess import Scaling, fit_scaling
-from hpsearch.errors import DataError, did_you_mean
+from hpsearch.errors import DataError, Setting, did_you_mean
 from hpsearch.nn.losses import LOSSES
-from hpsearch.nn.network import Network
+from hpsearch.nn.network import NetworkShape
 from hpsearch.nn.optimizers import OPTIMIZERS
 from hpsearch.nn.passes import Architecture
 from hpsearch.nn.penalties import Penalties, expand_lambdas
@@ -20,31 +21,25 @@ from hpsearch.nn.rows import Batching, LaneData, PaddedRows
 from hpsearch.nn.trainer import Trainer
 from hpsearch.validation.config import Config
 
-IntArray = NDArray[np.intp]
-
 
 def architecture_of(config: Config, inputs: int, classes: int) -> Architecture:
-    """The network that a configuration describes, for data of this shape; ``classes`` is 0 where it is a quantity.
+    """The network that a configuration describes, for data of this shape; ``classes`` is 0 in a regression.
 
     Raises:
         DataError: a loss that is not for so many classes.
         DefinitionError: a loss that is not for classes, or for nothing else.
     """
-    loss = config.loss_of("classification" if classes else "regression")
-    try:
-        outputs = LOSSES[loss].outputs(classes)
-    except ValueError as error:
-        raise DataError(f"[train] loss = {error} Use cross_entropy.") from error
-    network = Network(inputs, config.by_layer("neurons"), outputs)
+    loss = config.loss_name("classification" if classes else "regression")
+    network = NetworkShape(inputs, config.by_layer("neurons"), LOSSES[loss].outputs(classes))
     return Architecture(network, config.activation, config.leaky_slope, config.number_type, loss)
 
 
-def fit_scalings(
-    data: Dataset, row_sets: Sequence[IntArray], scaling: str, fill_all: bool = False, weighted: bool = False
-) -> list[Scaling]:
-    """One scaling a lane, each learnt from that lane's training rows alone; see :func:`fit_scaling`."""
-    weights = data.weights if weighted else None
-    return [fit_scaling(scaling, data.features, rows, data.columns, fill_all, weights) for rows in row_sets]
+def fit_scalings(data: Dataset, row_sets: Sequence[IntArray], scaling: str, fill_all: bool = False) -> list[Scaling]:
+    """One scaling a lane, each learnt from that lane's training rows alone, by their weights; see :func:`fit_scaling`.
+
+    In the search as in what is fitted for good: what is scored is what is shipped.
+    """
+    return [fit_scaling(scaling, data.features, rows, data.columns, fill_all, data.weights) for rows in row_sets]
 
 
 def lane_data(data: Dataset, scalings: Sequence[Scaling], row_sets: Sequence[IntArray]) -> LaneData:
@@ -53,8 +48,8 @@ def lane_data(data: Dataset, scalings: Sequence[Scaling], row_sets: Sequence[Int
     Args:
         data: the rows.
         scalings: of the features, one a lane.
-        row_sets: the training rows of each lane, which a quantity's centre and scale are learnt from: their mean and
-            their standard deviation.
+        row_sets: the training rows of each lane, which a regression target's centre and scale are learnt from, by
+            their weights: their mean and their standard deviation.
     """
     centre, scale = (np.stack([getattr(s, part) for s in scalings]) for part in ("centre", "scale"))
     fills = [s.fill for s in scalings if s.fill is not None]
@@ -62,14 +57,22 @@ def lane_data(data: Dataset, scalings: Sequence[Scaling], row_sets: Sequence[Int
     lanes = LaneData(data.features, data.labels, len(data.class_names), centre, scale, fill)
     if data.task == "classification":
         return lanes
-    seen = [data.labels[rows] for rows in row_sets]
-    return replace(
-        lanes,
-        target_centre=np.array([np.mean(targets) for targets in seen]),
-        # A lane whose training rows are all alike is left in its own unit, as scikit-learn's StandardScaler leaves it.
-        # (Their standard deviation may be the rounding of their mean.)
-        target_scale=np.array([np.std(targets) if np.ptp(targets) > 0 else 1.0 for targets in seen]),
-    )
+    spreads = [_spread(data.labels[rows], None if data.weights is None else data.weights[rows]) for rows in row_sets]
+    target_centre, target_scale = zip(*spreads, strict=True)
+    return replace(lanes, target_centre=np.array(target_centre), target_scale=np.array(target_scale))
+
+
+def _spread(targets: NDArray[np.float64], weights: NDArray[np.float64] | None) -> tuple[float, float]:
+    """Mean and standard deviation; a row of weight 2 is two rows, one of weight 0 none."""
+    if weights is None:
+        mean, deviation = np.mean(targets), np.std(targets)
+    else:
+        targets, weights = targets[weights > 0], weights[weights > 0]
+        mean = np.average(targets, weights=weights)
+        deviation = np.sqrt(np.average((targets - mean) ** 2, weights=weights))
+    # Training rows that are all alike are left in their own unit, as scikit-learn's StandardScaler leaves them.
+    # (Their standard deviation may be the rounding of their mean.)
+    return float(mean), float(deviation) if np.ptp(targets) > 0 else 1.0
 
 
 def training_weights(config: Config, data: Dataset, row_sets: Sequence[IntArray]) -> NDArray[np.float64] | None:
@@ -91,8 +94,9 @@ def training_weights(config: Config, data: Dataset, row_sets: Sequence[IntArray]
     for lane, rows in enumerate(row_sets):
         if not weights[lane, rows].any():
             raise DataError(
-                f"Some training row must have a weight above 0, but of split {lane} none has. Raise [train] "
-                "class_weight, or the rows' weights."
+                "Some training row must have a weight above 0",
+                f"of split {lane} none has",
+                ("Raise ", Setting("class_weight"), ", or the rows' weights."),
             )
     return weights
 
@@ -107,8 +111,8 @@ def _class_weights(config: Config, data: Dataset, own: NDArray[np.float64], rows
     elif given is not None:
         for name, weight in given.items():
             if name not in data.class_names:
-                hint = did_you_mean(name, data.class_names)
-                raise DataError(f"[train] class_weight must name classes of the data, but {name!r} is none. {hint}")
+                do = did_you_mean(name, data.class_names)
+                raise DataError("must name classes of the data", f"{name!r} is none", do, Setting("class_weight"))
             weights[data.class_names.index(name)] = weight
     return weights
 

@@ -107,8 +107,11 @@ def definition(**sections: dict[str, Any]) -> StudyDefinition:
 
 CLASSES = {"source": "nnfs:spiral"}
 CONTRADICTIONS: dict[str, tuple[dict[str, Any], str]] = {
-    "loss of classes": ({"train": {"loss": "cross_entropy"}}, r"\[train\] loss must be for a quantity.*squared_error"),
-    "binary loss": ({"train": {"loss": "binary_cross_entropy"}}, r"\[train\] loss must be for a quantity"),
+    "loss of classes": (
+        {"train": {"loss": "cross_entropy"}},
+        r"\[train\] loss must be for a regr.*squared_error",
+    ),
+    "binary loss": ({"train": {"loss": "binary_cross_entropy"}}, r"\[train\] loss must be for a regression target"),
     "loss of a quantity": (
         {"data": CLASSES, "train": {"loss": "squared_error"}},
         r"\[train\] loss must be for classes.*cross_entropy",
@@ -397,7 +400,7 @@ def test_the_best_is_exported_retrained_and_scored_in_the_target_s_own_unit(
     written = read_exactly("answers.csv")
     assert written.columns.tolist() == ["prediction"]
     np.testing.assert_array_equal(written["prediction"], model.predict(raw))
-    with pytest.raises(DataError, match="predicts the quantity 'price'"):
+    with pytest.raises(DataError, match="predicts the regression target 'price'"):
         model.probabilities(raw)
 
 
