@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from hpsearch.data.audit import Finding
-    from hpsearch.definition.definition import StudyDefinition
+    from hpsearch.definition.study import StudyDefinition
     from hpsearch.model.bundle import Bundle
     from hpsearch.model.export import Exported
     from hpsearch.report.snapshot import Snapshot
@@ -64,7 +64,7 @@ def study_name(study: str | Path, overrides: Sequence[str] = ()) -> str:
                 f"--set must go with a study's file, but {text!r} is a name, which has no keys. Leave it out."
             )
         return text
-    from hpsearch.definition.definition import StudyDefinition
+    from hpsearch.definition.study import StudyDefinition
 
     return StudyDefinition.from_file(study, overrides).name
 
@@ -181,14 +181,14 @@ def run(
         HpsearchError: a definition, data or storage that cannot be used; nothing was trained then.
         StorageLostError: the storage failed in mid-run; what was told before is still there.
     """
-    from hpsearch.definition.definition import StudyDefinition
+    from hpsearch.definition.study import StudyDefinition
     from hpsearch.search.objective import prepare
 
     definition = study if isinstance(study, StudyDefinition) else StudyDefinition.from_file(study)
     if trials is not None:
         definition = definition.with_trials(trials)
     url = storage_url(storage)
-    with _crew(min(workers, definition.in_flight), executor, scheduler, allow_mixed) as crew:
+    with _crew(min(workers, definition.search.in_flight), executor, scheduler, allow_mixed) as crew:
         prepared = prepare(definition)
         findings = _audited(prepared)
         _search(prepared, url, crew, allow_mixed, watch, timeout, reuse, findings, notice)
@@ -217,7 +217,7 @@ def run_prepared(
     Raises:
         HpsearchError: a storage that cannot be used.
     """
-    with _crew(min(workers, prepared.definition.in_flight), None, None, False) as crew:
+    with _crew(min(workers, prepared.definition.search.in_flight), None, None, False) as crew:
         _search(prepared, url, crew, False, watch, None, True, findings, read=read)
 
 
@@ -300,7 +300,7 @@ def nested(
     Raises:
         HpsearchError: a definition, data or storage that cannot be used; a search without a complete trial.
     """
-    from hpsearch.definition.definition import StudyDefinition
+    from hpsearch.definition.study import StudyDefinition
     from hpsearch.model.retrain import fit
     from hpsearch.results.nested import outer_result, outer_studies, summarise
     from hpsearch.search.objective import prepare
@@ -313,7 +313,7 @@ def nested(
     results, losses = [], []
     for split, inner in pairs:
         begin(inner.definition.name)
-        with _crew(min(workers, definition.in_flight), None, None, False) as crew:
+        with _crew(min(workers, definition.search.in_flight), None, None, False) as crew:
             _search(inner, url, crew, False, watch, None, True, inner.audit())
         best = load_best(inner.definition.name, url)
         bundle, _ = fit(inner, best.config)
@@ -372,7 +372,7 @@ def cross_validate(study: str | Path | StudyDefinition) -> CrossValidation:
     """
     from threadpoolctl import threadpool_limits
 
-    from hpsearch.definition.definition import StudyDefinition
+    from hpsearch.definition.study import StudyDefinition
     from hpsearch.search.objective import prepare
     from hpsearch.validation.cross_validate import cross_validate as validate
 
@@ -386,7 +386,7 @@ def cross_validate(study: str | Path | StudyDefinition) -> CrossValidation:
             definition.seed,
             scalings=prepared.scalings[definition.train.scaling],
             rule=definition.validation.checkpoint,
-            objective=definition.objective,
+            objective=definition.search.objective,
         )
 
 
@@ -485,7 +485,7 @@ def retrain(
         HpsearchError: a definition or data that cannot be used.
         DivergedError: a training that diverges.
     """
-    from hpsearch.definition.definition import StudyDefinition
+    from hpsearch.definition.study import StudyDefinition
     from hpsearch.model.retrain import retrain as fit_and_score
 
     definition = study if isinstance(study, StudyDefinition) else StudyDefinition.from_file(study)

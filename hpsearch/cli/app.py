@@ -17,7 +17,7 @@ from hpsearch.cli.process import duration, has_screen, terminated_as_interrupted
 if TYPE_CHECKING:
     import pandas as pd
 
-    from hpsearch.definition.definition import StudyDefinition
+    from hpsearch.definition.study import StudyDefinition
 
 app = typer.Typer(
     name="hpsearch",
@@ -75,7 +75,7 @@ def _study(study: str, overrides: list[str] | None) -> str:
 
 
 def _definition(file: Path, overrides: list[str] | None) -> StudyDefinition:
-    from hpsearch.definition.definition import StudyDefinition
+    from hpsearch.definition.study import StudyDefinition
 
     return StudyDefinition.from_file(file, overrides or ())
 

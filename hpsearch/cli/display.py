@@ -125,7 +125,7 @@ def best(found: Best) -> None:
     for name, (value, origin) in found.settings().items():
         drawn.add_row(name, _setting(value), origin)
     _draw(drawn)
-    name = found.definition.objective
+    name = found.definition.search.objective
     _curve(result)
     say(f"\n{_mean(name, result.value, *found.beside)}, {_over(len(result.folds))}, at epoch {result.best_epoch}.\n")
     numbers = _columns(show_header=False)

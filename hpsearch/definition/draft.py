@@ -21,7 +21,7 @@ from hpsearch.data.units import first_of_each
 from hpsearch.definition.draft_text import SEED, Budget, Dealt, write
 from hpsearch.definition.problems import first_problem
 from hpsearch.definition.sections import StudySection
-from hpsearch.errors import DataError, DefinitionError
+from hpsearch.errors import DataError
 
 FEWEST_HELD_OUT_FROM = 50  # fewer rows are all needed for the search
 # The checks of the audit that can refuse rows without groups and times; the others take longer, and `run` makes them.
@@ -82,7 +82,7 @@ def checked_name(name: str) -> str:
     try:
         return StudySection(name=name).name
     except ValidationError as error:
-        raise DefinitionError(f"The study's {first_problem(error, StudySection)}") from error
+        raise first_problem(error, StudySection) from error
 
 
 def _dealt(found: Surveyed, rows: Path) -> Dealt:

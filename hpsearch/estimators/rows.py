@@ -13,7 +13,7 @@ from sklearn.utils.validation import column_or_1d, validate_data
 
 from hpsearch.data.dataset import Dataset
 from hpsearch.definition.problems import first_problem
-from hpsearch.errors import DataError, DefinitionError
+from hpsearch.errors import DataError
 from hpsearch.validation.config import Config
 
 
@@ -58,7 +58,7 @@ def config_of(estimator: Any, class_names: Mapping[Any, str]) -> Config:
     try:
         return Config.model_validate(given)
     except ValidationError as error:
-        raise DefinitionError(f"{type(estimator).__name__}: {first_problem(error, Config)}") from error
+        raise first_problem(error, Config).at(type(estimator).__name__) from error
 
 
 def checked(

@@ -25,7 +25,7 @@ from hpsearch.api import StudyResult, run_prepared
 from hpsearch.data.dataset import Dataset
 from hpsearch.data.sources import Memory
 from hpsearch.data.splits import SPLITTERS
-from hpsearch.definition.definition import StudyDefinition
+from hpsearch.definition.study import StudyDefinition
 from hpsearch.errors import DefinitionError
 from hpsearch.estimators.classifier import MLPClassifier
 from hpsearch.estimators.network import Network, assign

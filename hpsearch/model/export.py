@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpsearch.data.columns import Raw
-from hpsearch.definition.definition import StudyDefinition
+from hpsearch.definition.study import StudyDefinition
 from hpsearch.errors import BundleError, DataError, ExportError, HpsearchError, did_you_mean
 from hpsearch.model.bundle import Bundle
 from hpsearch.model.onnx import OnnxModel, require_packages, to_onnx

@@ -15,7 +15,7 @@ from hpsearch import seeds
 from hpsearch.data.dataset import Dataset
 from hpsearch.data.splits import SPLITTERS
 from hpsearch.data.units import independent_units
-from hpsearch.definition.definition import StudyDefinition
+from hpsearch.definition.study import StudyDefinition
 from hpsearch.errors import BundleError, DataError, DefinitionError, DivergedError, StorageError
 from hpsearch.model.bundle import Bundle
 from hpsearch.model.study_rows import recipe
@@ -93,7 +93,7 @@ def _record_scoring(definition: StudyDefinition, fingerprint: str, url: str, fol
 
 def _objective(bundle: Bundle, data: Dataset, definition: StudyDefinition) -> dict[str, float | None]:
     """The study's objective on some rows under its name, where it is not one of the numbers that every model has."""
-    name = definition.objective
+    name = definition.search.objective
     known = ("loss", BESIDE[bundle.task])
     return {} if name in known else {name: bundle.measure(data, definition.metric)}
 
@@ -136,7 +136,7 @@ def fit(prepared: Prepared, config: Config) -> tuple[Bundle, dict[str, Any]]:
     about = {
         "hpsearch": version("hpsearch"),
         "study": definition.name,
-        "objective": definition.objective,
+        "objective": definition.search.objective,
         "seed": definition.seed,
         "data_fingerprint": data.fingerprint,
         "not_features": None if (others := definition.data.not_features) is None else list(others),

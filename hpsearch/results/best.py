@@ -14,8 +14,8 @@ import numpy as np
 import tomlkit
 
 from hpsearch import seeds
-from hpsearch.definition.definition import StudyDefinition
 from hpsearch.definition.space import split_name
+from hpsearch.definition.study import StudyDefinition
 from hpsearch.errors import HpsearchError, StorageError, did_you_mean
 from hpsearch.search.objective import data_fingerprint
 from hpsearch.storage.storage import SCORINGS, StoredStudy, result_of
@@ -106,7 +106,7 @@ class Best:
             "trial": self.result.number,
             "trials_told": self.trials,
             "rule": self.rule,
-            "objective": self.definition.objective,
+            "objective": self.definition.search.objective,
             "value": self.result.value,
             "corrected": self.corrected and asdict(self.corrected),
             "uncorrected": self.uncorrected,
@@ -275,8 +275,8 @@ def to_toml(best: Best, folder: Path) -> str:
     for section in ("holdout", "validation"):
         if section in raw:
             document[section] = dict(raw[section])
-    if best.definition.objective != "loss":
-        document["search"] = {"objective": best.definition.objective}
+    if best.definition.search.objective != "loss":
+        document["search"] = {"objective": best.definition.search.objective}
     train = tomlkit.table()
     for key, (value, origin) in best.settings().items():
         train.add(key, _inline(value) if isinstance(value, dict) else value)
@@ -284,7 +284,7 @@ def to_toml(best: Best, folder: Path) -> str:
     document["train"] = train
     origins = tomlkit.table()
     origins["study"], origins["trial"], origins["trials"] = best.definition.name, result.number, best.trials
-    origins["objective"] = best.definition.objective
+    origins["objective"] = best.definition.search.objective
     origins["objective_value"] = result.value
     name, value = best.beside
     if value is not None:

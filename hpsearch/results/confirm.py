@@ -129,7 +129,7 @@ def confirm(stored: StoredStudy, top: int = 5, repeats: int = 3) -> Confirmation
         config = definition.config(trials[result.number].params).replaced({"epochs": result.best_epoch})
         with quiet(), threadpool_limits(1):
             outcomes[result.number] = cross_validate(
-                prepared.search, splits, config, seed, rule="last", objective=definition.objective
+                prepared.search, splits, config, seed, rule="last", objective=definition.search.objective
             )
     confirmed = [
         Confirmed(
@@ -148,7 +148,7 @@ def confirm(stored: StoredStudy, top: int = 5, repeats: int = 3) -> Confirmation
     )
     finished = [one.trial for one in confirmed if one.objective is not None]
     comparisons = _compare({number: outcomes[number] for number in finished}) if len(splits) > 1 else ()
-    return Confirmation(stored.name, definition.objective, len(splits), repeats, tuple(confirmed), comparisons)
+    return Confirmation(stored.name, definition.search.objective, len(splits), repeats, tuple(confirmed), comparisons)
 
 
 def _compare(outcomes: dict[int, CrossValidation]) -> tuple[Comparison, ...]:

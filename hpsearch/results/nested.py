@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from hpsearch import seeds
 from hpsearch.data.splits import SPLITTERS, Split, make_splits
 from hpsearch.data.units import independent_units
-from hpsearch.definition.definition import StudyDefinition
+from hpsearch.definition.study import StudyDefinition
 from hpsearch.results.best import Best
 from hpsearch.search.objective import Prepared, divide
 from hpsearch.validation.estimates import Estimate, mean_of_rows
@@ -121,6 +121,6 @@ def summarise(
         values = [getattr(result, name) for result in results]
         return None if None in values else float(np.average(values, weights=weights))
 
-    objective = prepared.definition.objective
+    objective = prepared.definition.search.objective
     # Over rows, as the loss is; R² and the objective have no value of a row.
     return Nested(sure, objective, mean("objective"), tuple(results), mean("accuracy", counts), mean("r2"))

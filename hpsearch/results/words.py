@@ -44,7 +44,7 @@ def belief(best: Best) -> str:
     if fixed is not None:
         metric = best.definition.metric
         whose = "these" if best.rule == "lowest" else "the best trial's"
-        verb = "lose" if best.definition.objective == "loss" else f"have a mean {metric.title} of"
+        verb = "lose" if best.definition.search.objective == "loss" else f"have a mean {metric.title} of"
         unit = f" {metric.unit}" if metric.unit else ""
         value, low, high = map(readable, (fixed.value, fixed.low, fixed.high))
         return (

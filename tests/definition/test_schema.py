@@ -18,9 +18,10 @@ from jsonschema import Draft202012Validator, ValidationError
 
 from hpsearch.data.sources import SOURCES
 from hpsearch.data.splits import SPLITTERS
-from hpsearch.definition.definition import StudyDefinition
+from hpsearch.definition.pruners import PRUNERS
+from hpsearch.definition.samplers import SAMPLERS
 from hpsearch.definition.schema import FILE_NAME, FIRST_LINE, is_schema, schema_text, study_schema
-from hpsearch.definition.strategies import PRUNERS, SAMPLERS
+from hpsearch.definition.study import StudyDefinition
 from hpsearch.errors import DefinitionError, MissingExtraError
 from hpsearch.validation.config import SHARED, Config
 
@@ -107,12 +108,15 @@ def resolved(reference: str) -> Any:
 
 
 def test_the_choices_are_those_of_the_registries() -> None:
-    sections = SCHEMA["properties"]
+    sections = {name: resolved(section["$ref"]) for name, section in SCHEMA["properties"].items() if "$ref" in section}
     assert sections["validation"]["properties"]["splitter"]["enum"] == sorted(SPLITTERS)
     for key, registry in (("sampler", SAMPLERS), ("pruner", PRUNERS)):
         alone, *tables = sections["search"]["properties"][key]["anyOf"]
         assert alone["enum"] == sorted(registry)
-        assert [table["properties"]["name"]["const"] for table in tables] == sorted(registry)
+        assert [resolved(table["$ref"])["properties"]["name"]["const"] for table in tables] == sorted(registry)
+    sources = [resolved(table["$ref"])["properties"]["source"] for table in SCHEMA["properties"]["data"]["oneOf"]]
+    names = [name for source in sources for name in (source.get("enum") or [source.get("const")])]
+    assert {*names} - {None} == {name for name in SOURCES if not name.startswith("python:")}
     assert set(sections["train"]["properties"]) == set(Config.model_fields)
     assert set(sections["space"]["properties"]) == set(Config.model_fields) - set(SHARED)
     sources = [kind["properties"]["source"] for kind in sections["data"]["oneOf"]]
@@ -155,8 +159,9 @@ def test_what_a_definition_accepts_the_schema_accepts(case: str, tmp_path: Path)
 
 KEYS = [
     f"{section}.{key}"
-    for section in ("study", "data", "holdout", "validation", "train", "space", "search")
-    for key in SCHEMA["properties"][section].get("properties", SOURCES["csv"].model_fields)
+    for section, schema in SCHEMA["properties"].items()
+    if section != "origin"
+    for key in (resolved(schema["$ref"]) if "$ref" in schema else schema).get("properties", SOURCES["csv"].model_fields)
 ]
 VALUES = st.one_of(
     st.sampled_from(

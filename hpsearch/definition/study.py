@@ -6,22 +6,23 @@ import json
 import tomllib
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ConfigDict, Field, PrivateAttr, ValidationError, model_validator
 
 from hpsearch.data.source import Source
-from hpsearch.data.sources import source_class
+from hpsearch.data.sources import SOURCES, Memory, source_class
 from hpsearch.data.splits import SPLITTERS
 from hpsearch.data.table_sources import TableFile
 from hpsearch.definition.problems import first_problem
+from hpsearch.definition.registered import Registered, Section
 from hpsearch.definition.sections import HoldoutSection, OriginSection, SearchSection, StudySection, ValidationSection
 from hpsearch.definition.space import Space, configure
-from hpsearch.definition.strategies import PRUNERS, SAMPLERS, Pruner, Sampler
-from hpsearch.errors import DefinitionError, did_you_mean
+from hpsearch.definition.wording import as_key
+from hpsearch.errors import DefinitionError, Setting, did_you_mean, located, reason
 from hpsearch.validation.config import ADDED, Config
 from hpsearch.validation.metric import Metric
 from hpsearch.validation.metrics import metrics_of, objective_metric
@@ -29,8 +30,6 @@ from hpsearch.validation.metrics import metrics_of, objective_metric
 if TYPE_CHECKING:
     from optuna.pruners import BasePruner
     from optuna.samplers import BaseSampler
-
-Model = TypeVar("Model", bound=BaseModel)
 
 # Keys of the identity that studies stored before them do not have: left out where they say what was always so.
 _LATER = {
@@ -43,8 +42,35 @@ _LATER = {
 
 
 @dataclass(frozen=True)
-class StudyDefinition:
-    """All that a study is. Its relative paths start in ``folder``; errors name ``file``, if there is one.
+class _Location:
+    """Where a definition comes from: its folder, and its file, by which two that are equal may differ."""
+
+    folder: Path
+    file: Path | None = field(default=None, compare=False)
+
+
+def _table_of_source(given: Any) -> Mapping[str, Any]:
+    if not isinstance(given, Mapping):
+        raise DefinitionError("must be a table", f"is {given!r}")
+    if not isinstance(name := given.get("source"), str):
+        raise DefinitionError(
+            "must be text that names where the rows come from", f"is {name!r}", where=Setting("source")
+        )
+    return given
+
+
+_SOURCE = Registered(
+    SOURCES,
+    "source",
+    _table_of_source,
+    source_class,
+    patterns={"python:module:function": "^python:[^:]+:[^:]+$"},
+    unlisted=(Memory,),
+)
+
+
+class StudyDefinition(Section):
+    """All that a study is: its fields are the sections of a study file.
 
     It is read from a study file, or built from the same tables in code; both are checked alike:
 
@@ -61,25 +87,35 @@ class StudyDefinition:
     (4, 'cross_entropy')
     >>> StudyDefinition.from_file("studies/wine.toml", ["search.trials=3"]).limit
     3
+    Attributes:
+        raw: the tables that it was made of.
+        folder: where its relative paths start.
+        file: the study file, if there is one.
     """
 
-    study: StudySection
-    data: Source
-    holdout: HoldoutSection
-    validation: ValidationSection
-    train: Config
-    space: Space
-    trials: int
-    sampler: Sampler
-    pruner: Pruner
-    objective: str
-    in_flight: int
-    enqueue: tuple[Mapping[str, Any], ...]
-    stop: int | None
-    origin: OriginSection | None
-    raw: Mapping[str, Any]
-    folder: Path
-    file: Path | None = field(default=None, compare=False)
+    model_config = ConfigDict(title="A study file of hpsearch")
+
+    study: Annotated[StudySection, Field(description="What the study is called, and its seed.")]
+    data: Annotated[Source, _SOURCE, Field(description="Where the rows come from.")]
+    holdout: Annotated[
+        HoldoutSection, Field(description="Rows set aside before anything else and scored once, by retrain.")
+    ] = HoldoutSection()
+    validation: Annotated[ValidationSection, Field(description="How the rows that are not held out are split.")] = (
+        ValidationSection()
+    )
+    train: Annotated[Config, Field(description="What every trial shares, and what cv and retrain use.")] = Config()
+    space: Annotated[
+        Space, Field(description="What the search chooses, and from what; it overrides [train] by name.")
+    ] = Space({})
+    search: Annotated[
+        SearchSection, Field(description="What is searched for, how many trials, who proposes and stops them.")
+    ] = SearchSection()
+    origin: Annotated[
+        OriginSection | None, Field(description="Where an exported configuration came from; written by best.")
+    ] = None
+
+    _raw: Mapping[str, Any] = PrivateAttr(default_factory=dict)
+    _location: _Location = PrivateAttr(default_factory=lambda: _Location(Path.cwd()))
 
     @classmethod
     def from_file(cls, path: str | Path, overrides: Sequence[str] = ()) -> Self:
@@ -93,20 +129,19 @@ class StudyDefinition:
             DefinitionError: the file cannot be read or defines no valid study; the message begins with its path.
         """
         path = Path(path)
-        try:
-            raw = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-        except OSError as error:
-            raise DefinitionError(
-                f"{path}: must be a study file that can be read, but {(error.strerror or str(error)).lower()}."
-            ) from error
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise DefinitionError(f"{path}: must be valid TOML, but {error}.") from error
+        with located(str(path)):
+            try:
+                raw = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+            except OSError as error:
+                raise DefinitionError("must be a study file that can be read", reason(error)) from error
+            except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+                raise DefinitionError("must be valid TOML", str(error)) from error
         for override in overrides:
             _override(raw, override)
-        try:
-            return replace(cls.from_mapping(raw, path.resolve().parent), file=path)
-        except DefinitionError as error:
-            raise DefinitionError(f"{path}: {error}") from error
+        with located(str(path)):
+            definition = cls.from_mapping(raw, path.resolve().parent)
+        definition._location = _Location(definition.folder, path)
+        return definition
 
     @classmethod
     def from_mapping(cls, raw: Mapping[str, Any], folder: Path | None = None) -> Self:
@@ -119,52 +154,48 @@ class StudyDefinition:
         Raises:
             DefinitionError: an unknown section or key, a value out of range, a contradiction.
         """
-        sections = ("study", "data", "holdout", "validation", "train", "space", "search", "origin")
-        for name, table in raw.items():
-            if name not in sections:
-                raise DefinitionError(f"There is no section [{name}]. {did_you_mean(name, sections)}")
-            if not isinstance(table, Mapping):
-                raise DefinitionError(f"[{name}] must be a table, but is {table!r}.")
-        for name in ("study", "data"):
-            if name not in raw:
-                raise DefinitionError(f"The section [{name}] is missing. Every study needs [study] and [data].")
-        search = _section(SearchSection, raw, "search")
-        train = _section(Config, raw, "train")
-        definition = cls(
-            study=_section(StudySection, raw, "study"),
-            data=_source(raw["data"]),
-            holdout=_section(HoldoutSection, raw, "holdout"),
-            validation=_section(ValidationSection, raw, "validation"),
-            train=train,
-            space=(space := Space.parse(raw.get("space", {}), train)),
-            trials=search.trials or (100 if space.dimensions else 1),
-            sampler=_strategy(SAMPLERS, search.sampler, "sampler"),
-            pruner=_strategy(PRUNERS, search.pruner, "pruner"),
-            objective=search.objective,
-            in_flight=search.in_flight,
-            enqueue=tuple(search.enqueue),
-            stop=search.stop,
-            origin=_section(OriginSection, raw, "origin") if "origin" in raw else None,
-            raw=deepcopy(dict(raw)),
-            folder=Path.cwd() if folder is None else folder,
-        )
-        definition._check_task()
-        definition.build_sampler(
-            0
-        )  # a missing package or a space that it cannot search is refused before anything runs
-        if not space.dimensions and definition.trials > 1:
-            raise DefinitionError(
-                f"[search] trials must be 1 where [space] is empty, but is {search.trials}: "
-                "every trial would be the same."
-            )
-        for known in definition.enqueue:
-            space.check_chosen(known, train)
-        if definition.holdout.fresh and not definition.data.redrawable:
-            raise DefinitionError(
-                f"[holdout] fresh must go with generated data, but {definition.data.source!r} cannot be drawn again. "
-                "Use fraction = 0.2."
-            )
+        with located(wording=as_key):
+            try:
+                definition = cls.model_validate(dict(raw))
+            except ValidationError as error:
+                raise _problem(error) from error
+        definition._raw = deepcopy(dict(raw))
+        definition._location = _Location(Path.cwd() if folder is None else folder)
         return definition
+
+    @model_validator(mode="after")
+    def _goes_together(self) -> Self:
+        self._check_task()
+        self.space.check(self.train)
+        self.build_sampler(0)  # a missing package or a space that it cannot search is refused before anything runs
+        if not self.space.dimensions and self.trials > 1:
+            raise DefinitionError(
+                "must be 1 where [space] is empty",
+                f"is {self.trials}: every trial would be the same",
+                where=Setting("search.trials"),
+            )
+        for known in self.search.enqueue:
+            self.space.check_chosen(known)
+        if self.holdout.fresh and not self.data.redrawable:
+            raise DefinitionError(
+                "must go with generated data",
+                f"{self.data.source!r} cannot be drawn again",
+                "Use fraction = 0.2.",
+                where=Setting("holdout.fresh"),
+            )
+        return self
+
+    @property
+    def raw(self) -> Mapping[str, Any]:
+        return self._raw
+
+    @property
+    def folder(self) -> Path:
+        return self._location.folder
+
+    @property
+    def file(self) -> Path | None:
+        return self._location.file
 
     @property
     def name(self) -> str:
@@ -175,9 +206,14 @@ class StudyDefinition:
         return self.study.seed
 
     @property
+    def trials(self) -> int:
+        """How many trials are asked for: by default 100, or 1 where nothing is searched."""
+        return self.search.trials or (100 if self.space.dimensions else 1)
+
+    @property
     def metric(self) -> Metric:
         """The objective: its mean over the splits is a trial's value."""
-        return objective_metric(self.objective, self.loss)
+        return objective_metric(self.search.objective, self.loss)
 
     @property
     def loss(self) -> str:
@@ -192,15 +228,20 @@ class StudyDefinition:
         """
         task, loss = self.data.predicts, self.loss
         fitting = metrics_of(loss)
-        if self.objective not in fitting:
+        if self.search.objective not in fitting:
             raise DefinitionError(
-                f"[search] objective must be a metric of a {task}, but is {self.objective!r}. Choose one of: "
-                f"{', '.join(fitting)}."
+                f"must be a metric of a {task}",
+                f"is {self.search.objective!r}",
+                f"Choose one of: {', '.join(fitting)}.",
+                where=Setting("search.objective"),
             )
-        if SPLITTERS[self.validation.splitter].stratifies and task == "regression":
+        splitter = self.validation.splitter
+        if SPLITTERS[splitter].stratifies and task == "regression":
             raise DefinitionError(
-                f"[validation] splitter must not need classes where a quantity is predicted, but is "
-                f'{self.validation.splitter!r}. Use "{"group" if "group" in self.validation.splitter else "kfold"}".'
+                "must not need classes where a quantity is predicted",
+                f"is {splitter!r}",
+                f'Use "{"group" if SPLITTERS[splitter].needs == "groups" else "kfold"}".',
+                where=Setting("validation.splitter"),
             )
 
     @property
@@ -222,17 +263,16 @@ class StudyDefinition:
 
     def build_pruner(self) -> BasePruner | None:
         """Optuna's pruner with the study's resources; None if it never prunes."""
-        return self.pruner.build(min(self.evaluate_every, self.most_epochs), self.most_epochs)
+        return self.search.pruner.build(min(self.evaluate_every, self.most_epochs), self.most_epochs)
 
     def build_sampler(self, number: int) -> BaseSampler:
         """What proposes trial ``number``."""
-        return self.sampler.for_trial(self.space, self.train, self.seed, number)
+        return self.search.sampler.for_trial(self.space, self.train, self.seed, number)
 
     @cached_property
     def limit(self) -> int:
         """How many trials there shall be: a grid ends at its size."""
-        size = self.sampler.size(self.space, self.train)
-        return self.trials if size is None else min(self.trials, size)
+        return min(self.trials, len(self.space.grid(self.train))) if self.search.sampler.finite else self.trials
 
     def with_trials(self, trials: int) -> StudyDefinition:
         """The same study with another number of trials in all.
@@ -241,7 +281,9 @@ class StudyDefinition:
             DefinitionError: fewer than 1, or more than one where nothing is searched.
         """
         raw = {**self.raw, "search": {**self.raw.get("search", {}), "trials": trials}}
-        return replace(StudyDefinition.from_mapping(raw, self.folder), file=self.file)
+        more = StudyDefinition.from_mapping(raw, self.folder)
+        more._location = self._location
+        return more
 
     def attributes(self) -> dict[str, Any]:
         """What a storage keeps with the study, in plain values: enough to read its tables without its file."""
@@ -269,14 +311,9 @@ class StudyDefinition:
             "space": {
                 name: d.model_dump(by_alias=True, exclude_defaults=True) for name, d in self.space.dimensions.items()
             },
-            "search.sampler": self.sampler.model_dump(),
-            "search.pruner": self.pruner.model_dump(),
-            "search": {
-                "in_flight": self.in_flight,
-                "enqueue": list(self.enqueue),
-                "stop": self.stop,
-                "objective": self.objective,
-            },
+            "search.sampler": self.search.sampler.model_dump(),
+            "search.pruner": self.search.pruner.model_dump(),
+            "search": {name: getattr(self.search, name) for name in ("in_flight", "enqueue", "stop", "objective")},
         }
         flat = {f"{section}.{key}": value for section, table in sections.items() for key, value in table.items()}
         flat["space.order"] = list(self.space.names)
@@ -285,33 +322,17 @@ class StudyDefinition:
         return plain
 
 
-def _section(model: type[Model], raw: Mapping[str, Any], name: str) -> Model:
-    try:
-        return model.model_validate(dict(raw.get(name, {})))
-    except ValidationError as error:
-        raise DefinitionError(f"[{name}] {first_problem(error, model)}") from error
-
-
-def _source(table: Mapping[str, Any]) -> Source:
-    if not isinstance(table.get("source"), str):
-        raise DefinitionError(
-            f"[data] source must be text that names where the rows come from, but is {table.get('source')!r}."
-        )
-    kind = source_class(table["source"])
-    return _section(kind, {"data": table}, "data")
-
-
-def _strategy(registry: Mapping[str, type[Model]], given: Any, what: str) -> Model:
-    table = {"name": given} if isinstance(given, str) else given
-    if not isinstance(table, Mapping) or not isinstance(table.get("name"), str):
-        raise DefinitionError(f"[search] {what} must be a name or a table with a name, but is {given!r}.")
-    if table["name"] not in registry:
-        raise DefinitionError(f"[search] Unknown {what} {table['name']!r}. {did_you_mean(table['name'], registry)}")
-    try:
-        return registry[table["name"]].model_validate(dict(table))
-    except ValidationError as error:
-        problem = first_problem(error, registry[table["name"]])
-        raise DefinitionError(f"[search] {what} {table['name']!r}: {problem}") from error
+def _problem(error: ValidationError) -> DefinitionError:
+    """What is wrong with the sections, or else with the first key of one that is."""
+    sections = StudyDefinition.model_fields
+    problems = {problem["loc"]: problem["type"] for problem in error.errors() if len(problem["loc"]) == 1}
+    for (name,), kind in problems.items():
+        if kind == "extra_forbidden":
+            return DefinitionError(f"There is no section [{name}]", do=did_you_mean(name, sections))
+    for (name,), kind in problems.items():
+        if kind == "missing":
+            return DefinitionError(f"The section [{name}] is missing", do="Every study needs [study] and [data].")
+    return first_problem(error, StudyDefinition)
 
 
 def _override(raw: dict[str, Any], text: str) -> None:
@@ -319,7 +340,9 @@ def _override(raw: dict[str, Any], text: str) -> None:
     name, equals, value = text.partition("=")
     *path, key = name.strip().split(".")
     if not equals or not path or not key:
-        raise DefinitionError(f"--set must read section.key=value, as in search.trials=20, but is {text!r}.")
+        raise DefinitionError(
+            "must read section.key=value, as in search.trials=20", f"is {text!r}", where=Setting("overrides")
+        )
     try:
         parsed = tomllib.loads(f"value = {value}")["value"]
     except tomllib.TOMLDecodeError:
@@ -328,5 +351,7 @@ def _override(raw: dict[str, Any], text: str) -> None:
     for part in path:
         table = table.setdefault(part, {})
         if not isinstance(table, dict):
-            raise DefinitionError(f"--set {text!r} must name a key in a table, but {part!r} is {table!r}.")
+            raise DefinitionError(
+                "must name a key in a table", f"of {text!r} {part!r} is {table!r}", where=Setting("overrides")
+            )
     table[key] = parsed
