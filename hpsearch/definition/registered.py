@@ -66,11 +66,14 @@ class Registered:
         """The members, and in each of them the names that its key may have."""
         members = []
         for kind in dict.fromkeys(self.registry.values()):
-            member, names = handler(kind.__pydantic_core_schema__), self.names(kind)
+            member = handler.resolve_ref_schema(
+                handler(kind.__pydantic_core_schema__)
+            )  # itself: it is referred to once
+            names = self.names(kind)
             pattern = self.patterns.get(names[0])
-            own = {"pattern": pattern} if pattern else {"const": names[0]} if len(names) == 1 else {"enum": names}
-            handler.resolve_ref_schema(member)["properties"][self.key] |= own
-            members.append(member)
+            own = {"pattern": pattern} if pattern else {"const": names[0]} if self.short else {"enum": names}
+            properties = member["properties"]
+            members.append({**member, "properties": {**properties, self.key: {**properties[self.key], **own}}})
         return {"anyOf": [{"enum": [*self.registry]}, *members]} if self.short else {"oneOf": members}
 
 

@@ -17,7 +17,7 @@ from hpsearch.definition.space import SEARCHABLE
 from hpsearch.definition.study import StudyDefinition
 from hpsearch.validation.config import PER_LAYER
 
-TITLE = str(StudyDefinition.model_config["title"])
+TITLE = "A study file of hpsearch"
 # The file's name beside study files, as their first line has it.
 FILE_NAME = "hpsearch.schema.json"
 FIRST_LINE = f"#:schema ./{FILE_NAME}"
@@ -32,9 +32,13 @@ def study_schema() -> Schema:
     made = StudyDefinition.model_json_schema(schema_generator=_Plain)
     kinds, sections = made["$defs"], made["properties"]
     searched = {name: kinds["Config"]["properties"][name] for name in SEARCHABLE}
-    sections["space"] = {"description": sections["space"]["description"], **_space(searched)}
+    sections["space"] = {
+        "description": sections["space"]["description"],
+        **_space(searched, kinds["Dimension"]["properties"]),
+    }
+    del kinds["Space"]
     kinds["SearchSection"]["properties"]["enqueue"]["items"] = _known(searched)
-    plain: Schema = _plain({"$schema": GenerateJsonSchema.schema_dialect, **made})
+    plain: Schema = _plain({"$schema": GenerateJsonSchema.schema_dialect, "title": TITLE, **made})
     return plain
 
 
@@ -57,6 +61,9 @@ class _Plain(GenerateJsonSchema):
 
     def field_title_should_be_set(self, schema: Any) -> bool:
         return False
+
+    def model_schema(self, schema: Any) -> Schema:
+        return {key: value for key, value in super().model_schema(schema).items() if key != "title"}
 
     def nullable_schema(self, schema: Any) -> Schema:
         return self.generate_inner(schema["schema"])
@@ -85,11 +92,11 @@ def _table(properties: Mapping[str, Any], **more: Any) -> Schema:
     return {"type": "object", "properties": dict(properties), "additionalProperties": False, **more}
 
 
-def _space(searched: Mapping[str, Schema]) -> Schema:
+def _space(searched: Mapping[str, Schema], dimension: Schema) -> Schema:
     of_layers = {name: {"$ref": _at(name)} for name in PER_LAYER}
     layer = _table(of_layers, description="the values of one layer; layer1 is the first hidden one")
     flat = {rf"^{_LAYER}\.{name}$": reference for name, reference in of_layers.items()}
-    ranges = {name: _dimension(hyperparameter) for name, hyperparameter in searched.items()}
+    ranges = {name: _dimension(hyperparameter, dimension) for name, hyperparameter in searched.items()}
     return _table(ranges, patternProperties={f"^{_LAYER}$": layer, **flat})
 
 
@@ -106,34 +113,21 @@ def _at(name: str) -> str:
     return f"#/properties/space/properties/{name}"
 
 
-def _dimension(hyperparameter: Schema) -> Schema:
-    """A range or choices of a hyperparameter, whose values are those that ``[train]`` may have."""
-    value = _single(hyperparameter)
-    parts = {part.get("type"): part for part in _alternatives(value)}
-    number = parts.get("number") or parts.get("integer")
-    ranges = {}
-    for kind, words, possible in (
-        ("int", "[lowest, highest], whole numbers", number),
-        ("float", "[lowest, highest]", parts.get("number")),
-    ):
-        if possible is not None:
-            end = {**possible, "type": "integer" if kind == "int" else "number"}
-            ranges[kind] = {"description": words, "type": "array", "items": end, "minItems": 2, "maxItems": 2}
-    choice = {"type": "array", "items": value, "minItems": 1, "uniqueItems": True, "description": "the values to try"}
-    options = {name: {"$ref": f"#/$defs/Dimension/properties/{name}"} for name in ("log", "step") if ranges}
-    kinds = {**ranges, "choice": choice}
+def _dimension(hyperparameter: Schema, dimension: Schema) -> Schema:
+    """A range or choices of a hyperparameter, whose values are those that ``[train]`` may have, one for all layers."""
+    parts = [
+        part for part in hyperparameter.get("anyOf", [hyperparameter]) if part.get("type") not in ("array", "object")
+    ]
+    plain = [{key: value for key, value in part.items() if key not in ("description", "default")} for part in parts]
+    by_type = {part["type"]: part for part in plain if "type" in part}
+    number = by_type.get("number", by_type.get("integer"))
+    values = {"int": {**number, "type": "integer"} if number else None, "float": by_type.get("number")}
+    ends: Schema = {kind: {"items": value, "minItems": 2, "maxItems": 2} for kind, value in values.items() if value}
+    choice = {"items": plain[0] if len(plain) == 1 else {"anyOf": plain}, "minItems": 1, "uniqueItems": True}
+    kinds = {
+        kind: {"description": dimension[kind]["description"], "type": "array", **array}
+        for kind, array in {**ends, "choice": choice}.items()
+    }
+    options = {name: {"$ref": f"#/$defs/Dimension/properties/{name}"} for name in ("log", "step") if ends}
     one = [{"required": [kind]} for kind in kinds]
     return _table({**kinds, **options}, description=hyperparameter["description"], oneOf=one)
-
-
-def _alternatives(schema: Schema) -> list[Schema]:
-    alternatives: list[Schema] = schema.get("anyOf", [schema])
-    return alternatives
-
-
-def _single(hyperparameter: Schema) -> Schema:
-    """One value of a hyperparameter, where ``[train]`` takes a list of one a layer, too."""
-    about = {"description", "default"}
-    parts = [part for part in _alternatives(hyperparameter) if part.get("type") not in ("array", "object")]
-    plain = [{key: value for key, value in part.items() if key not in about} for part in parts]
-    return plain[0] if len(plain) == 1 else {"anyOf": plain}

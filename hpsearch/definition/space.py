@@ -57,9 +57,15 @@ class Dimension(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, populate_by_name=True, allow_inf_nan=False)
 
-    int_: Annotated[tuple[int, int] | None, BeforeValidator(_low_and_high)] = Field(None, alias="int")
-    float_: Annotated[tuple[float, float] | None, BeforeValidator(_low_and_high)] = Field(None, alias="float")
-    choice: Annotated[tuple[bool | int | float | str, ...] | None, BeforeValidator(_choices)] = None
+    int_: Annotated[tuple[int, int] | None, BeforeValidator(_low_and_high)] = Field(
+        None, alias="int", description="[lowest, highest], whole numbers"
+    )
+    float_: Annotated[tuple[float, float] | None, BeforeValidator(_low_and_high)] = Field(
+        None, alias="float", description="[lowest, highest]"
+    )
+    choice: Annotated[tuple[bool | int | float | str, ...] | None, BeforeValidator(_choices)] = Field(
+        None, description="the values to try"
+    )
     log: bool = Field(False, description="on a logarithmic axis; the low end is above 0")
     step: Annotated[float, Field(gt=0)] | Annotated[int, Field(gt=0)] | None = Field(
         None, description="from value to value; it divides the range"

@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
-from pydantic import ConfigDict, Field, PrivateAttr, ValidationError, model_validator
+from pydantic import Field, PrivateAttr, ValidationError, model_validator
 
 from hpsearch.data.source import Source
 from hpsearch.data.sources import SOURCES, Memory, source_class
@@ -92,8 +92,6 @@ class StudyDefinition(Section):
         folder: where its relative paths start.
         file: the study file, if there is one.
     """
-
-    model_config = ConfigDict(title="A study file of hpsearch")
 
     study: Annotated[StudySection, Field(description="What the study is called, and its seed.")]
     data: Annotated[Source, _SOURCE, Field(description="Where the rows come from.")]

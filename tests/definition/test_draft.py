@@ -158,5 +158,5 @@ def test_a_study_is_called_like_its_file_as_far_as_it_may(file: str, name: str) 
 
 
 def test_a_name_that_a_study_cannot_have_is_refused() -> None:
-    with pytest.raises(DefinitionError, match="^name must match"):
+    with pytest.raises(DefinitionError, match=r"^name must match"):
         checked_name("two words")
