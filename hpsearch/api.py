@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hpsearch.errors import DataError, HpsearchError
-from hpsearch.extras import require
+from hpsearch.errors import HpsearchError, Setting
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
@@ -21,13 +20,11 @@ if TYPE_CHECKING:
     from hpsearch.definition.study import StudyDefinition
     from hpsearch.model.bundle import Bundle
     from hpsearch.model.export import Exported
-    from hpsearch.report.snapshot import Snapshot
+    from hpsearch.reporting.snapshot import Snapshot
     from hpsearch.results.best import Best
     from hpsearch.results.confirm import Confirmation
     from hpsearch.results.nested import Nested
     from hpsearch.search.coordinator import Progress
-    from hpsearch.search.executors import Crew
-    from hpsearch.search.objective import Prepared
     from hpsearch.storage.storage import StoredStudy
     from hpsearch.validation.cross_validate import CrossValidation
 
@@ -61,7 +58,7 @@ def study_name(study: str | Path, overrides: Sequence[str] = ()) -> str:
     if isinstance(study, str) and not text.endswith(".toml") and os.sep not in text:
         if overrides:
             raise HpsearchError(
-                f"--set must go with a study's file, but {text!r} is a name, which has no keys. Leave it out."
+                "must go with a study's file", f"{text!r} is a name, which has no keys", "Leave it out.", Setting("set")
             )
         return text
     from hpsearch.definition.study import StudyDefinition
@@ -130,15 +127,16 @@ class StudyResult:
             HpsearchError: no trial is complete; data that cannot be used, or are no longer the study's.
             DivergedError: a training that diverges.
         """
-        from hpsearch.results.best import exported
+        from hpsearch.results.best_study import exported
 
         return retrain(exported(load_best(self.name, self.storage, rule)), self.storage)
 
     def _repr_html_(self) -> str:
-        from hpsearch.results.words import study_html
+        from hpsearch.markup import counted, text
 
-        trials = self.trials
-        return study_html(self.name, trials, self.best if (trials["state"] == "COMPLETE").any() else None)
+        states = self.trials["state"].tolist()
+        best = self.best._repr_html_() if "COMPLETE" in states else "<p>No trial is complete.</p>"
+        return f"<p><b>Study {text(self.name)}</b>, {text(counted(states))}</p>{best}"
 
 
 def run(
@@ -181,89 +179,27 @@ def run(
         HpsearchError: a definition, data or storage that cannot be used; nothing was trained then.
         StorageLostError: the storage failed in mid-run; what was told before is still there.
     """
-    from hpsearch.definition.study import StudyDefinition
     from hpsearch.search.objective import prepare
+    from hpsearch.search.run import audited, executor_for, owned, search
 
-    definition = study if isinstance(study, StudyDefinition) else StudyDefinition.from_file(study)
+    definition = _definition(study)
     if trials is not None:
         definition = definition.with_trials(trials)
     url = storage_url(storage)
-    with _crew(min(workers, definition.search.in_flight), executor, scheduler, allow_mixed) as crew:
+    with executor_for(min(workers, definition.search.in_flight), executor, scheduler, allow_mixed) as trainers:
         prepared = prepare(definition)
-        findings = _audited(prepared)
-        _search(prepared, url, crew, allow_mixed, watch, timeout, reuse, findings, notice)
+        findings = audited(prepared)
+        with owned(prepared, url, findings, allow_mixed) as stored:
+            if not stored.trials():
+                notice(findings)
+            search(prepared, stored, trainers, on_progress=watch, timeout=timeout, reuse=reuse)
     return StudyResult(definition.name, url)
 
 
-def run_prepared(
-    prepared: Prepared,
-    url: str,
-    findings: Sequence[Finding],
-    read: Callable[[StoredStudy], None],
-    *,
-    workers: int = 1,
-    watch: Callable[[Progress], None] = lambda progress: None,
-) -> None:
-    """Run a study whose rows are at hand already, and read what became of it.
+def _definition(study: str | Path | StudyDefinition) -> StudyDefinition:
+    from hpsearch.definition.study import StudyDefinition
 
-    Args:
-        prepared: the study with its rows.
-        url: where it is kept.
-        findings: of its leakage audit, kept with it; none of them stops it.
-        read: told the study once all its trials are told.
-        workers: local processes that train; 1 trains in this one.
-        watch: told the progress.
-
-    Raises:
-        HpsearchError: a storage that cannot be used.
-    """
-    with _crew(min(workers, prepared.definition.search.in_flight), None, None, False) as crew:
-        _search(prepared, url, crew, False, watch, None, True, findings, read=read)
-
-
-def _audited(prepared: Prepared) -> Sequence[Finding]:
-    """What the leakage audit found and does not stop the study."""
-    from hpsearch.data.audit import refused
-
-    findings = prepared.audit()
-    if (reason := refused(findings, prepared.definition.validation.allow)) is not None:
-        file = prepared.definition.file
-        raise DataError(reason if file is None else f"{file}: {reason}")
-    return findings
-
-
-def _search(
-    prepared: Prepared,
-    url: str,
-    crew: Crew,
-    allow_mixed: bool,
-    watch: Callable[[Progress], None],
-    timeout: float | None,
-    reuse: bool,
-    findings: Sequence[Finding],
-    notice: Callable[[Sequence[Finding]], None] = lambda findings: None,
-    read: Callable[[StoredStudy], None] = lambda stored: None,
-) -> bool:
-    """Run a prepared study, or go on with it; returns whether it came to its end before the time was up."""
-    from hpsearch.results.best import keep_corrected
-    from hpsearch.search.coordinator import Coordinator, TimeUpError
-    from hpsearch.storage.lock import sole_owner
-    from hpsearch.storage.storage import StoredStudy
-
-    identity = prepared.identity()
-    attributes = {"identity": identity, **prepared.attributes(), "audit": [asdict(finding) for finding in findings]}
-    with StoredStudy.create_or_open(url, prepared.definition.name, attributes) as stored, sole_owner(stored):
-        stored.require_identity(identity, allow_mixed)
-        stored.refresh(attributes)
-        if not stored.trials():
-            notice(findings)
-        try:
-            Coordinator(prepared, stored, crew, watch=watch, timeout=timeout, reuse=reuse).run()
-        except TimeUpError:
-            return False
-        keep_corrected(stored)
-        read(stored)
-    return True
+    return study if isinstance(study, StudyDefinition) else StudyDefinition.from_file(study)
 
 
 def nested(
@@ -300,28 +236,15 @@ def nested(
     Raises:
         HpsearchError: a definition, data or storage that cannot be used; a search without a complete trial.
     """
-    from hpsearch.definition.study import StudyDefinition
-    from hpsearch.model.retrain import fit
-    from hpsearch.results.nested import outer_result, outer_studies, summarise
+    from hpsearch.results.nested import nested as estimate
     from hpsearch.search.objective import prepare
+    from hpsearch.search.run import audited
 
-    definition = study if isinstance(study, StudyDefinition) else StudyDefinition.from_file(study)
-    url = storage_url(storage)
+    definition = _definition(study)
     prepared = prepare(definition)
-    notice(_audited(prepared))
-    pairs = list(outer_studies(prepared, outer))
-    results, losses = [], []
-    for split, inner in pairs:
-        begin(inner.definition.name)
-        with _crew(min(workers, definition.search.in_flight), None, None, False) as crew:
-            _search(inner, url, crew, False, watch, None, True, inner.audit())
-        best = load_best(inner.definition.name, url)
-        bundle, _ = fit(inner, best.config)
-        validation = prepared.search.take(split.validation)
-        row_losses, score = bundle.row_losses(validation), bundle.score(validation)
-        results.append(outer_result(best, split, score, bundle.measure(validation, definition.metric)))
-        losses.append(row_losses)
-    return summarise(prepared, [split for split, _ in pairs], results, losses)
+    notice(audited(prepared))
+    workers = min(workers, definition.search.in_flight)
+    return estimate(prepared, outer, storage_url(storage), workers, on_begin=begin, on_progress=watch)
 
 
 def confirm(study: str | Path, *, top: int = 5, repeats: int = 3, storage: str | None = None) -> Confirmation:
@@ -347,17 +270,6 @@ def confirm(study: str | Path, *, top: int = 5, repeats: int = 3, storage: str |
         return compare(stored, top, repeats)
 
 
-def _crew(workers: int, executor: Executor | None, scheduler: str | None, allow_mixed: bool) -> Crew:
-    from hpsearch.search.executors import make_crew
-
-    if scheduler is None:
-        return make_crew(workers, executor)
-    require("distributed", "distributed", "A Dask scheduler")
-    from hpsearch.search.dask_executor import DaskCluster
-
-    return DaskCluster(scheduler, allow_mixed)
-
-
 def cross_validate(study: str | Path | StudyDefinition) -> CrossValidation:
     """Cross-validate ``[train]`` of a study as it stands: no search, nothing stored.
 
@@ -372,11 +284,10 @@ def cross_validate(study: str | Path | StudyDefinition) -> CrossValidation:
     """
     from threadpoolctl import threadpool_limits
 
-    from hpsearch.definition.study import StudyDefinition
     from hpsearch.search.objective import prepare
     from hpsearch.validation.cross_validate import cross_validate as validate
 
-    definition = study if isinstance(study, StudyDefinition) else StudyDefinition.from_file(study)
+    definition = _definition(study)
     prepared = prepare(definition)
     with threadpool_limits(1):
         return validate(
@@ -485,11 +396,9 @@ def retrain(
         HpsearchError: a definition or data that cannot be used.
         DivergedError: a training that diverges.
     """
-    from hpsearch.definition.study import StudyDefinition
     from hpsearch.model.retrain import retrain as fit_and_score
 
-    definition = study if isinstance(study, StudyDefinition) else StudyDefinition.from_file(study)
-    return fit_and_score(definition, storage_url(storage), None if folder is None else Path(folder))
+    return fit_and_score(_definition(study), storage_url(storage), None if folder is None else Path(folder))
 
 
 def export(
@@ -528,12 +437,11 @@ def export(
 @contextmanager
 def snapshot(study: str | Path | StudyResult, storage: str | None = None) -> Iterator[Snapshot]:
     """A stored study for figures and reports; what they train never looks at the hold-out."""
-    from hpsearch.model.retrain import fit
-    from hpsearch.report.snapshot import Snapshot
+    from hpsearch.reporting.snapshot import Snapshot
 
     name, where = (study.name, study.storage) if isinstance(study, StudyResult) else (study, storage)
     with open_study(name, where) as stored:
-        yield Snapshot(stored, lambda prepared, config: fit(prepared, config)[0].answers)
+        yield Snapshot(stored)
 
 
 def report(
@@ -553,7 +461,7 @@ def report(
     Raises:
         HpsearchError: no such study, no trial that ended, a file that cannot be written.
     """
-    from hpsearch.report.report import write_report
+    from hpsearch.reporting.report import write_report
 
     with snapshot(study, storage) as seen:
         write_report(seen, Path(path), force)

@@ -111,7 +111,7 @@ class HpsearchError(Exception):
         subject = f"{said(places.pop())} " if places and isinstance(places[-1], Setting) else ""
         place = ", ".join(map(said, places))
         sentence = ", but ".join(filter(None, map(said, (self.must, self.got))))
-        sentence += "" if sentence.endswith(".") else "."
+        sentence += "" if sentence.endswith((".", "?", ")")) else "."
         return " ".join(filter(None, (f"{place}:" if place else "", subject + sentence, said(self.do))))
 
     def __str__(self) -> str:

@@ -19,7 +19,5 @@ def require(package: str, extra: str, purpose: str) -> None:
         MissingExtraError: it is not installed.
     """
     if find_spec(package) is None:
-        raise MissingExtraError(
-            f"{purpose} needs the package {package!r}, but it is not installed. "
-            f"Install it: pip install 'hpsearch[{extra}]'."
-        )
+        install = f"Install it: pip install 'hpsearch[{extra}]'."
+        raise MissingExtraError(f"{purpose} needs the package {package!r}", "it is not installed", install)

@@ -7,7 +7,7 @@
 
 Each function takes a study (what ``run`` returned, a name, or a study file) and the storage that it is kept in, and
 raises :class:`~hpsearch.errors.HpsearchError` where the study has nothing to draw. The registry
-:data:`hpsearch.report.figures.FIGURES` says how to read each. :func:`save` writes one to a file; Plotly's own
+:data:`hpsearch.reporting.figures.FIGURES` says how to read each. :func:`save` writes one to a file; Plotly's own
 ``write_html`` and ``write_image`` do too.
 """
 
@@ -25,7 +25,7 @@ Study = str | Path | api.StudyResult
 
 
 def _make(name: str, study: Study, storage: str | None) -> Figure:
-    from hpsearch.report.figures import FIGURES
+    from hpsearch.reporting.figures import FIGURES
 
     with api.snapshot(study, storage) as seen:
         return FIGURES[name].make(seen)
@@ -37,7 +37,7 @@ def save(figure: Figure, path: str | Path) -> None:
     Raises:
         HpsearchError: another kind of file, a missing package or browser, a file that cannot be written.
     """
-    from hpsearch.report.figures.files import save as write
+    from hpsearch.reporting.figures.files import save as write
 
     write(figure, Path(path))
 

@@ -8,17 +8,14 @@ from typing import Any
 
 import pandas as pd
 
+from hpsearch.numbers import rounded
+
 
 def text(value: Any) -> str:
     """A value as text that is no markup."""
     if value is None or (not isinstance(value, list | tuple) and pd.isna(value)):
         return ""
-    return html.escape(f"{value:.4g}" if isinstance(value, float) else str(value))
-
-
-def number(value: float) -> str:
-    """A number for reading."""
-    return f"{value:.4g}"
+    return html.escape(rounded(value))
 
 
 def counted(states: list[str]) -> str:

@@ -74,7 +74,7 @@ def test_it_holds_the_package_and_nothing_else(installed: Installed) -> None:
         names = set(archive.namelist())
     files = (path for path in (TOP / "hpsearch").rglob("*") if path.is_file() and "__pycache__" not in path.parts)
     assert {path.relative_to(TOP).as_posix() for path in files} <= names
-    assert {"hpsearch/py.typed", "hpsearch/report/report.css", "hpsearch/report/report.js"} <= names
+    assert {"hpsearch/py.typed", "hpsearch/reporting/report.css", "hpsearch/reporting/report.js"} <= names
     others = {name for name in names if not name.startswith("hpsearch/")}
     assert all(re.fullmatch(r"hpsearch-[\d.]+\.dist-info/.*", name) for name in others)
     assert not any(name.endswith((".pyc", ".db", ".toml.lock")) for name in names)

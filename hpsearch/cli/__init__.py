@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from hpsearch.errors import HpsearchError, Wording
 
 INTERRUPTED = 130
 
@@ -17,9 +21,29 @@ def main() -> None:
     except HpsearchError as error:
         if "--debug" in sys.argv:
             raise
-        print(f"hpsearch: {error}", file=sys.stderr)
+        print(f"hpsearch: {error.text(_wording(error))}", file=sys.stderr)
         sys.exit(error.exit_status)
     except SystemExit as ended:
         if ended.code == INTERRUPTED:
             print("hpsearch: interrupted. Nothing that was finished is lost.", file=sys.stderr)
         raise
+
+
+def _wording(error: HpsearchError) -> Wording:
+    """Settings as options of the command that was called, where it has them; others as the error has them."""
+    from typer.main import get_command
+
+    from hpsearch.cli.app import app
+    from hpsearch.errors import Setting
+
+    commands = getattr(get_command(app), "commands", {})
+    called = next((commands[word] for word in sys.argv[1:] if word in commands), None)
+    options = {str(option.name).rstrip("_"): max(option.opts, key=len) for option in getattr(called, "params", ())}
+
+    def worded(setting: Setting) -> str:
+        option = options.get(setting.name)
+        if option is None:
+            return error.wording(setting)
+        return f"{option} {setting.value}" if setting.has_value and setting.value is not True else option
+
+    return worded

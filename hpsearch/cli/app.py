@@ -264,14 +264,14 @@ def _emit(frame: pd.DataFrame, kind: Format | None, output: Path | None, as_json
     from hpsearch.results import tables
 
     if as_json and kind not in (None, Format.json):
-        raise HpsearchError(f"--json and --format must agree, but the latter is {kind.value}.")
+        raise HpsearchError("--json and --format must agree", f"the latter is {kind.value}")
     chosen = Format.json if as_json else kind
     if output is not None:
         if chosen is Format.table:
-            raise HpsearchError("A file must be csv, json or parquet, but --format is table.")
+            raise HpsearchError("A file must be csv, json or parquet", "--format is table")
         tables.write(frame, output, chosen and chosen.value)
     elif chosen is Format.parquet:
-        raise HpsearchError("Parquet must go to a file: name one with -o.")
+        raise HpsearchError("Parquet must go to a file", do="Name one with -o.")
     elif chosen in (None, Format.table):
         display.table(frame)
     else:
@@ -298,7 +298,7 @@ def best(
     """Show a study's best configuration and what its score means; with -o, export it as a complete study file."""
     found = api.load_best(_study(study, set_), storage, rule)
     if output is not None:
-        from hpsearch.results.best import export
+        from hpsearch.results.best_study import export
 
         export(found, output, force)
     if as_json:
@@ -458,7 +458,7 @@ def dashboard(
     open_: Annotated[bool, typer.Option("--open/--no-open", help="Open the browser, where there is a screen.")] = True,
 ) -> None:
     """Serve the dashboard until Ctrl-C: the studies of a storage, live and read-only."""
-    from hpsearch.report.dashboard import serve
+    from hpsearch.reporting.dashboard import serve
 
     def announce(url: str) -> None:
         display.say(f"The dashboard is at {url} (Ctrl-C ends it).")

@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hpsearch.numbers import readable, rounded, setting_text
+
 if TYPE_CHECKING:
     import pandas as pd
     from rich.console import Console
@@ -67,7 +69,7 @@ def _cell(value: Any) -> str:
 
     if pd.isna(value):
         return ""
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    return rounded(value)
 
 
 def table(frame: pd.DataFrame) -> None:
@@ -117,22 +119,20 @@ def trials(frame: pd.DataFrame, metric: Metric, most: int) -> None:
 
 def best(found: Best) -> None:
     """The best configuration, where each value came from, and what the numbers mean."""
-    from hpsearch.results.words import belief, scores
-
     result = found.result
     say(f"Best configuration of {found.definition.name!r}: trial {result.number} of {found.trials}\n")
     drawn = _columns(show_header=False)
     for name, (value, origin) in found.settings().items():
-        drawn.add_row(name, _setting(value), origin)
+        drawn.add_row(name, setting_text(value), origin)
     _draw(drawn)
     name = found.definition.search.objective
     _curve(result)
     say(f"\n{_mean(name, result.value, *found.beside)}, {_over(len(result.folds))}, at epoch {result.best_epoch}.\n")
     numbers = _columns(show_header=False)
-    for row in scores(found):
+    for row in found.scores():
         numbers.add_row(*row)
     _draw(numbers)
-    say(f"\n{belief(found)}")
+    say(f"\n{found.belief()}")
 
 
 def _curve(result: TrialResult) -> None:
@@ -149,7 +149,8 @@ def _curve(result: TrialResult) -> None:
 
 def _mean(objective: str, value: float | None, beside: str, score: float | None) -> str:
     """A mean over splits of the objective, and of what stands beside it if that is another."""
-    from hpsearch.validation.metrics import METRICS, readable
+    from hpsearch.numbers import readable
+    from hpsearch.validation.metrics import METRICS
 
     more = "" if objective == beside or score is None else f", {METRICS[beside].title} {score:.3f}"
     return f"Mean {METRICS[objective].title} {readable(value or 0.0)}{more}"
@@ -161,10 +162,6 @@ def _times(count: int) -> str:
 
 def _over(splits: int) -> str:
     return f"over {splits} splits" if splits > 1 else "on a single split (which has no standard error)"
-
-
-def _setting(value: Any) -> str:
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 def nothing_complete(frame: pd.DataFrame, name: str) -> None:
@@ -304,8 +301,6 @@ def nested(found: Nested, name: str) -> None:
 
 def _number(value: float | None, digits: int = 4) -> str:
     """A metric of some rows, which may lack what defines it."""
-    from hpsearch.validation.metrics import readable
-
     if value is None:
         return "undefined"
     return readable(value) if digits == 4 else f"{value:.{digits}f}"

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from typer.core import TyperCommand
 
+from hpsearch.atomic_write import require_replaceable, write_atomically
 from hpsearch.cli import completion, display
-from hpsearch.errors import HpsearchError
+from hpsearch.errors import HpsearchError, Setting
 
 if TYPE_CHECKING:
     from hpsearch.definition.draft import Draft
@@ -51,13 +51,13 @@ def init(
     """Write a study file, commented and ready to run, for a table of rows or from an example."""
     if example is not None:
         if rows is not None or target is not None:
-            raise HpsearchError("--example must stand alone, but there are rows or a --target too. Leave one out.")
+            raise HpsearchError(
+                "must stand alone", "there are rows or a --target too", "Leave one out.", Setting("example")
+            )
         _from_example(example, name, output, force)
     elif rows is None:
-        raise HpsearchError(
-            "init must be given rows or an example, but got neither: hpsearch init rows.csv --target species, or "
-            f"hpsearch init --example NAME, one of {_example_names()}."
-        )
+        ways = "hpsearch init rows.csv --target species, or hpsearch init --example NAME"
+        raise HpsearchError("init must be given rows or an example", f"got neither: {ways}, one of {_example_names()}")
     else:
         _from_rows(rows, target, name, output, force)
 
@@ -72,7 +72,7 @@ def _from_example(example: str, name: str | None, output: Path | None, force: bo
     from hpsearch.definition import examples
 
     if not example:
-        raise HpsearchError(f"--example must be followed by a name, one of {_example_names()}.")
+        raise HpsearchError(f"must be followed by a name, one of {_example_names()}", where=Setting("example"))
     found = examples.load(example)
     text = found.text if name is None else _renamed(found.text, name)
     if output == _STDOUT:
@@ -103,9 +103,9 @@ def _from_rows(rows: Path, target: str | None, name: str | None, output: Path | 
     path = output or Path(f"{study_name(rows)}.toml")
     folder = Path() if path == _STDOUT else path.parent
     if path != _STDOUT:
-        _require_free(path, force)
+        require_replaceable(path, force)
         if path.resolve() == rows.resolve():
-            raise HpsearchError(f"{path}: must not be the file of rows, but is. Name another with -o.")
+            raise HpsearchError("must not be the file of rows", "is", "Name another with -o.", str(path))
     relative = Path(os.path.relpath(rows, folder)).as_posix()
     made = draft(rows, target, relative, "FILE" if path == _STDOUT else str(path), name)
     if path == _STDOUT:
@@ -136,13 +136,12 @@ def schema(
 ) -> None:
     """Print the JSON schema of study files, by which editors complete and check them."""
     from hpsearch.definition.schema import schema_text
-    from hpsearch.whole import write_whole
 
     if output is None:
         typer.echo(schema_text(), nl=False)
         return
-    _require_schema(output, force)
-    write_whole(output, schema_text().encode())
+    require_replaceable(output, force, "an earlier schema", _is_earlier_schema)
+    write_atomically(output, schema_text().encode())
     display.say(f"Written to {output}.")
 
 
@@ -153,19 +152,18 @@ def _write(path: Path, text: str, beside: Mapping[Path, bytes], force: bool) -> 
         HpsearchError: a file that is there and may not be replaced, or cannot be written.
     """
     from hpsearch.definition.schema import FILE_NAME, schema_text
-    from hpsearch.whole import write_whole
 
     schema_path = path.parent / FILE_NAME
-    _require_free(path, force)
-    _require_schema(schema_path, force)
+    require_replaceable(path, force)
+    require_replaceable(schema_path, force, "an earlier schema", _is_earlier_schema)
     for other, content in beside.items():
         if not (other.is_file() and other.read_bytes() == content):
-            _require_free(other, force)
+            require_replaceable(other, force)
     made: list[Path] = []
     try:
         for file, content in {**beside, schema_path: schema_text().encode(), path: text.encode()}.items():
             new = not file.exists()
-            write_whole(file, content)
+            write_atomically(file, content)
             made += [file] if new else []
     except BaseException:
         for file in made:
@@ -173,25 +171,13 @@ def _write(path: Path, text: str, beside: Mapping[Path, bytes], force: bool) -> 
         raise
 
 
-def _require_free(path: Path, force: bool) -> None:
-    if path.exists() and not force:
-        raise HpsearchError(
-            f"{path}: must not exist yet, but does. Name another file with -o, or replace it with --force."
-        )
-
-
-def _require_schema(path: Path, force: bool) -> None:
+def _is_earlier_schema(path: Path) -> bool:
     from hpsearch.definition.schema import is_schema
 
-    if not path.exists() or force:
-        return
-    text = ""
-    with suppress(OSError, UnicodeDecodeError):
-        text = path.read_text(encoding="utf-8")
-    if not is_schema(text):
-        raise HpsearchError(
-            f"{path}: must not exist yet or be an earlier schema, but is neither. Replace it with --force."
-        )
+    try:
+        return is_schema(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError):
+        return False
 
 
 def _without_schema(text: str) -> str:

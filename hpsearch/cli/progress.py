@@ -63,8 +63,8 @@ class Lines:
         say_aside(f"{name}:")
 
     def __call__(self, progress: Progress) -> None:
+        from hpsearch.numbers import readable
         from hpsearch.storage.trials import best_of
-        from hpsearch.validation.metrics import readable
 
         self.trials, results = progress.trials, progress.results
         width = len(str(progress.trials))
@@ -82,7 +82,7 @@ class Lines:
 
 
 def _outcome(result: TrialResult) -> str:
-    from hpsearch.validation.metrics import readable
+    from hpsearch.numbers import readable
 
     if result.value is not None:
         return f"complete, {readable(result.value)}"
@@ -102,7 +102,7 @@ class Bar:
         from rich.progress_bar import ProgressBar
         from rich.table import Table
 
-        from hpsearch.validation.metrics import readable
+        from hpsearch.numbers import readable
 
         self.trials, done, best = progress.trials, len(progress.results), progress.best
         fresh = done - progress.resumed

@@ -21,7 +21,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
-from hpsearch.api import StudyResult, run_prepared
+from hpsearch.api import StudyResult
 from hpsearch.data.dataset import Dataset
 from hpsearch.data.sources import Memory
 from hpsearch.data.splits import SPLITTERS
@@ -36,6 +36,8 @@ from hpsearch.results.best import find_best
 from hpsearch.results.tables import trials_table
 from hpsearch.search.coordinator import Progress
 from hpsearch.search.objective import divide
+from hpsearch.search.run import executor_for, owned
+from hpsearch.search.run import search as run_search
 from hpsearch.storage.storage import StoredStudy
 
 # What a splitter splits by that rows in memory have; folds of one's own are for study files.
@@ -181,7 +183,10 @@ class KFoldSearchCV(MetaEstimatorMixin, BaseEstimator):
                 warnings.warn(str(finding), UserWarning, stacklevel=2)
         with _storage(self.storage) as url:
             watch = _Printed() if self.verbose else _silent
-            run_prepared(prepared, url, findings, self._read, workers=self.workers, watch=watch)
+            workers = min(self.workers, prepared.definition.search.in_flight)
+            with executor_for(workers) as executor, owned(prepared, url, findings) as stored:
+                run_search(prepared, stored, executor, on_progress=watch)
+                self._read(stored)
         self.study_ = None if self.storage is None else StudyResult(prepared.definition.name, self.storage)
         self.findings_, self.n_splits_, self.multimetric_ = findings, len(prepared.splits), False
         if classes is not None:

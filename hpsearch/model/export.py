@@ -10,6 +10,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from hpsearch.atomic_write import write_atomically
 from hpsearch.data.columns import Raw
 from hpsearch.definition.study import StudyDefinition
 from hpsearch.errors import BundleError, DataError, ExportError, HpsearchError, did_you_mean
@@ -17,7 +18,6 @@ from hpsearch.model.bundle import Bundle
 from hpsearch.model.onnx import OnnxModel, require_packages, to_onnx
 from hpsearch.model.predictions import read_rows
 from hpsearch.model.study_rows import rows_of, study_rows
-from hpsearch.whole import write_whole
 
 TOLERANCE = 1e-5  # of a probability, or of a quantity over the scale of its target
 MADE_ROWS = 1000
@@ -111,7 +111,7 @@ def export(
     exported = form.run(content)
     chosen, checked_on, reason = _rows_to_check(bundle, folder, rows)
     largest = check(bundle, exported, chosen)
-    write_whole(target, content)
+    write_atomically(target, content)
     count = len(chosen[0].values)
     return Exported(
         str(target), kind, len(content), count, checked_on, reason, largest, exported.inputs, exported.outputs

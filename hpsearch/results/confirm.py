@@ -13,7 +13,7 @@ from threadpoolctl import threadpool_limits
 from hpsearch import seeds
 from hpsearch.data.splits import SPLITTERS, make_splits
 from hpsearch.errors import DataError, HpsearchError
-from hpsearch.results.best import load_definition
+from hpsearch.search.correction import definition_of
 from hpsearch.search.objective import prepare, require_defined
 from hpsearch.storage.quiet import quiet
 from hpsearch.storage.storage import StoredStudy, result_of
@@ -100,13 +100,14 @@ def confirm(stored: StoredStudy, top: int = 5, repeats: int = 3) -> Confirmation
         DataError: rows that are no longer those of the study; fresh splits on which the objective is undefined.
     """
     if min(top, repeats) < 1:
-        raise HpsearchError(f"top and repeats must be at least 1, but are {top} and {repeats}.")
-    definition = load_definition(stored)
+        raise HpsearchError("top and repeats must be at least 1", f"are {top} and {repeats}")
+    definition = definition_of(stored)
     validation, kind = definition.validation, SPLITTERS[definition.validation.splitter]
     if not kind.shuffles:
         raise HpsearchError(
-            f"Confirming needs splits that can be dealt anew, but those of splitter {validation.splitter!r} are always "
-            "the same. Believe the hold-out, or `hpsearch nested`."
+            "Confirming needs splits that can be dealt anew",
+            f"those of splitter {validation.splitter!r} are always the same",
+            "Believe the hold-out, or `hpsearch nested`.",
         )
     trials = [trial for trial in stored.trials() if trial.state.is_finished()]
     results = [result_of(trial) for trial in trials]
@@ -116,10 +117,10 @@ def confirm(stored: StoredStudy, top: int = 5, repeats: int = 3) -> Confirmation
         distinct.setdefault(definition.config(trials[result.number].params).fingerprint, result)
     chosen = list(distinct.values())[:top]
     if not chosen:
-        raise HpsearchError(f"The study {stored.name!r} must have a complete trial to confirm, but has none.")
+        raise HpsearchError(f"The study {stored.name!r} must have a complete trial to confirm", "has none")
     prepared = prepare(definition)
     if prepared.search.fingerprint != stored.attributes["identity"]["data.fingerprint"]:
-        raise DataError(f"The rows must be those that {stored.name!r} searched with, but are others. Restore the data.")
+        raise DataError(f"The rows must be those that {stored.name!r} searched with", "are others", "Restore the data.")
     seed = seeds.integer_seed(definition.seed, "confirm")
     dealing = replace(validation.dealing, repeats=repeats, shuffle=True)
     splits = make_splits(prepared.search, validation.splitter, dealing, seed)

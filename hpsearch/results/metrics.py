@@ -67,6 +67,6 @@ def _complete(stored: StoredStudy, trial: int | None) -> TrialResult:
     if found:
         return found[0]
     if trial is None:
-        raise HpsearchError(f"The study {stored.name!r} must have a complete trial to have metrics, but has none.")
+        raise HpsearchError(f"The study {stored.name!r} must have a complete trial to have metrics", "has none")
     got = f"trial {trial} is {trials[trial].state.name}" if 0 <= trial < len(trials) else f"there is no trial {trial}"
-    raise HpsearchError(f"Metrics need a complete trial of {stored.name!r}, but {got}. Choose one that is COMPLETE.")
+    raise HpsearchError(f"Metrics need a complete trial of {stored.name!r}", got, "Choose one that is COMPLETE.")

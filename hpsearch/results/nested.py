@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,8 +13,11 @@ from hpsearch import seeds
 from hpsearch.data.splits import SPLITTERS, Split, make_splits
 from hpsearch.data.units import independent_units
 from hpsearch.definition.study import StudyDefinition
-from hpsearch.results.best import Best
+from hpsearch.model.retrain import fit
+from hpsearch.results.best import find_best
+from hpsearch.search.coordinator import Progress
 from hpsearch.search.objective import Prepared, divide
+from hpsearch.search.run import executor_for, owned, search
 from hpsearch.validation.estimates import Estimate, mean_of_rows
 
 
@@ -72,7 +75,62 @@ class Nested:
         return {name: [split.chosen.get(name) for split in self.splits] for name in names}
 
 
-def outer_studies(prepared: Prepared, outer: int) -> Iterator[tuple[Split, Prepared]]:
+def nested(
+    prepared: Prepared,
+    outer: int,
+    url: str,
+    workers: int = 1,
+    *,
+    on_begin: Callable[[str], None] = lambda name: None,
+    on_progress: Callable[[Progress], None] = lambda progress: None,
+) -> Nested:
+    """Search inside each outer split, retrain what its search chose, and score it on the split's validation rows.
+
+    Each search is a stored study of its own, so what was interrupted goes on where it stopped. Rows held out are never
+    used.
+
+    Args:
+        prepared: the study with its rows.
+        outer: outer splits, by the study's splitter.
+        url: where the searches are kept.
+        workers: local processes that train; 1 trains in this one.
+        on_begin: told the name of each search before it begins.
+        on_progress: told the progress of each search.
+
+    Raises:
+        HpsearchError: rows that cannot be split so, twice; a storage that cannot be used; a search without a complete
+            trial.
+    """
+    definition = prepared.definition
+    pairs = list(_outer_studies(prepared, outer))
+    results, losses = [], []
+    for split, inner in pairs:
+        on_begin(inner.definition.name)
+        with executor_for(workers) as executor, owned(inner, url, inner.audit()) as stored:
+            search(inner, stored, executor, on_progress=on_progress)
+            best = find_best(stored)
+        model, _ = fit(inner, best.config)
+        validation = prepared.search.take(split.validation)
+        score = model.score(validation)
+        losses.append(model.row_losses(validation))
+        results.append(
+            OuterResult(
+                study=best.definition.name,
+                training_rows=len(split.training),
+                validation_rows=len(split.validation),
+                trial=best.result.number,
+                searched=float(best.result.value or 0),
+                loss=score["loss"],
+                accuracy=score.get("accuracy"),
+                r2=score.get("r2"),
+                objective=model.measure(validation, definition.metric),
+                chosen={**best.chosen, "epochs": best.config.epochs},
+            )
+        )
+    return _summary(prepared, [split for split, _ in pairs], results, losses)
+
+
+def _outer_studies(prepared: Prepared, outer: int) -> Iterator[tuple[Split, Prepared]]:
     """Each outer split of the rows to search with, and the study that searches within its training rows.
 
     Raises:
@@ -89,23 +147,7 @@ def outer_studies(prepared: Prepared, outer: int) -> Iterator[tuple[Split, Prepa
         yield split, divide(inner, prepared.search.take(split.training), None)
 
 
-def outer_result(best: Best, split: Split, score: Mapping[str, Any], objective: float | None) -> OuterResult:
-    """What became of an outer split, from the best of its search and the score on its validation rows."""
-    return OuterResult(
-        study=best.definition.name,
-        training_rows=len(split.training),
-        validation_rows=len(split.validation),
-        trial=best.result.number,
-        searched=float(best.result.value or 0),
-        loss=score["loss"],
-        accuracy=score.get("accuracy"),
-        r2=score.get("r2"),
-        objective=objective,
-        chosen={**best.chosen, "epochs": best.config.epochs},
-    )
-
-
-def summarise(
+def _summary(
     prepared: Prepared, splits: Sequence[Split], results: Sequence[OuterResult], losses: Sequence[NDArray[Any]]
 ) -> Nested:
     """The estimate from all outer splits, with the losses of the validation rows of each."""

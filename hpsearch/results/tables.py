@@ -53,9 +53,10 @@ from typing import Any
 
 import pandas as pd
 
+from hpsearch.atomic_write import write_atomically
 from hpsearch.errors import HpsearchError, did_you_mean
 from hpsearch.extras import require
-from hpsearch.results.best import kept_corrected
+from hpsearch.search.correction import stored_score
 from hpsearch.storage.database import clear_errors, close, open_storage
 from hpsearch.storage.storage import StoredStudy, objective_of, result_of
 from hpsearch.storage.trials import TrialResult, best_of, standard_error
@@ -137,7 +138,7 @@ def _study_row(stored: StoredStudy, attributes: Mapping[str, Any]) -> dict[str, 
     states = [trial.state.name for trial in trials]
     finished = (result_of(trial) for trial in trials if trial.state.is_finished())
     best = best_of(finished, objective_of(attributes))
-    fixed = kept_corrected(attributes, sum(trial.state.is_finished() for trial in trials))
+    fixed = stored_score(attributes, sum(trial.state.is_finished() for trial in trials))
     return {
         "study": stored.name,
         "source": attributes["definition"]["data"]["source"],
@@ -191,16 +192,11 @@ def write(frame: pd.DataFrame, path: Path, kind: str | None = None) -> None:
     valid = [name for name in FORMATS if name != "table"]
     if kind not in valid:
         raise HpsearchError(
-            f"A table can be written as {', '.join(valid)}, but not as {kind!r}. {did_you_mean(kind, valid)}"
+            f"A table can be written as {', '.join(valid)}", f"not as {kind!r}", did_you_mean(kind, valid)
         )
     if kind == "parquet":
         require("pyarrow", "parquet", f"The Parquet file {path}")
-    try:
-        if kind == "parquet":
-            frame.to_parquet(path, index=False)
-        else:
-            path.write_text(render(frame, kind), encoding="utf-8")
-    except OSError as error:
-        raise HpsearchError(
-            f"{path}: must be a file that can be written, but {(error.strerror or str(error)).lower()}."
-        ) from error
+    if kind == "parquet":
+        write_atomically(path, lambda file: frame.to_parquet(file, index=False))
+    else:
+        write_atomically(path, render(frame, kind).encode())

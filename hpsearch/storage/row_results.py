@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -21,7 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy.engine import make_url
 
-from hpsearch.errors import StorageError, StorageLostError
+from hpsearch.atomic_write import write_atomically
+from hpsearch.errors import StorageError, StorageLostError, reason
 from hpsearch.storage.trials import TrialResult
 from hpsearch.validation.cross_validate import RowResults
 from hpsearch.validation.layout import Layout
@@ -52,11 +52,13 @@ class KeptRows:
         return self.folder / f"trial-{number}.npz"
 
     def begin(self, layout: Layout) -> None:
-        """Keep the study's layout.
+        """Keep the study's layout; for the study's one owner, which also removes what a killed one left half written.
 
         Raises:
             StorageLostError: a folder that cannot be written.
         """
+        for partial in self.folder.glob(".*.part"):
+            partial.unlink(missing_ok=True)
         self._write(self.folder / "layout.npz", vars(layout))
 
     def keep(self, number: int, rows: RowResults) -> None:
@@ -87,27 +89,23 @@ class KeptRows:
         # What was told with the trial must come out of its rows, which are kept in float32.
         fits = rows.losses.shape == (len(means), len(shares))
         if not fits or not np.allclose(rows.losses @ shares, means, rtol=1e-4, atol=1e-6):
-            raise StorageError(f"{path.resolve()}: must be of trial {result.number}, but is of another study.")
+            raise StorageError(f"must be of trial {result.number}", "is of another study", where=str(path.resolve()))
         return rows
 
     def _write(self, path: Path, arrays: Mapping[str, NDArray[Any] | None]) -> None:
-        """A whole file or none: under another name first, always the same, so that a kill leaves no growing heap."""
-        partial = path.with_name(f".{path.name}.part")
+        present: dict[str, Any] = {name: array for name, array in arrays.items() if array is not None}
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with partial.open("wb") as file:
-                present: dict[str, Any] = {name: array for name, array in arrays.items() if array is not None}
-                np.savez_compressed(file, **present)
-            os.replace(partial, path)
         except OSError as error:
             raise StorageLostError(
-                f"{path}: must be a file that can be written, but {(error.strerror or str(error)).lower()}."
+                "must be a folder that can be written", reason(error), where=str(path.parent)
             ) from error
+        write_atomically(path, lambda file: np.savez_compressed(file, **present), StorageLostError)
 
     def _read(self, kind: type[Kind], path: Path) -> Kind:
         try:
             with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as arrays:
                 return kind(**{_NAMED.get(name, name): array for name, array in arrays.items()})
         except _UNREADABLE as error:
-            reason = "is not there" if isinstance(error, FileNotFoundError) else f"cannot be read ({error})"
-            raise StorageError(f"{path.resolve()}: must be kept with the storage, but {reason}.") from error
+            got = "is not there" if isinstance(error, FileNotFoundError) else f"cannot be read ({error})"
+            raise StorageError("must be kept with the storage", got, where=str(path.resolve())) from error

@@ -261,11 +261,6 @@ _LOSSES: dict[str, Metric] = {
 BESIDE: dict[Task, str] = {"classification": "accuracy", "regression": "r2"}
 
 
-def readable(value: float) -> str:
-    """A loss or a score for reading: four decimals, or five digits where that would show too many or none."""
-    return f"{value:.4f}" if value == 0 or 1e-3 <= abs(value) < 1e3 else f"{value:.5g}"
-
-
 def objective_metric(objective: str, loss: str) -> Metric:
     """The metric that an objective is, for networks trained with a loss of :data:`hpsearch.nn.losses.LOSSES`."""
     return _LOSSES[loss] if objective == "loss" else METRICS[objective]

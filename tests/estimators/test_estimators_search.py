@@ -23,7 +23,7 @@ from sklearn.preprocessing import StandardScaler
 
 import hpsearch
 from hpsearch.estimators.rows import config_of
-from hpsearch.results.best import export
+from hpsearch.results.best_study import export
 
 X, Y = load_iris(return_X_y=True)
 FAST: dict[str, Any] = {"epochs": 20, "evaluate_every": 4, "batch_size": 30}

@@ -14,7 +14,7 @@ import hpsearch
 from hpsearch.api import open_study
 from hpsearch.data.units import independent_units
 from hpsearch.model.bundle import Bundle
-from hpsearch.results.best import export
+from hpsearch.results.best_study import export
 from hpsearch.search.objective import prepare
 from hpsearch.storage.storage import SCORINGS
 from hpsearch.validation.metrics import METRICS

@@ -10,7 +10,8 @@ import pytest
 
 import hpsearch
 from hpsearch.errors import HpsearchError
-from hpsearch.results.best import export, find_best
+from hpsearch.results.best import find_best
+from hpsearch.results.best_study import export
 from hpsearch.storage.storage import StoredStudy
 from hpsearch.validation.config import Config, used_by
 

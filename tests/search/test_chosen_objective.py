@@ -19,7 +19,7 @@ import hpsearch
 from hpsearch.api import open_study
 from hpsearch.definition.study import StudyDefinition
 from hpsearch.errors import DataError, DefinitionError, HpsearchError, StudyChangedError
-from hpsearch.results.best import export
+from hpsearch.results.best_study import export
 from hpsearch.search.objective import TrialTask, evaluate, prepare
 from hpsearch.storage.database import close
 from hpsearch.storage.quiet import quiet

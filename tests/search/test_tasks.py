@@ -18,9 +18,9 @@ from hpsearch.api import open_study, snapshot
 from hpsearch.definition.study import StudyDefinition
 from hpsearch.errors import DataError, DefinitionError, HpsearchError
 from hpsearch.model.bundle import Bundle
-from hpsearch.report.figures import FIGURES
-from hpsearch.report.notes import study_note, trial_note
-from hpsearch.results.best import export
+from hpsearch.reporting.figures import FIGURES
+from hpsearch.reporting.notes import study_note, trial_note
+from hpsearch.results.best_study import export
 from hpsearch.search.objective import prepare
 from hpsearch.storage.storage import result_of
 from hpsearch.validation.metrics import METRICS, metrics_of

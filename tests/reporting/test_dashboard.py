@@ -18,9 +18,9 @@ from typing import Any
 import pytest
 
 import hpsearch
-from hpsearch.report.dashboard import DRAWN, annotate
-from hpsearch.report.figures import FIGURES
-from hpsearch.report.view import View
+from hpsearch.reporting.dashboard import DRAWN, annotate
+from hpsearch.reporting.figures import FIGURES
+from hpsearch.reporting.view import View
 from hpsearch.storage.database import close, open_storage
 
 CHROMIUM = shutil.which("chromium")

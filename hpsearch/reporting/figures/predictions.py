@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from plotly.subplots import make_subplots
 
 from hpsearch.errors import HpsearchError, StorageError
-from hpsearch.report.figures.kind import Kind
-from hpsearch.report.figures.style import ALONE, BEST, CLASSES, COMPLETE, PRUNED, SHAPES, faint, figure, plain
-from hpsearch.report.snapshot import Snapshot
+from hpsearch.reporting.figures.kind import Kind
+from hpsearch.reporting.figures.style import ALONE, BEST, CLASSES, COMPLETE, PRUNED, SHAPES, faint, figure, plain
+from hpsearch.reporting.snapshot import Snapshot
 
 _BINS = 10
 _NAMED = 30  # classes whose names fit beside an axis
@@ -225,9 +225,9 @@ class Regions(Kind[RegionsFacts]):
         self.require_task(study)
         plan = study.data.columns
         if len(plan.columns) != 2 or not plan.plain:
-            raise HpsearchError("Decision regions need two numeric inputs without missing values.")
+            raise HpsearchError("Decision regions need two numeric inputs without missing values")
         if len(study.data.class_names) > len(CLASSES):
-            raise HpsearchError(f"Decision regions need at most {len(CLASSES)} classes to tell their colours apart.")
+            raise HpsearchError(f"Decision regions need at most {len(CLASSES)} classes to tell their colours apart")
         values, labels = np.asarray(study.data.features, np.float64), study.data.labels
         low, high = values.min(axis=0), values.max(axis=0)
         margin = np.where(high > low, 0.06 * (high - low), 1.0)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from hpsearch.report.figures.kind import Kind
-from hpsearch.report.figures.predictions import Calibration, Confusion, Regions
-from hpsearch.report.figures.quantities import Agreement
-from hpsearch.report.figures.search import History, Pruning
-from hpsearch.report.figures.space import Importance, Parallel, Slices
-from hpsearch.report.figures.trials import Curves, Folds, Gap, Size
+from hpsearch.reporting.figures.kind import Kind
+from hpsearch.reporting.figures.predictions import Calibration, Confusion, Regions
+from hpsearch.reporting.figures.quantities import Agreement
+from hpsearch.reporting.figures.search import History, Pruning
+from hpsearch.reporting.figures.space import Importance, Parallel, Slices
+from hpsearch.reporting.figures.trials import Curves, Folds, Gap, Size
 
 GROUPS: dict[str, dict[str, Kind[Any]]] = {
     "What the best configuration predicts": {

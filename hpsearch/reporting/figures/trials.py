@@ -11,11 +11,11 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from hpsearch.errors import HpsearchError
-from hpsearch.markup import number
-from hpsearch.report.figures.kind import Kind
-from hpsearch.report.figures.search import label, loss_label, objective, of_objective
-from hpsearch.report.figures.style import BEST, COMPLETE, CORRECTED, PRUNED, WIDE, axis, faint, figure, joined
-from hpsearch.report.snapshot import Snapshot
+from hpsearch.numbers import rounded
+from hpsearch.reporting.figures.kind import Kind
+from hpsearch.reporting.figures.search import label, loss_label, objective, of_objective
+from hpsearch.reporting.figures.style import BEST, COMPLETE, CORRECTED, PRUNED, WIDE, axis, faint, figure, joined
+from hpsearch.reporting.snapshot import Snapshot
 from hpsearch.storage.trials import one_se_of, standard_error, value_of
 
 _SHOWN = 3  # learning curves
@@ -43,16 +43,16 @@ class Curves(Kind[pd.DataFrame]):
                 spread = (float(np.mean(training)), float(np.mean(validation)), min(validation), max(validation))
                 rows.append((result.number, epoch, *spread, epoch == result.best_epoch))
         if not rows:
-            raise HpsearchError("No complete trial has its curves kept.")
+            raise HpsearchError(got="No complete trial has its curves kept")
         columns = ["trial", "epoch", "training", "validation", "low", "high", "chosen"]
         return of_objective(study, pd.DataFrame(rows, columns=columns))
 
     def say(self, facts: pd.DataFrame) -> str:
         best = facts[facts["chosen"]].iloc[0]
         return (
-            f"Trial {best['trial']} reaches its mean validation loss of {number(best['validation'])} at epoch "
-            f"{best['epoch']}, where its splits lie between {number(best['low'])} and {number(best['high'])} and its "
-            f"training loss is {number(best['training'])}."
+            f"Trial {best['trial']} reaches its mean validation loss of {rounded(best['validation'])} at epoch "
+            f"{best['epoch']}, where its splits lie between {rounded(best['low'])} and {rounded(best['high'])} and its "
+            f"training loss is {rounded(best['training'])}."
         )
 
     def draw(self, facts: pd.DataFrame) -> go.Figure:
@@ -118,7 +118,7 @@ class Folds(Kind[pd.DataFrame]):
             for fold in result.folds
         ]
         if not rows:
-            raise HpsearchError("No complete trial has its splits kept.")
+            raise HpsearchError(got="No complete trial has its splits kept")
         return of_objective(study, pd.DataFrame(rows, columns=["rank", "trial", "repeat", "fold", "value", "mean"]))
 
     def say(self, facts: pd.DataFrame) -> str:
@@ -126,7 +126,7 @@ class Folds(Kind[pd.DataFrame]):
         if len(best) == 1:
             return "There is a single split, so how sure a value is cannot be told."
         low, high, sign = best["value"].min(), best["value"].max(), objective(facts).sign
-        text = f"The splits of the best trial lie between {number(low)} and {number(high)}"
+        text = f"The splits of the best trial lie between {rounded(low)} and {rounded(high)}"
         within = sign * facts.groupby("rank")["mean"].first() <= (sign * best["value"]).max()
         if len(within) == 1:
             return f"{text}."
@@ -251,15 +251,15 @@ class Gap(Kind[pd.DataFrame]):
             if result.folds
         ]
         if not rows:
-            raise HpsearchError("No complete trial has its splits kept.")
+            raise HpsearchError(got="No complete trial has its splits kept")
         return of_objective(study, pd.DataFrame(rows, columns=["number", "training", "validation"]))
 
     def say(self, facts: pd.DataFrame) -> str:
         best = facts.iloc[0]
         return (
-            f"The best trial has a training loss of {number(best['training'])} and a validation loss of "
-            f"{number(best['validation'])}; the median trial {number(facts['training'].median())} and "
-            f"{number(facts['validation'].median())}."
+            f"The best trial has a training loss of {rounded(best['training'])} and a validation loss of "
+            f"{rounded(best['validation'])}; the median trial {rounded(facts['training'].median())} and "
+            f"{rounded(facts['validation'].median())}."
         )
 
     def draw(self, facts: pd.DataFrame) -> go.Figure:

@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 
 from hpsearch.data.dataset import Task
 from hpsearch.errors import HpsearchError
-from hpsearch.report.snapshot import Snapshot
+from hpsearch.reporting.snapshot import Snapshot
 
 Facts = TypeVar("Facts")
 
@@ -41,7 +41,7 @@ class Kind(ABC, Generic[Facts]):
         """
         if not self.is_of(study):
             raise HpsearchError(
-                f"The figure {self.title!r} is of a {self.task}, but {study.stored.name!r} is a {study.metric.task}."
+                f"The figure {self.title!r} is of a {self.task}", f"{study.stored.name!r} is a {study.metric.task}"
             )
 
     @abstractmethod

@@ -6,16 +6,15 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from hpsearch.numbers import readable, setting_text
 from hpsearch.results.best import Best
-from hpsearch.results.words import belief, scores
 from hpsearch.storage.storage import StoredStudy
 from hpsearch.storage.trials import TrialResult
-from hpsearch.validation.metrics import readable
 
 
 def plain(value: Any) -> str:
     """Text that Markdown and HTML show as it is, in a table's cell as well."""
-    text = f"{value:.6g}" if isinstance(value, float) else str(value)
+    text = setting_text(value)
     text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("\n", " ")
     return re.sub(r"([\\`*_{}\[\]()#+!|~$])", r"\\\1", text)
 
@@ -54,8 +53,8 @@ def study_note(stored: StoredStudy, best: Best | None) -> str:
 
 
 def _numbers(best: Best) -> str:
-    rows = [dict(zip(("number", "value", "meaning"), row, strict=True)) for row in scores(best)]
-    return f"{table(rows)}\n\n{plain(belief(best))}"
+    rows = [dict(zip(("number", "value", "meaning"), row, strict=True)) for row in best.scores()]
+    return f"{table(rows)}\n\n{plain(best.belief())}"
 
 
 def _definition(raw: Mapping[str, Any]) -> str:

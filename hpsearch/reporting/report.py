@@ -19,16 +19,15 @@ from typing import Any
 import tomlkit
 from plotly.offline import get_plotlyjs
 
+from hpsearch.atomic_write import require_replaceable, write_atomically
 from hpsearch.data.columns import summary
 from hpsearch.errors import HpsearchError
 from hpsearch.markup import counted, table, text
-from hpsearch.report.figures import GROUPS
-from hpsearch.report.figures.style import TEMPLATES, swaps
-from hpsearch.report.snapshot import Snapshot
-from hpsearch.results.words import belief, scores, settings_table
+from hpsearch.reporting.figures import GROUPS
+from hpsearch.reporting.figures.style import TEMPLATES, swaps
+from hpsearch.reporting.snapshot import Snapshot
 from hpsearch.storage.database import shown
 from hpsearch.validation.metrics import BESIDE, METRICS, objective_metric
-from hpsearch.whole import write_whole
 
 _MARK = '<meta name="generator" content="hpsearch">'
 _HANDLING = (
@@ -49,11 +48,8 @@ def write_report(study: Snapshot, path: Path, force: bool = False) -> None:
     Raises:
         HpsearchError: the study has no trial that ended, or the file cannot be written or is no report.
     """
-    if path.is_file() and not force and not _is_report(path):
-        raise HpsearchError(
-            f"{path}: must not exist yet or be an earlier report, but is neither. Replace it with --force."
-        )
-    write_whole(path, report(study).encode())
+    require_replaceable(path, force, "an earlier report", _is_report)
+    write_atomically(path, report(study).encode())
 
 
 def _is_report(path: Path) -> bool:
@@ -71,14 +67,13 @@ def report(study: Snapshot) -> str:
         HpsearchError: the study has no trial that ended.
     """
     if not study.results:
-        raise HpsearchError(
-            f"The study {study.stored.name!r} must have a trial that ended to report, but has none. Run it first."
-        )
+        name = study.stored.name
+        raise HpsearchError(f"The study {name!r} must have a trial that ended to report", "has none", "Run it first.")
     groups, drawn = _figures(study)
     sections: list[tuple[str, str, str]] = [("numbers", "What to expect", _numbers(study))]
     has_best = any(result.value is not None for result in study.results)
     if has_best:
-        sections.append(("best", "The best configuration", settings_table(study.best)))
+        sections.append(("best", "The best configuration", study.best.settings_html()))
     sections += groups
     sections.append(("table", "The best trials, and the splits of the best", _tables(study) if has_best else ""))
     sections.append(("audit", "What the leakage audit found", _audit(study)))
@@ -121,7 +116,7 @@ def _unit(study: Snapshot) -> str:
 
 
 def _part(name: str) -> str:
-    return files("hpsearch.report").joinpath(name).read_text(encoding="utf-8")
+    return files("hpsearch.reporting").joinpath(name).read_text(encoding="utf-8")
 
 
 def _json(value: Any) -> str:
@@ -173,7 +168,7 @@ def _numbers(study: Snapshot) -> str:
     cards = "".join(
         f'<div{" class=believe" if name == believed else ""}><dt>{name}</dt><dd class="value">{text(value)}</dd>'
         f'<dd class="note">{text(note)}</dd></div>'
-        for name, value, note in scores(best)
+        for name, value, note in best.scores()
     )
     result = best.result
     name, score = best.beside
@@ -187,7 +182,9 @@ def _numbers(study: Snapshot) -> str:
         f"Mean {best.definition.metric.title} of trial {result.number} at epoch {result.best_epoch}; {also} "
         f"{result.parameters:,} parameters."
     )
-    return f'<dl class="scores">{cards}</dl><p class="belief">{text(belief(best))}</p><p class="quiet">{text(line)}</p>'
+    return (
+        f'<dl class="scores">{cards}</dl><p class="belief">{text(best.belief())}</p><p class="quiet">{text(line)}</p>'
+    )
 
 
 def _figures(study: Snapshot) -> tuple[list[tuple[str, str, str]], str]:

@@ -7,22 +7,20 @@ import socket
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, NoReturn
+from typing import Any
 
 import optuna
 from optuna.study._frozen import FrozenStudy
 
-from hpsearch.errors import HpsearchError
-from hpsearch.report.guard import Guard
-from hpsearch.report.notes import study_note, trial_note
-from hpsearch.report.snapshot import Snapshot
-from hpsearch.report.view import View
+from hpsearch.errors import HpsearchError, Setting, reason
+from hpsearch.reporting.guard import Guard
+from hpsearch.reporting.notes import study_note, trial_note
+from hpsearch.reporting.snapshot import Snapshot
+from hpsearch.reporting.view import View
 from hpsearch.results.best import find_best
-from hpsearch.search.objective import Prepared
 from hpsearch.storage.database import open_storage
 from hpsearch.storage.quiet import quiet
 from hpsearch.storage.storage import StoredStudy, objective_of, result_of
-from hpsearch.validation.config import Config
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 THREADS = 4
@@ -54,10 +52,9 @@ def serve(
     try:
         server = waitress.create_server(guard, host=host, port=port, threads=THREADS, ident=None)
     except (OSError, ValueError) as error:
-        reason = str(getattr(error, "strerror", None) or error).lower().rstrip(".")
-        raise HpsearchError(
-            f"The address {host} and the port {port} must be free, but {reason}. Choose others with --host and --port."
-        ) from error
+        got = reason(error) if isinstance(error, OSError) else str(error).lower().rstrip(".")
+        others = ("Choose others with ", Setting("host"), " and ", Setting("port"), ".")
+        raise HpsearchError(f"The address {host} and the port {port} must be free", got, others) from error
     guard.hosts = hosts_of(host, server.effective_port, names)  # the port is known once the server listens
     shown = socket.gethostname() if host in ("0.0.0.0", "::") else host
     address = f"[{shown}]" if ":" in shown else shown
@@ -100,22 +97,18 @@ def annotate(view: View, study: FrozenStudy, told_before: int) -> None:
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             shown.set_metric_names([f"mean {objective_of(stored.attributes).title}"])
         if complete:
-            _draw(shown, Snapshot(stored, _no_training))
+            _draw(shown, Snapshot(stored))
 
 
 def _draw(shown: Any, snapshot: Snapshot) -> None:
     """Our figures, each under its own name."""
     import optuna_dashboard
 
-    from hpsearch.report.figures import FIGURES  # Plotly takes a second, which no refusal need wait for
+    from hpsearch.reporting.figures import FIGURES  # Plotly takes a second, which no refusal need wait for
 
     for name in DRAWN:
         with suppress(HpsearchError):  # nothing to draw yet
             optuna_dashboard.save_plotly_graph_object(shown, FIGURES[name].make(snapshot), graph_object_id=name)
-
-
-def _no_training(prepared: Prepared, config: Config) -> NoReturn:
-    raise HpsearchError("The dashboard trains nothing.")
 
 
 class _Trial:

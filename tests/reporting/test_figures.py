@@ -16,9 +16,9 @@ from stored import CLASS, FAILS, make
 import hpsearch
 from hpsearch.api import snapshot
 from hpsearch.errors import HpsearchError
-from hpsearch.report.figures import FIGURES, style
-from hpsearch.report.snapshot import Snapshot
-from hpsearch.results.best import export
+from hpsearch.reporting.figures import FIGURES, style
+from hpsearch.reporting.snapshot import Snapshot
+from hpsearch.results.best_study import export
 from hpsearch.storage.storage import SCORINGS
 
 # What each study has nothing to draw for.

@@ -21,7 +21,7 @@ from conftest import Outcome
 from stored import CLASS, COLUMN, make
 
 import hpsearch
-from hpsearch.report.figures import FIGURES
+from hpsearch.reporting.figures import FIGURES
 
 VOID = {"meta", "br", "img", "link", "input", "hr"}
 
@@ -237,7 +237,10 @@ def test_the_command_writes_a_file_and_says_so(small: Path, hpsearch: Callable[.
         (("absent",), "There is no study 'absent'"),
         (("small", "-o", "no/report.html"), "no/report.html: must be a file that can be written"),
         (("small", "-o", "."), "must be a file that can be written"),
-        (("small", "-o", small), "must not exist yet or be an earlier report, but is neither. Replace it with --force"),
+        (
+            ("small", "-o", small),
+            "must not exist yet or be an earlier report, but is neither. Name another, or replace it with --force",
+        ),
     ):
         outcome = hpsearch("report", *arguments)
         assert outcome.status == 2

@@ -12,18 +12,18 @@ from numpy.typing import NDArray
 from hpsearch.data.dataset import Dataset
 from hpsearch.definition.study import StudyDefinition
 from hpsearch.errors import DataError, HpsearchError
-from hpsearch.results.best import Best, find_best, load_definition
+from hpsearch.model.retrain import fit
+from hpsearch.results.best import Best, find_best
 from hpsearch.results.tables import trials_table
+from hpsearch.search.correction import definition_of
 from hpsearch.search.objective import Prepared, prepare
 from hpsearch.storage.storage import StoredStudy, result_of
 from hpsearch.storage.trials import TrialResult, ranked
-from hpsearch.validation.config import Config
 from hpsearch.validation.cross_validate import RowResults
 from hpsearch.validation.layout import Layout
 from hpsearch.validation.metric import Metric
 
 Predict = Callable[[NDArray[Any]], NDArray[Any]]  # features (N, D) to probabilities (N, C) or a quantity (N, 1)
-Train = Callable[[Prepared, Config], Predict]  # on all rows that are not held out
 
 
 class Snapshot:
@@ -31,11 +31,10 @@ class Snapshot:
 
     Args:
         stored: the study; it must stay open as long as this is asked for more.
-        train: how a configuration is retrained, without a look at the hold-out.
     """
 
-    def __init__(self, stored: StoredStudy, train: Train) -> None:
-        self.stored, self._train = stored, train
+    def __init__(self, stored: StoredStudy) -> None:
+        self.stored = stored
 
     @cached_property
     def attributes(self) -> dict[str, Any]:
@@ -43,7 +42,7 @@ class Snapshot:
 
     @cached_property
     def definition(self) -> StudyDefinition:
-        return load_definition(self.stored)
+        return definition_of(self.stored)
 
     @property
     def metric(self) -> Metric:
@@ -70,8 +69,8 @@ class Snapshot:
         complete = ranked(self.results, self.metric)
         if not complete:
             raise HpsearchError(
-                f"The study {self.stored.name!r} must have a complete trial for this, but has none among "
-                f"{len(self.results)} that ended."
+                f"The study {self.stored.name!r} must have a complete trial for this",
+                f"has none among {len(self.results)} that ended",
             )
         return complete
 
@@ -93,7 +92,7 @@ class Snapshot:
         """
         prepared = prepare(self.definition)
         if prepared.search.fingerprint != self.attributes["identity"]["data.fingerprint"]:
-            raise DataError(f"The rows must be those that {self.stored.name!r} searched with, but are others.")
+            raise DataError(f"The rows must be those that {self.stored.name!r} searched with", "are others")
         return prepared
 
     @property
@@ -138,4 +137,4 @@ class Snapshot:
     @cached_property
     def predict(self) -> Predict:
         """The best configuration, retrained on all rows that are not held out."""
-        return self._train(self.prepared, self.best.config)
+        return fit(self.prepared, self.best.config)[0].answers

@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from hpsearch.markup import number
-from hpsearch.report.figures.kind import Kind
-from hpsearch.report.figures.style import BEST, COMPLETE, PRUNED, faint, figure, plain
-from hpsearch.report.snapshot import Snapshot
+from hpsearch.numbers import rounded
+from hpsearch.reporting.figures.kind import Kind
+from hpsearch.reporting.figures.style import BEST, COMPLETE, PRUNED, faint, figure, plain
+from hpsearch.reporting.snapshot import Snapshot
 
 _MOST = 2000  # dots: more hide each other, and make a large file
 
@@ -59,8 +59,8 @@ class Agreement(Kind[AgreementFacts]):
     def say(self, facts: AgreementFacts) -> str:
         lean = "too high" if facts.bias > 0 else "too low"
         return (
-            f"Nine of ten of the {facts.count:,} validation predictions are off by at most {number(facts.within)}; on "
-            f"average they are {number(abs(facts.bias))} {lean}."
+            f"Nine of ten of the {facts.count:,} validation predictions are off by at most {rounded(facts.within)}; on "
+            f"average they are {rounded(abs(facts.bias))} {lean}."
         )
 
     def draw(self, facts: AgreementFacts) -> go.Figure:

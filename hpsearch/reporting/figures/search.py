@@ -10,9 +10,10 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from hpsearch.errors import HpsearchError
-from hpsearch.markup import counted, number
-from hpsearch.report.figures.kind import Kind
-from hpsearch.report.figures.style import (
+from hpsearch.markup import counted
+from hpsearch.numbers import rounded
+from hpsearch.reporting.figures.kind import Kind
+from hpsearch.reporting.figures.style import (
     BEST,
     COMPLETE,
     CORRECTED,
@@ -23,7 +24,7 @@ from hpsearch.report.figures.style import (
     figure,
     joined,
 )
-from hpsearch.report.snapshot import Snapshot
+from hpsearch.reporting.snapshot import Snapshot
 from hpsearch.storage.trials import ranked
 from hpsearch.validation.metric import Metric
 from hpsearch.validation.metrics import objective_metric
@@ -94,8 +95,8 @@ class History(Kind[HistoryFacts]):
         best = complete.iloc[(metric.sign * complete["value"]).argmin()]
         fixed = facts.corrected
         return (
-            f"{counted(trials['state'].tolist())}. The best mean {metric.title} is {number(best['value'])}, of "
-            f"trial {best['number']}" + (f"; corrected for the choice it is {number(fixed.value)}." if fixed else ".")
+            f"{counted(trials['state'].tolist())}. The best mean {metric.title} is {rounded(best['value'])}, of "
+            f"trial {best['number']}" + (f"; corrected for the choice it is {rounded(fixed.value)}." if fixed else ".")
         )
 
     def draw(self, facts: HistoryFacts) -> go.Figure:
@@ -112,7 +113,7 @@ class History(Kind[HistoryFacts]):
             band = {"fill": "tonexty", "fillcolor": faint(CORRECTED, 0.16), "name": "its 95 % interval"}
             drawn.add_scatter(x=ends, y=[fixed.high] * 2, mode="lines", line_width=0, **band, **hover)
             line = {"color": CORRECTED, "width": 1.5, "dash": "dash"}
-            name = f"corrected score {number(fixed.value)}"
+            name = f"corrected score {rounded(fixed.value)}"
             drawn.add_scatter(x=ends, y=[fixed.value] * 2, mode="lines", line=line, name=name, **hover)
         told = "trial %{x}<br>%{y:.5~g}<extra></extra>"
         dots: dict[str, Any] = {"mode": "markers", "hovertemplate": told}
@@ -176,7 +177,7 @@ class Pruning(Kind[pd.DataFrame]):
             if np.isfinite(mean)
         ]
         if not rows:
-            raise HpsearchError("No trial had a finite value at any checkpoint.")
+            raise HpsearchError(got="No trial had a finite value at any checkpoint")
         return of_objective(study, pd.DataFrame(rows, columns=["trial", "state", "epoch", "value", "best"]))
 
     def say(self, facts: pd.DataFrame) -> str:

@@ -14,10 +14,10 @@ from plotly.subplots import make_subplots
 
 from hpsearch.definition.space import Dimension
 from hpsearch.errors import HpsearchError
-from hpsearch.markup import number
-from hpsearch.report.figures.kind import Kind
-from hpsearch.report.figures.search import objective, of_objective
-from hpsearch.report.figures.style import (
+from hpsearch.numbers import rounded
+from hpsearch.reporting.figures.kind import Kind
+from hpsearch.reporting.figures.search import objective, of_objective
+from hpsearch.reporting.figures.style import (
     ALONE,
     BEST,
     COMPLETE,
@@ -29,7 +29,7 @@ from hpsearch.report.figures.style import (
     joined,
     plain,
 )
-from hpsearch.report.snapshot import Snapshot
+from hpsearch.reporting.snapshot import Snapshot
 from hpsearch.storage.quiet import quiet
 
 _FEWEST = 10  # complete trials to tell which hyperparameters matter
@@ -54,8 +54,8 @@ class Importance(Kind[pd.DataFrame]):
         complete = [trial for trial in study.stored.trials() if trial.state is optuna.trial.TrialState.COMPLETE]
         if len(complete) < _FEWEST or len({trial.value for trial in complete}) == 1:
             raise HpsearchError(
-                f"Importances need at least {_FEWEST} complete trials with different values, but there are "
-                f"{len({trial.value for trial in complete})}."
+                f"Importances need at least {_FEWEST} complete trials with different values",
+                f"there are {len({trial.value for trial in complete})}",
             )
         with quiet():
             study_ = optuna.load_study(study_name=study.stored.name, storage=study.stored.storage)
@@ -95,7 +95,7 @@ class Importance(Kind[pd.DataFrame]):
 def _require_space(study: Snapshot) -> Mapping[str, Dimension]:
     dimensions = study.definition.space.dimensions
     if not dimensions:
-        raise HpsearchError("Nothing was searched: the study has no [space].")
+        raise HpsearchError(got="Nothing was searched: the study has no [space]")
     return dimensions
 
 
@@ -120,15 +120,11 @@ class _OfSpace(Kind[SpaceFacts]):
 
     def say(self, facts: SpaceFacts) -> str:
         best = facts.trials.iloc[0]
-        values = [f"{name} {_shown(best[name])}" for name in facts.dimensions if not pd.isna(best[name])]
+        values = [f"{name} {rounded(best[name])}" for name in facts.dimensions if not pd.isna(best[name])]
         which = (
             "The one complete trial" if len(facts.trials) == 1 else f"The best of {len(facts.trials)} complete trials"
         )
         return f"{which} has {', '.join(values)}."
-
-
-def _shown(value: Any) -> str:
-    return number(value) if isinstance(value, float) else str(value)
 
 
 class Slices(_OfSpace):
@@ -218,7 +214,7 @@ class Parallel(_OfSpace):
                 dimension = facts.dimensions.get(name)
                 low, high = map(float, dimension.extremes) if dimension else ends
                 log = dimension.log if dimension else low > 0 and high / low >= WIDE
-                values, ticks = trials[name], [(low, number(low)), (high, number(high))]
+                values, ticks = trials[name], [(low, rounded(low)), (high, rounded(high))]
             places[name] = _height(values.astype("float64").to_numpy(), low, high, log)
             for at, text in ticks:
                 y = float(_height(np.array([at]), low, high, log)[0])
@@ -252,7 +248,7 @@ class Parallel(_OfSpace):
             if len(lines[some]):
                 chosen = trials[some]
                 told = [
-                    f"trial {trial}: {number(value)}"
+                    f"trial {trial}: {rounded(value)}"
                     for trial, value in zip(chosen["number"].tolist(), chosen["value"].tolist(), strict=True)
                 ]
                 drawn.add_scatter(

@@ -7,8 +7,8 @@ from wsgiref.util import setup_testing_defaults
 
 import pytest
 
-from hpsearch.report.dashboard import hosts_of
-from hpsearch.report.guard import Guard
+from hpsearch.reporting.dashboard import hosts_of
+from hpsearch.reporting.guard import Guard
 
 HOST = "127.0.0.1:8080"
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import plotly.graph_objects as go
 
+from hpsearch.atomic_write import write_atomically
 from hpsearch.errors import HpsearchError, did_you_mean
 from hpsearch.extras import require
-from hpsearch.whole import write_whole
 
 
 def _page(figure: go.Figure) -> bytes:
@@ -23,9 +23,9 @@ def _image(kind: str) -> Callable[[go.Figure], bytes]:
         try:
             image: bytes = figure.to_image(format=kind, scale=2 if kind == "png" else 1)
         except RuntimeError as error:  # what Plotly makes of Kaleido's finding no browser, or none that starts
-            reason = str(error).strip().splitlines()[0].rstrip(".")
+            got = str(error).strip().splitlines()[0].rstrip(".")
             raise HpsearchError(
-                f"A figure as {kind} needs Chrome or Chromium, but: {reason}. Install one, or write .html."
+                f"A figure as {kind} needs Chrome or Chromium", got, "Install one, or write .html."
             ) from error
         return image
 
@@ -47,5 +47,7 @@ def save(figure: go.Figure, path: Path) -> None:
     """
     kind = path.suffix.removeprefix(".").lower()
     if kind not in KINDS:
-        raise HpsearchError(f"{path}: must end in a kind of file, but ends in {kind!r}. {did_you_mean(kind, KINDS)}")
-    write_whole(path, KINDS[kind](figure))
+        raise HpsearchError(
+            "must end in a kind of file", f"ends in {kind!r}", did_you_mean(kind, KINDS), where=str(path)
+        )
+    write_atomically(path, KINDS[kind](figure))

@@ -1,0 +1,84 @@
+"""The complete study file that a best configuration exports to."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import tomlkit
+
+from hpsearch.atomic_write import require_replaceable, write_atomically
+from hpsearch.definition.study import StudyDefinition
+from hpsearch.results.best import Best
+
+
+def export(best: Best, path: Path, force: bool = False) -> None:
+    """Write :func:`to_toml` to a file, whole or not at all; an earlier export may be replaced.
+
+    Raises:
+        HpsearchError: the file cannot be written, or is there and no export, and ``force`` is not set.
+    """
+    text = to_toml(best, path.parent.resolve())
+    require_replaceable(path, force, "an earlier export", _is_export)
+    write_atomically(path, text.encode())
+
+
+def exported(best: Best) -> StudyDefinition:
+    """The definition that an export of the best configuration reads as, without a file."""
+    folder = best.definition.folder
+    return StudyDefinition.from_mapping(tomllib.loads(to_toml(best, folder)), folder)
+
+
+def _is_export(path: Path) -> bool:
+    try:
+        return "origin" in tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+
+
+def _inline(table: dict[str, Any]) -> Any:
+    """A table on one line: a section of its own would take in the keys after it."""
+    inline = tomlkit.inline_table()
+    inline.update(table)
+    return inline
+
+
+def to_toml(best: Best, folder: Path) -> str:
+    """A complete study file of the best configuration, without a search space; paths are relative to ``folder``."""
+    raw, result = best.definition.raw, best.result
+    document = tomlkit.document()
+    document.add(tomlkit.comment(f"The best of {best.trials} trials of the study {best.definition.name!r}."))
+    document.add(tomlkit.comment("`hpsearch retrain` fits it on all rows that are not held out."))
+    name = f"{best.definition.name[:95]}-best"
+    document["study"] = {"name": name, "seed": best.definition.seed}
+    document["data"] = best.definition.data.moved(best.definition.folder, folder)
+    for section in ("holdout", "validation"):
+        if section in raw:
+            document[section] = dict(raw[section])
+    if best.definition.search.objective != "loss":
+        document["search"] = {"objective": best.definition.search.objective}
+    train = tomlkit.table()
+    for key, (value, origin) in best.settings().items():
+        train.add(key, _inline(value) if isinstance(value, dict) else value)
+        train[key].comment(origin)
+    document["train"] = train
+    origins = tomlkit.table()
+    origins["study"], origins["trial"], origins["trials"] = best.definition.name, result.number, best.trials
+    origins["objective"] = best.definition.search.objective
+    origins["objective_value"] = result.value
+    name, value = best.beside
+    if value is not None:
+        origins[name] = value
+    origins["configuration"] = best.config.fingerprint
+    origins["data_fingerprint"] = best.data_fingerprint
+    origins["rule"] = best.rule
+    origins["objective_value"].comment(
+        f"mean {best.definition.metric.title}, chosen among {best.trials} trials: optimistic"
+    )
+    if best.corrected is not None:
+        for key in ("value", "low", "high"):
+            origins[f"corrected_{key}"] = getattr(best.corrected, key)
+        origins["corrected_value"].comment("the best value without the luck of having been it, and its interval")
+    document["origin"] = origins
+    return tomlkit.dumps(document)

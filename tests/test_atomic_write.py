@@ -1,0 +1,46 @@
+"""Files are written whole or not at all, by whatever stops the writing."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from hpsearch.atomic_write import write_atomically
+from hpsearch.errors import HpsearchError, StorageLostError
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o077])
+def test_a_file_is_written_whole_with_the_mode_of_any_other(tmp_path: Path, umask: int) -> None:
+    before = os.umask(umask)
+    try:
+        write_atomically(tmp_path / "file", "λ\n".encode())
+    finally:
+        os.umask(before)
+    assert (tmp_path / "file").read_bytes() == "λ\n".encode()
+    assert stat.S_IMODE((tmp_path / "file").stat().st_mode) == 0o666 & ~umask
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_what_stops_the_writing_leaves_the_file_that_was_there(tmp_path: Path, error: type[BaseException]) -> None:
+    def stop(file: object) -> None:
+        file.write(b"half")  # type: ignore[attr-defined]
+        raise error
+
+    (tmp_path / "file").write_bytes(b"before")
+    with pytest.raises(error):
+        write_atomically(tmp_path / "file", stop)
+    assert (tmp_path / "file").read_bytes() == b"before"
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_folder_that_is_not_there_is_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "no" / "file"
+    with pytest.raises(HpsearchError) as caught:
+        write_atomically(path, b"")
+    assert str(caught.value) == f"{path}: must be a file that can be written, but no such file or directory."
+    with pytest.raises(StorageLostError):
+        write_atomically(path, b"", StorageLostError)
