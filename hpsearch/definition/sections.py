@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticKnownError
 
 from hpsearch.data.audit import CHECKS
+from hpsearch.data.sources import SOURCES, Memory, source_class
 from hpsearch.data.splits import SPLITTERS, Dealing
 from hpsearch.definition.pruners import PRUNERS, Median, Pruner
-from hpsearch.definition.registered import Section, by_name
+from hpsearch.definition.registered import Registered, Section, by_name
 from hpsearch.definition.samplers import SAMPLERS, TPE, Sampler
-from hpsearch.errors import DefinitionError
+from hpsearch.errors import DefinitionError, Setting
 from hpsearch.validation.config import one_of
 from hpsearch.validation.metrics import METRICS
 
@@ -22,6 +24,27 @@ class StudySection(Section):
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,100}$", description="the study's name in its storage")]
     seed: Annotated[int, Field(ge=0, lt=2**63, description="the one seed of the study")] = 0
+
+
+def _table_of_source(given: Any) -> Mapping[str, Any]:
+    if not isinstance(given, Mapping):
+        raise DefinitionError("must be a table", f"is {given!r}")
+    if not isinstance(name := given.get("source"), str):
+        raise DefinitionError(
+            "must be text that names where the rows come from", f"is {name!r}", where=Setting("source")
+        )
+    return given
+
+
+# ``[data]``: a source of rows with its options.
+SOURCE = Registered(
+    SOURCES,
+    "source",
+    _table_of_source,
+    source_class,
+    patterns={"python:module:function": "^python:[^:]+:[^:]+$"},
+    unlisted=(Memory,),
+)
 
 
 class HoldoutSection(Section):

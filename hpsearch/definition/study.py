@@ -14,12 +14,18 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 from pydantic import Field, PrivateAttr, ValidationError, model_validator
 
 from hpsearch.data.source import Source
-from hpsearch.data.sources import SOURCES, Memory, source_class
 from hpsearch.data.splits import SPLITTERS
 from hpsearch.data.table_sources import TableFile
 from hpsearch.definition.problems import first_problem
-from hpsearch.definition.registered import Registered, Section
-from hpsearch.definition.sections import HoldoutSection, OriginSection, SearchSection, StudySection, ValidationSection
+from hpsearch.definition.registered import Section
+from hpsearch.definition.sections import (
+    SOURCE,
+    HoldoutSection,
+    OriginSection,
+    SearchSection,
+    StudySection,
+    ValidationSection,
+)
 from hpsearch.definition.space import Space, configure
 from hpsearch.definition.wording import as_key
 from hpsearch.errors import DefinitionError, Setting, did_you_mean, located, reason
@@ -49,26 +55,6 @@ class _Location:
     file: Path | None = field(default=None, compare=False)
 
 
-def _table_of_source(given: Any) -> Mapping[str, Any]:
-    if not isinstance(given, Mapping):
-        raise DefinitionError("must be a table", f"is {given!r}")
-    if not isinstance(name := given.get("source"), str):
-        raise DefinitionError(
-            "must be text that names where the rows come from", f"is {name!r}", where=Setting("source")
-        )
-    return given
-
-
-_SOURCE = Registered(
-    SOURCES,
-    "source",
-    _table_of_source,
-    source_class,
-    patterns={"python:module:function": "^python:[^:]+:[^:]+$"},
-    unlisted=(Memory,),
-)
-
-
 class StudyDefinition(Section):
     """All that a study is: its fields are the sections of a study file.
 
@@ -87,6 +73,7 @@ class StudyDefinition(Section):
     (4, 'cross_entropy')
     >>> StudyDefinition.from_file("studies/wine.toml", ["search.trials=3"]).limit
     3
+
     Attributes:
         raw: the tables that it was made of.
         folder: where its relative paths start.
@@ -94,7 +81,7 @@ class StudyDefinition(Section):
     """
 
     study: Annotated[StudySection, Field(description="What the study is called, and its seed.")]
-    data: Annotated[Source, _SOURCE, Field(description="Where the rows come from.")]
+    data: Annotated[Source, SOURCE, Field(description="Where the rows come from.")]
     holdout: Annotated[
         HoldoutSection, Field(description="Rows set aside before anything else and scored once, by retrain.")
     ] = HoldoutSection()
@@ -299,20 +286,14 @@ class StudyDefinition(Section):
 
     def identity(self) -> dict[str, Any]:
         """What makes two studies the same study, as one flat table: all but the number of trials and file paths."""
-        data = self.data.model_dump(exclude={"path"} if isinstance(self.data, TableFile) else None)
-        sections = {
-            "study": self.study.model_dump(),
-            "data": data,
-            "holdout": self.holdout.model_dump(),
-            "validation": self.validation.model_dump(exclude={"allow"}),
-            "train": self.train.model_dump() | {"evaluate_every": self.evaluate_every},
-            "space": {
-                name: d.model_dump(by_alias=True, exclude_defaults=True) for name, d in self.space.dimensions.items()
-            },
-            "search.sampler": self.search.sampler.model_dump(),
-            "search.pruner": self.search.pruner.model_dump(),
-            "search": {name: getattr(self.search, name) for name in ("in_flight", "enqueue", "stop", "objective")},
-        }
+        file = {"path"} if isinstance(self.data, TableFile) else set()
+        beside: Any = {"data": file, "validation": {"allow"}, "search": {"trials"}, "space": True, "origin": True}
+        sections = self.model_dump(exclude=beside)
+        sections["train"]["evaluate_every"] = self.evaluate_every
+        for name, dimension in self.space.dimensions.items():
+            sections.setdefault("space", {})[name] = dimension.model_dump(by_alias=True, exclude_defaults=True)
+        for name in ("sampler", "pruner"):
+            sections[f"search.{name}"] = sections["search"].pop(name)
         flat = {f"{section}.{key}": value for section, table in sections.items() for key, value in table.items()}
         flat["space.order"] = list(self.space.names)
         flat = {key: value for key, value in flat.items() if key not in _LATER or value != _LATER[key]}

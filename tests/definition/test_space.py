@@ -10,7 +10,8 @@ from typing import Any
 import optuna
 import pytest
 
-from hpsearch.definition.space import Dimension, Space, configure
+from hpsearch.definition.dimension import Dimension
+from hpsearch.definition.space import Space, configure
 from hpsearch.definition.study import StudyDefinition
 from hpsearch.errors import DefinitionError
 from hpsearch.nn.optimizers import OPTIMIZERS
