@@ -1,4 +1,4 @@
-"""The sections of a study file that are the study's own, each checked by itself."""
+"""The sections of a study file, each checked by itself, but for ``[train]`` and ``[space]``."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class StudySection(Section):
     seed: Annotated[int, Field(ge=0, lt=2**63, description="the one seed of the study")] = 0
 
 
-def _table_of_source(given: Any) -> Mapping[str, Any]:
+def _with_a_source(given: Any) -> Mapping[str, Any]:
     if not isinstance(given, Mapping):
         raise DefinitionError("must be a table", f"is {given!r}")
     if not isinstance(name := given.get("source"), str):
@@ -40,7 +40,7 @@ def _table_of_source(given: Any) -> Mapping[str, Any]:
 SOURCE = Registered(
     SOURCES,
     "source",
-    _table_of_source,
+    _with_a_source,
     source_class,
     patterns={"python:module:function": "^python:[^:]+:[^:]+$"},
     unlisted=(Memory,),
@@ -88,12 +88,8 @@ class ValidationSection(Section):
 
     @model_validator(mode="after")
     def _goes_together(self) -> Self:
-        kind, given, must, named = (
-            SPLITTERS[self.splitter],
-            self.model_fields_set,
-            None,
-            f"splitter = {self.splitter!r}",
-        )
+        kind, given, must = SPLITTERS[self.splitter], self.model_fields_set, ""
+        named = f"splitter = {self.splitter!r}"
         if self.repeats > 1 and not kind.shuffles:
             must = f"must have repeats = 1 with {named}: its repeats are all the same"
         elif self.repeats > 1 and not self.shuffle:
@@ -106,7 +102,7 @@ class ValidationSection(Section):
             must = f'must have no fraction with {named}: it belongs to "shuffle"'
         elif self.splitter == "shuffle" and not self.shuffle:
             must = 'must have shuffle = true with splitter = "shuffle"'
-        if must is not None:
+        if must:
             raise DefinitionError(must)
         return self
 

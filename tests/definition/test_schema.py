@@ -133,7 +133,7 @@ RIGHT: dict[str, dict[str, Any]] = {
     "whole numbers for fractions": {"train.learning_rate": 1, "train.weight_l1": 0},
     "class weights": {"train.class_weight": {"0": 1, "1": 2.5, "2": 0}},
     "balanced classes": {"train.class_weight": "balanced"},
-    "strategies by name": {"search.sampler": "random", "search.pruner": "none"},
+    "a sampler and a pruner by name": {"search.sampler": "random", "search.pruner": "none"},
     "an option of a pruner": {"search.pruner": {"name": "percentile", "percentile": 40}},
     "a grid": {
         "space": {"neurons": {"int": [4, 12], "step": 4}, "learning_rate": {"float": [0.1, 0.3], "step": 0.1}},

@@ -388,7 +388,7 @@ def test_a_misspelt_name_is_refused_with_all_names_and_the_nearest(where: str, r
 
 
 @pytest.mark.parametrize(("what", "registry"), [("sampler", SAMPLERS), ("pruner", PRUNERS)])
-def test_an_unknown_option_of_a_strategy_is_refused_naming_both(what: str, registry: Any, read: Read) -> None:
+def test_an_unknown_option_of_a_sampler_or_pruner_is_refused_naming_both(what: str, registry: Any, read: Read) -> None:
     for name, kind in registry.items():
         line = refusal(read, f'{HEAD}{DATA}[search]\n{what} = {{ name = "{name}", nam = 1 }}\n')
         assert line.startswith(f"[search] {what} {name!r}: has no key 'nam'. Choose one of: ")
