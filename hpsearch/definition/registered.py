@@ -66,10 +66,7 @@ class Registered:
         """The members, and in each of them the names that its key may have."""
         members = []
         for kind in dict.fromkeys(self.registry.values()):
-            member = handler.resolve_ref_schema(
-                handler(kind.__pydantic_core_schema__)
-            )  # itself: it is referred to once
-            names = self.names(kind)
+            member, names = handler.resolve_ref_schema(handler(kind.__pydantic_core_schema__)), self.names(kind)
             pattern = self.patterns.get(names[0])
             own = {"pattern": pattern} if pattern else {"const": names[0]} if self.short else {"enum": names}
             properties = member["properties"]

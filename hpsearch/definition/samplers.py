@@ -56,21 +56,17 @@ class TPE(Sampler):
     n_ei_candidates: Annotated[int, Field(ge=1, description="candidates drawn for each proposal")] = 24
 
     def for_trial(self, space: Space, train: Config, study_seed: int, number: int) -> BaseSampler:
-        from optuna.exceptions import ExperimentalWarning
         from optuna.samplers import TPESampler
 
         def build(seed: int) -> BaseSampler:
-            with warnings.catch_warnings():
-                # `group` is marked experimental: it may change in another version, and versions are part of a study.
-                warnings.simplefilter("ignore", ExperimentalWarning)
-                return TPESampler(
-                    seed=seed,
-                    n_startup_trials=self.n_startup_trials,
-                    n_ei_candidates=self.n_ei_candidates,
-                    multivariate=True,
-                    group=True,
-                    constant_liar=True,
-                )
+            return TPESampler(
+                seed=seed,
+                n_startup_trials=self.n_startup_trials,
+                n_ei_candidates=self.n_ei_candidates,
+                multivariate=True,
+                group=True,
+                constant_liar=True,
+            )
 
         return _keyed(build, study_seed, number)
 
@@ -145,20 +141,17 @@ class GP(Sampler):
     n_startup_trials: Annotated[int, Field(ge=1, description="random trials before the first model")] = 10
 
     def for_trial(self, space: Space, train: Config, study_seed: int, number: int) -> BaseSampler:
-        from optuna.exceptions import ExperimentalWarning
         from optuna.samplers import GPSampler, RandomSampler
 
         require("torch", "samplers", "The sampler 'gp'")
 
         def build(seed: int) -> BaseSampler:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", ExperimentalWarning)
-                return GPSampler(
-                    seed=seed,
-                    n_startup_trials=self.n_startup_trials,
-                    independent_sampler=RandomSampler(seed=seed),
-                    warn_independent_sampling=False,
-                )
+            return GPSampler(
+                seed=seed,
+                n_startup_trials=self.n_startup_trials,
+                independent_sampler=RandomSampler(seed=seed),
+                warn_independent_sampling=False,
+            )
 
         return _keyed(build, study_seed, number)
 
@@ -168,10 +161,14 @@ def _keyed(build: Callable[[int], BaseSampler], study_seed: int, number: int) ->
 
     What a trial is proposed then does not depend on which proposals this process made before.
     """
+    from optuna.exceptions import ExperimentalWarning
     from optuna.samplers import BaseSampler
 
     def fresh(name: str) -> BaseSampler:
-        return build(keyed_seed(study_seed, number, name))
+        with warnings.catch_warnings():
+            # What is marked experimental may change in another version, and versions are part of a study.
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            return build(keyed_seed(study_seed, number, name))
 
     class Keyed(BaseSampler):
         def __init__(self) -> None:
