@@ -7,7 +7,7 @@ from math import isfinite
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import numpy as np
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from hpsearch.errors import DefinitionError
 
@@ -51,9 +51,16 @@ class Dimension(BaseModel):
         None, description="the values to try"
     )
     log: bool = Field(False, description="on a logarithmic axis; the low end is above 0")
-    step: Annotated[float, Field(gt=0)] | Annotated[int, Field(gt=0)] | None = Field(
-        None, description="from value to value; it divides the range"
+    step: float | int | None = Field(
+        None, description="from value to value; it divides the range", json_schema_extra={"exclusiveMinimum": 0}
     )
+
+    @field_validator("step")
+    @classmethod
+    def _forward(cls, step: float | int | None) -> float | int | None:
+        if step is not None and step <= 0:
+            raise DefinitionError("must be above 0", f"is {step!r}")
+        return step
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
