@@ -102,7 +102,7 @@ def nested(
             trial.
     """
     definition = prepared.definition
-    pairs = list(_outer_studies(prepared, outer))
+    pairs = list(outer_studies(prepared, outer))
     results, losses = [], []
     for split, inner in pairs:
         on_begin(inner.definition.name)
@@ -130,7 +130,7 @@ def nested(
     return _summary(prepared, [split for split, _ in pairs], results, losses)
 
 
-def _outer_studies(prepared: Prepared, outer: int) -> Iterator[tuple[Split, Prepared]]:
+def outer_studies(prepared: Prepared, outer: int) -> Iterator[tuple[Split, Prepared]]:
     """Each outer split of the rows to search with, and the study that searches within its training rows.
 
     Raises:

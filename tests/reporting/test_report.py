@@ -239,7 +239,7 @@ def test_the_command_writes_a_file_and_says_so(small: Path, hpsearch: Callable[.
         (("small", "-o", "."), "must be a file that can be written"),
         (
             ("small", "-o", small),
-            "must not exist yet or be an earlier report, but is neither. Name another, or replace it with --force",
+            "must not exist yet or be an earlier report, but is neither. Name another, or replace it",
         ),
     ):
         outcome = hpsearch("report", *arguments)
