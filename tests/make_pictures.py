@@ -1,4 +1,4 @@
-"""Takes the README's pictures: a real run of studies/spiral.toml, its report and the dashboard on it.
+"""Takes the pictures of the READMEs: a real run of studies/spiral.toml, its report and the dashboard on it.
 
     python tests/make_pictures.py
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from conftest import TOP
+from readmes import table
 
 import hpsearch
 
@@ -38,7 +39,5 @@ def test_a_public_name_has_an_example_that_runs(name: str, folder: Path, monkeyp
 
 
 def test_the_readme_lists_every_public_name_and_no_other() -> None:
-    readme = (TOP / "README.md").read_text(encoding="utf-8")
-    table = readme.split("| `hpsearch.…` | is |")[1].split("\n\n")[0]
-    listed = re.findall(r"`(\w+)`", " ".join(line.split("|")[1] for line in table.splitlines() if "|" in line[1:]))
-    assert sorted(listed) == hpsearch.__all__
+    cells = [row[0] for row in table("hpsearch/README.md", "`hpsearch.…` | is")]
+    assert sorted(re.findall(r"`(\w+)`", " ".join(cells))) == hpsearch.__all__

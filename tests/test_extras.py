@@ -16,6 +16,7 @@ import pytest
 from conftest import SMALL, TOP, Outcome
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from readmes import table
 
 PROJECT = tomllib.loads((TOP / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 REQUIRED = {canonicalize_name(Requirement(line).name) for line in PROJECT["dependencies"]}
@@ -233,6 +234,5 @@ def test_every_requirement_has_a_lowest_version() -> None:
 
 
 def test_the_readme_names_every_extra() -> None:
-    table = (TOP / "README.md").read_text(encoding="utf-8").split("| extra |")[1].split("\n\n")[0]
-    named = re.findall(r"`([a-z]+)`", "\n".join(row.split("|")[1] for row in table.splitlines()[2:]))
-    assert sorted(named) == sorted(PROJECT["optional-dependencies"])
+    cells = [row[0] for row in table("hpsearch/README.md", "extra | brings | for")]
+    assert sorted(re.findall(r"`([a-z]+)`", " ".join(cells))) == sorted(PROJECT["optional-dependencies"])

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from readmes import TEXTS
 
 sys.path.insert(0, str(Path(__file__).parent / "benchmarks"))
 from tutorial import PUBLISHED, experiment
@@ -59,8 +60,7 @@ def test_the_tutorial_s_networks_really_train(ours: dict[str, pd.DataFrame]) -> 
 
 
 def test_the_readme_shows_the_published_figures_and_ours(ours: dict[str, pd.DataFrame]) -> None:
-    readme = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
-    rows = dict(re.findall(r"^\| (\([ab]\) [a-z]+).*? \| (.*) \|$", readme, re.M))
+    rows = dict(re.findall(r"^\| (\([ab]\) [a-z]+).*? \| (.*) \|$", TEXTS["tests/README.md"], re.M))
     for which in ("a", "b"):
         published = [np.nan if cell == "–" else float(cell) for cell in rows[f"({which}) published"].split(" | ")]
         np.testing.assert_array_equal(published, PUBLISHED.loc[which].to_numpy())

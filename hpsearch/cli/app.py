@@ -183,9 +183,11 @@ def cv(file: File, set_: Set = None, as_json: Json = False) -> None:
     """Cross-validate the train section of a study file as it stands, without a search."""
     from dataclasses import asdict
 
+    from hpsearch.validation.score import as_plain
+
     outcome = api.cross_validate(_definition(file, set_))
     if as_json:
-        facts = {key: value for key, value in asdict(outcome).items() if key not in ("curve", "rows", "folds")}
+        facts = {key: value for key, value in as_plain(outcome).items() if key not in ("curve", "rows", "folds")}
         _print_json(
             {
                 **facts,
@@ -319,11 +321,11 @@ def confirm(
     as_json: Json = False,
 ) -> None:
     """Train the best few trials again on fresh splits and seeds: which of them are really different?"""
-    from dataclasses import asdict
+    from hpsearch.validation.score import as_plain
 
     found = api.confirm(_study(study, set_), top=top, repeats=repeats, storage=storage)
     if as_json:
-        _print_json(asdict(found))
+        _print_json(as_plain(found))
     else:
         display.confirmed(found)
 
@@ -341,7 +343,7 @@ def nested(
     as_json: Json = False,
 ) -> None:
     """Nested cross-validation: what searching and retraining as a whole lose on new rows."""
-    from dataclasses import asdict
+    from hpsearch.validation.score import as_plain
 
     definition = _definition(file, set_)
     with progress.shown(definition, quiet=as_json) as watch, terminated_as_interrupted():
@@ -355,7 +357,7 @@ def nested(
             begin=watch.begin,
         )
     if as_json:
-        _print_json({"study": definition.name, **asdict(found), "chosen": found.chosen})
+        _print_json({"study": definition.name, **as_plain(found), "chosen": found.chosen})
     else:
         display.nested(found, definition.name)
 

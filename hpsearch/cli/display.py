@@ -127,7 +127,8 @@ def best(found: Best) -> None:
     _draw(drawn)
     name = found.definition.search.objective
     _curve(result)
-    say(f"\n{_mean(name, result.value, *found.beside)}, {_over(len(result.folds))}, at epoch {result.best_epoch}.\n")
+    mean = _mean(name, result.value, found.score_name, result.score)
+    say(f"\n{mean}, {_over(len(result.folds))}, at epoch {result.best_epoch}.\n")
     numbers = _columns(show_header=False)
     for row in found.scores():
         numbers.add_row(*row)
@@ -147,12 +148,11 @@ def _curve(result: TrialResult) -> None:
         sys.stdout.write(f"{line}\n")
 
 
-def _mean(objective: str, value: float | None, beside: str, score: float | None) -> str:
-    """A mean over splits of the objective, and of what stands beside it if that is another."""
-    from hpsearch.numbers import readable
+def _mean(objective: str, value: float | None, score_name: str, score: float | None) -> str:
+    """A mean over splits of the objective, and of the score if that is another."""
     from hpsearch.validation.metrics import METRICS
 
-    more = "" if objective == beside or score is None else f", {METRICS[beside].title} {score:.3f}"
+    more = "" if objective == score_name or score is None else f", {METRICS[score_name].title} {score:.3f}"
     return f"Mean {METRICS[objective].title} {readable(value or 0.0)}{more}"
 
 
@@ -196,10 +196,8 @@ def cross_validation(outcome: CrossValidation) -> None:
     import pandas as pd
 
     table(pd.DataFrame([fold.row() for fold in outcome.folds]))
-    say(
-        f"\n{_mean(outcome.objective, outcome.value, *outcome.beside)}, at epoch {outcome.best_epoch}; "
-        f"{outcome.parameters} parameters."
-    )
+    mean = _mean(outcome.objective, outcome.value, outcome.score_name, outcome.score)
+    say(f"\n{mean}, at epoch {outcome.best_epoch}; {outcome.parameters} parameters.")
     sure = outcome.estimate
     assert sure is not None  # complete
     if sure.standard_error is None:
@@ -216,10 +214,9 @@ def confirmed(found: Confirmation) -> None:
     """The trials on fresh splits, and which are distinguishable from the first."""
     import pandas as pd
 
-    from hpsearch.validation.metrics import BESIDE, METRICS
+    from hpsearch.validation.metrics import METRICS
 
     behind = "above_the_first" if METRICS[found.objective].direction == "minimize" else "below_the_first"
-    beside = next(name for name in BESIDE.values() if any(getattr(one, name) is not None for one in found.trials))
     first = found.trials[0].trial
     against = {pair.worse: pair for pair in found.comparisons if pair.better == first}
     rows = []
@@ -231,7 +228,7 @@ def confirmed(found: Confirmation) -> None:
                 "parameters": one.parameters,
                 "search": one.searched,
                 "fresh_splits": None if one.objective is None else one.objective.mean,
-                beside: getattr(one, beside),
+                one.score_name: one.score,
                 behind: None if pair is None else pair.difference,
                 "95_%_interval": None if pair is None else f"{_number(pair.low)} to {_number(pair.high)}",
                 "p": None if pair is None else pair.p,
@@ -265,17 +262,15 @@ def _trials(numbers: Sequence[str]) -> str:
 
 def nested(found: Nested, name: str) -> None:
     """The outer splits, how much the choice varies, and the estimate."""
-    from dataclasses import asdict
-
     import pandas as pd
 
     from hpsearch.validation.metrics import METRICS
+    from hpsearch.validation.score import as_plain
 
     say("")
-    beside = "r2" if found.accuracy is None else "accuracy"
-    known = found.objective in ("loss", beside)  # then it has a column already
+    known = found.objective in ("loss", found.score_name)  # then it has a column already
     hidden = {"chosen", "objective"} if known else {"chosen"}
-    table(pd.DataFrame([{k: v for k, v in asdict(split).items() if k not in hidden} for split in found.splits]))
+    table(pd.DataFrame([{k: v for k, v in as_plain(split).items() if k not in hidden} for split in found.splits]))
     say("\nWhat the searches chose, one value an outer split:\n")
     drawn = _columns(show_header=False)
     for hyperparameter, values in found.chosen.items():
@@ -292,8 +287,8 @@ def nested(found: Nested, name: str) -> None:
     trained = f"{sizes[0]}" if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]}"
     also = "" if known else f", {found.objective} {_number(found.value)} (mean over the outer splits)"
     say(
-        f"\nNested estimate: loss {_number(sure.mean)}{interval}, {METRICS[beside].title} "
-        f"{_number(getattr(found, beside), 3)}{also}.\nBelieve it "
+        f"\nNested estimate: loss {_number(sure.mean)}{interval}, {METRICS[found.score_name].title} "
+        f"{_number(found.score, 3)}{also}.\nBelieve it "
         f"for the whole way that {name!r} goes, search and retraining on {trained} rows; not for "
         "one configuration. No held-out row was used."
     )
@@ -319,12 +314,14 @@ def _title(metric: str) -> str:
 
 def retrained(bundle: Bundle, folder: Path) -> None:
     """The numbers of a retrained model, side by side, and what to believe."""
+    from hpsearch.validation.score import named_score
+
     about = bundle.about
     training, held_out, origin = about["training"], about["holdout"], about["origin"]
     objective = about["objective"]
     searched = origin["objective"] if about["as_exported"] else "loss"
-    beside = "r2" if "r2" in training else "accuracy"
-    shown = list(dict.fromkeys(("loss", beside, objective, searched)))
+    score_name, _ = named_score(training)
+    shown = list(dict.fromkeys(("loss", score_name, objective, searched)))
     intervals = list(dict.fromkeys(("loss", searched)))
     drawn = _columns()
     drawn.add_column("")
@@ -332,7 +329,7 @@ def retrained(bundle: Bundle, folder: Path) -> None:
         drawn.add_column(name, justify="right")
 
     def row(name: str, values: Mapping[str, Any], between: Mapping[str, tuple[float | None, float | None]]) -> None:
-        digits = {beside: 3}
+        digits = {score_name: 3}
         cells = [_number(values[m], digits.get(m, 4)) if m in values else "" for m in shown]
         limits = [between.get(metric, (None, None)) for metric in intervals]
         spans = ["" if low is None else f"{_number(low)} to {_number(high)}" for low, high in limits]
@@ -340,7 +337,7 @@ def retrained(bundle: Bundle, folder: Path) -> None:
 
     row("training", training, {})
     if about["as_exported"]:
-        score = {beside: origin[beside], searched: origin["objective_value"]}
+        score = {score_name: origin[score_name], searched: origin["objective_value"]}
         row(f"search score ({origin['trials']} trials)", score, {})
         if origin["corrected_value"] is not None:
             limits = origin["corrected_low"], origin["corrected_high"]

@@ -44,7 +44,7 @@ def first_problem(error: ValidationError, model: type[BaseModel]) -> DefinitionE
     problems = [(problem, _Place.of(problem["loc"], model)) for problem in error.errors()]
     problem, place = problems[0]
     found = _fields(problem, place)
-    if not place.keys:  # a check of the whole knows its place itself
+    if not place.keys:  # of the whole: it says itself which setting is meant
         return found
     keys = [*place.keys, *(part.name for part in found.where if isinstance(part, Setting))]
     if not found.must or problem["type"] == "extra_forbidden":
@@ -63,8 +63,6 @@ def _fields(problem: Any, place: _Place) -> DefinitionError:
     error = context.get("error")
     if isinstance(error, HpsearchError):
         return DefinitionError(error.must, error.got, error.do, error.where)
-    if "must" in context:
-        return DefinitionError(context["must"], context["got"])
     if kind == "extra_forbidden":
         valid = [field.alias or name for name, field in place.owner.model_fields.items()]
         return DefinitionError(f"has no key {place.keys[-1]!r}", do=did_you_mean(place.keys[-1], valid))

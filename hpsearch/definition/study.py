@@ -203,7 +203,7 @@ class StudyDefinition(Section):
     @property
     def loss(self) -> str:
         """The name of what training descends."""
-        return self.train.loss_of(self.data.predicts)
+        return self.train.loss_name(self.data.predicts)
 
     def _check_task(self) -> None:
         """Refuse what does not go with what is predicted, a class or a quantity.

@@ -11,10 +11,10 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import column_or_1d
 
+from hpsearch.arrays import FloatArray
 from hpsearch.errors import DefinitionError
 from hpsearch.estimators.network import Network, assign, in_one_go
 from hpsearch.estimators.rows import checked, classes_of, config_of, counted, dataset, named
-from hpsearch.nn.network import FloatArray
 
 
 class MLPClassifier(ClassifierMixin, Network):

@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from hpsearch import seeds
+from hpsearch.arrays import FloatArray
 from hpsearch.data.dataset import Dataset
 from hpsearch.data.preprocess import Scaling
 from hpsearch.errors import DataError, DefinitionError, DivergedError
 from hpsearch.model.bundle import Bundle
-from hpsearch.nn.network import FloatArray, initial_parameters
+from hpsearch.nn.network import initial_parameters
 from hpsearch.nn.passes import Architecture, Evaluator
 from hpsearch.nn.rows import LaneData, PaddedRows
 from hpsearch.nn.trainer import Checkpoint, Descent, Trainer

@@ -11,12 +11,12 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from hpsearch.arrays import FloatArray
 from hpsearch.data.dataset import Dataset
 from hpsearch.errors import DefinitionError
 from hpsearch.estimators.lane import History, Lane, carve, train_until_no_better
 from hpsearch.estimators.rows import seed_of
 from hpsearch.model.bundle import Bundle
-from hpsearch.nn.network import FloatArray
 from hpsearch.validation.config import Config
 
 

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
+from hpsearch.arrays import FloatArray
 from hpsearch.data.columns import Plan
 from hpsearch.data.dataset import Dataset, Task
 from hpsearch.data.preprocess import Scaling
@@ -24,10 +25,10 @@ from hpsearch.data.typed import expand_frame
 from hpsearch.errors import BundleError, DataError
 from hpsearch.model.format import encode, pack, read
 from hpsearch.model.manifest import ARRAYS, REST
-from hpsearch.nn.losses import one_hot
-from hpsearch.nn.network import FloatArray, Network
+from hpsearch.nn.network import NetworkShape
 from hpsearch.nn.passes import Architecture, predict
-from hpsearch.validation.metrics import BESIDE, METRICS
+from hpsearch.validation.metrics import METRICS
+from hpsearch.validation.score import SCORE_NAMES
 
 if TYPE_CHECKING:
     from hpsearch.validation.metric import Metric
@@ -125,9 +126,9 @@ class Bundle:
 
     def score(self, data: Dataset) -> dict[str, Any]:
         """Rows, data loss, and accuracy or R², on labelled rows, which count by their weights if they have any."""
-        beside = BESIDE[self.task]
+        name = SCORE_NAMES[self.task]
         loss = float(np.average(self.row_losses(data), weights=data.weights))
-        return {"rows": data.rows, "loss": loss, beside: self.measure(data, METRICS[beside])}
+        return {"rows": data.rows, "loss": loss, name: self.measure(data, METRICS[name])}
 
     def measure(self, data: Dataset, metric: Metric) -> float | None:
         """A metric on labelled rows of the same columns and classes; None where it is undefined."""
@@ -136,14 +137,7 @@ class Bundle:
 
     def row_losses(self, data: Dataset) -> NDArray[np.float64]:
         """The data loss of each row, (N,): nats, or the unit of the target (squared in a squared error)."""
-        answers = self.answers(data.features)
-        targets = np.zeros((1, *answers.T.shape), answers.dtype)
-        if self.class_names:
-            one_hot(data.labels[np.newaxis], len(self.class_names), out=targets)
-        else:
-            targets[0, 0] = data.labels
-        losses: NDArray[np.float64] = self.architecture.head.of_rows(answers.T[np.newaxis], targets)[0]
-        return losses
+        return self.architecture.head.of_labels(data.labels, self.answers(data.features))
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """What the safetensors file holds."""
@@ -211,7 +205,7 @@ class Bundle:
         """
         manifest, arrays = read(Path(folder))
         part, target = manifest.network, manifest.target
-        network = Network(part.inputs, tuple(part.neurons), part.outputs)
+        network = NetworkShape(part.inputs, tuple(part.neurons), part.outputs)
         dtype = np.dtype(part.dtype)
         parameters = np.zeros((1, network.size), dtype)
         for name, view in network.named(parameters).items():

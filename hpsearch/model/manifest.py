@@ -179,7 +179,7 @@ def _check_whole(manifest: Manifest) -> None:
             f"the columns must become network.inputs = {network.inputs} features of different names, but become "
             f"{len(features)}, {len(set(features))} of them different"
         )
-    quantity = LOSSES[network.loss].quantity
+    quantity = LOSSES[network.loss].regression
     if quantity and target.classes:
         raise ValueError(f"target.classes must be none with {network.loss}, but there are {len(target.classes)}")
     if not quantity and (len(target.classes) < 2 or len(set(target.classes)) < len(target.classes)):

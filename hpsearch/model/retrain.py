@@ -26,7 +26,7 @@ from hpsearch.storage.storage import StoredStudy
 from hpsearch.validation.config import Config
 from hpsearch.validation.estimates import mean_of_rows
 from hpsearch.validation.lanes import fit_scalings, lane_data, make_trainer, training_weights
-from hpsearch.validation.metrics import BESIDE
+from hpsearch.validation.score import SCORE_NAMES
 
 
 def require_no_space(definition: StudyDefinition) -> None:
@@ -94,7 +94,7 @@ def _record_scoring(definition: StudyDefinition, fingerprint: str, url: str, fol
 def _objective(bundle: Bundle, data: Dataset, definition: StudyDefinition) -> dict[str, float | None]:
     """The study's objective on some rows under its name, where it is not one of the numbers that every model has."""
     name = definition.search.objective
-    known = ("loss", BESIDE[bundle.task])
+    known = ("loss", SCORE_NAMES[bundle.task])
     return {} if name in known else {name: bundle.measure(data, definition.metric)}
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from hpsearch.nn.network import FloatArray
+from hpsearch.arrays import FloatArray
 
 
 def dense_forward(matrix: FloatArray, inputs: FloatArray, out: FloatArray) -> None:

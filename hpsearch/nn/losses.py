@@ -5,7 +5,7 @@ symbol   meaning
 =======  =============================================
 L, B     lanes, rows of a batch
 C        classes
-A        answers of a row: C probabilities, or 1 quantity
+A        predictions for a row: C probabilities, or 1 regression target
 =======  =============================================
 """
 
@@ -17,7 +17,8 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hpsearch.nn.network import FloatArray, IntArray
+from hpsearch.arrays import FloatArray, IntArray
+from hpsearch.errors import DataError, Setting
 
 # Probabilities are kept this far from 0 and 1 before the logarithm, so a certain mistake costs 16.1 nats, not infinity.
 CLIP = 1e-7
@@ -91,64 +92,75 @@ def weighted_mean(row_losses: NDArray[np.float64], row_weights: NDArray[Any]) ->
 class Loss(ABC):
     """What the network's outputs mean, and the data loss that training descends; both in place where they can be.
 
-    Answers and targets are (L, A, B). A class is a probability there, and its target 1 or 0; a quantity is scaled, as
-    the network sees it, where gradients are taken, and in its own unit where losses are reported.
+    Predictions and targets are (L, A, B). A class is a probability there, and its target 1 or 0; a regression
+    target is scaled, as the network sees it, where gradients are taken, and in its own unit where losses are reported.
 
     Attributes:
-        quantity: whether rows have one number each to predict, not a class.
-        answers_an_output: A over the network's outputs.
-        power: what the loss is multiplied by where the unit of a quantity is: its scale to this power.
+        regression: whether rows have one number each to predict, not a class.
+        predictions_per_output: A over the network's outputs.
+        power: what the loss is multiplied by where the unit of a regression target is: its scale to this power.
     """
 
-    quantity: ClassVar[bool]
-    answers_an_output: ClassVar[int] = 1
+    regression: ClassVar[bool]
+    predictions_per_output: ClassVar[int] = 1
     power: ClassVar[int] = 0
 
     @abstractmethod
     def outputs(self, classes: int) -> int:
-        """Neurons of the output layer for C classes, or for a quantity, whose ``classes`` are 0.
+        """Neurons of the output layer for C classes, or for a regression target, whose ``classes`` are 0.
 
         Raises:
-            ValueError: the loss is not for so many.
+            DataError: the loss is not for so many.
         """
 
     @abstractmethod
-    def answer(self, outputs: FloatArray) -> FloatArray:
-        """Outputs of the last layer (L, outputs, B), overwritten, to answers (L, A, B)."""
+    def predict(self, outputs: FloatArray) -> FloatArray:
+        """Outputs of the last layer (L, outputs, B), overwritten, to predictions (L, A, B)."""
 
     @abstractmethod
-    def gradient(self, answers: FloatArray, targets: FloatArray, row_weights: FloatArray) -> FloatArray:
+    def gradient(self, predictions: FloatArray, targets: FloatArray, row_weights: FloatArray) -> FloatArray:
         """The gradient of the data loss in the outputs, (L, outputs, B).
 
         Args:
-            answers: overwritten.
+            predictions: overwritten.
             targets: (L, A, B).
             row_weights: (L, 1, B), the share of each row in the mean; 0 for padding.
         """
 
     @abstractmethod
-    def of_rows(self, answers: FloatArray, targets: FloatArray) -> NDArray[np.float64]:
+    def of_rows(self, predictions: FloatArray, targets: FloatArray) -> NDArray[np.float64]:
         """The data loss of each row, (L, B)."""
+
+    def of_labels(self, labels: NDArray[Any], predictions: FloatArray) -> NDArray[np.float64]:
+        """The data loss of each row, (N,), from its class or regression target (N,) and its predictions (N, A)."""
+        columns = predictions.T[np.newaxis]
+        if self.regression:
+            targets = np.asarray(labels, np.float64)[np.newaxis, np.newaxis]
+        else:
+            targets = np.empty(columns.shape, predictions.dtype)
+            one_hot(labels[np.newaxis], predictions.shape[1], out=targets)
+        losses: NDArray[np.float64] = self.of_rows(columns, targets)[0]
+        return losses
 
 
 class CrossEntropy(Loss):
     """Softmax over C outputs, minus the logarithm of the true class's probability."""
 
-    quantity = False
+    regression = False
 
     def outputs(self, classes: int) -> int:
         return classes
 
-    def answer(self, outputs: FloatArray) -> FloatArray:
+    def predict(self, outputs: FloatArray) -> FloatArray:
         softmax(outputs)
         return outputs
 
-    def gradient(self, answers: FloatArray, targets: FloatArray, row_weights: FloatArray) -> FloatArray:
-        head_gradient(answers, targets, row_weights)
-        return answers
+    def gradient(self, predictions: FloatArray, targets: FloatArray, row_weights: FloatArray) -> FloatArray:
+        head_gradient(predictions, targets, row_weights)
+        return predictions
 
-    def of_rows(self, answers: FloatArray, targets: FloatArray) -> NDArray[np.float64]:
-        return cross_entropy(answers, targets)
+    def of_rows(self, predictions: FloatArray, targets: FloatArray) -> NDArray[np.float64]:
+        return cross_entropy(predictions, targets)
 
 
 class BinaryCrossEntropy(Loss):
@@ -159,67 +171,72 @@ class BinaryCrossEntropy(Loss):
     optimizers see both.
     """
 
-    quantity, answers_an_output = False, 2
+    regression, predictions_per_output = False, 2
 
     def outputs(self, classes: int) -> int:
         if classes != 2:
-            raise ValueError(f"binary_cross_entropy must have two classes to tell apart, but there are {classes}.")
+            raise DataError(
+                "must have two classes to tell apart",
+                f"there are {classes}",
+                "Use cross_entropy.",
+                where=Setting("loss", "binary_cross_entropy"),
+            )
         return 1
 
-    def answer(self, outputs: FloatArray) -> FloatArray:
+    def predict(self, outputs: FloatArray) -> FloatArray:
         # Both from the logit: 1 - p would have no digits left where p is near 1. exp(-|z|) never overflows.
         small = np.exp(-np.abs(outputs))
         likely, unlikely = 1 / (1 + small), small / (1 + small)
         positive = outputs >= 0
         return np.concatenate([np.where(positive, unlikely, likely), np.where(positive, likely, unlikely)], axis=1)
 
-    def gradient(self, answers: FloatArray, targets: FloatArray, row_weights: FloatArray) -> FloatArray:
-        return (answers[:, 1:] - targets[:, 1:]) * row_weights
+    def gradient(self, predictions: FloatArray, targets: FloatArray, row_weights: FloatArray) -> FloatArray:
+        return (predictions[:, 1:] - targets[:, 1:]) * row_weights
 
-    def of_rows(self, answers: FloatArray, targets: FloatArray) -> NDArray[np.float64]:
-        return cross_entropy(answers, targets)
+    def of_rows(self, predictions: FloatArray, targets: FloatArray) -> NDArray[np.float64]:
+        return cross_entropy(predictions, targets)
 
 
 class SquaredError(Loss):
     """One linear output y for a target t: (y - t)², whose mean is the mean squared error; gradient 2·(y - t)."""
 
-    quantity, power = True, 2
+    regression, power = True, 2
 
     def outputs(self, classes: int) -> int:
         return 1
 
-    def answer(self, outputs: FloatArray) -> FloatArray:
+    def predict(self, outputs: FloatArray) -> FloatArray:
         return outputs
 
-    def gradient(self, answers: FloatArray, targets: FloatArray, row_weights: FloatArray) -> FloatArray:
-        np.subtract(answers, targets, out=answers)
-        np.multiply(answers, 2 * row_weights, out=answers)
-        return answers
+    def gradient(self, predictions: FloatArray, targets: FloatArray, row_weights: FloatArray) -> FloatArray:
+        np.subtract(predictions, targets, out=predictions)
+        np.multiply(predictions, 2 * row_weights, out=predictions)
+        return predictions
 
-    def of_rows(self, answers: FloatArray, targets: FloatArray) -> NDArray[np.float64]:
-        errors: NDArray[np.float64] = np.subtract(answers[:, 0], targets[:, 0], dtype=np.float64)
+    def of_rows(self, predictions: FloatArray, targets: FloatArray) -> NDArray[np.float64]:
+        errors: NDArray[np.float64] = np.subtract(predictions[:, 0], targets[:, 0], dtype=np.float64)
         return errors * errors
 
 
 class AbsoluteError(Loss):
     """One linear output y for a target t: |y - t|, whose mean is the mean absolute error; gradient ±1, and 0 at 0."""
 
-    quantity, power = True, 1
+    regression, power = True, 1
 
     def outputs(self, classes: int) -> int:
         return 1
 
-    def answer(self, outputs: FloatArray) -> FloatArray:
+    def predict(self, outputs: FloatArray) -> FloatArray:
         return outputs
 
-    def gradient(self, answers: FloatArray, targets: FloatArray, row_weights: FloatArray) -> FloatArray:
-        np.subtract(answers, targets, out=answers)
-        np.sign(answers, out=answers)
-        np.multiply(answers, row_weights, out=answers)
-        return answers
+    def gradient(self, predictions: FloatArray, targets: FloatArray, row_weights: FloatArray) -> FloatArray:
+        np.subtract(predictions, targets, out=predictions)
+        np.sign(predictions, out=predictions)
+        np.multiply(predictions, row_weights, out=predictions)
+        return predictions
 
-    def of_rows(self, answers: FloatArray, targets: FloatArray) -> NDArray[np.float64]:
-        errors: NDArray[np.float64] = np.subtract(answers[:, 0], targets[:, 0], dtype=np.float64)
+    def of_rows(self, predictions: FloatArray, targets: FloatArray) -> NDArray[np.float64]:
+        errors: NDArray[np.float64] = np.subtract(predictions[:, 0], targets[:, 0], dtype=np.float64)
         return np.abs(errors)
 
 

@@ -7,7 +7,7 @@ L        lanes: networks trained side by side
 P        parameters of one lane
 B        rows of a batch (padded)
 C        classes
-A        answers of a row: C probabilities, or 1 quantity
+A        predictions for a row: C probabilities, or 1 regression target
 =======  ======================================================================
 
 The block of a dense layer is a (fan_in + 1, fan_out) matrix, the weights above the biases: with a row of ones under
@@ -23,10 +23,8 @@ from itertools import accumulate, pairwise
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-FloatArray = NDArray[np.floating[Any]]
-IntArray = NDArray[np.intp]
+from hpsearch.arrays import FloatArray
 
 
 @dataclass(frozen=True)
@@ -57,7 +55,7 @@ class DenseBlock:
 
 
 @dataclass(frozen=True)
-class Network:
+class NetworkShape:
     """The shape of a fully connected network: inputs, hidden widths, outputs.
 
     Raises:
@@ -110,7 +108,7 @@ INITIALISATIONS: dict[str, Callable[[int, int], float]] = {
 
 
 def initial_parameters(
-    network: Network,
+    network: NetworkShape,
     initialisation: str,
     generators: Sequence[np.random.Generator],
     dtype: np.dtype[Any],

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hpsearch.nn.network import FloatArray
+from hpsearch.arrays import FloatArray
 
 State = tuple[FloatArray, ...]
 _SCHEDULED = 256  # learning rates computed at once

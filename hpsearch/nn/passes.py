@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hpsearch.arrays import FloatArray, IntArray
 from hpsearch.nn.layers import ACTIVATIONS, Dropout, dense_backward, dense_forward
 from hpsearch.nn.losses import LOSSES, Loss, weighted_mean
-from hpsearch.nn.network import FloatArray, IntArray, Network
+from hpsearch.nn.network import NetworkShape
 from hpsearch.nn.rows import LaneData, PaddedRows
 
 _FLOAT32 = np.dtype(np.float32)
@@ -30,7 +31,7 @@ class Architecture:
         ValueError: a slope for which the larger of z and slope · z is not the leaky ReLU.
     """
 
-    network: Network
+    network: NetworkShape
     activation: str = "relu"
     leaky_slope: float = 0.01
     dtype: np.dtype[Any] = _FLOAT32
@@ -62,7 +63,7 @@ class ForwardPass:
 
     Attributes:
         rows: the batch, (L, B, inputs + 1), its last column ones; to be filled before :meth:`run`, or see :meth:`see`.
-        targets: what its rows should be answered, (L, A, B); to be filled by whoever needs them.
+        targets: the targets of its rows, (L, A, B); to be filled by whoever needs them.
         inputs: what each dense layer sees, (L, fan_in + 1, B), a last row of ones included.
         outputs: of each hidden layer, (L, width, B): the inputs of the next but for what was dropped.
         activations: one a hidden layer.
@@ -82,7 +83,7 @@ class ForwardPass:
         shapes = [(lanes, width, rows) for width in network.neurons]
         rates = dropout or [0.0] * len(shapes)
         self.rows = np.ones((lanes, rows, network.inputs + 1), dtype)
-        self.targets = np.zeros((lanes, self.head.answers_an_output * network.outputs, rows), dtype)
+        self.targets = np.zeros((lanes, self.head.predictions_per_output * network.outputs, rows), dtype)
         # Rows-first in memory, seen features-first: the matrix product takes either, and gathering whole rows is cheap.
         self.inputs = [self.rows.swapaxes(1, 2)]
         self.inputs += [np.ones((lanes, width + 1, rows), dtype) for _, width, _ in shapes]
@@ -90,7 +91,7 @@ class ForwardPass:
         self.dropouts = [
             Dropout(shape, dtype, rate, generators) if rate else None for shape, rate in zip(shapes, rates, strict=True)
         ]
-        # The derivative of an activation is that of what it answered, before anything was dropped.
+        # The derivative of an activation is that of its outputs, before anything was dropped.
         self.outputs = [
             seen[:, :-1] if dropped is None else np.empty(shape, dtype)
             for seen, dropped, shape in zip(self.inputs[1:], self.dropouts, shapes, strict=True)
@@ -102,7 +103,7 @@ class ForwardPass:
         self.inputs[0], self.targets = inputs, targets
 
     def run(self, matrices: Sequence[FloatArray]) -> FloatArray:
-        """The answers (L, A, B), in an array that the next run may overwrite."""
+        """The predictions (L, A, B), in an array that the next run may overwrite."""
         for number, activation in enumerate(self.activations):
             values, dropout = self.outputs[number], self.dropouts[number]
             dense_forward(matrices[number], self.inputs[number], out=values)
@@ -111,7 +112,7 @@ class ForwardPass:
                 dropout.draw()
                 dropout.forward(values, out=self.inputs[number + 1][:, :-1])
         dense_forward(matrices[-1], self.inputs[-1], out=self._last)
-        return self.head.answer(self._last)
+        return self.head.predict(self._last)
 
 
 class BackwardPass:
@@ -125,12 +126,12 @@ class BackwardPass:
         self,
         matrices: Sequence[FloatArray],
         grad_matrices: Sequence[FloatArray],
-        answers: FloatArray,
+        predictions: FloatArray,
         row_weights: FloatArray,
     ) -> None:
-        """Write ``grad_matrices``; ``answers`` (L, A, B) is overwritten; ``row_weights`` is (L, 1, B)."""
+        """Write ``grad_matrices``; ``predictions`` (L, A, B) is overwritten; ``row_weights`` is (L, 1, B)."""
         forward = self._forward
-        grad = forward.head.gradient(answers, forward.targets, row_weights)
+        grad = forward.head.gradient(predictions, forward.targets, row_weights)
         for number in reversed(range(len(matrices))):
             below = self._grads[number - 1] if number else None
             dense_backward(matrices[number], forward.inputs[number], grad, grad_matrices[number], below)
@@ -143,13 +144,14 @@ class BackwardPass:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A network's answers on padded rows: ``row_losses`` (L, B), ``answers`` (L, A, B), ``loss`` (L,).
+    """A network's predictions on padded rows: ``row_losses`` (L, B), ``predictions`` (L, A, B), ``loss`` (L,).
 
-    Losses of classes are in nats. A quantity is answered in its own unit, which is squared in its squared error.
+    Losses of classes are in nats. A regression's are in the target's own unit, which is squared in
+    its squared error.
     """
 
     row_losses: NDArray[np.float64]
-    answers: FloatArray
+    predictions: FloatArray
     loss: NDArray[np.float64]
 
 
@@ -161,7 +163,7 @@ class Evaluator:
         starts = range(0, rows.index.shape[1], EVALUATION_ROWS)
         self._chunks = [rows.index[:, start : start + EVALUATION_ROWS] for start in starts]
         self._passes = {chunk.shape[1]: ForwardPass(architecture, data.lanes, chunk.shape[1]) for chunk in self._chunks}
-        of_a_lane = rows.index.shape[1] * (data.features.shape[1] + 1 + data.answers) * architecture.dtype.itemsize
+        of_a_lane = rows.index.shape[1] * (data.features.shape[1] + 1 + data.predictions) * architecture.dtype.itemsize
         self._kept: list[tuple[FloatArray, FloatArray]] = []
         if of_a_lane <= KEPT_BYTES:  # gathered once, in the order that matrix products like best
             for chunk in self._chunks:
@@ -174,21 +176,21 @@ class Evaluator:
         return forward
 
     def evaluate(self, params: FloatArray) -> Evaluation:
-        """Losses and answers of parameters (L, P)."""
-        losses, answers = [], []
-        for answer, of_rows in self._answers(params):
+        """Losses and predictions of parameters (L, P)."""
+        losses, predictions = [], []
+        for prediction, of_rows in self._predictions(params):
             losses.append(of_rows)
-            answers.append(answer.copy())
+            predictions.append(prediction.copy())
         row_losses = np.concatenate(losses, axis=1)
-        return Evaluation(row_losses, np.concatenate(answers, axis=2), weighted_mean(row_losses, self._weights))
+        return Evaluation(row_losses, np.concatenate(predictions, axis=2), weighted_mean(row_losses, self._weights))
 
     def loss(self, params: FloatArray) -> NDArray[np.float64]:
-        """The mean losses (L,) alone, without keeping every row's answers."""
-        row_losses = np.concatenate([of_rows for _, of_rows in self._answers(params)], axis=1)
+        """The mean losses (L,) alone, without keeping every row's predictions."""
+        row_losses = np.concatenate([of_rows for _, of_rows in self._predictions(params)], axis=1)
         return weighted_mean(row_losses, self._weights)
 
-    def _answers(self, params: FloatArray) -> Iterator[tuple[FloatArray, NDArray[np.float64]]]:
-        """(answers, row losses) of one chunk of rows after another; the next one overwrites the former."""
+    def _predictions(self, params: FloatArray) -> Iterator[tuple[FloatArray, NDArray[np.float64]]]:
+        """(predictions, row losses) of one chunk of rows after another; the next one overwrites the former."""
         matrices = self._architecture.matrices(params)
         for number, chunk in enumerate(self._chunks):
             if self._kept:
@@ -198,19 +200,19 @@ class Evaluator:
                 forward = self._gather(chunk)
             # A lane that diverged computes with inf and nan; it is reported, not warned about.
             with np.errstate(all="ignore"):
-                answer = forward.run(matrices)
-                answer, targets = self._data.in_own_unit(answer, forward.targets, chunk)
-                losses = self._architecture.head.of_rows(answer, targets)
-            yield answer, losses
+                prediction = forward.run(matrices)
+                prediction, targets = self._data.in_own_unit(prediction, forward.targets, chunk)
+                losses = self._architecture.head.of_rows(prediction, targets)
+            yield prediction, losses
 
 
 def predict(architecture: Architecture, params: FloatArray, inputs: NDArray[Any]) -> FloatArray:
-    """What one network, parameters (1, P), answers to rows ``inputs`` (N, inputs): (N, A), a quantity still scaled."""
-    matrices, answers = architecture.matrices(params), []
+    """What one network, parameters (1, P), predicts for ``inputs`` (N, inputs): (N, A), scaled in a regression."""
+    matrices, predictions = architecture.matrices(params), []
     with np.errstate(all="ignore"):
         for start in range(0, max(1, len(inputs)), EVALUATION_ROWS):
             rows = inputs[start : start + EVALUATION_ROWS]
             forward = ForwardPass(architecture, 1, len(rows))
             forward.rows[0, :, :-1] = rows
-            answers.append(forward.run(matrices)[0].T.copy())
-    return np.concatenate(answers)
+            predictions.append(forward.run(matrices)[0].T.copy())
+    return np.concatenate(predictions)

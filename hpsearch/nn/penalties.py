@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hpsearch.nn.network import FloatArray, Network
+from hpsearch.arrays import FloatArray
+from hpsearch.nn.network import NetworkShape
 
 
 def expand_lambdas(
-    network: Network, weights: Sequence[float], biases: Sequence[float], dtype: np.dtype[Any]
+    network: NetworkShape, weights: Sequence[float], biases: Sequence[float], dtype: np.dtype[Any]
 ) -> FloatArray:
     """One lambda a parameter, (P,), from one a layer for the weights and one a layer for the biases."""
     flat = np.zeros(network.size, dtype)

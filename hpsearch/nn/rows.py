@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from hpsearch.arrays import FloatArray, IntArray
 from hpsearch.nn.losses import class_labels, one_hot
-from hpsearch.nn.network import FloatArray, IntArray
 from hpsearch.transform import transform
 
 # Rows that all lanes together see in this much memory are scaled once and kept, not once a batch.
@@ -27,12 +27,12 @@ class LaneData:
 
     Attributes:
         features: (N, inputs), shared.
-        targets: (N,) integer labels, or (N, C) one-hot rows, or the quantity to predict; not modified.
-        classes: C; 0 where the target is a quantity.
+        targets: (N,) integer labels, or (N, C) one-hot rows, or the regression target; not modified.
+        classes: C; 0 in a regression.
         centre: (L, inputs), subtracted from a row's features.
         scale: (L, inputs), divides what remains.
         fill: (L, inputs), stands in for nan, before that; None if no feature is nan.
-        target_centre, target_scale: (L,), of a quantity: a lane sees (t - centre) / scale; None for classes.
+        target_centre, target_scale: (L,), of a regression target: a lane sees (t - centre) / scale; None for classes.
 
     Few rows are scaled once and kept, (L, N, inputs + 1); of many, no lane has a copy.
     """
@@ -52,8 +52,8 @@ class LaneData:
         return len(self.centre)
 
     @property
-    def answers(self) -> int:
-        """A: the probabilities of C classes, or one quantity."""
+    def predictions(self) -> int:
+        """A: the probabilities of C classes, or one regression target."""
         return self.classes or 1
 
     @cached_property
@@ -87,17 +87,19 @@ class LaneData:
         else:
             targets[..., 0, :] = self._scaled_targets[np.arange(self.lanes)[:, np.newaxis], rows]
 
-    def in_own_unit(self, answers: FloatArray, targets: FloatArray, rows: IntArray) -> tuple[FloatArray, FloatArray]:
-        """Answers and targets (L, A, B) of ``rows`` (L, B), a quantity in its own unit and in float64."""
+    def in_own_unit(
+        self, predictions: FloatArray, targets: FloatArray, rows: IntArray
+    ) -> tuple[FloatArray, FloatArray]:
+        """Predictions and targets (L, A, B) of ``rows`` (L, B), a regression target in its own unit and in float64."""
         if self.target_centre is None or self.target_scale is None:
-            return answers, targets
+            return predictions, targets
         columns = (values[:, np.newaxis, np.newaxis] for values in (self.target_scale, self.target_centre))
         scale, centre = columns
-        return answers * scale + centre, np.asarray(self.targets, np.float64)[rows][:, np.newaxis]
+        return predictions * scale + centre, np.asarray(self.targets, np.float64)[rows][:, np.newaxis]
 
     @cached_property
     def _scaled_targets(self) -> NDArray[np.float64]:
-        """(L, N): the quantity as each lane sees it."""
+        """(L, N): the regression target as each lane sees it."""
         assert self.target_centre is not None
         assert self.target_scale is not None
         scaled: NDArray[np.float64] = (self.targets - self.target_centre[:, np.newaxis]) / self.target_scale[
@@ -232,7 +234,7 @@ class Batch(NamedTuple):
 
     Attributes:
         inputs: (L, inputs + 1, B), features-first with a last row of ones.
-        targets: what its rows should be answered, (L, A, B).
+        targets: the targets of its rows, (L, A, B).
         weights: (L, 1, B), each row's share in its lane's mean.
     """
 
@@ -260,7 +262,7 @@ class Feed:
         a_step = data.lanes * batching.rows * width * dtype.itemsize
         block = min(self._steps, max(1, BLOCK_BYTES // a_step))
         self._inputs = np.ones((block, data.lanes, batching.rows, width), dtype)
-        self._targets = np.empty((block, data.lanes, data.answers, batching.rows), dtype)
+        self._targets = np.empty((block, data.lanes, data.predictions, batching.rows), dtype)
         self._rows: IntArray | None = first
         if self._steps == 1:  # a full batch stays as it is gathered, in the order that matrix products like best
             data.gather(first, self._inputs, self._targets)

@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from hpsearch.nn.network import FloatArray
+from hpsearch.arrays import FloatArray
 from hpsearch.nn.optimizers import Optimizer, State, decayed, schedule
 from hpsearch.nn.passes import Architecture, BackwardPass, Evaluator, ForwardPass
 from hpsearch.nn.penalties import Penalties
@@ -22,7 +22,8 @@ CACHE_BYTES = 4 * 2**20  # of lanes trained together: a core's share of a common
 class Checkpoint:
     """The state of the training after ``epoch`` epochs.
 
-    Losses of classes are in nats, those of a quantity in its own unit (squared in a squared error); so is the penalty.
+    Losses of classes are in nats, those of a regression in its target's unit (squared in a squared error); so is
+    the penalty.
 
     Attributes:
         epoch: epochs done.
@@ -118,7 +119,7 @@ class Trainer:
 
     @property
     def _unit(self) -> NDArray[np.float64]:
-        """(L,): what gives the penalty the unit of the data loss, where a quantity is trained on scaled."""
+        """(L,): what gives the penalty the unit of the data loss, where a regression target is trained on scaled."""
         scale = self.data.target_scale
         return np.ones(self.data.lanes) if scale is None else scale**self.architecture.head.power
 
@@ -176,8 +177,8 @@ class Trainer:
                 for _ in range(done, until):
                     for batch in feed.epoch():
                         forward.see(batch.inputs, batch.targets)
-                        answers = forward.run(matrices)
-                        backward.run(matrices, grad_matrices, answers, batch.weights)
+                        predictions = forward.run(matrices)
+                        backward.run(matrices, grad_matrices, predictions, batch.weights)
                         self.penalties.add_gradient(params, grads, scratch)
                         self.optimizer.update(params, grads, next(rates), descent.step, descent.state)
                         descent.step += 1

@@ -27,7 +27,8 @@ from hpsearch.reporting.figures import GROUPS
 from hpsearch.reporting.figures.style import TEMPLATES, swaps
 from hpsearch.reporting.snapshot import Snapshot
 from hpsearch.storage.database import shown
-from hpsearch.validation.metrics import BESIDE, METRICS, objective_metric
+from hpsearch.validation.metrics import METRICS, objective_metric
+from hpsearch.validation.score import SCORE_NAMES
 
 _MARK = '<meta name="generator" content="hpsearch">'
 _HANDLING = (
@@ -171,7 +172,7 @@ def _numbers(study: Snapshot) -> str:
         for name, value, note in best.scores()
     )
     result = best.result
-    name, score = best.beside
+    name, score = best.score_name, result.score
     if score is None:
         also = "it has"
     elif name == "accuracy":
@@ -243,10 +244,10 @@ def _code(ours: str) -> str:
 def _tables(study: Snapshot) -> str:
     best = study.complete[:_TRIALS]
     searched = list(study.definition.space.dimensions)
-    beside = BESIDE[study.metric.task]
-    columns = ["value", "standard_error", beside, "best_epoch", "parameters", *searched]
+    score_name = SCORE_NAMES[study.metric.task]
+    columns = ["value", "standard_error", score_name, "best_epoch", "parameters", *searched]
     frame = study.trials.set_index("number")[columns]
-    title = METRICS[beside].title
+    title = METRICS[score_name].title
     heads = ["trial", f"mean {study.metric.title}", "standard error", title, "epoch", "parameters", *searched]
     rows = [[result.number, *frame.loc[[result.number]].to_numpy(object)[0]] for result in best]
     plain = [[value.item() if hasattr(value, "item") else value for value in row] for row in rows]
@@ -259,7 +260,7 @@ def _tables(study: Snapshot) -> str:
         "training_loss",
         "penalty",
         "validation_loss",
-        beside,
+        score_name,
     )
     folds = [[fold.get(name) for name in names] for fold in best[0].folds]
     caption = f"Trial {best[0].number}, split by split, at its chosen checkpoint"

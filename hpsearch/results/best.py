@@ -17,7 +17,8 @@ from hpsearch.storage.storage import SCORINGS, StoredStudy, result_of
 from hpsearch.storage.trials import TrialResult, best_of, one_se_of
 from hpsearch.validation.config import PER_LAYER, Config, used_by
 from hpsearch.validation.metric import Metric
-from hpsearch.validation.metrics import BESIDE, METRICS
+from hpsearch.validation.metrics import METRICS
+from hpsearch.validation.score import SCORE_NAMES
 from hpsearch.validation.selection import Corrected
 
 
@@ -53,10 +54,9 @@ class Best:
         return self.correction.score
 
     @property
-    def beside(self) -> tuple[str, float | None]:
-        """The name and the value of the number that stands beside the loss."""
-        name = BESIDE[self.definition.data.predicts]
-        return name, getattr(self.result, name)
+    def score_name(self) -> str:
+        """The name of the result's score."""
+        return SCORE_NAMES[self.definition.data.predicts]
 
     def settings(self) -> dict[str, tuple[Any, str]]:
         """Every hyperparameter that this configuration uses, and where its value came from."""
@@ -109,7 +109,7 @@ class Best:
             "corrected": self.corrected and asdict(self.corrected),
             "uncorrected": self.correction.missing,
             "holdout_scorings": self.scorings if self.has_holdout else None,
-            **dict([self.beside]),
+            self.score_name: self.result.score,
             "best_epoch": self.result.best_epoch,
             "parameters": self.result.parameters,
             "config": {name: value for name, (value, _) in self.settings().items()},
@@ -163,11 +163,11 @@ class Best:
         return table(["hyperparameter", "value", "where from"], rows, "The best configuration", hidden=True)
 
     def _repr_html_(self) -> str:
-        result, (name, score) = self.result, self.beside
-        beside = "" if score is None else f"{METRICS[name].title} {score:.3f}, "
+        result = self.result
+        score = "" if result.score is None else f"{METRICS[self.score_name].title} {result.score:.3f}, "
         head = (
             f"<p><b>Best configuration of {text(self.definition.name)}</b>: trial {result.number} of {self.trials}, "
-            f"{beside}{result.parameters:,} parameters, epoch {result.best_epoch}</p>"
+            f"{score}{result.parameters:,} parameters, epoch {result.best_epoch}</p>"
         )
         lines = "".join(
             f"<li>{text(name)}: <b>{text(value)}</b> ({text(note)})</li>" for name, value, note in self.scores()

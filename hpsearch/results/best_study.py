@@ -67,9 +67,8 @@ def to_toml(best: Best, folder: Path) -> str:
     origins["study"], origins["trial"], origins["trials"] = best.definition.name, result.number, best.trials
     origins["objective"] = best.definition.search.objective
     origins["objective_value"] = result.value
-    name, value = best.beside
-    if value is not None:
-        origins[name] = value
+    if result.score is not None:
+        origins[best.score_name] = result.score
     origins["configuration"] = best.config.fingerprint
     origins["data_fingerprint"] = best.data_fingerprint
     origins["rule"] = best.rule

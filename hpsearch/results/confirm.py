@@ -21,10 +21,11 @@ from hpsearch.storage.trials import TrialResult, ranked
 from hpsearch.validation.cross_validate import CrossValidation, cross_validate
 from hpsearch.validation.estimates import LEVEL, Estimate, estimate
 from hpsearch.validation.metrics import METRICS
+from hpsearch.validation.score import Scored
 
 
 @dataclass(frozen=True)
-class Confirmed:
+class Confirmed(Scored):
     """A trial on fresh splits.
 
     Attributes:
@@ -32,7 +33,7 @@ class Confirmed:
         searched: its objective value in the search.
         parameters: weights and biases of one network.
         loss: the mean validation loss over the fresh splits, with Nadeau & Bengio's interval; None if it diverged.
-        accuracy, r2: likewise; the former of classes, the latter of a quantity.
+        score: likewise, its mean.
         objective: likewise the study's objective, by which trials are compared.
     """
 
@@ -40,9 +41,7 @@ class Confirmed:
     searched: float
     parameters: int
     loss: Estimate | None
-    accuracy: float | None
     objective: Estimate | None
-    r2: float | None = None
 
 
 @dataclass(frozen=True)
@@ -138,9 +137,9 @@ def confirm(stored: StoredStudy, top: int = 5, repeats: int = 3) -> Confirmation
             searched=float(result.value or 0),
             parameters=result.parameters,
             loss=outcome.estimate_of_loss,
-            accuracy=outcome.accuracy,
             objective=outcome.estimate,
-            r2=outcome.r2,
+            score=outcome.score,
+            score_name=outcome.score_name,
         )
         for result, outcome in zip(chosen, outcomes.values(), strict=True)
     ]

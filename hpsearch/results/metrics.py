@@ -1,4 +1,4 @@
-"""Every metric of one trial's out-of-fold predictions, by scikit-learn.
+"""Every metric of one trial's out-of-fold predictions.
 
 ==============  =======  ==========================================================================================
 column          dtype    meaning

@@ -19,10 +19,13 @@ from hpsearch.search.coordinator import Progress
 from hpsearch.search.objective import Prepared, divide
 from hpsearch.search.run import executor_for, owned, search
 from hpsearch.validation.estimates import Estimate, mean_of_rows
+from hpsearch.validation.metric import AdditiveMetric
+from hpsearch.validation.metrics import METRICS
+from hpsearch.validation.score import SCORE_NAMES, Scored
 
 
 @dataclass(frozen=True)
-class OuterResult:
+class OuterResult(Scored):
     """One outer split.
 
     Attributes:
@@ -30,8 +33,7 @@ class OuterResult:
         training_rows, validation_rows: how many.
         trial: the chosen one.
         searched: its objective value, on the inner splits: optimistic.
-        loss, accuracy, r2: of the chosen configuration, retrained on all training rows, on the validation rows; the
-            accuracy of classes, R² of a quantity.
+        loss, score: of the chosen configuration, retrained on all training rows, on the validation rows.
         objective: likewise the study's objective; None where it is undefined on these rows.
         chosen: what its search chose, with the epochs of the chosen checkpoint.
     """
@@ -44,18 +46,15 @@ class OuterResult:
     loss: float
     objective: float | None
     chosen: dict[str, Any]
-    accuracy: float | None = None
-    r2: float | None = None
 
 
 @dataclass(frozen=True)
-class Nested:
+class Nested(Scored):
     """What searching and retraining as a whole lose on new rows, and how much their choice varies.
 
     Attributes:
         loss: over all validation rows of the outer splits; each network was trained and chosen without them.
-        accuracy: likewise; of classes.
-        r2: of a quantity: the mean over the outer splits; None where one of them leaves it undefined.
+        score: the accuracy likewise; R² as the mean over the outer splits, None where one of them leaves it undefined.
         objective: what the searches searched for, of ``METRICS``.
         value: its mean over the outer splits; None where one of them leaves it undefined.
         splits: one result an outer split.
@@ -65,8 +64,6 @@ class Nested:
     objective: str
     value: float | None
     splits: tuple[OuterResult, ...]
-    accuracy: float | None = None
-    r2: float | None = None
 
     @property
     def chosen(self) -> dict[str, list[Any]]:
@@ -121,8 +118,8 @@ def nested(
                 trial=best.result.number,
                 searched=float(best.result.value or 0),
                 loss=score["loss"],
-                accuracy=score.get("accuracy"),
-                r2=score.get("r2"),
+                score=score[best.score_name],
+                score_name=best.score_name,
                 objective=model.measure(validation, definition.metric),
                 chosen={**best.chosen, "epochs": best.config.epochs},
             )
@@ -164,5 +161,7 @@ def _summary(
         return None if None in values else float(np.average(values, weights=weights))
 
     objective = prepared.definition.search.objective
-    # Over rows, as the loss is; R² and the objective have no value of a row.
-    return Nested(sure, objective, mean("objective"), tuple(results), mean("accuracy", counts), mean("r2"))
+    name = SCORE_NAMES[prepared.definition.data.predicts]
+    # Over rows, as the loss is, where it has a value of each; the objective may have none.
+    score = mean("score", counts if isinstance(METRICS[name], AdditiveMetric) else None)
+    return Nested(sure, objective, mean("objective"), tuple(results), score=score, score_name=name)

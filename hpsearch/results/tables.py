@@ -60,7 +60,7 @@ from hpsearch.search.correction import stored_score
 from hpsearch.storage.database import clear_errors, close, open_storage
 from hpsearch.storage.storage import StoredStudy, objective_of, result_of
 from hpsearch.storage.trials import TrialResult, best_of, standard_error
-from hpsearch.validation.metrics import BESIDE
+from hpsearch.validation.score import SCORE_NAMES
 
 _FOLD_TYPES = {
     **dict.fromkeys(("trial", "repeat", "fold", "training_rows", "validation_rows"), "int64"),
@@ -84,8 +84,8 @@ def trials_table(stored: StoredStudy) -> pd.DataFrame:
     """One row a trial; the columns are described in :mod:`hpsearch.results.tables`."""
     kinds = stored.attributes["hyperparameters"]
     head = {"number": "int64", "state": "str", "value": "float64", "standard_error": "float64"}
-    beside = BESIDE[stored.metric.task]
-    head |= {"best_epoch": "Int64", beside: "float64"}
+    score_name = SCORE_NAMES[stored.metric.task]
+    head |= {"best_epoch": "Int64", score_name: "float64"}
     tail = {"parameters": "Int64", "epochs_trained": "Int64", "seconds": "float64"}
     tail |= {"reason": "str", "same_as": "Int64", "machine": "str"}
     rows: list[dict[str, Any]] = []
@@ -94,7 +94,8 @@ def trials_table(stored: StoredStudy) -> pd.DataFrame:
         row |= {name: str(v) if kinds[name] == "str" else v for name, v in trial.params.items()}
         if trial.state.is_finished():
             result = result_of(trial)
-            row |= {key: getattr(result, key) for key in ("value", "best_epoch", beside, "parameters", "seconds")}
+            row |= {key: getattr(result, key) for key in ("value", "best_epoch", "parameters", "seconds")}
+            row[score_name] = result.score
             row |= {"epochs_trained": max(result.epochs, default=0), "reason": result.reason, "same_as": result.same_as}
             row |= {"machine": result.machine, "standard_error": standard_error(result)}
         rows.append(row)
@@ -103,7 +104,7 @@ def trials_table(stored: StoredStudy) -> pd.DataFrame:
 
 def folds_table(stored: StoredStudy) -> pd.DataFrame:
     """One row a complete trial and fold."""
-    types = {**_FOLD_TYPES, BESIDE[stored.metric.task]: "float64"}
+    types = {**_FOLD_TYPES, SCORE_NAMES[stored.metric.task]: "float64"}
     if stored.objective != "loss":
         types["objective"] = "float64"
     return frame_of([{"trial": r.number, **fold} for r in _results(stored) for fold in r.folds], types)

@@ -20,7 +20,7 @@ from hpsearch.search.proposer import Proposer
 from hpsearch.search.pruning import Seen
 from hpsearch.search.reuse import replayed
 from hpsearch.storage.storage import Proposal, StoredStudy, result_of
-from hpsearch.storage.trials import TrialResult, best_of, loss_of, standard_error
+from hpsearch.storage.trials import TrialResult, best_of, minimised, standard_error
 from hpsearch.validation.metric import Metric
 
 POLL_SECONDS = 0.1  # between looks at messages, the clock and finished trials
@@ -71,7 +71,7 @@ def trials_wanted(definition: StudyDefinition, results: Sequence[TrialResult]) -
         now = bests[-1]
         if before is None or now is None:
             continue
-        if loss_of(before, metric) - loss_of(now, metric) <= (standard_error(before) or 0):
+        if minimised(before, metric) - minimised(now, metric) <= (standard_error(before) or 0):
             return min(limit, result.number + definition.search.in_flight)  # those asked before this one was told
     return limit
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from threadpoolctl import threadpool_limits
 
-from hpsearch.errors import HpsearchError
+from hpsearch.errors import HpsearchError, Setting
 from hpsearch.search.executors import STARTED, Crew, Deliver
 from hpsearch.search.objective import Prepared, TrialTask, evaluate
 from hpsearch.search.probe import probe
@@ -75,16 +75,19 @@ class DaskCluster(Crew):
             self._client = connect(self._address, timeout=CONNECT_SECONDS, set_as_default=False)
         except (OSError, TimeoutError, ValueError) as error:
             raise HpsearchError(
-                f"--scheduler must be the address of a running Dask scheduler, as tcp://host:8786, but "
-                f"{self._address!r} cannot be reached: {' '.join(str(error).split())[:120]}"
+                "must be the address of a running Dask scheduler, as tcp://host:8786",
+                f"{self._address!r} cannot be reached: {' '.join(str(error).split())[:120]}",
+                where=Setting("scheduler"),
             ) from error
         try:
             self._client.wait_for_workers(1, timeout=CONNECT_SECONDS)
         except TimeoutError as error:
             self._client.close()
             raise HpsearchError(
-                f"The Dask scheduler {self._address} must have a worker, but has none. Start some with "
-                f"`dask worker {self._address} --nthreads 1`."
+                "must have a worker",
+                "has none",
+                f"Start some with `dask worker {self._address} --nthreads 1`.",
+                where=f"Dask scheduler {self._address}",
             ) from error
         self._client.subscribe_topic(self._topic, lambda event: self._messages.put(event[1]))
         self._scatter()
@@ -103,9 +106,10 @@ class DaskCluster(Crew):
         refused = [w for w in present if w in self._probes and w not in good]
         if refused and not good:
             raise HpsearchError(
-                "Workers must train to the last bit as the study's machine does, but other processors or BLAS builds "
-                f"do not: probe {self._expected} here, {self._probes[refused[0]]} on {refused[0]}. Use workers of one "
-                "kind, or --allow-mixed, which marks their trials."
+                "Workers must train to the last bit as the study's machine does",
+                "other processors or BLAS builds do not: "
+                f"probe {self._expected} here, {self._probes[refused[0]]} on {refused[0]}",
+                ("Use workers of one kind, or ", Setting("allow_mixed", True), ", which marks their trials."),
             )
         return good
 

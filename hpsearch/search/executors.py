@@ -23,7 +23,7 @@ from typing import Self
 import numpy as np
 
 from hpsearch.data.dataset import Dataset
-from hpsearch.errors import DefinitionError
+from hpsearch.errors import DefinitionError, Setting
 from hpsearch.search.objective import Prepared, TrialTask, evaluate
 from hpsearch.search.pruning import Seen
 from hpsearch.storage.trials import TrialResult
@@ -296,7 +296,7 @@ def make_crew(workers: int = 1, executor: Executor | None = None) -> Crew:
         DefinitionError: fewer than one worker.
     """
     if workers < 1:
-        raise DefinitionError(f"workers must be at least 1, but is {workers}.")
+        raise DefinitionError("must be at least 1", f"is {workers}", where=Setting("workers"))
     if executor is not None:
         return OnThisMachine(lambda: (executor, lambda: None))
     return InProcess() if workers == 1 else OnThisMachine(lambda: local_pool(workers))

@@ -19,7 +19,7 @@ from optuna.storages import RDBStorage
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.pool import StaticPool
 
-from hpsearch.errors import StorageError, StorageLostError
+from hpsearch.errors import Setting, StorageError, StorageLostError
 from hpsearch.extras import require
 from hpsearch.storage.quiet import quiet
 
@@ -40,7 +40,7 @@ def clear_errors(url: str, kind: type[StorageError] = StorageError) -> Iterator[
         if isinstance(origin, sqlite3.OperationalError):
             kind = StorageLostError
         reason = str(origin).splitlines()[0]
-        raise kind(f"The storage {shown(url)} must be usable, but: {reason}.") from error
+        raise kind("must be usable", reason, where=place(url)) from error
 
 
 def shown(url: str) -> str:
@@ -49,6 +49,11 @@ def shown(url: str) -> str:
         return make_url(url).render_as_string(hide_password=True)
     except sqlalchemy.exc.ArgumentError:
         return repr(url)
+
+
+def place(url: str, study: str | None = None) -> tuple[str, ...]:
+    """Where an error is: a storage, or a study in it."""
+    return (f"storage {shown(url)}", *([] if study is None else [f"study {study!r}"]))
 
 
 def open_storage(url: str, create: bool = False) -> RDBStorage:
@@ -65,7 +70,9 @@ def open_storage(url: str, create: bool = False) -> RDBStorage:
     try:
         parsed = make_url(url)
     except sqlalchemy.exc.ArgumentError as error:
-        raise StorageError(f"--storage must be a URL like sqlite:///hpsearch.db, but is {url!r}.") from error
+        raise StorageError(
+            "must be a URL like sqlite:///hpsearch.db", f"is {url!r}", where=Setting("storage")
+        ) from error
     options: dict[str, Any] = {}
     if parsed.get_backend_name() == "sqlite":
         _check_sqlite(parsed.database, url, create)
@@ -82,11 +89,13 @@ def open_storage(url: str, create: bool = False) -> RDBStorage:
         try:
             return _connect(_read_only(parsed) if not create else url, options, create)
         except ImportError as error:
-            raise StorageError(f"The storage {shown(url)} needs a database driver that is missing: {error}.") from error
+            raise StorageError("must have a database driver", f"it is missing: {error}", where=place(url)) from error
         except RuntimeError as error:
             raise StorageError(
-                f"The storage {shown(url)} must have the schema of the installed Optuna, but has another. "
-                "Use the version of Optuna that made it, or `optuna storage upgrade`."
+                "must have the schema of the installed Optuna",
+                "has another",
+                "Use the version of Optuna that made it, or `optuna storage upgrade`.",
+                where=place(url),
             ) from error
 
 
@@ -129,12 +138,15 @@ def close(storage: RDBStorage) -> None:
 
 def _check_sqlite(database: str | None, url: str, create: bool) -> None:
     if not database or database == ":memory:":
-        raise StorageError(f"--storage must name a file, as sqlite:///hpsearch.db does, but is {url!r}.")
+        raise StorageError("must name a file, as sqlite:///hpsearch.db does", f"is {url!r}", where=Setting("storage"))
     path = Path(database)
     if not create and not path.exists():
-        raise StorageError(f"There is no storage {path}. Run a study first, or name its storage with --storage.")
+        raise StorageError(
+            f"There is no storage {path}",
+            do=("Run a study first, or give ", Setting("storage"), " the URL of another."),
+        )
     if not path.parent.is_dir():
-        raise StorageError(f"The storage {path} must be in a folder that exists, but {path.parent} does not.")
+        raise StorageError("must be in a folder that exists", f"{path.parent} does not", where=place(url))
 
 
 def _connect(url: str, options: Mapping[str, Any], create: bool) -> RDBStorage:

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from sqlalchemy import text
 
-from hpsearch.errors import StorageError, StorageLostError, StudyOwnedError
-from hpsearch.storage.database import clear_errors, shown
+from hpsearch.errors import StorageError, StorageLostError, StudyOwnedError, reason
+from hpsearch.storage.database import clear_errors, place
 from hpsearch.storage.storage import StoredStudy
 
 
@@ -33,8 +33,10 @@ def sole_owner(stored: StoredStudy) -> Iterator[None]:
             yield
     else:
         raise StorageError(
-            f"The storage {shown(stored.url)} must be SQLite or PostgreSQL to run a study in it: others have no lock "
-            "that ends with its owner."
+            "must be SQLite or PostgreSQL to run a study in it",
+            f"is {stored.storage.engine.url.get_backend_name()}",
+            "Others have no lock that ends with its owner.",
+            where=place(stored.url),
         )
 
 
@@ -48,9 +50,7 @@ def _file_lock(stored: StoredStudy, database: Path) -> Iterator[None]:
     try:
         file = path.open("a+")
     except OSError as error:
-        raise StorageLostError(
-            f"{path}: must be a file that can be written, but {(error.strerror or '').lower()}."
-        ) from error
+        raise StorageLostError("must be a file that can be written", reason(error), where=str(path)) from error
     # A forked child would share the lock and keep it after our death.
     closed_in_children = ExitStack()
     closed_in_children.callback(file.close)
@@ -98,6 +98,8 @@ def _this_process() -> str:
 
 def _owned(stored: StoredStudy, owner: str) -> StudyOwnedError:
     return StudyOwnedError(
-        f"The study {stored.name!r} in {shown(stored.url)} must be run by one process at a time, but {owner} "
-        "is running it. Wait for it, or stop it."
+        "must be run by one process at a time",
+        f"{owner} is running it",
+        "Wait for it, or stop it.",
+        where=place(stored.url, stored.name),
     )

@@ -23,6 +23,7 @@ from hpsearch.storage.database import (
     closed_on_error,
     one_transaction,
     open_storage,
+    place,
     replace_rows,
     shown,
 )
@@ -31,6 +32,7 @@ from hpsearch.storage.row_results import KeptRows
 from hpsearch.storage.trials import MACHINE, TrialResult
 from hpsearch.validation.metric import Metric
 from hpsearch.validation.metrics import objective_metric
+from hpsearch.validation.score import named_score
 
 
 @dataclass(frozen=True)
@@ -54,8 +56,9 @@ class Proposal:
         return cls(trial.number, trial.params, trial.distributions, trial.system_attrs)
 
 
+_OURS, _NOT_OURS = "must be a study of hpsearch", "was not made by hpsearch"
 # One attribute each, because dashboards show attributes; all else of a result is in the one named _RECORD.
-_SHOWN = ("accuracy", "best_epoch", "machine", "parameters", "r2", "reason", "same_as", "seconds")
+_SHOWN = ("best_epoch", "machine", "parameters", "reason", "same_as", "seconds")  # and the score, by its name
 _RECORD = "record"
 SCORINGS = "holdout_scorings"  # an attribute of the study: one entry a time that its hold-out was scored
 _IN_RECORD = ("epochs", "training_loss", "validation_loss", "folds", "pruner_marks")
@@ -101,10 +104,10 @@ class StoredStudy:
             names = [study.study_name for study in storage.get_all_studies()]
             if name not in names:
                 hint = did_you_mean(name, names) if names else "It holds no study yet."
-                raise UnknownStudyError(f"There is no study {name!r} in {shown(url)}. {hint}")
+                raise UnknownStudyError(f"There is no study {name!r} in {shown(url)}", do=hint)
             study = cls(storage, url, name, storage.get_study_id_from_name(name))
             if "definition" not in study.attributes:
-                raise UnknownStudyError(f"The study {name!r} in {shown(url)} was not made by hpsearch.")
+                raise UnknownStudyError(_OURS, _NOT_OURS, where=place(url, name))
         return study
 
     def __enter__(self) -> StoredStudy:
@@ -150,16 +153,17 @@ class StoredStudy:
         stored = self.attributes.get("identity")
         if stored is None:
             raise StudyChangedError(
-                f"The study {self.name!r} in {shown(self.url)} was not made by hpsearch. "
-                "Choose another name or storage."
+                _OURS, _NOT_OURS, "Choose another name or storage.", where=place(self.url, self.name)
             )
         keys = [*stored, *(key for key in identity if key not in stored)]
         keys = [key for key in keys if stored.get(key) != identity.get(key) and not (allow_mixed and key == MACHINE)]
         if keys:
             changes = "; ".join(f"{key} was {stored.get(key)!r} and is {identity.get(key)!r}" for key in keys)
             raise StudyChangedError(
-                f"The study {self.name!r} in {shown(self.url)} must be continued as it was begun, but {changes}. "
-                "Change it back, or give the study another name or storage."
+                "must be continued as it was begun",
+                changes,
+                "Change it back, or give the study another name or storage.",
+                where=place(self.url, self.name),
             )
 
     def record_scoring(self, entry: Mapping[str, Any]) -> int:
@@ -185,8 +189,10 @@ class StoredStudy:
         path = self.file
         if path is not None and not path.exists():
             raise StorageLostError(
-                f"The storage {shown(self.url)} must stay where it is, but was deleted or moved. "
-                "Nothing more is written; put it back to go on."
+                "must stay where it is",
+                "was deleted or moved",
+                "Nothing more is written; put it back to go on.",
+                where=place(self.url),
             )
 
     @property
@@ -226,7 +232,8 @@ class StoredStudy:
         """Store what became of a trial."""
         trial_id = self._trial_id(result.number)
         self.report(result.number, dict(zip(result.epochs, result.intermediate, strict=True)))
-        shown_values = {key: value for key in _SHOWN if (value := getattr(result, key)) is not None}
+        attributes = {key: getattr(result, key) for key in _SHOWN} | {result.score_name: result.score}
+        shown_values = {key: value for key, value in sorted(attributes.items()) if value is not None}
         record = {_RECORD: {key: _without_nan(getattr(result, key)) for key in _IN_RECORD}}
         rows = [{"key": key, "value_json": json.dumps(value)} for key, value in {**shown_values, **record}.items()]
         replace_rows(self.storage, "trial_user_attributes", trial_id, "key", rows)
@@ -265,12 +272,15 @@ def _stored(value: float) -> dict[str, Any]:
 def result_of(trial: FrozenTrial) -> TrialResult:
     """A finished trial as its coordinator told it."""
     attributes = trial.user_attrs
+    score_name, score = named_score(attributes)
     record = attributes.get(_RECORD) or {"epochs": sorted(trial.intermediate_values)}  # ended by another program
     return TrialResult(
         number=trial.number,
         state=trial.state.name,  # type: ignore[arg-type]
         value=trial.value if trial.state is TrialState.COMPLETE else None,
         intermediate=[trial.intermediate_values[epoch] for epoch in record["epochs"]],
+        score=score,
+        score_name=score_name,
         **{key: attributes.get(key) for key in _SHOWN},  # type: ignore[arg-type]
         **record,
     )

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from hpsearch.validation.score import Scored
+
 if TYPE_CHECKING:
     from hpsearch.validation.cross_validate import RowResults
     from hpsearch.validation.metric import Metric
@@ -16,7 +18,7 @@ MACHINE = "machine.probe"  # of a study's identity
 
 
 @dataclass(frozen=True)
-class TrialResult:
+class TrialResult(Scored):
     """What became of a trial.
 
     Attributes:
@@ -25,8 +27,7 @@ class TrialResult:
         value: the objective value, where complete.
         parameters: weights and biases of one network.
         seconds: what its training took; not part of any comparison.
-        accuracy, best_epoch: at the chosen checkpoint, where complete; the former of classes.
-        r2: likewise of a quantity.
+        score, best_epoch: at the chosen checkpoint, where complete.
         reason: why it did not complete.
         epochs: of every checkpoint.
         intermediate: the mean over splits of the objective there.
@@ -43,8 +44,6 @@ class TrialResult:
     value: float | None
     parameters: int
     seconds: float
-    accuracy: float | None = None
-    r2: float | None = None
     best_epoch: int | None = None
     reason: str | None = None
     epochs: list[int] = field(default_factory=list)
@@ -80,11 +79,11 @@ def one_se_of(results: Iterable[TrialResult], metric: Metric) -> TrialResult | N
     if not complete:
         return None
     best, error = complete[0], standard_error(complete[0])
-    within = [result for result in complete if loss_of(result, metric) <= loss_of(best, metric) + (error or 0)]
+    within = [result for result in complete if minimised(result, metric) <= minimised(best, metric) + (error or 0)]
     return min(within, key=lambda result: result.parameters)  # of equals the first, which is the better
 
 
-def loss_of(result: TrialResult, metric: Metric) -> float:
+def minimised(result: TrialResult, metric: Metric) -> float:
     """A complete trial's value, negated where higher is better."""
     assert result.value is not None
     return metric.sign * result.value

@@ -18,12 +18,12 @@ from pydantic import (
     GetJsonSchemaHandler,
     model_validator,
 )
-from pydantic_core import CoreSchema, PydanticCustomError
+from pydantic_core import CoreSchema
 from pydantic_core.core_schema import no_info_after_validator_function
 
 from hpsearch.data.dataset import Task
 from hpsearch.data.preprocess import SCALINGS
-from hpsearch.errors import DefinitionError, did_you_mean
+from hpsearch.errors import DefinitionError, Setting, did_you_mean
 from hpsearch.nn.layers import ACTIVATION_SETTINGS, ACTIVATIONS
 from hpsearch.nn.losses import LOSSES
 from hpsearch.nn.network import INITIALISATIONS
@@ -65,11 +65,6 @@ class OneOf:
         return value
 
 
-def _refusal(must: str, got: str) -> PydanticCustomError:
-    """What pydantic is to raise, with fields as :class:`HpsearchError` has them for who words it."""
-    return PydanticCustomError("refused", "{must}, but {got}", {"must": must, "got": got})
-
-
 def _one_or_list(kind: type[int] | type[float], least: int, what: str, below: float = float("inf")) -> BeforeValidator:
     """For a number, or a list of numbers, one a layer."""
 
@@ -78,7 +73,7 @@ def _one_or_list(kind: type[int] | type[float], least: int, what: str, below: fl
         for item in values:
             fits = isinstance(item, int if kind is int else int | float) and not isinstance(item, bool)
             if not fits or not least <= item < below:
-                raise _refusal(f"must be {what}, or a list of them", f"is {value!r}")
+                raise DefinitionError(f"must be {what}, or a list of them", f"is {value!r}")
         return tuple(kind(item) for item in values) if isinstance(value, list | tuple) else kind(value)
 
     return BeforeValidator(check)
@@ -86,7 +81,7 @@ def _one_or_list(kind: type[int] | type[float], least: int, what: str, below: fl
 
 def _batch_size(value: Any) -> Any:
     if value != "full" and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
-        raise _refusal("must be an integer of at least 1 or 'full'", f"is {value!r}")
+        raise DefinitionError("must be an integer of at least 1 or 'full'", f"is {value!r}")
     return value
 
 
@@ -95,7 +90,7 @@ def _class_weight(value: Any) -> Any:
         return value
     weights = list(value.values()) if isinstance(value, dict) else [None]
     if not all(isinstance(w, int | float) and not isinstance(w, bool) and 0 <= w < float("inf") for w in weights):
-        raise _refusal("must be 'balanced' or a table of finite numbers of at least 0 by class", f"is {value!r}")
+        raise DefinitionError("must be 'balanced' or a table of finite numbers of at least 0 by class", f"is {value!r}")
     return {name: float(weight) for name, weight in value.items()}
 
 
@@ -162,7 +157,9 @@ class Config(BaseModel):
             given, wanted = getattr(self, name), self._layers(name)
             if isinstance(given, tuple) and len(given) != wanted:
                 layers = "hidden layer" if name in PER_HIDDEN_LAYER else "layer, the output layer included"
-                raise _refusal(f"{name} must have one value a {layers}: {wanted}", f"has {len(given)}")
+                raise DefinitionError(
+                    f"must have one value a {layers}: {wanted}", f"has {len(given)}", where=Setting(name)
+                )
         return self
 
     @property
@@ -180,23 +177,25 @@ class Config(BaseModel):
         value = getattr(self, name)
         return value if isinstance(value, tuple) else (value,) * self._layers(name)
 
-    def loss_of(self, task: Task) -> str:
+    def loss_name(self, task: Task) -> str:
         """The name of the loss for a task.
 
         Raises:
             DefinitionError: it is for the other one; class weights where there are no classes.
         """
         name = self.loss or TASK_LOSSES[task]
-        if LOSSES[name].quantity != (task == "regression"):
-            fitting = [key for key, loss in LOSSES.items() if loss.quantity == (task == "regression")]
-            what = "a quantity" if task == "regression" else "classes"
+        if LOSSES[name].regression != (task == "regression"):
+            fitting = [key for key, loss in LOSSES.items() if loss.regression == (task == "regression")]
+            what = "a regression target" if task == "regression" else "classes"
             raise DefinitionError(
-                f"[train] loss must be for {what}, which is what the rows have to predict, but is {name!r}. Choose one "
-                f"of: {', '.join(fitting)}."
+                f"must be for {what}, which is what the rows have to predict",
+                f"is {name!r}",
+                f"Choose one of: {', '.join(fitting)}.",
+                where=Setting("loss"),
             )
         if task == "regression" and self.class_weight is not None:
             raise DefinitionError(
-                "[train] class_weight must go with classes, but a quantity is predicted. Leave it out."
+                "must go with classes", "a regression target is predicted", "Leave it out.", Setting("class_weight")
             )
         return name
 

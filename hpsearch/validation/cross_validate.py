@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -21,18 +21,18 @@ from hpsearch.validation.config import Config
 from hpsearch.validation.estimates import Estimate, estimate
 from hpsearch.validation.lanes import fit_scalings, lane_data, make_trainer, training_weights, validation_weights
 from hpsearch.validation.metric import Metric
-from hpsearch.validation.metrics import BESIDE, METRICS, objective_metric
+from hpsearch.validation.metrics import METRICS, objective_metric
+from hpsearch.validation.score import SCORE_NAMES, Scored, as_plain
 
 Outcome = Literal["complete", "pruned", "diverged"]
 CheckpointRule = Literal["best", "last"]
 
 
 @dataclass(frozen=True)
-class FoldResult:
+class FoldResult(Scored):
     """One split at the chosen checkpoint; losses as of :class:`Checkpoint`, ``validation_loss`` without penalty.
 
-    ``accuracy`` is of classes, ``r2`` of a quantity (None where all its targets are the same), ``objective`` None where
-    that is the validation loss.
+    ``objective`` is None where that is the validation loss.
     """
 
     repeat: int
@@ -42,8 +42,6 @@ class FoldResult:
     training_loss: float
     penalty: float
     validation_loss: float
-    accuracy: float | None = None
-    r2: float | None = None
     objective: float | None = None
 
     @property
@@ -53,7 +51,9 @@ class FoldResult:
 
     def row(self) -> dict[str, Any]:
         """A row of a table."""
-        return {name: value for name, value in asdict(self).items() if value is not None}
+        values = as_plain(self)
+        values["objective"] = values.pop("objective")  # the last column
+        return {name: value for name, value in values.items() if value is not None}
 
 
 @dataclass(frozen=True)
@@ -76,8 +76,8 @@ class RowResults:
     """What became of every validation row: M in all, those of split 0 first, then those of split 1, and so on.
 
     Attributes:
-        losses: (T, M) at each of T checkpoints: float32, but float64 of a quantity, whose unit may be of any size.
-        answers: at the chosen checkpoint (M, C) float32, the probability of each class, or (M, 1) float64, a quantity.
+        losses: (T, M) at each of T checkpoints: float32, but float64 of a regression, whose unit may be of any size.
+        answers: at the chosen checkpoint (M, C) float32, the probability of each class, or (M, 1) float64.
         values: (T, M, …), what the objective is computed from, see :meth:`Metric.row_values`; None where that is the
             losses.
     """
@@ -93,14 +93,13 @@ class RowResults:
 
 
 @dataclass(frozen=True)
-class CrossValidation:
+class CrossValidation(Scored):
     """The outcome of cross-validating one configuration.
 
     Attributes:
         outcome: ``complete``, ``pruned`` or ``diverged``.
         value: the mean over splits of the objective, at the chosen checkpoint; None unless complete.
-        accuracy: the mean over splits of the share of validation rows whose class was predicted; likewise, and None for
-            a quantity, which has ``r2`` instead.
+        score: the mean over splits of the accuracy or of R²; likewise, and None where a split has none.
         best_epoch: the epoch of the chosen checkpoint, one for all folds; likewise.
         folds: one a split, at the chosen checkpoint; empty unless complete.
         curve: every checkpoint up to the end.
@@ -109,12 +108,10 @@ class CrossValidation:
         rows: what became of every validation row; None unless complete.
         objective: the name of the objective, of ``METRICS``.
         loss_name: of what the networks' training descends.
-        r2: the mean over splits of R²; None for classes, or where a split has no R².
     """
 
     outcome: Outcome
     value: float | None
-    accuracy: float | None
     best_epoch: int | None
     folds: tuple[FoldResult, ...]
     curve: Curve
@@ -123,18 +120,11 @@ class CrossValidation:
     rows: RowResults | None = field(default=None, repr=False, compare=False)
     objective: str = "loss"
     loss_name: str = "cross_entropy"
-    r2: float | None = None
 
     @property
     def metric(self) -> Metric:
         """The objective."""
         return objective_metric(self.objective, self.loss_name)
-
-    @property
-    def beside(self) -> tuple[str, float | None]:
-        """The name and the value of the number that stands beside the loss."""
-        name = BESIDE[self.metric.task]
-        return name, getattr(self, name)
 
     @property
     def estimate(self) -> Estimate | None:
@@ -186,7 +176,7 @@ def cross_validate(
         objective: of ``METRICS``; it must be defined on the validation rows of each split.
         should_stop: told every checkpoint's epoch and mean objective; True prunes.
     """
-    loss_name = config.loss_of(data.task)
+    loss_name = config.loss_name(data.task)
     metric = objective_metric(objective, loss_name)
     training = [split.training for split in splits]
     lanes = lane_data(data, scalings or fit_scalings(data, training, config.scaling), training)
@@ -197,73 +187,71 @@ def cross_validate(
     counted = validation_weights(data, len(splits))
     validation = PaddedRows.pad([split.validation for split in splits], longest, counted)
     evaluator = Evaluator(architecture, lanes, validation)
-    scores = None if objective == "loss" else _Scores(metric, validation, data)
+    of_objective = None if objective == "loss" else _SplitMetric(metric, validation, data)
 
     def streams(stream: str) -> list[np.random.Generator]:
         return [seeds.generator(study_seed, stream, split.repeat, split.fold) for split in splits]
 
     params = initial_parameters(architecture.network, config.init, streams("weights"), architecture.dtype)
     curve, parameters = Curve(), architecture.network.size
-    which: dict[str, Any] = {"objective": objective, "loss_name": loss_name}
-    # Of classes float32 holds all there can be; a quantity may need its digits, and squares of any size.
+    which: dict[str, Any] = {"objective": objective, "loss_name": loss_name, "score_name": SCORE_NAMES[data.task]}
+    # Of classes float32 holds all there can be; a regression target may need its digits, and squares of any size.
     kept_type = np.float32 if data.task == "classification" else np.float64
     row_losses: list[NDArray[Any]] = []
+    row_values: list[NDArray[Any]] = []
     chosen: tuple[float, Checkpoint, Evaluation] | None = None
     for checkpoint in trainer.run(params, streams("batches"), streams("dropout")):
         evaluation = evaluator.evaluate(params)
         curve.epochs.append(checkpoint.epoch)
         curve.training_loss.append(checkpoint.training_loss.tolist())
         curve.validation_loss.append(evaluation.loss.tolist())
-        curve.objective.append(curve.validation_loss[-1] if scores is None else scores.of(evaluation))
+        if of_objective is None:
+            curve.objective.append(curve.validation_loss[-1])
+        elif np.isfinite(evaluation.loss).all():
+            row_values.append(of_objective.row_values(evaluation))
+            curve.objective.append(of_objective.of_splits(row_values[-1]))
+        else:  # of the predictions of a network that diverged nothing can be computed
+            curve.objective.append([float("nan")] * len(splits))
         row_losses.append(validation.flat(evaluation.row_losses.astype(kept_type)))
         reason = _divergence(splits, checkpoint, evaluation, config, metric.title, curve.objective[-1])
         if reason:
-            return CrossValidation("diverged", None, None, None, (), curve, parameters, reason, **which)
+            return CrossValidation("diverged", None, None, (), curve, parameters, reason, **which)
         mean = curve.means[-1]
         if chosen is None or rule == "last" or metric.sign * mean < metric.sign * chosen[0]:
             chosen = mean, checkpoint, evaluation
         if should_stop(checkpoint.epoch, mean) and checkpoint.epoch < config.epochs:
             reason = pruned_reason(checkpoint.epoch, mean, metric)
-            return CrossValidation("pruned", None, None, None, (), curve, parameters, reason, **which)
+            return CrossValidation("pruned", None, None, (), curve, parameters, reason, **which)
     assert chosen is not None  # the last epoch is always a checkpoint
     value, checkpoint, evaluation = chosen
     at = curve.epochs.index(checkpoint.epoch)
-    of_splits = None if scores is None else curve.objective[at]
-    folds = _fold_results(splits, data, validation, checkpoint, evaluation, of_splits)
-    answers = validation.flat(evaluation.answers.swapaxes(1, 2)).astype(kept_type)
-    rows = RowResults(np.stack(row_losses), answers, None if scores is None else np.stack(scores.kept))
-    complete = (value, _mean(fold.accuracy for fold in folds), checkpoint.epoch, folds, curve, parameters)
-    return CrossValidation("complete", *complete, rows=rows, r2=_mean(fold.r2 for fold in folds), **which)
+    objectives = None if of_objective is None else curve.objective[at]
+    scored = _SplitMetric(METRICS[which["score_name"]], validation, data)
+    scores = scored.of_splits(scored.row_values(evaluation))
+    folds = _fold_results(splits, checkpoint, evaluation, scores, objectives, which["score_name"])
+    predictions = validation.flat(evaluation.predictions.swapaxes(1, 2)).astype(kept_type)
+    rows = RowResults(np.stack(row_losses), predictions, np.stack(row_values) if row_values else None)
+    score = float(np.mean(scores)) if np.isfinite(scores).all() else None
+    complete = (value, checkpoint.epoch, folds, curve, parameters)
+    return CrossValidation("complete", *complete, rows=rows, score=score, **which)
 
 
-def _mean(values: Iterable[float | None]) -> float | None:
-    """None where one is None."""
-    given = [*values]
-    there = [value for value in given if value is not None]
-    return float(np.mean(there)) if len(there) == len(given) else None
-
-
-class _Scores:
-    """The objective of every split at each checkpoint, computed from what is kept of every row, as the correction does.
-
-    ``kept`` holds that, (M, …), one array a checkpoint.
-    """
+class _SplitMetric:
+    """A metric of every split, computed from what is stored of every row, as the correction does."""
 
     def __init__(self, metric: Metric, validation: PaddedRows, data: Dataset) -> None:
-        self.kept: list[NDArray[Any]] = []
         self._metric, self._validation, self._classes = metric, validation, len(data.class_names)
         rows = validation.flat(validation.index)
         self._labels = data.labels[rows]
         self._weights = np.ones(len(rows)) if data.weights is None else data.weights[rows]
         self._ends = np.cumsum(validation.counts)
 
-    def of(self, evaluation: Evaluation) -> list[float]:
-        """One value a split; nan where the network diverged, of whose answers nothing can be computed."""
-        if not np.isfinite(evaluation.loss).all():
-            return [float("nan")] * len(self._ends)
-        answers = self._validation.flat(evaluation.answers.swapaxes(1, 2))
-        values = self._metric.row_values(self._labels, answers)
-        self.kept.append(values)
+    def row_values(self, evaluation: Evaluation) -> NDArray[Any]:
+        """What is stored of every validation row, (M, …)."""
+        return self._metric.row_values(self._labels, self._validation.flat(evaluation.predictions.swapaxes(1, 2)))
+
+    def of_splits(self, values: NDArray[Any]) -> list[float]:
+        """One value a split; nan where it is undefined."""
         return [
             self._metric.resampled(
                 values[np.newaxis, end - count : end],
@@ -307,13 +295,12 @@ def _divergence(
 
 def _fold_results(
     splits: Sequence[Split],
-    data: Dataset,
-    validation: PaddedRows,
     checkpoint: Checkpoint,
     evaluation: Evaluation,
-    objective: Sequence[float] | None,
+    scores: Sequence[float],
+    objectives: Sequence[float] | None,
+    score_name: str,
 ) -> tuple[FoldResult, ...]:
-    name = BESIDE[data.task]
     return tuple(
         FoldResult(
             split.repeat,
@@ -323,17 +310,9 @@ def _fold_results(
             float(checkpoint.training_loss[lane]),
             float(checkpoint.penalty[lane]),
             float(evaluation.loss[lane]),
-            objective=None if objective is None else objective[lane],
-            **{name: _beside(name, evaluation.answers[lane, :, : len(split.validation)].T, data, split.validation)},
+            None if objectives is None else objectives[lane],
+            score=scores[lane] if np.isfinite(scores[lane]) else None,
+            score_name=score_name,
         )
         for lane, split in enumerate(splits)
     )
-
-
-def _beside(name: str, answers: NDArray[Any], data: Dataset, rows: NDArray[np.intp]) -> float | None:
-    """A metric of some rows, answered (n, A); None where they leave it undefined."""
-    metric, labels = METRICS[name], data.labels[rows]
-    weights = np.ones(len(rows)) if data.weights is None else data.weights[rows]
-    values = metric.row_values(labels, answers)[np.newaxis]
-    value = metric.resampled(values, labels, len(data.class_names), weights[np.newaxis]).item()
-    return value if np.isfinite(value) else None

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hpsearch.validation.layout import IntArray
+from hpsearch.arrays import IntArray
 
 LEVEL = 0.95  # of every interval
 

@@ -8,11 +8,12 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from hpsearch.arrays import IntArray
 from hpsearch.data.dataset import Dataset
 from hpsearch.data.preprocess import Scaling, fit_scaling
-from hpsearch.errors import DataError, did_you_mean
+from hpsearch.errors import DataError, Setting, did_you_mean
 from hpsearch.nn.losses import LOSSES
-from hpsearch.nn.network import Network
+from hpsearch.nn.network import NetworkShape
 from hpsearch.nn.optimizers import OPTIMIZERS
 from hpsearch.nn.passes import Architecture
 from hpsearch.nn.penalties import Penalties, expand_lambdas
@@ -20,22 +21,16 @@ from hpsearch.nn.rows import Batching, LaneData, PaddedRows
 from hpsearch.nn.trainer import Trainer
 from hpsearch.validation.config import Config
 
-IntArray = NDArray[np.intp]
-
 
 def architecture_of(config: Config, inputs: int, classes: int) -> Architecture:
-    """The network that a configuration describes, for data of this shape; ``classes`` is 0 where it is a quantity.
+    """The network that a configuration describes, for data of this shape; ``classes`` is 0 in a regression.
 
     Raises:
         DataError: a loss that is not for so many classes.
         DefinitionError: a loss that is not for classes, or for nothing else.
     """
-    loss = config.loss_of("classification" if classes else "regression")
-    try:
-        outputs = LOSSES[loss].outputs(classes)
-    except ValueError as error:
-        raise DataError(f"[train] loss = {error} Use cross_entropy.") from error
-    network = Network(inputs, config.by_layer("neurons"), outputs)
+    loss = config.loss_name("classification" if classes else "regression")
+    network = NetworkShape(inputs, config.by_layer("neurons"), LOSSES[loss].outputs(classes))
     return Architecture(network, config.activation, config.leaky_slope, config.number_type, loss)
 
 
@@ -53,8 +48,8 @@ def lane_data(data: Dataset, scalings: Sequence[Scaling], row_sets: Sequence[Int
     Args:
         data: the rows.
         scalings: of the features, one a lane.
-        row_sets: the training rows of each lane, which a quantity's centre and scale are learnt from: their mean and
-            their standard deviation.
+        row_sets: the training rows of each lane, which a regression target's centre and scale are learnt from:
+            their mean and their standard deviation.
     """
     centre, scale = (np.stack([getattr(s, part) for s in scalings]) for part in ("centre", "scale"))
     fills = [s.fill for s in scalings if s.fill is not None]
@@ -91,8 +86,9 @@ def training_weights(config: Config, data: Dataset, row_sets: Sequence[IntArray]
     for lane, rows in enumerate(row_sets):
         if not weights[lane, rows].any():
             raise DataError(
-                f"Some training row must have a weight above 0, but of split {lane} none has. Raise [train] "
-                "class_weight, or the rows' weights."
+                "Some training row must have a weight above 0",
+                f"of split {lane} none has",
+                ("Raise ", Setting("class_weight"), ", or the rows' weights."),
             )
     return weights
 
@@ -107,8 +103,8 @@ def _class_weights(config: Config, data: Dataset, own: NDArray[np.float64], rows
     elif given is not None:
         for name, weight in given.items():
             if name not in data.class_names:
-                hint = did_you_mean(name, data.class_names)
-                raise DataError(f"[train] class_weight must name classes of the data, but {name!r} is none. {hint}")
+                do = did_you_mean(name, data.class_names)
+                raise DataError("must name classes of the data", f"{name!r} is none", do, Setting("class_weight"))
             weights[data.class_names.index(name)] = weight
     return weights
 

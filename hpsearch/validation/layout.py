@@ -9,11 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hpsearch.arrays import IntArray
 from hpsearch.data.dataset import Dataset
 from hpsearch.data.splits import SPLITTERS, Split
 from hpsearch.data.units import independent_units
-
-IntArray = NDArray[np.intp]
 
 
 @dataclass(frozen=True)
@@ -23,7 +22,7 @@ class Layout:
     Attributes:
         rows: the row of the search rows, from 0.
         splits: the split that it validates, from 0.
-        labels: its class, or the quantity to predict.
+        labels: its class, or the regression target.
         units: which rows are drawn together, numbered from 0; None where rows follow each other in time, for then
             none is independent of the others.
         weights: how many rows it counts as; None if each counts as one.
@@ -46,7 +45,7 @@ class Layout:
 
     @property
     def classes(self) -> int:
-        """C, as far as these rows tell; 0 where the target is a quantity."""
+        """C, as far as these rows tell; 0 in a regression."""
         return 0 if self.labels.dtype.kind == "f" else int(self.labels.max()) + 1
 
     def counted(self) -> IntArray:

@@ -3,12 +3,13 @@
 Shapes: n rows, C classes, T checkpoints (of one trial or of many), R resamples. Of a classification
 
 - ``labels`` (n,): integers 0 … C - 1.
-- ``probabilities`` (n, C): finite, at least 0, rows that sum to 1 up to the rounding of their own number type.
+- ``predictions`` (n, C): probabilities, finite, at least 0, rows that sum to 1 up to the rounding of their own number
+  type.
 
 Of a regression, where C is 0,
 
-- ``labels`` (n,): the quantity, in its own unit.
-- ``probabilities`` (n, 1): what was predicted for it, likewise.
+- ``labels`` (n,): the regression target, in its own unit.
+- ``predictions`` (n, 1): likewise.
 
 And of both
 
@@ -30,16 +31,16 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from hpsearch.arrays import Array, Floats
 from hpsearch.data.dataset import Task
+from hpsearch.nn.losses import LOSSES
 
-Array = NDArray[Any]
-Floats = NDArray[np.float64]
 Labels = NDArray[Any]
 Direction = Literal["minimize", "maximize"]
-# (labels, probabilities, classes, weights or None) to the metric, where it is defined.
-Scorer = Callable[[Labels, Array, int, Array | None], float]
+# The means of each checkpoint's rows under each resample's weights: (T, n) and (R, n) to (R, T).
+Means = Callable[[Array, Floats], Floats]
 
-# Resampling goes in blocks of so many weights, kept values and answers: 8 MiB each in float64.
+# Resampling goes in blocks of so many weights, row values and metrics: 8 MiB each in float64.
 _BLOCK = 2**20
 
 
@@ -51,7 +52,7 @@ class Metric(ABC):
         title: for displays.
         direction: which way is better.
         unit: of the number, "" if it has none.
-        scorer: the metric on rows for which it is defined.
+        stored: the number type that is enough of each row's value for resampling; None for the type it is computed in.
         task: what it is of.
         lowest: the least value that it can have.
         needs_every_class: whether it is defined only for rows of all C classes together.
@@ -60,7 +61,7 @@ class Metric(ABC):
     title: str
     direction: Direction
     unit: str = ""
-    scorer: Scorer
+    stored: type[np.generic] | None = None
     task: Task = "classification"
     lowest: float = 0.0
     needs_every_class: ClassVar[bool] = False
@@ -96,15 +97,21 @@ class Metric(ABC):
     def _lacking(self, labels: Labels) -> str | None:
         """What rows with these labels, of all classes where that matters, lack for the metric."""
 
-    def score(self, labels: Labels, probabilities: Array, classes: int, weights: Array | None = None) -> float:
+    def score(self, labels: Labels, predictions: Array, classes: int, weights: Array | None = None) -> float:
         """The metric on these rows; nan where it is :meth:`undefined`."""
         if self.undefined(labels, range(classes), weights):
             return float("nan")
-        return float(self.scorer(labels, probabilities, classes, weights))
+        values, once = self._row_values(labels, predictions), np.ones(len(labels)) if weights is None else weights
+        return float(self._resampled(values[np.newaxis], labels, classes, once[np.newaxis], _pairwise_means).item())
+
+    def row_values(self, labels: Labels, predictions: Array) -> Array:
+        """What must be stored of each row at a checkpoint to compute the metric on any resample: (n, …), few bytes."""
+        values = self._row_values(labels, predictions)
+        return values if self.stored is None else values.astype(self.stored)
 
     @abstractmethod
-    def row_values(self, labels: Labels, probabilities: Array) -> Array:
-        """What must be kept of each row at a checkpoint to compute the metric on any resample: (n, …), few bytes."""
+    def _row_values(self, labels: Labels, predictions: Array) -> Array:
+        """:meth:`row_values` with all their digits."""
 
     def resampled(self, values: Array, labels: Labels, classes: int, weights: Array) -> Floats:
         """The metric of T checkpoints on R resamples: (R, T), nan where a resample leaves it :meth:`undefined`.
@@ -115,31 +122,43 @@ class Metric(ABC):
             classes: C.
             weights: of each row in each resample, (R, n), of any number type.
 
-        It equals :meth:`score` with these weights, to the rounding of what is kept. The memory used beyond arguments
-        and answer is bounded: some blocks of 8 MiB, or some numbers a row if that is more.
+        It equals :meth:`score` with these weights, to the rounding of what is stored. The memory used beyond arguments
+        and result is bounded: some blocks of 8 MiB, or some numbers a row if that is more.
         """
-        answer = np.empty((len(weights), len(values)))
+        result = np.empty((len(weights), len(values)))
         size = max(1, _BLOCK // max(len(labels), math.isqrt(_BLOCK)))
         for first in range(0, len(weights), size):
             some = weights[first : first + size].astype(np.float64)
             for start in range(0, len(values), size):
-                # 0 / 0 is what a resample without the rows needed gives, and its nan is the answer.
+                # 0 / 0 is what a resample without the rows needed gives, and its nan is the result.
                 with np.errstate(invalid="ignore"):
-                    block = self._resampled(values[start : start + size], labels, classes, some)
-                answer[first : first + size, start : start + size] = block
-        return answer
+                    block = self._resampled(values[start : start + size], labels, classes, some, _means)
+                result[first : first + size, start : start + size] = block
+        return result
 
     @abstractmethod
-    def _resampled(self, values: Array, labels: Labels, classes: int, weights: Floats) -> Floats:
-        """:meth:`resampled` for a block of checkpoints and a block of resamples."""
+    def _resampled(self, values: Array, labels: Labels, classes: int, weights: Floats, means: Means) -> Floats:
+        """:meth:`resampled` for a block of checkpoints and a block of resamples: what the metric is."""
+
+
+def _means(values: Array, weights: Floats) -> Floats:
+    """Of many at once, by a matrix product."""
+    sums: Floats = weights @ values.astype(np.float64).T
+    sums /= weights.sum(axis=1, keepdims=True)
+    return sums
+
+
+def _pairwise_means(values: Array, weights: Floats) -> Floats:
+    """Of one resample, (1, n): by NumPy's pairwise sums, as scikit-learn does, to the same bits."""
+    return np.asarray(np.average(values, axis=1, weights=weights[0]))[np.newaxis]
 
 
 @dataclass(frozen=True, kw_only=True)
 class AdditiveMetric(Metric):
-    """The mean over rows of a quantity of each row; defined wherever there is a row.
+    """The mean over rows of a number of each row; defined wherever there is a row.
 
     Attributes:
-        of_rows: (labels, probabilities) to the quantity of each row, (n,), in the type that it is kept in.
+        of_rows: (labels, predictions) to the number of each row, (n,).
     """
 
     of_rows: Callable[[Labels, Array], Array]
@@ -147,13 +166,11 @@ class AdditiveMetric(Metric):
     def _lacking(self, labels: Labels) -> str | None:
         return None
 
-    def row_values(self, labels: Labels, probabilities: Array) -> Array:
-        return self.of_rows(labels, probabilities)
+    def _row_values(self, labels: Labels, predictions: Array) -> Array:
+        return self.of_rows(labels, predictions)
 
-    def _resampled(self, values: Array, labels: Labels, classes: int, weights: Floats) -> Floats:
-        sums: Floats = weights @ values.astype(np.float64).T
-        sums /= weights.sum(axis=1, keepdims=True)
-        return sums
+    def _resampled(self, values: Array, labels: Labels, classes: int, weights: Floats, means: Means) -> Floats:
+        return means(values, weights)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,11 +191,11 @@ class MacroMetric(Metric):
     def _lacking(self, labels: Labels) -> str | None:
         return None
 
-    def row_values(self, labels: Labels, probabilities: Array) -> Array:
+    def _row_values(self, labels: Labels, predictions: Array) -> Array:
         """The predicted label, in the smallest type that holds every label."""
-        return predicted(probabilities).astype(np.min_scalar_type(probabilities.shape[1] - 1))
+        return predicted(predictions).astype(np.min_scalar_type(predictions.shape[1] - 1))
 
-    def _resampled(self, values: Array, labels: Labels, classes: int, weights: Floats) -> Floats:
+    def _resampled(self, values: Array, labels: Labels, classes: int, weights: Floats, means: Means) -> Floats:
         total = np.zeros((len(weights), len(values)))
         for label in range(classes):
             own, predicted = labels == label, (values == label).astype(np.float64)
@@ -191,18 +208,28 @@ class MacroMetric(Metric):
 
 @dataclass(frozen=True, kw_only=True)
 class RankingMetric(Metric):
-    """The area under the ROC curve, of each class against the rest; undefined for rows that lack a class."""
+    """The area under the ROC curve, of each class against the rest; undefined for rows that lack a class.
+
+    Two classes: the probability that a row of the second class is given a higher probability of it than a row of the
+    first, ties counting one half (Hanley & McNeil 1982). More: the unweighted mean over classes of that class's area
+    against all other rows, which is scikit-learn's one-vs-rest with ``average="macro"``. (Provost & Domingos 2000
+    weigh the classes by their rows; Hand & Till 2001 take the mean over pairs of classes, one-vs-one.)
+    """
 
     needs_every_class: ClassVar[bool] = True
 
     def _lacking(self, labels: Labels) -> str | None:
         return None
 
-    def row_values(self, labels: Labels, probabilities: Array) -> Array:
-        """The probabilities of the classes that are told from the rest, (n, 1) for two classes, else (n, C)."""
-        return ranked(probabilities)
+    def _row_values(self, labels: Labels, predictions: Array) -> Array:
+        """The probabilities of the classes that are told from the rest, (n, 1) for two classes, else (n, C).
 
-    def _resampled(self, values: Array, labels: Labels, classes: int, weights: Floats) -> Floats:
+        In float32, where those within 3e-8 of 1 are all 1, and tie: wherever they are compared, the same ties. They are
+        not normalised, which would break ties between rows.
+        """
+        return predictions[:, 1 if predictions.shape[1] == 2 else 0 :].astype(np.float32)
+
+    def _resampled(self, values: Array, labels: Labels, classes: int, weights: Floats, means: Means) -> Floats:
         by_row = np.ascontiguousarray(weights.T)  # (n, R): a row's weights move together, which is cheap
         total = np.zeros((len(values), len(weights)))
         scored = range(classes)[-values.shape[2] :]
@@ -224,7 +251,7 @@ class RankingMetric(Metric):
 
 @dataclass(frozen=True, kw_only=True)
 class SquaredErrorMetric(Metric):
-    """What is computed from the mean squared error of a quantity and its variance, both over the same rows.
+    """What is computed from the mean squared error of a regression and its targets' variance, over the same rows.
 
     Attributes:
         of_means: (mean squared error, variance), both (R, T) or alike, to the metric.
@@ -237,18 +264,17 @@ class SquaredErrorMetric(Metric):
     def _lacking(self, labels: Labels) -> str | None:
         return "one and the same target" if self.of_variance and np.ptp(labels) == 0 else None
 
-    def row_values(self, labels: Labels, probabilities: Array) -> Array:
-        """The squared error."""
-        return squared_errors(labels, probabilities)
+    def _row_values(self, labels: Labels, predictions: Array) -> Array:
+        return squared_errors(labels, predictions)
 
-    def _resampled(self, values: Array, labels: Labels, classes: int, weights: Floats) -> Floats:
+    def _resampled(self, values: Array, labels: Labels, classes: int, weights: Floats, means: Means) -> Floats:
         counts = weights.sum(axis=1, keepdims=True)
         centred = labels - labels.mean()  # a mean far from 0 would leave no digits for the variance
-        means, squares = ((weights @ column)[:, np.newaxis] / counts for column in (centred, centred**2))
-        variance = squares - means**2
+        mean, squares = ((weights @ column)[:, np.newaxis] / counts for column in (centred, centred**2))
+        variance = squares - mean**2
         # What is left of rounding where all targets of a resample are alike is none.
         variance = np.where(variance > 1e-12 * squares, variance, 0.0)
-        return self.of_means(weights @ values.astype(np.float64).T / counts, variance)
+        return self.of_means(means(values, weights), variance)
 
 
 def predicted(probabilities: Array) -> Labels:
@@ -257,19 +283,6 @@ def predicted(probabilities: Array) -> Labels:
     return labels
 
 
-def ranked(probabilities: Array) -> Array:
-    """The probabilities of the classes that are told from the rest, (n, 1) for two classes, else (n, C), in float32."""
-    # Not normalised: that would break ties between rows. In float32 from the start, for the same ties in every place.
-    return probabilities[:, 1 if probabilities.shape[1] == 2 else 0 :].astype(np.float32)
-
-
-def errors(targets: Labels, predictions: Array) -> Floats:
-    """Prediction - target of each row, (n,), in float64."""
-    errors: Floats = predictions[:, 0].astype(np.float64) - targets
-    return errors
-
-
-def squared_errors(targets: Labels, predictions: Array) -> Array:
-    """Their squares."""
-    squares: Array = errors(targets, predictions) ** 2
-    return squares
+def squared_errors(labels: Labels, predictions: Array) -> Array:
+    """Of each row, (n,), the loss ``squared_error``."""
+    return LOSSES["squared_error"].of_labels(labels, predictions)

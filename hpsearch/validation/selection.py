@@ -15,11 +15,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hpsearch.arrays import Floats, IntArray
 from hpsearch.validation.estimates import LEVEL, interval_of_loss
-from hpsearch.validation.layout import IntArray, Layout
+from hpsearch.validation.layout import Layout
 from hpsearch.validation.metric import AdditiveMetric, Metric, RankingMetric
-
-Floats = NDArray[np.float64]
 
 PARTS = 5  # that the units are dealt into; the choice for each is made on the others
 DEALS = 40  # of the units into parts: more change the estimate by less than a fiftieth of its interval

@@ -1,4 +1,4 @@
-"""How far each number that hpsearch prints is from the truth: the table that stands in the README.
+"""How far each number that hpsearch prints is from the truth: the table that stands in tests/README.md.
 
     python tests/benchmarks/honesty.py [STUDIES] [--nested STUDIES] [--cases NAME …] [--workers N]
 

@@ -1,4 +1,4 @@
-"""The tutorial's own experiment, over many seeds: prints the table that stands in the README.
+"""The tutorial's own experiment, over many seeds: prints the table that stands in tests/README.md.
 
     python tests/benchmarks/tutorial.py [SEEDS]
 
@@ -58,7 +58,7 @@ def experiment(which: str, count: int) -> pd.DataFrame:
     table = {"final learning rate": last.learning_rate}
     for name, rows in (("training", training), ("validation", fresh)):
         answer = Evaluator(trainer.architecture, lanes, PaddedRows.pad(rows, each)).evaluate(parameters)
-        table[f"{name} accuracy"] = (answer.answers.argmax(axis=1) == labels[np.stack(rows)]).mean(axis=1)
+        table[f"{name} accuracy"] = (answer.predictions.argmax(axis=1) == labels[np.stack(rows)]).mean(axis=1)
         table[f"{name} loss"] = answer.loss
     return pd.DataFrame(table)[list(PUBLISHED.columns)]
 

@@ -14,7 +14,7 @@ from hpsearch.data.dataset import Dataset
 from hpsearch.data.preprocess import Scaling
 from hpsearch.data.sources import SOURCES
 from hpsearch.data.splits import Dealing, Split, make_splits
-from hpsearch.nn.network import Network, initial_parameters
+from hpsearch.nn.network import NetworkShape, initial_parameters
 from hpsearch.validation.config import Config
 from hpsearch.validation.lanes import fit_scalings
 
@@ -74,8 +74,8 @@ class Work:
         ]
 
     @cached_property
-    def network(self) -> Network:
-        return Network(self.data.features.shape[1], self.neurons, len(self.data.class_names))
+    def network(self) -> NetworkShape:
+        return NetworkShape(self.data.features.shape[1], self.neurons, len(self.data.class_names))
 
     def config(self, epochs: int) -> Config:
         return Config(

@@ -62,7 +62,7 @@ def test_the_hyperparameters_are_those_of_a_study_file_with_their_defaults() -> 
         ({"learning_rate": -1.0}, "MLPClassifier: learning_rate must be above 0.0, but is -1.0."),
         ({"optimizer": "adm"}, "MLPClassifier: Unknown optimizer 'adm'. Choose one of: adagrad, adam, rmsprop, sgd. "),
         ({"neurons": [4, 4], "hidden_layers": 3}, "MLPClassifier: neurons must have one value a hidden layer: 3"),
-        ({"class_weight": {7: 2.0}}, "[train] class_weight must name classes of the data, but '7' is none."),
+        ({"class_weight": {7: 2.0}}, "class_weight must name classes of the data, but '7' is none."),
         (
             {"early_stopping": True, "validation_fraction": 1.5},
             "MLPClassifier: validation_fraction must be a number ab",
@@ -395,7 +395,10 @@ def test_a_regressor_stops_early_at_its_best_checkpoint() -> None:
 @pytest.mark.parametrize(
     ("parameters", "said"),
     [
-        ({"loss": "cross_entropy"}, "[train] loss must be for a quantity, which is what the rows have to predict, but"),
+        (
+            {"loss": "cross_entropy"},
+            "loss must be for a regression target, which is what the rows have to predict",
+        ),
         ({"dropout": 1.0}, "MLPRegressor: dropout must be a number of at least 0 and below 1, or a list of them"),
     ],
 )
@@ -411,7 +414,9 @@ def test_two_classes_may_have_one_output() -> None:
     assert [weights.shape for weights in one.coefs_] == [(4, 4), (4, 1)]
     assert one.predict_proba(X).shape == (150, 2)
     assert one.score(X[two], Y[two]) == 1.0
-    with pytest.raises(hpsearch.DataError, match="binary_cross_entropy must have two classes to tell apart, but there"):
+    with pytest.raises(
+        hpsearch.DataError, match=r"^loss=.binary_cross_entropy. must have two classes to tell apart, but"
+    ):
         network(loss="binary_cross_entropy").fit(X, Y)
 
 

@@ -10,7 +10,7 @@ from hpsearch.data.columns import Column, Plan, Raw
 from hpsearch.data.preprocess import Scaling
 from hpsearch.model.bundle import Bundle
 from hpsearch.nn.losses import LOSSES
-from hpsearch.nn.network import Network
+from hpsearch.nn.network import NetworkShape
 from hpsearch.nn.passes import Architecture
 
 MIXED = (
@@ -37,9 +37,9 @@ def random_bundle(
 ) -> Bundle:
     """A model of a loss, its weights by He; the numbers of its columns lie around ``offset`` by ``spread``."""
     draw, plan = np.random.default_rng(seed), Plan(tuple(columns), missing=("?",))
-    quantity = LOSSES[loss].quantity
+    quantity = LOSSES[loss].regression
     names = () if quantity else tuple(classes[:2] if loss == "binary_cross_entropy" else classes)
-    network = Network(len(plan.feature_names), neurons, LOSSES[loss].outputs(len(names)))
+    network = NetworkShape(len(plan.feature_names), neurons, LOSSES[loss].outputs(len(names)))
     parameters = draw.normal(0, 0.3, (1, network.size))
     for block in network.layers:
         parameters[0, block.weights] = draw.normal(0, np.sqrt(2 / block.fan_in), block.fan_in * block.fan_out)

@@ -150,7 +150,7 @@ class Reference:
                 layer.bias_memory.setdefault(name, np.zeros_like(layer.biases))
 
     def forward(self, features: Array) -> tuple[list[Array], list[Array]]:
-        """What each layer sees, and what it answers before the activation; the last answer is the logits."""
+        """What each layer sees, and what it predictions before the activation; the last prediction is the logits."""
         function = ACTIVATIONS[self.activation][0]
         inputs, sums = [features], []
         for layer in self.layers:
@@ -162,8 +162,8 @@ class Reference:
         return softmax(self.forward(features)[1][-1])
 
     def data_loss(self, features: Array, labels: NDArray[Any]) -> float:
-        answer, of_rows, _ = LOSSES[self.loss]
-        return float(np.mean(of_rows(answer(self.forward(features)[1][-1]), labels)))
+        prediction, of_rows, _ = LOSSES[self.loss]
+        return float(np.mean(of_rows(prediction(self.forward(features)[1][-1]), labels)))
 
     def penalty(self) -> float:
         return sum(layer.penalty() for layer in self.layers)
@@ -173,12 +173,12 @@ class Reference:
         derivative, (answered, _, sloping) = ACTIVATIONS[self.activation][1], LOSSES[self.loss]
         inputs, sums = self.forward(features)
         slope = sloping(answered(sums[-1]), labels) / len(labels)
-        answer = []
+        prediction = []
         for number in reversed(range(len(self.layers))):
             if number < len(self.layers) - 1:
                 slope = (slope @ self.layers[number + 1].weights.T) * derivative(sums[number], self.leaky_slope)
-            answer.append(self.layers[number].gradients(inputs[number], slope))
-        return answer[::-1]
+            prediction.append(self.layers[number].gradients(inputs[number], slope))
+        return prediction[::-1]
 
     def step(self, features: Array, labels: NDArray[Any]) -> None:
         """One update."""

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from reference import OPTIMIZERS as RULES
 from reference import Layer, Reference
 
-from hpsearch.nn.network import FloatArray, Network, initial_parameters
+from hpsearch.arrays import FloatArray
+from hpsearch.nn.network import NetworkShape, initial_parameters
 from hpsearch.nn.optimizers import OPTIMIZERS, SGD, Optimizer, State
 from hpsearch.nn.passes import Architecture
 from hpsearch.nn.penalties import Penalties, expand_lambdas
@@ -19,7 +20,7 @@ from hpsearch.nn.rows import Batching, LaneData, PaddedRows
 from hpsearch.nn.trainer import Checkpoint, Trainer
 
 CLASSES = 3
-QUANTITIES = ("absolute_error", "squared_error")  # losses of a quantity
+QUANTITIES = ("absolute_error", "squared_error")  # losses of a regression target
 
 
 def spiral(samples: int, seed: int) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
@@ -46,7 +47,7 @@ class Lambdas:
         return cls(*([strength * base / (layer + 1) for layer in range(layers)] for base in (2e-4, 3e-4, 5e-4, 7e-4)))
 
 
-def penalties(network: Network, lambdas: Sequence[Lambdas], dtype: Any = np.float64) -> Penalties:
+def penalties(network: NetworkShape, lambdas: Sequence[Lambdas], dtype: Any = np.float64) -> Penalties:
     """The lanes' lambdas, expanded."""
     kind = np.dtype(dtype)
     return Penalties(
@@ -104,7 +105,7 @@ class Scene:
         return Scene(alone, self.params[one], self.seeds[one], self.lambdas[one])
 
     def rows(self, lane: int, index: NDArray[np.intp]) -> tuple[NDArray[np.float64], NDArray[Any]]:
-        """Features and labels, or the quantity, of some rows, as the lane sees them."""
+        """Features and labels, or the regression target, of some rows, as the lane sees them."""
         data = self.trainer.data
         features = (data.features[index] - data.centre[lane]) / data.scale[lane]
         if data.target_centre is None or data.target_scale is None:
@@ -185,7 +186,7 @@ def scene(
 ) -> Scene:
     """A training on spirals, whose lanes differ in all that lanes may differ in, unless told otherwise."""
     outputs = CLASSES if loss == "cross_entropy" else 1
-    network, kind = Network(2, neurons, outputs), np.dtype(dtype)
+    network, kind = NetworkShape(2, neurons, outputs), np.dtype(dtype)
     features, labels = spiral(samples, seed)
     draw = np.random.default_rng([seed, 1])
     counts = [len(labels) * 4 // 5 - 3 * lane for lane in range(lanes)] if counts is None else counts

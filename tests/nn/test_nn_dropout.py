@@ -86,14 +86,14 @@ def test_the_gradient_is_that_of_the_network_without_what_was_dropped(loss: str,
     def loss_of(params: Any) -> tuple[float, ForwardPass, Any]:
         forward = ForwardPass(trainer.architecture, 2, index.shape[1], trainer.dropout, generators(seed, 2))
         trainer.data.gather(index, forward.rows, forward.targets)
-        answers = forward.run(trainer.architecture.matrices(params))
-        losses = trainer.architecture.head.of_rows(answers, forward.targets)
-        return float((losses * weights[:, 0]).sum()), forward, answers
+        predictions = forward.run(trainer.architecture.matrices(params))
+        losses = trainer.architecture.head.of_rows(predictions, forward.targets)
+        return float((losses * weights[:, 0]).sum()), forward, predictions
 
-    _, forward, answers = loss_of(params)
+    _, forward, predictions = loss_of(params)
     grads = np.empty_like(params)
     matrices = trainer.architecture.matrices
-    BackwardPass(forward).run(matrices(params), matrices(grads), answers, weights)
+    BackwardPass(forward).run(matrices(params), matrices(grads), predictions, weights)
     draw, step, checked = np.random.default_rng([seed, 1]), 1e-6, 0
     for place in draw.permutation(params.size)[:40]:
         at = np.unravel_index(place, params.shape)
@@ -143,10 +143,10 @@ def test_a_lane_without_anything_dropped_learns_as_the_average_of_many_that_drop
     alike = replace(
         one.change(training=rows, data=replace(data, **columns)), params=np.tile(one.params[:1], (lanes, 1))
     )
-    answers = []
+    predictions = []
     for scene_ in (alike, alike.change(dropout=())):
         (step,) = record(scene_)
-        answers.append(step.grads[:, -1])  # in the bias of the output: the mean error, linear in what is dropped
-    spread = answers[0].std() / np.sqrt(lanes)
+        predictions.append(step.grads[:, -1])  # in the bias of the output: the mean error, linear in what is dropped
+    spread = predictions[0].std() / np.sqrt(lanes)
     assert spread > 0
-    assert abs(answers[0].mean() - answers[1][0]) < 5 * spread
+    assert abs(predictions[0].mean() - predictions[1][0]) < 5 * spread

@@ -15,7 +15,7 @@ from scenes import Scene, record, scene, seen_by
 
 from hpsearch.nn.layers import ACTIVATIONS, dense_backward, dense_forward
 from hpsearch.nn.losses import LOSSES, cross_entropy, head_gradient, one_hot, softmax, weighted_mean
-from hpsearch.nn.network import Network
+from hpsearch.nn.network import NetworkShape
 from hpsearch.nn.passes import Architecture, BackwardPass, Evaluator, ForwardPass
 from hpsearch.nn.penalties import Penalties
 from hpsearch.nn.rows import PaddedRows
@@ -45,7 +45,7 @@ def central_difference(function: Callable[[Array], float], at: Array) -> Array:
 
 def without_kinks(activation: str, neurons: tuple[int, ...], seed: int, loss: str = "cross_entropy") -> Scene:
     """A scene with biases, some penalties, some padding, and no pre-activation near 0, where ReLU has no derivative;
-    nor an answer near its target, where the absolute error has none."""
+    nor an prediction near its target, where the absolute error has none."""
     for attempt in count(1000 * seed):
         one = scene(
             lanes=2,
@@ -249,7 +249,7 @@ def test_the_l1_gradient_at_0_is_plus_lambda(zero: float, dtype: Any) -> None:
 @each_seed
 def test_rows_of_weight_0_contribute_nothing(activation: str, dtype: Any, seed: int) -> None:
     draw = np.random.default_rng(seed)
-    architecture = Architecture(Network(3, (6, 5), 4), activation, dtype=np.dtype(dtype))
+    architecture = Architecture(NetworkShape(3, (6, 5), 4), activation, dtype=np.dtype(dtype))
     params = draw.standard_normal((2, architecture.network.size)).astype(dtype)
     rows, labels = draw.standard_normal((2, 9, 3)), draw.integers(0, 4, (2, 9))
     weights = np.where(np.arange(9) < [[7], [4]], [[1 / 7], [1 / 4]], 0.0)

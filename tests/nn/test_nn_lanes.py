@@ -67,7 +67,7 @@ def test_a_lanes_evaluation_alone_or_among_others_has_the_same_bits(rows: int, d
     for lane in range(3):
         own = PaddedRows(index[lane : lane + 1], counts[lane : lane + 1])
         alone = Evaluator(architecture, one.lane(lane).trainer.data, own).evaluate(one.params[lane : lane + 1])
-        for name in ("row_losses", "answers", "loss"):
+        for name in ("row_losses", "predictions", "loss"):
             assert getattr(alone, name)[0].tobytes() == getattr(together, name)[lane].tobytes(), name
 
 

@@ -60,7 +60,7 @@ def test_targets_are_not_modified(given: NDArray[Any]) -> None:
     one_hot(labels[np.newaxis], 3, targets)
     probabilities = np.full_like(targets, 1 / 3)
     cross_entropy(probabilities, targets)
-    labels[:] = -9  # not even through the answer
+    labels[:] = -9  # not even through the prediction
     assert np.array_equal(given, before)
 
 

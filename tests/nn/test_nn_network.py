@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from scenes import scene
 
-from hpsearch.nn.network import INITIALISATIONS, Network, initial_parameters
+from hpsearch.nn.network import INITIALISATIONS, NetworkShape, initial_parameters
 from hpsearch.nn.optimizers import OPTIMIZERS
 
-NETWORKS = [Network(2, (), 3), Network(1, (1,), 1), Network(4, (7,), 3), Network(3, (5, 2, 6), 4)]
+NETWORKS = [NetworkShape(2, (), 3), NetworkShape(1, (1,), 1), NetworkShape(4, (7,), 3), NetworkShape(3, (5, 2, 6), 4)]
 each_network = pytest.mark.parametrize("network", NETWORKS, ids=lambda network: str(network.widths))
 each_initialisation = pytest.mark.parametrize("initialisation", INITIALISATIONS)
 
@@ -26,7 +26,7 @@ def generators(lanes: int, seed: int = 0) -> list[np.random.Generator]:
 
 @each_network
 @pytest.mark.parametrize("lanes", [1, 3])
-def test_named_views_cover_every_parameter_exactly_once(network: Network, lanes: int) -> None:
+def test_named_views_cover_every_parameter_exactly_once(network: NetworkShape, lanes: int) -> None:
     flat = np.arange(lanes * network.size, dtype=np.float64).reshape(lanes, -1)
     views = network.named(flat)
     layers = range(1, len(network.widths))
@@ -41,7 +41,7 @@ def test_named_views_cover_every_parameter_exactly_once(network: Network, lanes:
 
 
 @each_network
-def test_named_views_share_memory_with_the_buffer(network: Network) -> None:
+def test_named_views_share_memory_with_the_buffer(network: NetworkShape) -> None:
     flat = np.zeros((3, network.size))
     for number, view in enumerate(network.named(flat).values(), start=1):
         assert np.shares_memory(view, flat)
@@ -52,7 +52,7 @@ def test_named_views_share_memory_with_the_buffer(network: Network) -> None:
 
 
 @each_network
-def test_the_slices_of_weights_and_biases_are_those_of_the_named_views(network: Network) -> None:
+def test_the_slices_of_weights_and_biases_are_those_of_the_named_views(network: NetworkShape) -> None:
     flat = np.random.default_rng(0).standard_normal((2, network.size))
     views = network.named(flat)
     for number, block in enumerate(network.layers, start=1):
@@ -65,7 +65,7 @@ def test_the_slices_of_weights_and_biases_are_those_of_the_named_views(network: 
 )
 def test_a_width_below_1_is_refused(widths: tuple[int, tuple[int, ...], int]) -> None:
     with pytest.raises(ValueError, match="width must be at least 1"):
-        Network(*widths)
+        NetworkShape(*widths)
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
@@ -86,7 +86,7 @@ def test_a_network_without_hidden_layers_trains_as_softmax_regression(name: str)
 @each_initialisation
 @pytest.mark.parametrize("seed", range(5))
 def test_initial_weights_are_normal_with_the_papers_deviation(initialisation: str, seed: int) -> None:
-    network = Network(200, (50,), 72)
+    network = NetworkShape(200, (50,), 72)
     views = network.named(initial_parameters(network, initialisation, generators(1, seed), np.dtype(np.float64)))
     for layer, deviation in enumerate(DEVIATIONS[initialisation], start=1):
         weights = views[f"layer{layer}.weights"].ravel() / deviation
@@ -98,7 +98,7 @@ def test_initial_weights_are_normal_with_the_papers_deviation(initialisation: st
 
 @each_initialisation
 @each_network
-def test_initial_biases_are_0_and_weights_are_not(initialisation: str, network: Network) -> None:
+def test_initial_biases_are_0_and_weights_are_not(initialisation: str, network: NetworkShape) -> None:
     views = network.named(initial_parameters(network, initialisation, generators(2), np.dtype(np.float64)))
     for name, view in views.items():
         assert np.all((view == 0) == name.endswith("biases"))
@@ -106,7 +106,7 @@ def test_initial_biases_are_0_and_weights_are_not(initialisation: str, network: 
 
 @each_initialisation
 @each_network
-def test_float32_parameters_are_the_float64_ones_cast(initialisation: str, network: Network) -> None:
+def test_float32_parameters_are_the_float64_ones_cast(initialisation: str, network: NetworkShape) -> None:
     narrow, wide = (initial_parameters(network, initialisation, generators(3), np.dtype(t)) for t in ("f4", "f8"))
     assert narrow.dtype == np.float32
     assert wide.dtype == np.float64

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from scenes import Lambdas, Scene, penalties, scene
 
-from hpsearch.nn.network import Network
+from hpsearch.nn.network import NetworkShape
 from hpsearch.nn.passes import Evaluator
 
-NETWORK = Network(3, (4, 2), 3)
+NETWORK = NetworkShape(3, (4, 2), 3)
 NONE = [0.0, 0.0, 0.0]
 
 

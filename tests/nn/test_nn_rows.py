@@ -226,7 +226,7 @@ def evaluated(seed: int = 0, **changes: Any) -> tuple[Evaluator, Any, Any]:
 
 def assert_close(one: Evaluation, other: Evaluation) -> None:
     # A product of another width may sum its few terms in another order: roundings of 1e-16.
-    for name in ("row_losses", "answers", "loss"):
+    for name in ("row_losses", "predictions", "loss"):
         np.testing.assert_allclose(getattr(one, name), getattr(other, name), rtol=1e-13)
 
 
@@ -241,13 +241,13 @@ def test_an_evaluation_in_chunks_equals_one_in_one_go(chunk: int, monkeypatch: p
 def test_more_rows_than_fit_an_evaluation_are_evaluated_all(monkeypatch: pytest.MonkeyPatch) -> None:
     counts = [passes.EVALUATION_ROWS + 500, passes.EVALUATION_ROWS + 3]
     chunked, params, one = evaluated(lanes=2, samples=2000, counts=counts)
-    answer = chunked.evaluate(params)
+    prediction = chunked.evaluate(params)
     monkeypatch.setattr(passes, "EVALUATION_ROWS", 10**6)
     whole, _, _ = evaluated(lanes=2, samples=2000, counts=counts)
-    assert_close(answer, whole.evaluate(params))
+    assert_close(prediction, whole.evaluate(params))
     for lane in range(2):
         plain = one.reference(lane).data_loss(*one.rows(lane, one.training_rows(lane)))
-        np.testing.assert_allclose(answer.loss[lane], plain, rtol=1e-12)  # a sum of 4,500 numbers in another order
+        np.testing.assert_allclose(prediction.loss[lane], plain, rtol=1e-12)  # a sum of 4,500 numbers in another order
 
 
 @pytest.mark.parametrize("chunk", [7, 4096])
@@ -255,26 +255,26 @@ def test_an_evaluation_depends_on_the_parameters_alone_and_is_kept(chunk: int, m
     monkeypatch.setattr(passes, "EVALUATION_ROWS", chunk)
     evaluator, params, one = evaluated()
     first = evaluator.evaluate(params)
-    kept = [array.copy() for array in (first.row_losses, first.answers, first.loss)]
+    kept = [array.copy() for array in (first.row_losses, first.predictions, first.loss)]
     other = evaluator.evaluate(params + 1)
-    assert not np.array_equal(other.answers, first.answers)
+    assert not np.array_equal(other.predictions, first.predictions)
     again, fresh = evaluator.evaluate(params), evaluated()[0].evaluate(params)
-    for answer in (first, again, fresh):
-        for array, before in zip((answer.row_losses, answer.answers, answer.loss), kept, strict=True):
+    for prediction in (first, again, fresh):
+        for array, before in zip((prediction.row_losses, prediction.predictions, prediction.loss), kept, strict=True):
             assert np.array_equal(array, before)
     assert params.tobytes() == one.params.tobytes()
 
 
 def test_an_evaluation_gives_the_probabilities_and_losses_of_the_reference() -> None:
     evaluator, params, one = evaluated()
-    answer = evaluator.evaluate(params)
+    prediction = evaluator.evaluate(params)
     for lane in range(3):
         features, labels = one.rows(lane, one.training_rows(lane))
         plain = one.reference(lane).probabilities(features)
         # Some roundings of 1e-16 on the way through three layers.
-        np.testing.assert_allclose(answer.answers[lane, :, : len(labels)].T, plain, rtol=1e-13)
+        np.testing.assert_allclose(prediction.predictions[lane, :, : len(labels)].T, plain, rtol=1e-13)
         losses = -np.log(plain[np.arange(len(labels)), labels])
-        np.testing.assert_allclose(answer.row_losses[lane, : len(labels)], losses, rtol=1e-12)
+        np.testing.assert_allclose(prediction.row_losses[lane, : len(labels)], losses, rtol=1e-12)
 
 
 def test_rows_may_be_evaluated_that_were_not_trained_on() -> None:
@@ -282,7 +282,7 @@ def test_rows_may_be_evaluated_that_were_not_trained_on() -> None:
     params, _ = one.run()
     data = one.trainer.data
     rest = [np.setdiff1d(np.arange(len(data.labels)), one.training_rows(lane)) for lane in range(3)]
-    answer = Evaluator(one.trainer.architecture, data, PaddedRows.pad(rest, 30)).evaluate(params)
+    prediction = Evaluator(one.trainer.architecture, data, PaddedRows.pad(rest, 30)).evaluate(params)
     for lane in range(3):
         plain = one.reference(lane, params).data_loss(*one.rows(lane, rest[lane]))
-        np.testing.assert_allclose(answer.loss[lane], plain, rtol=1e-12)
+        np.testing.assert_allclose(prediction.loss[lane], plain, rtol=1e-12)

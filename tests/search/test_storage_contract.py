@@ -217,7 +217,7 @@ def test_rows_are_written_as_optuna_itself_would(small: Path, storage: str) -> N
     """Ours go to Optuna's tables many at a time; read back, and as rows, they must be what its own setters write."""
     values = {10: 0.5, 20: float("nan"), 30: float("inf"), 40: float("-inf"), 50: 1e-300}
     with StoredStudy.create_or_open(storage, "rows", {"definition": {}}) as stored, quiet():
-        result = TrialResult(0, "COMPLETE", 0.25, 7, 1.5, accuracy=0.5, best_epoch=10, epochs=[*values])
+        result = TrialResult(0, "COMPLETE", 0.25, 7, 1.5, score=0.5, best_epoch=10, epochs=[*values])
         result = replace(result, intermediate=[*values.values()], training_loss=[[float("nan")]] * 5)
         with stored.transaction():
             stored.add(Proposal(0, {}, {}))

@@ -107,8 +107,11 @@ def definition(**sections: dict[str, Any]) -> StudyDefinition:
 
 CLASSES = {"source": "nnfs:spiral"}
 CONTRADICTIONS: dict[str, tuple[dict[str, Any], str]] = {
-    "loss of classes": ({"train": {"loss": "cross_entropy"}}, r"\[train\] loss must be for a quantity.*squared_error"),
-    "binary loss": ({"train": {"loss": "binary_cross_entropy"}}, r"\[train\] loss must be for a quantity"),
+    "loss of classes": (
+        {"train": {"loss": "cross_entropy"}},
+        r"\[train\] loss must be for a regr.*squared_error",
+    ),
+    "binary loss": ({"train": {"loss": "binary_cross_entropy"}}, r"\[train\] loss must be for a regression target"),
     "loss of a quantity": (
         {"data": CLASSES, "train": {"loss": "squared_error"}},
         r"\[train\] loss must be for classes.*cross_entropy",

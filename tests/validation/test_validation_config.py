@@ -175,17 +175,17 @@ def test_a_rate_that_drops_everything_or_is_none_is_refused(rate: Any) -> None:
 def test_a_loss_is_for_classes_or_for_a_quantity(name: str) -> None:
     tasks: list[Task] = ["classification", "regression"]
     fits, other = reversed(tasks) if "error" in name else tasks
-    assert Config(loss=name).loss_of(fits) == name
+    assert Config(loss=name).loss_name(fits) == name
     with pytest.raises(DefinitionError, match=rf"loss must be for .* but is {name!r}") as caught:
-        Config(loss=name).loss_of(other)
+        Config(loss=name).loss_name(other)
     assert TASK_LOSSES[other] in str(caught.value)
 
 
 def test_without_a_loss_the_task_decides() -> None:
-    assert Config().loss_of("classification") == "cross_entropy"
-    assert Config().loss_of("regression") == "squared_error"
+    assert Config().loss_name("classification") == "cross_entropy"
+    assert Config().loss_name("regression") == "squared_error"
     with pytest.raises(DefinitionError, match="class_weight must go with classes"):
-        Config(class_weight="balanced").loss_of("regression")
+        Config(class_weight="balanced").loss_name("regression")
 
 
 def test_what_was_added_later_and_says_what_was_always_so_changes_no_fingerprint() -> None:

@@ -17,7 +17,7 @@ from hpsearch import seeds
 from hpsearch.data.dataset import Dataset
 from hpsearch.data.preprocess import SCALINGS
 from hpsearch.data.splits import SPLITTERS, Dealing, Split, make_splits
-from hpsearch.nn.network import Network, initial_parameters
+from hpsearch.nn.network import NetworkShape, initial_parameters
 from hpsearch.nn.optimizers import OPTIMIZERS
 from hpsearch.nn.passes import Architecture
 from hpsearch.nn.penalties import Penalties
@@ -95,7 +95,7 @@ def test_scalings_are_learnt_from_each_lanes_training_rows_alone(scaling: str) -
 # --- every number can be recomputed
 
 
-def penalties(config: Config, network: Network) -> Penalties:
+def penalties(config: Config, network: NetworkShape) -> Penalties:
     """One lambda a parameter, written through the network's named views."""
     flat = {norm: np.zeros((1, network.size)) for norm in ("l1", "l2")}
     for norm, (one, many) in itertools.product(flat, [("weight", "weights"), ("bias", "biases")]):
@@ -111,7 +111,7 @@ def one_at_a_time(data: Dataset, splits: Sequence[Split], config: Config) -> lis
     answer = []
     for split in splits:
         features = SKLEARN[config.scaling]().fit(data.features[split.training]).transform(data.features)
-        network, rows = Network(3, config.by_layer("neurons"), 3), len(split.training)
+        network, rows = NetworkShape(3, config.by_layer("neurons"), 3), len(split.training)
         weights, batches = (
             seeds.generator(STUDY_SEED, stream, split.repeat, split.fold) for stream in ("weights", "batches")
         )

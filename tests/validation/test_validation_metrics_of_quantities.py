@@ -13,10 +13,12 @@ from numpy.typing import NDArray
 from sklearn import metrics as theirs
 
 from hpsearch.nn.losses import LOSSES
+from hpsearch.numbers import readable
 from hpsearch.validation import metric as module
 from hpsearch.validation.config import TASK_LOSSES
 from hpsearch.validation.metric import Metric
-from hpsearch.validation.metrics import BESIDE, METRICS, metrics_of, objective_metric, readable
+from hpsearch.validation.metrics import METRICS, metrics_of, objective_metric
+from hpsearch.validation.score import SCORE_NAMES
 
 Array = NDArray[Any]
 CHECKPOINTS, RESAMPLES, ROWS = 3, 2, 57
@@ -175,18 +177,18 @@ def test_the_registry_has_them_and_says_what_they_are() -> None:
 def test_every_loss_has_its_metrics_and_the_number_beside_it() -> None:
     for loss, head in LOSSES.items():
         metrics = metrics_of(loss)
-        task = "regression" if head.quantity else "classification"
+        task = "regression" if head.regression else "classification"
         assert {metric.task for metric in metrics.values()} == {task}
         assert list(metrics) == [name for name in METRICS if name in metrics], "in the registry's order"
         assert len({metric.title for metric in metrics.values()}) == len(metrics)
         assert metrics["loss"] == objective_metric("loss", loss)
-        assert BESIDE[task] in metrics
+        assert SCORE_NAMES[task] in metrics
         assert all(objective_metric(name, loss) == metric for name, metric in metrics.items())
     assert sorted(metrics_of("squared_error")) == sorted(["loss", "mae", "mse", "r2", "rmse"])
     assert metrics_of("binary_cross_entropy") == metrics_of("cross_entropy")
     assert {name for loss in LOSSES for name in metrics_of(loss)} == set(METRICS)
-    assert BESIDE == {"classification": "accuracy", "regression": "r2"}
-    assert {task: LOSSES[loss].quantity for task, loss in TASK_LOSSES.items()} == {
+    assert SCORE_NAMES == {"classification": "accuracy", "regression": "r2"}
+    assert {task: LOSSES[loss].regression for task, loss in TASK_LOSSES.items()} == {
         "classification": False,
         "regression": True,
     }

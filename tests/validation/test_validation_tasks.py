@@ -17,7 +17,7 @@ from hpsearch import seeds
 from hpsearch.data.dataset import Dataset
 from hpsearch.data.splits import Dealing, Split, make_splits
 from hpsearch.errors import DataError, DefinitionError
-from hpsearch.nn.network import Network, initial_parameters
+from hpsearch.nn.network import NetworkShape, initial_parameters
 from hpsearch.validation.config import Config
 from hpsearch.validation.cross_validate import CrossValidation, cross_validate
 from hpsearch.validation.lanes import fit_scalings, lane_data
@@ -91,7 +91,7 @@ def slope_of(head: str, outputs: Array, targets: Array) -> Array:
 
 def trained_alone(data: Dataset, split: Split, head: str, config: Config) -> list[list[tuple[Array, Array]]]:
     """Full-batch gradient descent on one split; the weights at every checkpoint. Penalties are L2 of the weights."""
-    network = Network(3, config.by_layer("neurons"), 1)
+    network = NetworkShape(3, config.by_layer("neurons"), 1)
     draw = seeds.generator(SEED, "weights", split.repeat, split.fold)
     flat = initial_parameters(network, config.init, [draw], np.dtype(np.float64))
     named = {name: values[0].copy() for name, values in network.named(flat).items()}
@@ -168,7 +168,7 @@ def test_every_number_is_that_of_a_plain_network_trained_on_the_split_alone(head
             np.testing.assert_allclose(kept, softmax(np.hstack([0 * outputs, outputs]), axis=1), rtol=1e-6)
             assert fold.accuracy == accuracy_score(validated, outputs[:, 0] > 0)
             assert fold.r2 is None
-    name, value = ours.beside
+    name, value = ours.score_name, ours.score
     assert name == ("r2" if head in OF_QUANTITIES else "accuracy")
     assert value == pytest.approx(np.mean([getattr(fold, name) for fold in ours.folds]), rel=1e-14)
 
@@ -439,8 +439,8 @@ def test_a_row_of_weight_2_counts_as_two_and_one_of_weight_0_as_none(head: str, 
     # Shares of weights and shares of rows are rounded for themselves, as are sums in another order.
     np.testing.assert_allclose(weighted.curve.training_loss, plain.curve.training_loss, rtol=1e-12)
     np.testing.assert_allclose(weighted.curve.validation_loss, plain.curve.validation_loss, rtol=1e-12)
-    assert weighted.beside[0] == plain.beside[0]
-    assert weighted.beside[1] == pytest.approx(plain.beside[1], rel=1e-12)
+    assert weighted.score_name == plain.score_name
+    assert weighted.score == pytest.approx(plain.score, rel=1e-12)
 
 
 @each_loss
@@ -516,11 +516,9 @@ def test_every_metric_of_classes_is_one_of_two_classes_with_one_output(objective
 def test_a_loss_of_the_other_task_is_refused() -> None:
     for data, losses in ((two_classes(), OF_QUANTITIES), (quantity(), ("cross_entropy", "binary_cross_entropy"))):
         for loss in losses:
-            with pytest.raises(
-                DefinitionError, match=rf"\[train\] loss must be for .* but is '{loss}'\. Choose one of"
-            ):
+            with pytest.raises(DefinitionError, match=rf"^loss must be for .* but is '{loss}'\. Choose one of"):
                 validate(data, loss=loss)
-    with pytest.raises(DefinitionError, match=r"\[train\] class_weight must go with classes"):
+    with pytest.raises(DefinitionError, match=r"^class_weight must go with classes"):
         validate(quantity(), class_weight="balanced")
 
 

@@ -191,7 +191,7 @@ def test_class_weights_change_the_training_and_not_how_it_is_judged() -> None:
 
 def test_classes_that_there_are_not_and_rows_that_all_count_nothing_are_refused() -> None:
     data = clouds()
-    with pytest.raises(DataError, match=r"\[train\] class_weight must name classes .* 'c9' is none.*c0, c1, c2"):
+    with pytest.raises(DataError, match=r"^class_weight must name classes .* 'c9' is none.*c0, c1, c2"):
         cross_validate(data, halves(60), BASE.replaced({"class_weight": {"c9": 1.0}}), 7)
     with pytest.raises(DataError, match="Some training row must have a weight above 0, but of split 0 none has"):
         cross_validate(data, halves(60), BASE.replaced({"class_weight": {"c0": 0, "c1": 0, "c2": 0}}), 7)
