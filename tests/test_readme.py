@@ -22,7 +22,6 @@ import pytest
 import typer.main
 from conftest import TOP, Outcome
 from distributed import Client
-from hpsearch.definition.strategies import PRUNERS, SAMPLERS
 from readmes import TEXTS, all_blocks, anchors, blocks, prose, table, tables_under
 
 from hpsearch import StudyDefinition
@@ -30,6 +29,8 @@ from hpsearch.cli.app import app
 from hpsearch.data.audit import CHECKS
 from hpsearch.data.sources import SOURCES
 from hpsearch.definition import examples
+from hpsearch.definition.pruners import PRUNERS
+from hpsearch.definition.samplers import SAMPLERS
 
 CI = (TOP / ".ci" / "run").read_text(encoding="utf-8")
 PROJECT = tomllib.loads((TOP / "pyproject.toml").read_text(encoding="utf-8"))["project"]
