@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from hpsearch.definition.definition import StudyDefinition
 from hpsearch.definition.space import split_name
+from hpsearch.definition.study import StudyDefinition
 from hpsearch.errors import HpsearchError, Setting, did_you_mean
 from hpsearch.markup import table, text
 from hpsearch.numbers import readable, setting_text
@@ -104,7 +104,7 @@ class Best:
             "trial": self.result.number,
             "trials_told": self.trials,
             "rule": self.rule,
-            "objective": self.definition.objective,
+            "objective": self.definition.search.objective,
             "value": self.result.value,
             "corrected": self.corrected and asdict(self.corrected),
             "uncorrected": self.correction.missing,
@@ -145,7 +145,7 @@ class Best:
         if fixed is not None:
             metric = self.definition.metric
             whose = "these" if self.rule == "lowest" else "the best trial's"
-            verb = "lose" if self.definition.objective == "loss" else f"have a mean {metric.title} of"
+            verb = "lose" if self.definition.search.objective == "loss" else f"have a mean {metric.title} of"
             unit = f" {metric.unit}" if metric.unit else ""
             value, low, high = map(readable, (fixed.value, fixed.low, fixed.high))
             return (

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from hpsearch import seeds
-from hpsearch.definition.definition import StudyDefinition
+from hpsearch.definition.study import StudyDefinition
 from hpsearch.errors import StorageError
 from hpsearch.storage.storage import StoredStudy, result_of
 from hpsearch.storage.trials import TrialResult

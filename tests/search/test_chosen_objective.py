@@ -17,7 +17,7 @@ import sklearn.metrics
 
 import hpsearch
 from hpsearch.api import open_study
-from hpsearch.definition.definition import StudyDefinition
+from hpsearch.definition.study import StudyDefinition
 from hpsearch.errors import DataError, DefinitionError, HpsearchError, StudyChangedError
 from hpsearch.results.best_study import export
 from hpsearch.search.objective import TrialTask, evaluate, prepare

@@ -15,7 +15,7 @@ from sklearn.metrics import mean_absolute_error, mean_squared_error, r2_score
 
 import hpsearch
 from hpsearch.api import open_study, snapshot
-from hpsearch.definition.definition import StudyDefinition
+from hpsearch.definition.study import StudyDefinition
 from hpsearch.errors import DataError, DefinitionError, HpsearchError
 from hpsearch.model.bundle import Bundle
 from hpsearch.reporting.figures import FIGURES
