@@ -40,7 +40,11 @@ def write_atomically(
 
 
 def require_replaceable(
-    path: Path, force: bool, earlier: str = "", is_earlier: Callable[[Path], bool] = lambda path: False
+    path: Path,
+    force: bool,
+    earlier: str = "",
+    is_earlier: Callable[[Path], bool] = lambda path: False,
+    failure: type[HpsearchError] = HpsearchError,
 ) -> None:
     """Refuse to write over what somebody else has made.
 
@@ -49,12 +53,13 @@ def require_replaceable(
         force: whether anything may be replaced.
         earlier: what may be replaced without, as ``an earlier report``; nothing by default.
         is_earlier: whether the file that is there is one.
+        failure: the kind of error to raise.
 
     Raises:
-        HpsearchError: the file is there and may not be replaced.
+        HpsearchError: the file is there and may not be replaced, as a ``failure``.
     """
     if not path.exists() or force or is_earlier(path):
         return
     must = f"must not exist yet or be {earlier}" if earlier else "must not exist yet"
     do: Text = ("Name another, or replace it with ", Setting("force", True), ".")
-    raise HpsearchError(must, "is neither" if earlier else "does", do, where=str(path))
+    raise failure(must, "is neither" if earlier else "does", do, where=str(path))

@@ -32,7 +32,7 @@ from hpsearch.definition import examples
 from hpsearch.definition.pruners import PRUNERS
 from hpsearch.definition.samplers import SAMPLERS
 
-CI = (TOP / ".ci" / "run").read_text(encoding="utf-8")
+CI = "".join((TOP / ".ci" / name).read_text(encoding="utf-8") for name in ("run", "check"))
 PROJECT = tomllib.loads((TOP / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 SCHEMA = json.loads((TOP / "studies" / "hpsearch.schema.json").read_text(encoding="utf-8"))
 STUDY_FILE = "studies/README.md"

@@ -365,7 +365,7 @@ def retrained(bundle: Bundle, folder: Path) -> None:
         )
     say(f"\n{believe}")
     if held_out and about["not_recorded"]:
-        say(f"(The scoring is recorded in the model's folder only: {about['not_recorded']}.)")
+        say(f"(The scoring is recorded in the model's folder only: {about['not_recorded']})")
     say(f"Saved in {folder}.")
 
 
@@ -386,5 +386,5 @@ def exported(found: Exported, data: Path | None) -> None:
         f"{same.format(f'{found.largest_difference:.1e}')}."
     )
     if found.not_study is not None:
-        say(f"(Not on the study's rows: {found.not_study}. With --data, name the study file, or a file of rows.)")
+        say(f"(Not on the study's rows: {found.not_study} With --data, name the study file, or a file of rows.)")
     say(f"Written to {found.file}.")

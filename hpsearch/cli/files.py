@@ -116,13 +116,15 @@ def _from_rows(rows: Path, target: str | None, name: str | None, output: Path | 
 
 
 def _say(made: Draft, path: Path) -> None:
+    from hpsearch.definition.draft_text import left_out_because
+
     found = made.found
     task = "is a quantity" if found.classes is None else f"has {len(found.classes)} classes"
     count = len(found.columns)
     columns = f"{count} {'column' if count == 1 else 'columns'} to predict from"
     display.say(f"{found.rows} rows; {found.target!r} {task}; {columns}.")
     for name, why in found.left_out.items():
-        display.say(f"Left out: {name!r}, which {why}.")
+        display.say(f"Left out: {name!r}, which {left_out_because(why)}.")
     if made.copies:
         display.say(f"Left out: {made.copies} of the rows, which repeat another in all features and the target.")
     display.say(f"Written to {path}.\n\nNext: hpsearch check {path} && hpsearch run {path}")

@@ -11,8 +11,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from hpsearch.data.columns import Kind, Raw
-from hpsearch.errors import DataError
+from hpsearch.data.columns import Kind, Plan, Raw, column_error
+from hpsearch.errors import DataError, Setting
 
 # Cells that hold no value, however they are written in small and capital letters.
 MISSING = ("", "na", "n/a", "nan", "none", "null")
@@ -39,6 +39,11 @@ class Types:
     missing: tuple[str, ...] = ()
     told: bool = False
 
+    @classmethod
+    def of(cls, plan: Plan) -> Types:
+        """Those of a model."""
+        return cls({column.name: column.kind for column in plan.columns}, plan.missing, told=True)
+
     @cached_property
     def _words(self) -> frozenset[str]:
         return frozenset([*MISSING, *(word.strip().lower() for word in self.missing)])
@@ -53,11 +58,6 @@ class Types:
         return text.lower() in self._words or bool(self.numbers and is_number(text) and float(text) in self.numbers)
 
 
-def place(origin: str, row: int, column: str) -> str:
-    """How errors name a cell."""
-    return f"{origin}, row {row}, column {column!r}"
-
-
 def is_number(text: str) -> bool:
     """Whether text is a finite number, as people write it: Python would take 2026_11 for one too."""
     try:
@@ -66,8 +66,11 @@ def is_number(text: str) -> bool:
         return False
 
 
+NUMBER, CORRECT = "must be a finite number", "Correct it or leave the row out."
+
+
 class Cells:
-    """The cells of one column, taken block by block.
+    """The cells of a column that becomes features, taken block by block.
 
     Both readings that are possible, as numbers and as categories, are kept until one is impossible: no text is, so that
     a column of numbers takes no more than 8 bytes a row.
@@ -75,12 +78,11 @@ class Cells:
     Args:
         name: the column's.
         types: how cells are understood.
-        origin: how to name the source in errors.
         kind: the column's, if ``types`` does not say and it is not to be inferred.
     """
 
-    def __init__(self, name: str, types: Types, origin: str, kind: Kind | None = None) -> None:
-        self._name, self._types, self._origin = name, types, origin
+    def __init__(self, name: str, types: Types, kind: Kind | None = None) -> None:
+        self._name, self._types = name, types
         self._kind = types.kinds.get(name, kind)
         self._said = name in types.kinds
         self._numbers: list[NDArray[np.float64]] | None = [] if self._kind in (None, "numeric") else None
@@ -123,10 +125,7 @@ class Cells:
             return float(text)
         else:
             if self._kind == "numeric":
-                raise DataError(
-                    f"{place(self._origin, row, self._name)}: must be a finite number, but is {text!r}. "
-                    "Correct it or leave the row out."
-                )
+                raise column_error(self._name, NUMBER, f"is {text!r}", CORRECT, row)
             if not self._others:
                 self._first_other = row, text
             self._others += 1
@@ -148,10 +147,7 @@ class Cells:
         if self._types.is_missing(text):
             return -1
         if self._kind == "boolean" and text.lower() not in {**BOOLEANS, **DIGITS}:
-            raise DataError(
-                f"{place(self._origin, row, self._name)}: must be true, false, yes, no, 1 or 0, but is {text!r}. "
-                "Correct it or leave the row out."
-            )
+            raise column_error(self._name, "must be true, false, yes, no, 1 or 0", f"is {text!r}", CORRECT, row)
         return self._categories.setdefault(text, len(self._categories))
 
     def finish(self) -> Raw:
@@ -177,7 +173,7 @@ class Cells:
                 if not self._said and present >= FEWEST_ROWS and 2 * len(self._categories) > present:
                     raise self._too_many(f"has {len(self._categories)} in {present} rows")
                 raw = Raw(self._name, kind, codes, tuple(self._categories))
-        return some_value(raw, self._types, self._origin)
+        return some_value(raw, self._types)
 
     def _infer(self) -> Kind:
         present = self._rows - self._missing
@@ -187,32 +183,62 @@ class Cells:
             return "boolean"
         if 2 * self._others <= present:
             row, text = self._first_other
-            raise DataError(
-                f"{place(self._origin, row, self._name)}: must be a finite number, but is {text!r}, while "
-                f"{present - self._others} of {present} values of the column are numbers. Correct it, or say that it "
-                f'means no value ([data] missing = ["{text}"]) or that the column is categorical ([data] categorical = '
-                f'["{self._name}"]).'
-            )
+            got = f"is {text!r}, while {present - self._others} of {present} values of the column are numbers"
+            missing, categorical = Setting("missing", [text]), Setting("categorical", [self._name])
+            means, is_said = "Correct it, or say that it means no value (", ") or that the column is categorical ("
+            raise column_error(self._name, NUMBER, got, (means, missing, is_said, categorical, ")."), row)
         return "categorical"
 
     def _too_many(self, got: str) -> DataError:
-        name = self._name
-        insist = "" if self._said else f', or insist (up to {MOST_SET_CATEGORIES}): [data] categorical = ["{name}"]'
-        return DataError(
-            f"{self._origin}, column {name!r}: must have few categories, at most {self._most} and each in several rows"
-            f', but {got}. Leave it out: [data] drop = ["{name}"]{insist}.'
-        )
+        leave_out = ("Leave it out: ", Setting("drop", [self._name]))
+        insist = (f", or insist (up to {MOST_SET_CATEGORIES}): ", Setting("categorical", [self._name]))
+        must = f"must have few categories, at most {self._most} and each in several rows"
+        return column_error(self._name, must, got, (*leave_out, *(() if self._said else insist), "."))
 
 
-def some_value(raw: Raw, types: Types, origin: str) -> Raw:
+def some_value(raw: Raw, types: Types) -> Raw:
     """The column, if it has a value somewhere or ``types`` are a model's.
 
     Raises:
         DataError: it has none.
     """
     if not types.told and raw.missing.all():
-        raise DataError(
-            f"{origin}, column {raw.name!r}: must have a value in some row, but is empty in all {len(raw.values)}. "
-            f'Leave it out: [data] drop = ["{raw.name}"].'
-        )
+        do = ("Leave it out: ", Setting("drop", [raw.name]), ".")
+        raise column_error(raw.name, "must have a value in some row", f"is empty in all {len(raw.values)}", do)
     return raw
+
+
+class Filled:
+    """The cells of a column that must hold text in every row, taken block by block: a target, or row metadata.
+
+    Args:
+        name: the column's.
+        types: how cells are understood.
+        numbers: whether each must be a number, to be predicted as one.
+    """
+
+    def __init__(self, name: str, types: Types, numbers: bool = False) -> None:
+        self._name, self._types, self._numbers = name, types, numbers
+        self._cells: list[str] = []
+        self._known: dict[str, str] = {}  # texts that repeat are held once
+
+    def add(self, cells: Sequence[str], rows: Sequence[int]) -> None:
+        """Take the next cells, and the numbers of their rows for errors.
+
+        Raises:
+            DataError: a cell that is empty, or no number though it must be.
+        """
+        for cell, row in zip(cells, rows, strict=True):
+            text = cell.strip()
+            if self._types.is_missing(text) and text.lower() != "none":  # a class may well be called so
+                got = f"means no value ({cell!r})" if text else "is empty"
+                raise column_error(self._name, "must not be empty", got, "Fill it in or leave the row out.", row)
+            if self._numbers and not is_number(text):
+                classify = Setting("task", "classification")
+                do = ("Correct it, leave the row out, or predict classes: ", classify, ".")
+                raise column_error(self._name, f"{NUMBER} to be predicted as one", f"is {cell!r}", do, row)
+        self._cells += [self._known.setdefault(cell, cell) for cell in cells]
+
+    def finish(self) -> list[str]:
+        """All cells."""
+        return self._cells

@@ -14,13 +14,19 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from hpsearch.errors import DataError
+from hpsearch.errors import DataError, Setting, Text
 
 Kind = Literal["boolean", "categorical", "numeric"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 Impute = Literal["mean", "median", "most-frequent"]
 MOST_NAMED = 10  # columns of a kind, in a line that describes them
 FeatureKind = Literal["boolean", "indicator", "numeric", "one-hot"]
+
+
+def column_error(name: str, must: Text, got: Text = "", do: Text = "", row: int | None = None) -> DataError:
+    """The refusal of a column, or of its value in a row."""
+    column = f"column {name!r}"
+    return DataError(must, got, do, where=column if row is None else (f"row {row}", column))
 
 
 @dataclass(frozen=True)
@@ -95,14 +101,13 @@ class Plan:
     def __post_init__(self) -> None:
         for column in self.columns:
             if column.indicator and "missing" in column.categories:
-                raise DataError(
-                    f"Column {column.name!r} must not have both missing values and a category called 'missing'. "
-                    'If they mean the same: [data] missing = ["missing"].'
-                )
+                do = ("If they mean the same: ", Setting("missing", ["missing"]), ".")
+                must = "must not have both missing values and a category called 'missing'"
+                raise column_error(column.name, must, do=do)
         names = self.feature_names
         if len(set(names)) < len(names):
             twice = next(name for i, name in enumerate(names) if name in names[:i])
-            raise DataError(f"Features must have different names, but {twice!r} stands twice. Rename a column.")
+            raise DataError("features must have different names", f"{twice!r} stands twice", "Rename a column.")
 
     @classmethod
     def declare(cls, raws: Sequence[Raw], impute: Impute = "median", missing: tuple[str, ...] = ()) -> Plan:

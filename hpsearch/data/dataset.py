@@ -13,10 +13,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hpsearch.data.columns import Plan
-from hpsearch.errors import DataError
+from hpsearch.errors import DataError, Setting
 
-# What is predicted: one of some classes, or a quantity.
+# What is predicted: one of some classes, or a number, the regression target.
 Task = Literal["classification", "regression"]
+IntArray = NDArray[np.intp]
 
 
 @dataclass(frozen=True)
@@ -25,9 +26,9 @@ class Dataset:
 
     Attributes:
         features: (N, D) floating point, read-only; finite, but for nan where ``plan`` says that values are missing.
-        labels: (N,) integers into ``class_names``, or floats where the target is a quantity; read-only.
+        labels: (N,) integers into ``class_names``, or floats, the regression targets; read-only.
         feature_names: D names.
-        class_names: the classes as text, in the order of their probabilities; empty where the target is a quantity.
+        class_names: the classes as text, in the order of their probabilities; empty of a regression.
         target_name: what the target is called.
         groups: (N,) integers, equal for rows that belong together; None if rows are independent.
         times: (N,) floats that order the rows in time; None if their order means nothing.
@@ -41,17 +42,19 @@ class Dataset:
     feature_names: tuple[str, ...]
     class_names: tuple[str, ...]
     target_name: str = "target"
-    groups: NDArray[np.intp] | None = None
+    groups: IntArray | None = None
     times: NDArray[np.float64] | None = None
-    folds: NDArray[np.intp] | None = None
+    folds: IntArray | None = None
     weights: NDArray[np.float64] | None = None
     plan: Plan | None = None
 
     def __post_init__(self) -> None:
-        for array in (self.features, self.labels, *self.marks.values()):
+        for array in (self.features, self.labels, *self.metadata.values()):
             array.setflags(write=False)
         if self.weights is not None and not self.weights.any():
-            raise DataError(f"Of these {self.rows} rows some must have a weight above 0, but none has. Correct [data].")
+            raise DataError(
+                f"of these {self.rows} rows some must have a weight above 0", "none has", "Correct the data."
+            )
 
     @classmethod
     def of(
@@ -63,7 +66,6 @@ class Dataset:
         class_names: Sequence[str] | None = None,
         target_name: str = "target",
         plan: Plan | None = None,
-        origin: str = "the data",
         task: Task = "classification",
     ) -> Dataset:
         """A dataset from whatever arrays a source has.
@@ -76,8 +78,7 @@ class Dataset:
             class_names: the name of label 0, 1, …; otherwise the labels found, in order.
             target_name: what the target is called.
             plan: what the features are made of, if they are not numbers without missing values.
-            origin: how to name the source in errors.
-            task: whether the targets are classes or a quantity.
+            task: whether the targets are classes or numbers.
 
         Raises:
             DataError: wrong shapes, a value that is not a finite number, fewer than two classes or different targets.
@@ -86,36 +87,37 @@ class Dataset:
             given = np.asarray(features)
             table = np.array(given, dtype=np.float32 if given.dtype == np.float32 else np.float64, order="C")
         except (TypeError, ValueError) as error:
-            raise DataError(f"{origin}: features must be numbers, but {error}.") from error
+            raise DataError("features must be numbers", str(error)) from error
         if table.ndim != 2 or 0 in table.shape:
-            raise DataError(f"{origin}: features must be a table of rows and columns, but have shape {table.shape}.")
+            raise DataError("features must be a table of rows and columns", f"have shape {table.shape}")
         if plan is not None:
             feature_names = plan.feature_names
         names = tuple(feature_names) if feature_names is not None else tuple(f"x{i + 1}" for i in range(table.shape[1]))
         if len(names) != table.shape[1]:
-            raise DataError(f"{origin}: {table.shape[1]} features need as many names, but got {len(names)}.")
+            raise DataError(f"{table.shape[1]} features need as many names", f"got {len(names)}")
         for row, column in np.argwhere(~np.isfinite(table) if plan is None else np.isinf(table))[:1]:
             raise DataError(
-                f"{origin}: every value must be a finite number, but row {row}, column {names[column]!r} is "
-                f"{table[row, column]}. Fill or leave out such rows."
+                "every value must be a finite number",
+                f"row {row}, column {names[column]!r} is {table[row, column]}",
+                "Fill or leave out such rows.",
             )
         try:
             given_targets = np.asarray(targets)
         except ValueError as error:
-            raise DataError(f"{origin}: targets must be one label a row, but {error}.") from error
+            raise DataError("targets must be one label a row", str(error)) from error
         labels: NDArray[Any]
         if task == "classification":
-            labels, found = _encode(given_targets, origin)
+            labels, found = _encode(given_targets)
         else:
-            labels, found = _quantities(given_targets, origin), ()
+            labels, found = _regression_targets(given_targets), ()
         if labels.shape != (len(table),):
-            raise DataError(f"{origin}: {len(table)} rows need as many targets, but targets have shape {labels.shape}.")
+            raise DataError(f"{len(table)} rows need as many targets", f"targets have shape {labels.shape}")
         if task == "regression":
             if np.ptp(labels) == 0:
-                raise DataError(f"{origin}: a regression needs different targets, but every target is {labels[0]}.")
+                raise DataError("a regression needs different targets", f"every target is {labels[0]}")
             return cls(table, labels, names, (), target_name, plan=plan)
         if len(found) < 2:
-            raise DataError(f"{origin}: a classifier needs at least two classes, but every target is {found[0]!r}.")
+            raise DataError("a classifier needs at least two classes", f"every target is {found[0]!r}")
         classes = tuple(class_names) if class_names is not None else found
         return cls(table, labels, names, classes, target_name, plan=plan)
 
@@ -134,10 +136,10 @@ class Dataset:
         return self.plan or Plan.numeric(self.feature_names)
 
     @property
-    def marks(self) -> dict[str, NDArray[Any]]:
+    def metadata(self) -> dict[str, NDArray[Any]]:
         """What is known of rows beside features and labels: ``groups``, ``times``, ``folds``, ``weights``."""
-        marks = {name: getattr(self, name) for name in ("groups", "times", "folds", "weights")}
-        return {name: values for name, values in marks.items() if values is not None}
+        metadata = {name: getattr(self, name) for name in ("groups", "times", "folds", "weights")}
+        return {name: values for name, values in metadata.items() if values is not None}
 
     @cached_property
     def fingerprint(self) -> str:
@@ -147,56 +149,54 @@ class Dataset:
         digest = hashlib.sha256(json.dumps(head).encode())
         digest.update(np.ascontiguousarray(self.features).data)
         digest.update(self.labels.astype(np.int64 if self.class_names else np.float64).data)
-        for name, values in self.marks.items():
+        for name, values in self.metadata.items():
             digest.update(name.encode())
             digest.update(values.astype(np.float64).data)
         if not self.columns.plain:  # then the features' bytes and names do not say all
             digest.update(json.dumps(self.columns.to_plain()).encode())
         return digest.hexdigest()
 
-    def take(self, rows: NDArray[np.intp]) -> Dataset:
+    def take(self, rows: IntArray) -> Dataset:
         """The same table with the given rows only."""
-        marks: dict[str, Any] = {name: values[rows] for name, values in self.marks.items()}
-        return replace(self, features=self.features[rows], labels=self.labels[rows], **marks)
+        metadata: dict[str, Any] = {name: values[rows] for name, values in self.metadata.items()}
+        return replace(self, features=self.features[rows], labels=self.labels[rows], **metadata)
 
 
-def _quantities(targets: NDArray[Any], origin: str) -> NDArray[np.float64]:
+def _regression_targets(targets: NDArray[Any]) -> NDArray[np.float64]:
     """One finite number a row."""
+    must = "targets of a regression must be numbers"
     if targets.ndim == 2 and targets.shape[1] == 1:
         targets = targets[:, 0]
     if targets.dtype.kind in "cmM":  # of complex numbers, dates and durations NumPy would make some number
-        raise DataError(f"{origin}: targets of a regression must be numbers, but are {targets.dtype}.")
+        raise DataError(must, f"are {targets.dtype}")
     try:
         numbers = np.asarray(targets, np.float64)
     except (TypeError, ValueError) as error:
-        raise DataError(f"{origin}: targets of a regression must be numbers, but {error}.") from error
+        raise DataError(must, str(error)) from error
     for row in np.flatnonzero(~np.isfinite(numbers))[:1]:
-        raise DataError(
-            f"{origin}: every target must be a finite number, but that of row {row} is {numbers.flat[row]}."
-        )
+        raise DataError("every target must be a finite number", f"that of row {row} is {numbers.flat[row]}")
     return numbers.copy()
 
 
-def _encode(targets: NDArray[Any], origin: str) -> tuple[NDArray[np.intp], tuple[str, ...]]:
+def _encode(targets: NDArray[Any]) -> tuple[IntArray, tuple[str, ...]]:
     """Labels 0 … C - 1 in the order of the sorted classes, and the classes as text."""
     if targets.ndim == 2 and targets.shape[1] == 1:
         targets = targets[:, 0]
     if targets.ndim == 2:
         if not np.all((targets == 0) | (targets == 1)) or not np.all(targets.sum(axis=1) == 1):
-            raise DataError(
-                f"{origin}: targets with {targets.shape[1]} columns must be one-hot, but some rows are not."
-            )
+            raise DataError(f"targets with {targets.shape[1]} columns must be one-hot", "some rows are not")
         targets = targets.argmax(axis=1)
     if targets.dtype.kind == "f":
         if not np.all(np.isfinite(targets)) or not np.array_equal(targets, np.round(targets)):
             raise DataError(
-                f"{origin}: targets must be class labels (whole numbers or text), but are fractions or nan. "
-                'If they are a quantity: [data] task = "regression".'
+                "targets must be class labels (whole numbers or text)",
+                "are fractions or nan",
+                ("To predict them as numbers: ", Setting("task", "regression"), "."),
             )
         targets = targets.astype(np.int64)
     elif targets.dtype.kind == "O":
         if any(label is None or label != label for label in targets):
-            raise DataError(f"{origin}: every row must have a target, but some are missing.")
+            raise DataError("every row must have a target", "some are missing")
         targets = targets.astype(str)
     classes, labels = np.unique(targets, return_inverse=True)
     return labels.astype(np.intp), tuple(str(name) for name in classes)

@@ -6,25 +6,23 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from hpsearch.data.columns import Raw
+from hpsearch.data.columns import Raw, column_error
+from hpsearch.data.frames import as_text, as_texts, series_column
 from hpsearch.data.table_file import (
     Table,
     Wanted,
-    check_filled,
-    check_length,
-    check_quantity,
+    check_lengths,
     check_size,
     check_uncompressed,
     check_values,
-    reason,
+    readable,
 )
-from hpsearch.data.typed import as_text, boolean_column, numeric_column, text_column
-from hpsearch.errors import DataError
+from hpsearch.errors import DataError, Setting
 from hpsearch.extras import require
 
 
 def read_parquet(path: Path, wanted: Wanted) -> Table:
-    """Read a Parquet file. Rows are counted from 1.
+    """Read a Parquet file, column by column. Rows are counted from 1.
 
     Raises:
         MissingExtraError: pyarrow is missing.
@@ -35,97 +33,80 @@ def read_parquet(path: Path, wanted: Wanted) -> Table:
     import pyarrow
     import pyarrow.parquet
 
-    try:
-        check_size(str(path), path.stat().st_size)
+    with readable(path, "Parquet", (pyarrow.ArrowException,)):
+        check_size(path.stat().st_size)
         with path.open("rb") as raw:
-            check_uncompressed(str(path), raw.read(16))
+            check_uncompressed(raw.read(16))
         # Text that repeats is held once, from the start: a few bytes of a file may stand for gigabytes.
-        text = [field.name for field in pyarrow.parquet.read_schema(path) if _is_text(field.type)]
+        kinds = pyarrow.types
+        schema = pyarrow.parquet.read_schema(path)
+        text = [field.name for field in schema if kinds.is_string(field.type) or kinds.is_large_string(field.type)]
         with pyarrow.parquet.ParquetFile(path, read_dictionary=text) as file:
-            return _read(str(path), file, wanted)
-    except (OSError, ValueError, pyarrow.ArrowException) as error:
-        if isinstance(error, DataError):
-            raise
-        why = " ".join(reason(error).split()).rstrip(".")
-        raise DataError(f"{path}: must be a readable Parquet file, but {why}.") from error
+            return _read(file, wanted)
 
 
-def _is_text(kind: Any) -> bool:
-    import pyarrow
-
-    return bool(pyarrow.types.is_string(kind) or pyarrow.types.is_large_string(kind))
-
-
-def _read(origin: str, file: Any, wanted: Wanted) -> Table:
+def _read(file: Any, wanted: Wanted) -> Table:
     names, count = file.schema_arrow.names, file.metadata.num_rows
-    features = wanted.among(names, origin)
+    features = wanted.among(names)
     if not count:
-        raise DataError(f"{origin}: must have rows, but has none.")
-    check_values(origin, count, len(names))
+        raise DataError("must have rows", "has none")
+    check_values(count, len(names))
     rows = range(1, count + 1)
 
-    def maker(name: str) -> Callable[[], Raw]:
-        return lambda: _feature(origin, name, _values(origin, file, name), wanted, rows)
+    def feature(name: str) -> Callable[[], Raw]:
+        return lambda: _feature(name, _column(file, name), wanted, rows)
 
-    columns = wanted.made({name: maker(name) for name in features})
-    texts = {}
-    for name in wanted.texts:
-        texts[name] = _texts(origin, name, _values(origin, file, name), rows)
-        check_filled(origin, name, texts[name], rows, wanted.types)
-        if name == wanted.quantity:
-            check_quantity(origin, name, texts[name], rows)
-    return Table(columns, texts)
+    def texts(name: str) -> Callable[[], list[str]]:
+        return lambda: _texts(name, _column(file, name), wanted, rows)
 
-
-def _values(origin: str, file: Any, name: str) -> Any:
-    """A column as one array."""
-    import pyarrow
-
-    column = file.read([name]).column(name)
-    kind = column.type
-    dictionary = pyarrow.types.is_dictionary(kind)
-    single = kind.value_type if dictionary else kind
-    if pyarrow.types.is_nested(single) or pyarrow.types.is_binary(single) or pyarrow.types.is_large_binary(single):
-        raise DataError(
-            f"{origin}, column {name!r}: must hold one number, boolean, text or date a row, but holds {kind}. Leave "
-            f'it out: [data] drop = ["{name}"].'
-        )
-    column.validate(full=True)  # a damaged file may have places beyond a dictionary's end
-    return (column.unify_dictionaries() if dictionary else column).combine_chunks()
-
-
-def _feature(origin: str, name: str, values: Any, wanted: Wanted, rows: Sequence[int]) -> Raw:
-    import pyarrow
-
-    kind, types = values.type, wanted.types
-    if pyarrow.types.is_boolean(kind):
-        numbers = values.cast(pyarrow.uint8()).cast(pyarrow.float64()).to_numpy(zero_copy_only=False)
-        return boolean_column(name, numbers, types, origin, rows)
-    if pyarrow.types.is_integer(kind) or pyarrow.types.is_floating(kind) or pyarrow.types.is_decimal(kind):
-        numbers = values.cast(pyarrow.float64(), safe=False).to_numpy(zero_copy_only=False)
-        return numeric_column(name, numbers, types, origin, rows)
-    if pyarrow.types.is_dictionary(kind) or _is_text(kind):
-        return text_column(name, _texts(origin, name, values, rows), "categorical", types, origin, rows)
-    if pyarrow.types.is_null(kind):
-        return numeric_column(name, [float("nan")] * len(rows), types, origin, rows)
-    raise DataError(
-        f"{origin}, column {name!r}: must hold numbers, booleans or text, but holds {kind}. Leave it out "
-        f'([data] drop = ["{name}"]), or if it orders the rows: [data] time = "{name}".'
+    return Table.of(
+        wanted, names, {name: feature(name) for name in features}, {name: texts(name) for name in wanted.texts}
     )
 
 
-def _texts(origin: str, name: str, values: Any, rows: Sequence[int]) -> list[str]:
+def _column(file: Any, name: str) -> Any:
+    """A column, in chunks."""
+    from pyarrow import types
+
+    column = file.read([name]).column(name)
+    kind = column.type
+    single = kind.value_type if types.is_dictionary(kind) else kind
+    if types.is_nested(single) or types.is_binary(single) or types.is_large_binary(single):
+        do = ("Leave it out: ", Setting("drop", [name]), ".")
+        raise column_error(name, "must hold one number, boolean, text or date a row", f"holds {kind}", do)
+    column.validate(full=True)  # a damaged file may have places beyond a dictionary's end
+    return column
+
+
+def _feature(name: str, column: Any, wanted: Wanted, rows: Sequence[int]) -> Raw:
+    import pandas as pd
     import pyarrow
 
-    if pyarrow.types.is_dictionary(values.type):
-        known = [as_text(value) for value in values.dictionary.to_pylist()]
-        texts = [*("" if code is None else known[code] for code in values.indices.to_pylist())]
-    elif pyarrow.types.is_timestamp(values.type):
+    kind = column.type
+    if pyarrow.types.is_temporal(kind):
+        leave_out, time = Setting("drop", [name]), Setting("time", name)
+        do = ("Leave it out (", leave_out, "), or if it orders the rows: ", time, ".")
+        raise column_error(name, "must hold numbers, booleans or text", f"holds {kind}", do)
+    if pyarrow.types.is_decimal(kind):
+        column = column.cast(pyarrow.float64(), safe=False)
+    values = column.to_pandas(types_mapper={pyarrow.bool_(): pd.BooleanDtype()}.get)
+    if isinstance(values.dtype, pd.CategoricalDtype):
+        check_lengths(name, as_texts(values), rows)
+    return series_column(name, values, wanted.types, rows)
+
+
+def _texts(name: str, column: Any, wanted: Wanted, rows: Sequence[int]) -> list[str]:
+    import pyarrow
+
+    if pyarrow.types.is_timestamp(column.type):
         # datetime has microseconds at best.
-        micro = values.cast(pyarrow.timestamp("us", values.type.tz), safe=False).to_pylist()
-        texts = ["" if moment is None else moment.isoformat() for moment in micro]
+        moments = column.cast(pyarrow.timestamp("us", column.type.tz), safe=False).to_pylist()
+        cells = ["" if moment is None else moment.isoformat() for moment in moments]
+    elif pyarrow.types.is_dictionary(column.type):
+        cells = as_texts(column.to_pandas())
     else:
-        texts = [as_text(value) for value in values.to_pylist()]
-    for row, text in zip(rows, texts, strict=True):
-        check_length(origin, row, [text], [name])
-    return texts
+        cells = [*map(as_text, column.to_pylist())]
+    check_lengths(name, cells, rows)
+    texts = wanted.as_text(name)
+    texts.add(cells, rows)
+    return texts.finish()

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hpsearch.data.columns import Impute, Plan
-from hpsearch.errors import DataError
+from hpsearch.data.columns import Impute, Plan, column_error
+from hpsearch.errors import Setting
 from hpsearch.transform import transform
 
 BATCH_ROWS = 1024  # of the rows that a scaling is fitted on
@@ -84,11 +84,7 @@ def _minmax(batches: Batches) -> Scaling:
 
 
 # What is learnt from the training rows, given in batches.
-SCALINGS: dict[str, Callable[[Batches], Scaling]] = {
-    "minmax": _minmax,
-    "none": _none,
-    "standard": _standard,
-}
+SCALINGS: dict[str, Callable[[Batches], Scaling]] = {"minmax": _minmax, "none": _none, "standard": _standard}
 
 
 def fit_scaling(
@@ -101,25 +97,32 @@ def fit_scaling(
 ) -> Scaling:
     """What the named scaling learns from these rows of ``features`` (N, D) and no others.
 
+    A row of weight 2 counts as two rows and one of weight 0 as none, in all that is learnt: means and deviations, the
+    least and the greatest value, and what fills a missing one.
+
     Args:
         name: one of :data:`SCALINGS`, for the numbers among the features.
         features: nan where a value is missing.
         rows: to learn from.
         plan: what the features are made of; numbers if None.
         fill_all: learn what would fill a missing value of every column, and not only of those that have one.
-        weights: (N,), above 0 in ``rows``: how many rows each counts as in the scaling; None if each counts as one.
+        weights: (N,), at least 0, some of ``rows`` above: how many rows each counts as; None if each counts as one.
 
     Raises:
         DataError: a column without any value in these rows.
     """
-    fill = None if plan is None else _fit_fill(plan, features, rows, fill_all)
+    if weights is not None:
+        rows = rows[weights[rows] > 0]
+    fill = None if plan is None else _fit_fill(plan, features, rows, fill_all, weights)
+    # Their sum is what scikit-learn takes for the number of rows where it tells what is constant.
+    shares = None if weights is None else weights / weights[rows].mean()
 
     # In batches: a copy of all training rows, in float64 inside scikit-learn, would be several times the data.
     def batches() -> Batches:
         for start in range(0, len(rows), BATCH_ROWS):
             some = rows[start : start + BATCH_ROWS]
             batch = features[some] if fill is None else np.where(np.isnan(features[some]), fill, features[some])
-            yield batch, None if weights is None else weights[some]
+            yield batch, None if shares is None else shares[some]
 
     learnt = SCALINGS[name](batches())
     if plan is None or plan.plain:
@@ -128,7 +131,13 @@ def fit_scaling(
     return Scaling(np.where(numeric, learnt.centre, 0.0), np.where(numeric, learnt.scale, 1.0), fill)
 
 
-def _fit_fill(plan: Plan, features: NDArray[Any], rows: NDArray[np.intp], fill_all: bool) -> NDArray[np.float64] | None:
+def _fit_fill(
+    plan: Plan,
+    features: NDArray[Any],
+    rows: NDArray[np.intp],
+    fill_all: bool,
+    weights: NDArray[np.float64] | None,
+) -> NDArray[np.float64] | None:
     if not fill_all and not plan.may_miss:
         return None
     from sklearn.impute import SimpleImputer
@@ -140,10 +149,31 @@ def _fit_fill(plan: Plan, features: NDArray[Any], rows: NDArray[np.intp], fill_a
         feature = plan.places[column.name].start
         values = features[rows, feature].astype(np.float64)[:, np.newaxis]  # one column's copy at a time
         if np.isnan(values).all():
-            raise DataError(
-                f"Column {column.name!r} must have a value among the training rows of every split, but is empty in all "
-                f"{len(rows)} of one. Leave it out ([data] drop), or use a splitter or seed that deals its values."
+            leave_out = Setting("drop", [column.name])
+            raise column_error(
+                column.name,
+                "must have a value among the training rows of every split",
+                f"is empty in all {len(rows)} of one",
+                ("Leave it out: ", leave_out, ", or use a splitter or seed that deals its values."),
             )
         strategy = "most_frequent" if column.kind == "boolean" else IMPUTERS[plan.impute]
-        fill[feature] = SimpleImputer(strategy=strategy).fit(values).statistics_[0]
+        if weights is None:
+            fill[feature] = SimpleImputer(strategy=strategy).fit(values).statistics_[0]
+        else:
+            fill[feature] = _weighted_statistic(strategy, values[:, 0], weights[rows])
     return fill
+
+
+def _weighted_statistic(strategy: str, values: NDArray[np.float64], weights: NDArray[np.float64]) -> float:
+    """What ``SimpleImputer`` learns from values (n,), some of them nan, that stand there so many times (n,)."""
+    there = ~np.isnan(values)
+    values, weights = values[there], weights[there]
+    if strategy == "mean":
+        return float(np.average(values, weights=weights))
+    values, places = np.unique(values, return_inverse=True)
+    counts = np.bincount(places, weights)
+    if strategy == "most_frequent":
+        return float(values[counts.argmax()])  # of several the least
+    up_to = counts.cumsum()
+    lower, upper = (values[np.searchsorted(up_to, up_to[-1] / 2, side)] for side in ("left", "right"))
+    return float((lower + upper) / 2)

@@ -21,7 +21,7 @@ class Source(BaseModel, ABC):
     @property
     @abstractmethod
     def predicts(self) -> Task:
-        """Whether its target is a class or a quantity."""
+        """Whether its target is a class or a number."""
 
     @property
     @abstractmethod

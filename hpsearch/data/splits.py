@@ -8,13 +8,10 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hpsearch import seeds
-from hpsearch.data.dataset import Dataset
-from hpsearch.errors import DataError
-
-IntArray = NDArray[np.intp]
+from hpsearch.data.dataset import Dataset, IntArray
+from hpsearch.errors import DataError, Setting
 
 
 @dataclass(frozen=True)
@@ -66,50 +63,31 @@ class Splitter:
     stratifies: bool = False
 
 
-def _kfold(dealing: Dealing, seed: int | None) -> Any:
-    from sklearn.model_selection import KFold
-
-    return KFold(dealing.n_splits, shuffle=seed is not None, random_state=seed)
+def _k_folds(name: str) -> Callable[[Dealing, int | None], Any]:
+    return lambda dealing, seed: _sklearn(name)(dealing.n_splits, shuffle=seed is not None, random_state=seed)
 
 
-def _stratified(dealing: Dealing, seed: int | None) -> Any:
-    from sklearn.model_selection import StratifiedKFold
+def _sklearn(name: str) -> Any:
+    import sklearn.model_selection
 
-    return StratifiedKFold(dealing.n_splits, shuffle=seed is not None, random_state=seed)
-
-
-def _group(dealing: Dealing, seed: int | None) -> Any:
-    from sklearn.model_selection import GroupKFold
-
-    return GroupKFold(dealing.n_splits, shuffle=seed is not None, random_state=seed)
-
-
-def _stratified_group(dealing: Dealing, seed: int | None) -> Any:
-    from sklearn.model_selection import StratifiedGroupKFold
-
-    return StratifiedGroupKFold(dealing.n_splits, shuffle=seed is not None, random_state=seed)
-
-
-def _timeseries(dealing: Dealing, seed: int | None) -> Any:
-    from sklearn.model_selection import TimeSeriesSplit
-
-    return TimeSeriesSplit(dealing.n_splits, gap=dealing.gap)
-
-
-def _shuffle(dealing: Dealing, seed: int | None) -> Any:
-    from sklearn.model_selection import ShuffleSplit
-
-    return ShuffleSplit(dealing.n_splits, test_size=dealing.fraction, random_state=seed)
+    return getattr(sklearn.model_selection, name)
 
 
 SPLITTERS: dict[str, Splitter] = {
-    "group": Splitter(_group, needs="groups"),
-    "kfold": Splitter(_kfold),
+    "group": Splitter(_k_folds("GroupKFold"), needs="groups"),
+    "kfold": Splitter(_k_folds("KFold")),
     "predefined": Splitter(None, needs="folds", fewest=1, shuffles=False),
-    "shuffle": Splitter(_shuffle, fewest=1),
-    "stratified": Splitter(_stratified, stratifies=True),
-    "stratified-group": Splitter(_stratified_group, needs="groups", stratifies=True),
-    "timeseries": Splitter(_timeseries, needs="times", shuffles=False),
+    "shuffle": Splitter(
+        lambda dealing, seed: _sklearn("ShuffleSplit")(dealing.n_splits, test_size=dealing.fraction, random_state=seed),
+        fewest=1,
+    ),
+    "stratified": Splitter(_k_folds("StratifiedKFold"), stratifies=True),
+    "stratified-group": Splitter(_k_folds("StratifiedGroupKFold"), needs="groups", stratifies=True),
+    "timeseries": Splitter(
+        lambda dealing, seed: _sklearn("TimeSeriesSplit")(dealing.n_splits, gap=dealing.gap),
+        needs="times",
+        shuffles=False,
+    ),
 }
 
 
@@ -132,8 +110,10 @@ def make_splits(data: Dataset, splitter: str, dealing: Dealing, study_seed: int)
             splits.append(Split(repeat, fold, training, validation))
     if not splits:
         raise DataError(
-            "[data] fold must give some rows the fold that they validate, but every row only trains (-1). Nested "
-            "cross-validation needs at least two folds."
+            "must give some rows the fold that they validate",
+            "every row only trains (-1)",
+            "Nested cross-validation needs at least two folds.",
+            where=Setting("fold"),
         )
     for split in splits:
         _check_classes(data, split.training, f"split {split.fold} (repeat {split.repeat})")
@@ -142,63 +122,70 @@ def make_splits(data: Dataset, splitter: str, dealing: Dealing, study_seed: int)
 
 def _folds(data: Dataset, kind: Splitter, dealing: Dealing, seed: int | None) -> Iterator[tuple[IntArray, IntArray]]:
     if kind.make is None:
-        from sklearn.model_selection import PredefinedSplit
-
-        yield from PredefinedSplit(data.folds).split()
+        yield from _sklearn("PredefinedSplit")(data.folds).split()
     else:
         groups = data.groups if kind.needs == "groups" else None  # the others warn that they do not look at them
         yield from kind.make(dealing, seed).split(data.features, data.labels, groups)
 
 
-# What a splitter needs, in the words of a study file.
+# The settings that name the column of what a splitter needs.
 _COLUMNS = {"groups": "group", "times": "time", "folds": "fold"}
 
 
 def _check_rows(data: Dataset, splitter: str, dealing: Dealing) -> None:
     kind, n_splits = SPLITTERS[splitter], dealing.n_splits
-    if kind.needs is not None and kind.needs not in data.marks:
+    if kind.needs is not None and kind.needs not in data.metadata:
         column = _COLUMNS[kind.needs]
         raise DataError(
-            f"[validation] splitter = {splitter!r} needs rows with a {column}, but [data] names no {column} column. "
-            f'Add {column} = "..." to [data], or use another splitter.'
+            f"needs rows with a {column}",
+            f"the data names no {column} column",
+            ("Add ", Setting(column, "..."), ", or use another splitter."),
+            where=Setting("splitter", splitter),
         )
     if kind.make is None:
         return
     if n_splits > data.rows:
         raise DataError(
-            f"[validation] n_splits must be at most the number of rows, {data.rows}, but is {n_splits}. "
-            "Use fewer folds or more rows."
+            f"must be at most the number of rows, {data.rows}",
+            f"is {n_splits}",
+            "Use fewer folds or more rows.",
+            where=Setting("n_splits"),
         )
     if data.groups is not None and kind.needs == "groups" and n_splits > len(groups := np.unique(data.groups)):
         raise DataError(
-            f"[validation] n_splits must be at most the number of groups, {len(groups)}, but is {n_splits}. "
-            "Use fewer folds."
+            f"must be at most the number of groups, {len(groups)}",
+            f"is {n_splits}",
+            "Use fewer folds.",
+            where=Setting("n_splits"),
         )
     if kind.needs == "times" and dealing.gap >= data.rows - n_splits * (data.rows // (n_splits + 1)):
         raise DataError(
-            f"[validation] gap must leave rows to train on before each of {n_splits} validation parts of {data.rows} "
-            f"rows, but is {dealing.gap}. Use a smaller gap or fewer splits."
+            f"must leave rows to train on before each of {n_splits} validation parts of {data.rows} rows",
+            f"is {dealing.gap}",
+            "Use a smaller gap or fewer splits.",
+            where=Setting("gap"),
         )
     if not kind.stratifies:
         return
     counts = np.bincount(data.labels, minlength=len(data.class_names))
     if counts.min() < n_splits:
         raise DataError(
-            f"[validation] stratified splits need at least n_splits = {n_splits} rows of every class, but class "
-            f"{data.class_names[counts.argmin()]!r} has {counts.min()}. "
-            "Use fewer folds or a splitter that is not stratified."
+            ("needs at least ", Setting("n_splits", n_splits), " rows of every class"),
+            f"class {data.class_names[counts.argmin()]!r} has {counts.min()}",
+            "Use fewer folds or a splitter that is not stratified.",
+            where=Setting("splitter", splitter),
         )
 
 
-def _check_classes(data: Dataset, training: IntArray, where: str) -> None:
+def _check_classes(data: Dataset, training: IntArray, of: str) -> None:
     if data.task == "regression":
         return
     present = np.bincount(data.labels[training], minlength=len(data.class_names)) > 0
     for absent in np.flatnonzero(~present)[:1]:
         raise DataError(
-            f"The training rows of {where} must hold every class, but have no row of class "
-            f'{data.class_names[absent]!r}. Set [validation] shuffle = true or splitter = "stratified", '
-            "or add rows of that class."
+            f"the training rows of {of} must hold every class",
+            f"have no row of class {data.class_names[absent]!r}",
+            ("Set ", Setting("shuffle", True), " or ", Setting("splitter", "stratified"), ", or add rows of it."),
         )
 
 
@@ -211,23 +198,27 @@ def hold_out(data: Dataset, fraction: float, splitter: str, study_seed: int) -> 
     Raises:
         DataError: a side without rows, or the search rows without one of the classes.
     """
-    from sklearn.model_selection import GroupShuffleSplit, train_test_split
-
     seed, kind, everything = seeds.integer_seed(study_seed, "holdout"), SPLITTERS[splitter], np.arange(data.rows)
     try:
         if kind.needs == "times" and data.times is not None:
             count = math.ceil(fraction * data.rows)
             if count >= data.rows:
-                raise ValueError("no row is left to search with.")
+                raise ValueError("no row is left to search with")
             order = np.argsort(data.times, kind="stable")
             search, held = order[:-count], order[-count:]
         elif kind.needs == "groups" and data.groups is not None:
-            halves = GroupShuffleSplit(1, test_size=fraction, random_state=seed)
+            halves = _sklearn("GroupShuffleSplit")(1, test_size=fraction, random_state=seed)
             search, held = next(halves.split(everything, groups=data.groups))
         else:
             stratify = data.labels if splitter == "stratified" else None
-            search, held = train_test_split(everything, test_size=fraction, random_state=seed, stratify=stratify)
+            search, held = _sklearn("train_test_split")(
+                everything, test_size=fraction, random_state=seed, stratify=stratify
+            )
     except ValueError as error:
-        raise DataError(f"[holdout] fraction = {fraction} does not fit these {data.rows} rows: {error}") from error
+        raise DataError(
+            f"must fit these {data.rows} rows",
+            f"it does not: {str(error).rstrip('.')}",
+            where=Setting("holdout_fraction", fraction),
+        ) from error
     _check_classes(data, search, "the search, after the hold-out was set aside,")
     return data.take(np.sort(search)), data.take(np.sort(held))

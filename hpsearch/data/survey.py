@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,14 +10,33 @@ from pathlib import Path
 from hpsearch.data.audit import identifiers
 from hpsearch.data.cells import is_number
 from hpsearch.data.columns import Plan, Raw
-from hpsearch.data.sources import SOURCES
-from hpsearch.data.table_file import Survey, Wanted
-from hpsearch.data.table_sources import TableFile
-from hpsearch.errors import DataError
+from hpsearch.data.table_file import Table, Wanted
+from hpsearch.data.table_reader import format_of, read_table
+from hpsearch.errors import DataError, Setting, located
 
-# More different whole numbers than this are a quantity; classes are seldom so many, or numbered without names.
+# More different whole numbers than this are regression targets; classes are seldom so many, or numbered without names.
 MOST_NUMBERED_CLASSES = 20
 _OFTEN_TARGETS = ("target", "label", "class", "y", "outcome", "species", "category", "diagnosis", "survived", "price")
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """Why a column is left out.
+
+    Attributes:
+        why: as ``must have a value in some row, but is empty in all 60``.
+        value: the text that, if it means no value, would let it in; None if there is no such text.
+    """
+
+    why: str
+    value: str | None = None
+
+    @classmethod
+    def of(cls, error: DataError) -> LeftOut:
+        """From the loader's refusal."""
+        settings = [part for part in error.do if isinstance(part, Setting)] if isinstance(error.do, tuple) else []
+        value = next((setting.value[0] for setting in settings if setting.name == "missing"), None)
+        return cls(" ".join(f"{error.must}, but {error.got}".split()), value)
 
 
 @dataclass(frozen=True)
@@ -29,9 +47,9 @@ class Surveyed:
         source: what ``[data] source`` calls such a file.
         target: the column to predict.
         rows: how many there are.
-        classes: rows of each class, in the order of the target's first rows; None if the target is a quantity.
-        low: the least of a quantity.
-        high: the most of a quantity.
+        classes: rows of each class, in the order of the target's first rows; None of a regression.
+        low: the least regression target.
+        high: the largest regression target.
         columns: those that can be features, as they were read.
         plan: what these become.
         left_out: other columns, and why each is none.
@@ -45,7 +63,7 @@ class Surveyed:
     high: float
     columns: tuple[Raw, ...]
     plan: Plan
-    left_out: Mapping[str, str]
+    left_out: Mapping[str, LeftOut]
 
 
 def survey(path: Path, target: str | None) -> Surveyed:
@@ -59,37 +77,31 @@ def survey(path: Path, target: str | None) -> Surveyed:
         DataError: no target, or one that is not there or not filled; a file that cannot be read; no column to predict
             from.
     """
-    source = "parquet" if path.suffix.lower() == ".parquet" else "csv"
-    seen = Survey()
-
-    def read(texts: tuple[str, ...], features: tuple[str, ...] | None) -> tuple[tuple[Raw, ...], dict[str, list[str]]]:
-        file = SOURCES[source].model_validate({"source": source, "path": str(path), "target": target or ""})
-        assert isinstance(file, TableFile)
-        table = file.read(path, Wanted(texts, features, survey=seen))
-        return table.columns, table.texts
-
     if target is None:
-        read((), ())
+        names = read_table(path, Wanted(features=())).names
         raise DataError(
-            f"{path}: the column to predict must be named, but is not. It has {_listed(seen.names)}. For example: "
-            f"--target {_shell(likely_target(seen.names))}."
+            "the column to predict must be named",
+            "is not",
+            (f"It has {_listed(names)}. For example: ", Setting("target", likely_target(names)), "."),
+            where=str(path),
         )
-    columns, texts = read((target,), None)
-    left_out = {name: _why(error) for name, error in seen.refused.items()}
-    numbered: list[str] = []
-    if columns:
-        try:
-            plan = Plan.declare(columns)
-            numbered = identifiers(plan.expand(columns)[0], plan)
-        except DataError as error:
-            raise DataError(f"{path}: {error}") from error
-    left_out |= {name: f"has another whole number in each of {len(texts[target])} rows" for name in numbered}
-    columns = tuple(raw for raw in columns if raw.name not in left_out)
+    table = read_table(path, Wanted((target,), lenient=True))
+    with located(str(path)):
+        return _surveyed(table, format_of(path), target)
+
+
+def _surveyed(table: Table, source: str, target: str) -> Surveyed:
+    labels = [text.strip() for text in table.texts[target]]
+    left_out = {name: LeftOut.of(error) for name, error in table.refused.items()}
+    if table.columns:
+        plan = Plan.declare(table.columns)
+        for name in identifiers(plan.expand(table.columns)[0], plan):
+            left_out[name] = LeftOut(f"has another whole number in each of {len(labels)} rows")
+    columns = tuple(raw for raw in table.columns if raw.name not in left_out)
     if not columns:
-        first = f": {next(iter(left_out))!r} {next(iter(left_out.values()))}" if left_out else ""
-        raise DataError(f"{path}: must have a column to predict from beside {target!r}, but has none{first}.")
-    labels = [text.strip() for text in texts[target]]
-    numbers = quantity(labels)
+        first = "".join(f": {name!r} {found.why}" for name, found in [*left_out.items()][:1])
+        raise DataError(f"must have a column to predict from beside {target!r}", f"has none{first}")
+    numbers = regression_targets(labels)
     return Surveyed(
         source=source,
         target=target,
@@ -99,15 +111,15 @@ def survey(path: Path, target: str | None) -> Surveyed:
         high=max(numbers or [0.0]),
         columns=columns,
         plan=Plan.declare(columns),
-        left_out={name: left_out[name] for name in seen.names if name in left_out},
+        left_out={name: left_out[name] for name in table.names if name in left_out},
     )
 
 
-def quantity(labels: Sequence[str]) -> list[float] | None:
-    """A target's numbers, if they are rather a quantity than the names of classes; None if classes.
+def regression_targets(labels: Sequence[str]) -> list[float] | None:
+    """A target's numbers, if they are rather regression targets than the names of classes; None if classes.
 
-    A quantity has fractions, or more than :data:`MOST_NUMBERED_CLASSES` different whole numbers, or so many different
-    ones that most come once.
+    Regression targets have fractions, or more than :data:`MOST_NUMBERED_CLASSES` different whole numbers, or so many
+    different ones that most come once.
     """
     if not all(map(is_number, labels)):
         return None
@@ -124,17 +136,5 @@ def likely_target(names: Sequence[str]) -> str:
     return next((usual[name] for name in _OFTEN_TARGETS if name in usual), names[-1])
 
 
-def _why(error: DataError) -> str:
-    """The loader's words on a column, without its name and the advice to leave it out."""
-    found = re.search(r"column .*?: (must .*?, but .*?)(?:\. [A-Z]|: |\.$|$)", str(error), re.DOTALL)
-    missing = re.search(r"\[data\] (missing = \[.*?\])", str(error))
-    keep = f" (if that means no value: {missing[1]}, and not in drop)" if missing else ""
-    return " ".join(f"{found[1] if found else error}{keep}".split())
-
-
 def _listed(names: Sequence[str]) -> str:
     return ", ".join(map(repr, names[:20])) + (f" and {len(names) - 20} more" if len(names) > 20 else "")
-
-
-def _shell(name: str) -> str:
-    return name if re.fullmatch(r"[\w.-]+", name) else f'"{name}"'

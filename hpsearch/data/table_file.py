@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
-from hpsearch.data.cells import Types, is_number, place
-from hpsearch.data.columns import Raw
-from hpsearch.errors import DataError, did_you_mean
+from hpsearch.data.cells import Filled, Types
+from hpsearch.data.columns import Raw, column_error
+from hpsearch.errors import DataError, HpsearchError, Setting, did_you_mean, located, reason
 
 # The rows are held in memory, and trained on again and again.
 MOST_BYTES = 2**30
@@ -30,19 +31,6 @@ _COMPRESSED = {
 _BZIP2_BLOCK = b"1AY&SY"  # follows "BZh" and a digit, which a header line may begin with
 
 
-@dataclass
-class Survey:
-    """What a reading finds out about the columns of a file that nobody has described yet.
-
-    Attributes:
-        names: all of them, in the file's order.
-        refused: of the features wanted, those that cannot be features, and why: they do not stop the reading.
-    """
-
-    names: list[str] = field(default_factory=list)
-    refused: dict[str, DataError] = field(default_factory=dict)
-
-
 @dataclass(frozen=True)
 class Wanted:
     """What to read.
@@ -50,12 +38,12 @@ class Wanted:
     Attributes:
         texts: columns that must be there with text in every row: the target, and those that say how to split.
         features: columns that must be there and become features; None for all that are left.
-        only: beside the features named, refuse columns that are neither texts nor ignored.
         ignored: columns that are none of these.
         required: those of the ignored that must be there nonetheless: a misspelt name is no column to leave out.
+        only: beside the features named, refuse columns that are neither texts nor ignored.
         types: how the cells of the features are understood.
-        survey: where to note what the columns are, and which are refused; None to raise the first refusal.
-        quantity: the one of the texts that must be a number in every row; None if none must.
+        regression_target: the one of the texts that must be a number in every row; None if none must.
+        lenient: columns that cannot be features are left out and listed, and do not stop the reading.
     """
 
     texts: tuple[str, ...] = ()
@@ -64,130 +52,137 @@ class Wanted:
     required: tuple[str, ...] = ()
     only: bool = False
     types: Types = field(default_factory=Types)
-    survey: Survey | None = None
-    quantity: str | None = None
+    regression_target: str | None = None
+    lenient: bool = False
 
-    def made(self, makers: Mapping[str, Callable[[], Raw]]) -> tuple[Raw, ...]:
-        """The columns that become features, each made by its function.
-
-        Raises:
-            DataError: one is refused, and there is no survey to note it.
-        """
-        columns = []
-        for name, make in makers.items():
-            try:
-                columns.append(make())
-            except DataError as error:
-                if self.survey is None:
-                    raise
-                self.survey.refused[name] = error
-        return tuple(columns)
-
-    def among(self, header: Sequence[str], origin: str) -> list[str]:
+    def among(self, header: Sequence[str]) -> list[str]:
         """The columns of a file that become features, in its order.
 
         Raises:
             DataError: a column without a name, two of one name, one that is wanted and not there; too many.
         """
-        if len(header) > MOST_COLUMNS:
-            raise DataError(
-                f"{origin}, row 1: must have at most {MOST_COLUMNS:,} columns, but has {len(header):,}. Are rows and "
-                "columns exchanged?"
-            )
-        seen = set()
-        for i, name in enumerate(header):
-            if not name.strip():
-                raise DataError(f"{origin}, row 1: every column must have a name, but column {i + 1} has none.")
-            if "\0" in name:
-                raise DataError(
-                    f"{origin}, row 1: must be text, but column {i + 1} holds a NUL byte. Save it as UTF-8."
-                )
-            if name in seen:
-                raise DataError(f"{origin}, row 1: column names must differ, but {name!r} stands twice.")
-            seen.add(name)
-        if self.survey is not None:
-            self.survey.names[:] = header
+        with located("row 1"):
+            _check_header(header)
+        known = set(header)
         for name in [*self.texts, *self.required, *(self.features or ()), *self.types.kinds]:
-            if name not in seen:
-                raise DataError(f"{origin}: must have a column {name!r}, but has not. {did_you_mean(name, header)}")
+            if name not in known:
+                raise DataError(f"must have a column {name!r}", "has not", did_you_mean(name, header))
         others = {*self.texts, *self.ignored}
-        if self.features is not None:
-            features = set(self.features)
-            strange = [name for name in header if name not in features | others] if self.only else []
-            if strange:
-                raise DataError(
-                    f"{origin}: must have the model's {len(features)} columns only, but has {strange[0]!r} too. Leave "
-                    "it out."
-                )
-            return [name for name in header if name in features]
-        return [name for name in header if name not in others]
+        if self.features is None:
+            return [name for name in header if name not in others]
+        features = set(self.features)
+        strange = [name for name in header if name not in features | others] if self.only else []
+        if strange:
+            raise DataError(
+                f"must have the model's {len(features)} columns only", f"has {strange[0]!r} too", "Leave it out."
+            )
+        return [name for name in header if name in features]
+
+    def as_text(self, name: str) -> Filled:
+        """One of the texts, to be filled."""
+        return Filled(name, self.types, name == self.regression_target)
 
 
 @dataclass(frozen=True)
 class Table:
-    """What was read: columns that become features, and the texts of others by name."""
+    """What was read.
 
+    Attributes:
+        names: of all columns of the file, in its order.
+        columns: those that become features.
+        texts: columns of text by name.
+        refused: those that cannot be features, and why, if that does not stop the reading.
+    """
+
+    names: tuple[str, ...]
     columns: tuple[Raw, ...]
-    texts: dict[str, list[str]]
+    texts: Mapping[str, list[str]]
+    refused: Mapping[str, DataError]
+
+    @classmethod
+    def of(
+        cls,
+        wanted: Wanted,
+        names: Sequence[str],
+        features: Mapping[str, Callable[[], Raw]],
+        texts: Mapping[str, Callable[[], list[str]]],
+    ) -> Table:
+        """From functions that make the columns, each called once.
+
+        Raises:
+            DataError: what they raise.
+        """
+        columns, refused = [], {}
+        for name, make in features.items():
+            try:
+                columns.append(make())
+            except DataError as error:
+                if not wanted.lenient:
+                    raise
+                refused[name] = error
+        return cls(tuple(names), tuple(columns), {name: make() for name, make in texts.items()}, refused)
 
 
-def check_size(origin: str, size: int) -> None:
+@contextmanager
+def readable(path: Path, what: str, errors: tuple[type[Exception], ...] = ()) -> Iterator[None]:
+    """Errors of the system, and ``errors`` of a library, say that this is no readable file, and all name it."""
+    with located(str(path)):
+        try:
+            yield
+        except Exception as error:
+            # A ValueError: a NUL in the path, or whatever a library says. (Our own are some too.)
+            if isinstance(error, HpsearchError) or not isinstance(error, (OSError, ValueError, *errors)):
+                raise
+            why = reason(error) if isinstance(error, OSError) else str(error)
+            raise DataError(f"must be a readable {what} file", " ".join(why.split()).rstrip(".")) from error
+
+
+def _check_header(header: Sequence[str]) -> None:
+    if len(header) > MOST_COLUMNS:
+        raise DataError(
+            f"must have at most {MOST_COLUMNS:,} columns", f"has {len(header):,}", "Are rows and columns exchanged?"
+        )
+    known = set()
+    for i, name in enumerate(header):
+        if not name.strip():
+            raise DataError("every column must have a name", f"column {i + 1} has none")
+        if "\0" in name:
+            raise DataError("must be text", f"column {i + 1} holds a NUL byte", "Save it as UTF-8.")
+        if name in known:
+            raise DataError("column names must differ", f"{name!r} stands twice")
+        known.add(name)
+
+
+def check_size(size: int) -> None:
     """Refuse a file that is too large."""
     if size > MOST_BYTES:
-        raise DataError(
-            f"{origin}: must have at most {MOST_BYTES / 2**30:g} GiB, but has {size / 2**30:.2g}. Take a sample of its "
-            "rows, or give them by a function (source = 'python:module:function')."
-        )
+        function = Setting("source", "python:module:function")
+        do = ("Take a sample of its rows, or give them by a function (", function, ").")
+        raise DataError(f"must have at most {MOST_BYTES / 2**30:g} GiB", f"has {size / 2**30:.2g}", do)
 
 
-def check_values(origin: str, rows: int, columns: int, what: str = "columns") -> None:
+def check_values(rows: int, columns: int, what: str = "columns") -> None:
     """Refuse rows with too many values in all."""
     if rows * columns > MOST_VALUES:
         raise DataError(
-            f"{origin}: must have at most {MOST_VALUES:,} values, but has {rows:,} rows of {columns:,} {what}. Take a "
-            "sample of its rows, or leave columns out."
+            f"must have at most {MOST_VALUES:,} values",
+            f"has {rows:,} rows of {columns:,} {what}",
+            "Take a sample of its rows, or leave columns out.",
         )
 
 
-def check_uncompressed(origin: str, head: bytes) -> None:
+def check_uncompressed(head: bytes) -> None:
     """Refuse a compressed file by its first bytes: a small one may unpack to any size."""
     for magic, name in _COMPRESSED.items():
         if head.startswith(magic) and (name != "bzip2" or head[4:10] == _BZIP2_BLOCK):
-            raise DataError(f"{origin}: must not be compressed, but is a {name} file. Unpack it first.")
+            raise DataError("must not be compressed", f"is a {name} file", "Unpack it first.")
 
 
-def check_length(origin: str, row: int, cells: Sequence[str], header: Sequence[str]) -> None:
-    """Refuse a row with a cell that is too long."""
-    for cell, name in zip(cells, header, strict=True):
+def check_lengths(name: str, cells: Sequence[str], rows: Sequence[int]) -> None:
+    """Refuse a cell that is too long."""
+    if max(map(len, cells)) <= MOST_CHARACTERS:
+        return
+    for cell, row in zip(cells, rows, strict=True):
         if len(cell) > MOST_CHARACTERS:
-            raise DataError(
-                f"{origin}, row {row}, column {name!r}: must have at most {MOST_CHARACTERS:,} characters, but has "
-                f"{len(cell):,}. Is a quote left open?"
-            )
-
-
-def check_filled(origin: str, name: str, cells: Sequence[str], rows: Sequence[int], types: Types) -> None:
-    """Refuse a missing target, or a missing mark."""
-    for cell, row in zip(cells, rows, strict=True):
-        if types.is_missing(cell.strip()) and cell.strip().lower() != "none":  # a class may well be called so
-            got = f"means no value ({cell!r})" if cell.strip() else "is empty"
-            raise DataError(
-                f"{origin}, row {row}, column {name!r}: must not be empty, but {got}. Fill it in or leave the row out."
-            )
-
-
-def check_quantity(origin: str, name: str, cells: Sequence[str], rows: Sequence[int]) -> None:
-    """Refuse a target that is to be a quantity and is none."""
-    for cell, row in zip(cells, rows, strict=True):
-        if not is_number(cell.strip()):
-            raise DataError(
-                f"{place(origin, row, name)}: must be a finite number to be predicted as one, but is {cell!r}. "
-                'Correct it, leave the row out, or predict classes: [data] task = "classification".'
-            )
-
-
-def reason(error: Exception) -> str:
-    """An error in a few words."""
-    if isinstance(error, OSError):
-        return (error.strerror or os.strerror(error.errno or 0)).lower()
-    return str(error)
+            must = f"must have at most {MOST_CHARACTERS:,} characters"
+            raise column_error(name, must, f"has {len(cell):,}", "Is a quote left open?", row)

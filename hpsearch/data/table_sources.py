@@ -3,32 +3,33 @@
 from __future__ import annotations
 
 import os
-from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from hpsearch.data.cells import Types
 from hpsearch.data.columns import KINDS, Impute, Kind, Plan
-from hpsearch.data.csv_file import read_csv
-from hpsearch.data.dataset import Dataset, Task
-from hpsearch.data.parquet_file import read_parquet
+from hpsearch.data.dataset import Dataset, IntArray, Task
 from hpsearch.data.source import Source
 from hpsearch.data.table_file import Table, Wanted, check_values
+from hpsearch.data.table_reader import read_table
 from hpsearch.data.units import first_of_each
-from hpsearch.errors import DataError, DefinitionError
+from hpsearch.errors import DataError, DefinitionError, Setting, located
 
 Names = Annotated[tuple[str, ...], Field(strict=False)]
 
 
 class TableFile(Source):
     """A file of rows with one target column, features, and columns that say how to split."""
+
+    redrawable: ClassVar[bool] = False
 
     path: Annotated[str, Field(description="the file, relative to the study file")]
     target: Annotated[str, Field(description="the column to predict")]
@@ -72,105 +73,66 @@ class TableFile(Source):
         return [*self.numeric, *self.categorical, *self.boolean]
 
     @property
-    def _marks(self) -> tuple[str, ...]:
-        return tuple(name for name in (self.group, self.time, self.fold, self.weight) if name is not None)
+    def _metadata(self) -> dict[str, str]:
+        """The columns that say how to split and to weigh, by what they say."""
+        return {kind: column for kind in METADATA if (column := getattr(self, kind)) is not None}
 
     @property
     def _texts(self) -> tuple[str, ...]:
-        return (self.target, *self._marks)
+        return (self.target, *self._metadata.values())
 
     @property
     def predicts(self) -> Task:
         return self.task
 
     @property
-    def redrawable(self) -> bool:
-        return False
-
-    @property
     def not_features(self) -> tuple[str, ...] | None:
-        return None if self.features is not None else (*self.drop, *self._marks)
+        return None if self.features is not None else (*self.drop, *self._metadata.values())
 
     def moved(self, folder: Path, to: Path) -> dict[str, Any]:
         return {**self.model_dump(exclude_defaults=True), "path": os.path.relpath(folder / self.path, to)}
 
-    @abstractmethod
-    def read(self, path: Path, wanted: Wanted) -> Table:
-        """The columns that are wanted.
-
-        Raises:
-            DataError: a file or columns that are not as they must be.
-        """
-
     def load(self, folder: Path, seed: int) -> Dataset:
         kinds: dict[str, Kind] = {name: kind for kind in KINDS for name in getattr(self, kind)}
-        types = Types(kinds, self.missing)
-        origin = str(folder / self.path)
-        quantity = self.target if self.task == "regression" else None
-        wanted = Wanted(self._texts, self.features, self.drop, self.drop, types=types, quantity=quantity)
-        table = self.read(folder / self.path, wanted)
+        wanted = Wanted(
+            self._texts,
+            self.features,
+            ignored=self.drop,
+            required=self.drop,
+            types=Types(kinds, self.missing),
+            regression_target=self.target if self.task == "regression" else None,
+        )
+        path = folder / self.path
+        table = read_table(path, wanted, self.source)
+        with located(str(path)):
+            return self._dataset(table)
+
+    def _dataset(self, table: Table) -> Dataset:
         if not table.columns:
-            raise DataError(f"{origin}: must have a column to predict from beside {', '.join(self._texts)}.")
-        try:
-            plan = Plan.declare(table.columns, self.impute, self.missing)
-        except DataError as error:
-            raise DataError(f"{origin}: {error}") from error
-        texts = table.texts
-        check_values(origin, len(texts[self.target]), len(plan.feature_names), "features")
+            raise DataError(f"must have a column to predict from beside {', '.join(self._texts)}")
+        plan = Plan.declare(table.columns, self.impute, self.missing)
+        targets = table.texts[self.target]
+        check_values(len(targets), len(plan.feature_names), "features")
         data = Dataset.of(
             plan.expand(table.columns)[0],
-            _as_labels(texts[self.target], origin)
-            if self.task == "classification"
-            else np.array([float(text) for text in texts[self.target]]),
+            _as_labels(targets) if self.task == "classification" else np.array([*map(float, targets)]),
             target_name=self.target,
             plan=plan,
-            origin=origin,
             task=self.task,
         )
-        marks = {"group": self.group, "time": self.time, "fold": self.fold, "weight": self.weight}
-        data = with_marks(data, texts, origin, **marks)
+        data = with_metadata(data, table.texts, self._metadata)
         return data if self.duplicates == "keep" else data.take(first_of_each(data))
 
 
 class Csv(TableFile):
     """A CSV file in UTF-8 with a header line; what its columns are is inferred from all of their cells."""
 
-    def read(self, path: Path, wanted: Wanted) -> Table:
-        return read_csv(path, wanted)
-
 
 class Parquet(TableFile):
     """A Parquet file, which says itself what its columns are (extra ``parquet``)."""
 
-    def read(self, path: Path, wanted: Wanted) -> Table:
-        return read_parquet(path, wanted)
 
-
-def with_marks(
-    data: Dataset,
-    texts: Mapping[str, list[str]],
-    origin: str,
-    *,
-    group: str | None = None,
-    time: str | None = None,
-    fold: str | None = None,
-    weight: str | None = None,
-) -> Dataset:
-    """The rows with what else is known of them: the names of four columns among ``texts``, where there are such.
-
-    Raises:
-        DataError: a time that is none, a fold that is none, a weight that is none.
-    """
-    return replace(
-        data,
-        groups=None if group is None else np.unique(texts[group], return_inverse=True)[1],
-        times=None if time is None else _as_times(texts[time], time, origin),
-        folds=None if fold is None else _as_folds(texts[fold], fold, origin),
-        weights=None if weight is None else _as_weights(texts[weight], weight, origin),
-    )
-
-
-def _as_labels(texts: list[str], origin: str) -> np.ndarray[Any, Any]:
+def _as_labels(texts: list[str]) -> np.ndarray[Any, Any]:
     """Labels without blanks around them; written as whole numbers they sort as numbers, anything else as text."""
     labels = [text.strip() for text in texts]
     try:
@@ -179,50 +141,77 @@ def _as_labels(texts: list[str], origin: str) -> np.ndarray[Any, Any]:
         return np.array(labels)
     if not all(number.is_integer() for number in numbers):
         raise DataError(
-            f"{origin}: the target must be classes, but holds fractions: a quantity cannot be classified. "
-            'To predict it as one: [data] task = "regression".'
+            "the target must be classes",
+            "holds fractions",
+            ("To predict them as numbers: ", Setting("task", "regression"), "."),
         )
     whole = all(label == str(int(number)) for label, number in zip(labels, numbers, strict=True))
     return np.array([int(label) for label in labels]) if whole else np.array(labels)
 
 
-def _as_times(texts: list[str], column: str, origin: str) -> np.ndarray[Any, Any]:
+def _as_groups(texts: list[str]) -> IntArray:
+    return np.unique(texts, return_inverse=True)[1]
+
+
+def _as_times(texts: list[str]) -> NDArray[np.float64]:
     """Numbers, or dates and times in the ISO format as seconds."""
     for parse in (float, lambda text: datetime.fromisoformat(text).timestamp()):
         with suppress(ValueError):
             times = np.array([parse(text.strip()) for text in texts], np.float64)
             if np.isfinite(times).all():
                 return times
-    raise DataError(
-        f"{origin}, column {column!r}: must hold a number or a date like 2026-03-31 or 2026-03-31T09:30 in every row, "
-        "of the same kind."
-    )
+    raise DataError("must hold a number or a date like 2026-03-31 or 2026-03-31T09:30 in every row, of the same kind")
 
 
-def _as_folds(texts: list[str], column: str, origin: str) -> np.ndarray[Any, Any]:
+def _as_folds(texts: list[str]) -> IntArray:
     try:
         folds = np.array([int(text) for text in texts], np.intp)
     except ValueError:
         folds = np.array([-2])
     if folds.min() < -1 or len(set(folds.tolist()) - {-1}) < 1:
-        raise DataError(
-            f"{origin}, column {column!r}: must hold the number of a fold, from 0, or -1 for a row that only trains."
-        )
+        raise DataError("must hold the number of a fold, from 0, or -1 for a row that only trains")
     return folds
 
 
-def _as_weights(texts: list[str], column: str, origin: str) -> np.ndarray[Any, Any]:
+def _as_weights(texts: list[str]) -> NDArray[np.float64]:
     for row, text in enumerate(texts):
         with suppress(ValueError):
             if 0 <= float(text) < np.inf:
                 continue
         raise DataError(
-            f"{origin}, column {column!r}: must hold weights, finite numbers of at least 0, but row {row} of the data "
-            f"has {text!r}. Correct it or leave the row out."
+            "must hold weights, finite numbers of at least 0",
+            f"row {row} of the data has {text!r}",
+            "Correct it or leave the row out.",
         )
     weights = np.array([float(text) for text in texts])
     if not weights.any():
-        raise DataError(
-            f"{origin}, column {column!r}: must hold a weight above 0, but all are 0. Choose another column."
-        )
+        raise DataError("must hold a weight above 0", "all are 0", "Choose another column.")
     return weights
+
+
+# What may be known of rows beside features and target: the dataset's attribute, and how it is read from text.
+METADATA: dict[str, tuple[str, Callable[[list[str]], NDArray[Any]]]] = {
+    "group": ("groups", _as_groups),
+    "time": ("times", _as_times),
+    "fold": ("folds", _as_folds),
+    "weight": ("weights", _as_weights),
+}
+
+
+def with_metadata(data: Dataset, texts: Mapping[str, list[str]], columns: Mapping[str, str]) -> Dataset:
+    """The rows with what else is known of them.
+
+    Args:
+        data: the rows.
+        texts: columns of text.
+        columns: names of those among them that say something of :data:`METADATA`, by what they say.
+
+    Raises:
+        DataError: a time that is none, a fold that is none, a weight that is none.
+    """
+    metadata: dict[str, Any] = {}
+    for kind, column in columns.items():
+        name, parse = METADATA[kind]
+        with located(f"column {column!r}"):
+            metadata[name] = parse(texts[column])
+    return replace(data, **metadata)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hpsearch.data.dataset import Dataset
+from hpsearch.data.dataset import Dataset, IntArray
 
-IntArray = NDArray[np.intp]
+DEALINGS = 10  # of the values of each column, to see how many rows repeat each other by chance
 
 
 def row_keys(features: NDArray[Any]) -> list[bytes]:
@@ -23,6 +24,25 @@ def labelled_keys(data: Dataset) -> list[bytes]:
     return [key + label.tobytes() for key, label in zip(row_keys(data.features), data.labels + 0, strict=True)]
 
 
+def keys_by_chance(data: Dataset) -> Iterator[list[bytes]]:
+    """Keys of as many rows with the same values in each column, which are dealt to the rows at random."""
+    draw = np.random.default_rng(0)
+    for _ in range(DEALINGS):
+        features = np.empty_like(data.features)
+        for place in data.columns.places.values():
+            features[:, place] = data.features[draw.permutation(data.rows), place]
+        yield labelled_keys(replace(data, features=features))
+
+
+def keys_of_unlike_targets(data: Dataset) -> list[bytes]:
+    """Keys that are equal for rows that agree in all features and not in the target; else each row's own."""
+    keys, labels = row_keys(data.features), data.labels
+    found: dict[bytes, set[float]] = {}
+    for key, label in zip(keys, labels.tolist(), strict=True):
+        found.setdefault(key, set()).add(label)
+    return [key if len(found[key]) > 1 else str(row).encode() for row, key in enumerate(keys)]
+
+
 def first_of_each(data: Dataset) -> IntArray:
     """The rows, in their order, that repeat no earlier one in all features and the target."""
     return np.unique(_numbered(labelled_keys(data)), return_index=True)[1]
@@ -33,16 +53,16 @@ def independent_units(data: Dataset) -> IntArray:
 
     Rows of different units may be taken as drawn independently; rows of one unit come and go together.
     """
-    copies = _numbered(labelled_keys(data))
+    duplicates = _numbered(labelled_keys(data))
     if data.groups is None:
-        return copies
+        return duplicates
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
     groups = np.unique(data.groups, return_inverse=True)[1]
-    # A graph of groups and clusters of copies, with an edge a row: what hangs together is one unit.
-    count, shape = groups.max() + 1, groups.max() + copies.max() + 2
-    edges = coo_array((np.ones(data.rows), (groups, count + copies)), shape=(shape, shape))
+    # A graph of groups and clusters of duplicates, with an edge a row: what hangs together is one unit.
+    count, shape = groups.max() + 1, groups.max() + duplicates.max() + 2
+    edges = coo_array((np.ones(data.rows), (groups, count + duplicates)), shape=(shape, shape))
     return _numbered(connected_components(edges, directed=False)[1][groups].tolist())
 
 

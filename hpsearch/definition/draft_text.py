@@ -11,7 +11,7 @@ import numpy as np
 
 from hpsearch.data.cells import is_number
 from hpsearch.data.columns import Raw
-from hpsearch.data.survey import Surveyed
+from hpsearch.data.survey import LeftOut, Surveyed
 from hpsearch.definition.wording import as_toml
 
 SEED = 0
@@ -104,7 +104,10 @@ def _data(found: Surveyed, dealt: Dealt, path: str) -> list[str]:
         "# What each column was taken for. One that is something else: numeric, categorical or boolean = [...]."
     )
     kept = {raw.name: _described(raw) for raw in found.columns[:MOST_COLUMNS_SHOWN]}
-    left_out = {name: f"left out: it {found.left_out[name]}" for name in [*found.left_out][:MOST_COLUMNS_SHOWN]}
+    left_out = {
+        name: f"left out: it {left_out_because(found.left_out[name])}"
+        for name in [*found.left_out][:MOST_COLUMNS_SHOWN]
+    }
     width = max(len(_shown(name)) for name in [*kept, *left_out])
     for described, every in ((kept, len(found.columns)), (left_out, len(found.left_out))):
         for name, what in described.items():
@@ -237,6 +240,13 @@ def _described(raw: Raw) -> str:
     codes = 2 < len(different) <= 10 and bool((different == np.round(different)).all())
     notes += [f"{len(different)} different whole numbers: are they codes of categories?"] if codes else []
     return ", ".join([f"numeric, {different[0]:g} to {different[-1]:g}", *notes])
+
+
+def left_out_because(left_out: LeftOut) -> str:
+    """Why a column is left out, with the key that would let it in, if there is one."""
+    if left_out.value is None:
+        return left_out.why
+    return f"{left_out.why} (if that means no value: missing = {as_toml([left_out.value])}, and not in drop)"
 
 
 def _shown(text: str) -> str:

@@ -8,16 +8,15 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import ClassifierMixin
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import column_or_1d
 
 from hpsearch.arrays import FloatArray
-from hpsearch.errors import DefinitionError
-from hpsearch.estimators.network import Network, assign, in_one_go
-from hpsearch.estimators.rows import checked, classes_of, config_of, counted, dataset, named
+from hpsearch.errors import DefinitionError, Setting
+from hpsearch.estimators.arguments import checked_rows, class_names, classes_of, config_of, dataset
+from hpsearch.estimators.base import NetworkEstimator, assign, trains_on_all_rows
 
 
-class MLPClassifier(ClassifierMixin, Network):
+class MLPClassifier(ClassifierMixin, NetworkEstimator):
     """A fully connected network that classifies, trained by one lane of the core.
 
     The parameters up to ``class_weight`` are the hyperparameters of ``[train]`` in a study file, with its names, bounds
@@ -60,7 +59,7 @@ class MLPClassifier(ClassifierMixin, Network):
         classes_: (C,), the sorted classes.
         n_features_in_, feature_names_in_: of the features; names if the rows came with them.
         n_iter_: epochs done.
-        best_epoch_: epochs of the parameters that were kept.
+        best_epoch_: epochs of the parameters that it has.
         loss_curve_, loss_: data loss + penalty on the training rows at every checkpoint, and at the last.
         best_loss_: the lowest of them; None with ``early_stopping``.
         validation_scores_, best_validation_score_: minus the validation loss at every checkpoint, in nats
@@ -129,16 +128,14 @@ class MLPClassifier(ClassifierMixin, Network):
                 :class:`~hpsearch.DataError` and :class:`~hpsearch.DefinitionError`.
             DivergedError: a loss that is no longer finite.
         """
-        X, y, weights = checked(self, X, y, sample_weight)
-        check_classification_targets(y)
-        X, y, weights, _ = counted(X, y, weights)
+        X, y, weights, _ = checked_rows(self, X, y, sample_weight)
         classes, labels = classes_of(y)
-        names = named(classes)
-        self._train(dataset(self, X, labels, names, weights), config_of(self, names))
+        names = class_names(classes)
+        self._fit_network(dataset(self, X, labels, names, weights), config_of(self, names))
         self.classes_ = classes
         return self
 
-    @available_if(in_one_go)
+    @available_if(trains_on_all_rows)
     def partial_fit(
         self, X: Any, y: ArrayLike, classes: ArrayLike | None = None, sample_weight: ArrayLike | None = None
     ) -> Self:
@@ -160,40 +157,39 @@ class MLPClassifier(ClassifierMixin, Network):
         """
         first = not hasattr(self, "bundle_")
         if first and classes is None:
-            raise DefinitionError("The first call of partial_fit must be given classes, but was not.")
+            raise DefinitionError(("The first call of partial_fit must be given ", Setting("classes")), "was not")
         every = self.classes_ if classes is None else np.unique(column_or_1d(classes))
         if not first and not np.array_equal(every, self.classes_):
-            raise DefinitionError(
-                f"classes must be those of the first call, {self.classes_.tolist()}, but are {every.tolist()}."
-            )
+            must, got = f"must be those of the first call, {self.classes_.tolist()}", f"are {every.tolist()}"
+            raise DefinitionError(must, got, where=Setting("classes"))
         if isinstance(self.class_weight, str):
             raise DefinitionError(
-                f"partial_fit must be told what each class counts, but class_weight is {self.class_weight!r}. "
-                "Use a dict."
+                "partial_fit must be told what each class counts",
+                (Setting("class_weight"), f" is {self.class_weight!r}"),
+                "Use a dict.",
             )
-        X, y, weights = checked(self, X, y, sample_weight, first=first)
-        check_classification_targets(y)
+        X, y, weights, _ = checked_rows(self, X, y, sample_weight, first=first)
         if unknown := sorted(set(np.unique(y).tolist()) - set(every.tolist())):
-            raise DefinitionError(f"y must hold the classes {every.tolist()}, but holds {unknown[0]!r}.")
-        X, y, weights, _ = counted(X, y, weights)
-        names = named(every)
+            must, got = f"must hold the classes {every.tolist()}", f"holds {unknown[0]!r}"
+            raise DefinitionError(must, got, where=Setting("y"))
+        names = class_names(every)
         labels = np.searchsorted(every, y).astype(np.intp)
-        self._train_on(dataset(self, X, labels, names, weights), config_of(self, names))
+        self._train_one_epoch(dataset(self, X, labels, names, weights), config_of(self, names))
         self.classes_ = every
         return self
 
     def predict(self, X: Any) -> NDArray[Any]:
         """The most probable class of each row, (N,)."""
-        probabilities = self._answers(X)
+        probabilities = self._predictions(X)
         most: NDArray[Any] = self.classes_[probabilities.argmax(axis=1)]
         return most
 
     def predict_proba(self, X: Any) -> FloatArray:
         """The probability of each class, (N, C), in the order of ``classes_`` and the number type of the training."""
-        return self._answers(X)
+        return self._predictions(X)
 
     def predict_log_proba(self, X: Any) -> FloatArray:
         """The natural logarithm of :meth:`predict_proba`."""
         with np.errstate(divide="ignore"):
-            logarithms: FloatArray = np.log(self._answers(X))
+            logarithms: FloatArray = np.log(self._predictions(X))
         return logarithms

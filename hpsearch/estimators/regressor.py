@@ -1,4 +1,4 @@
-"""A network that predicts a quantity, as a scikit-learn estimator."""
+"""A network for regression, as a scikit-learn estimator."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import RegressorMixin
 from sklearn.utils.metaestimators import available_if
 
-from hpsearch.estimators.network import Network, assign, in_one_go
-from hpsearch.estimators.rows import checked, config_of, counted, dataset
+from hpsearch.estimators.arguments import checked_rows, config_of, dataset
+from hpsearch.estimators.base import NetworkEstimator, assign, trains_on_all_rows
 
 
-class MLPRegressor(RegressorMixin, Network):
-    """A fully connected network that predicts a quantity, trained by one lane of the core.
+class MLPRegressor(RegressorMixin, NetworkEstimator):
+    """A fully connected network for regression, trained by one lane of the core.
 
     It is :class:`hpsearch.MLPClassifier` in all that is not said here. The target is scaled inside, by the mean and the
     standard deviation of the training rows; losses and predictions have its own unit.
@@ -87,12 +87,11 @@ class MLPRegressor(RegressorMixin, Network):
             ValueError: as :meth:`hpsearch.MLPClassifier.fit`.
             DivergedError: a loss that is no longer finite.
         """
-        X, y, weights = checked(self, X, y, sample_weight, numbers=True)
-        X, y, weights, _ = counted(X, y, weights)
-        self._train(dataset(self, X, y, {}, weights), config_of(self, {}))
+        X, y, weights, _ = checked_rows(self, X, y, sample_weight, regression=True)
+        self._fit_network(dataset(self, X, y, {}, weights), config_of(self, {}))
         return self
 
-    @available_if(in_one_go)
+    @available_if(trains_on_all_rows)
     def partial_fit(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Train for one epoch more on these rows; see :meth:`hpsearch.MLPClassifier.partial_fit`.
 
@@ -107,11 +106,10 @@ class MLPRegressor(RegressorMixin, Network):
             ValueError: as :meth:`fit`.
         """
         first = not hasattr(self, "bundle_")
-        X, y, weights = checked(self, X, y, sample_weight, first=first, numbers=True)
-        X, y, weights, _ = counted(X, y, weights)
-        self._train_on(dataset(self, X, y, {}, weights), config_of(self, {}))
+        X, y, weights, _ = checked_rows(self, X, y, sample_weight, first=first, regression=True)
+        self._train_one_epoch(dataset(self, X, y, {}, weights), config_of(self, {}))
         return self
 
     def predict(self, X: Any) -> NDArray[Any]:
-        """The quantity, (N,), in its own unit."""
-        return self._answers(X)[:, 0]
+        """The predicted targets, (N,), in their own unit."""
+        return self._predictions(X)[:, 0]

@@ -20,9 +20,9 @@ from threadpoolctl import threadpool_limits
 from hpsearch.arrays import FloatArray
 from hpsearch.data.columns import Plan
 from hpsearch.data.dataset import Dataset, Task
+from hpsearch.data.frames import expand_frame
 from hpsearch.data.preprocess import Scaling
-from hpsearch.data.typed import expand_frame
-from hpsearch.errors import BundleError, DataError
+from hpsearch.errors import BundleError, DataError, Setting, located, reason
 from hpsearch.model.format import encode, pack, read
 from hpsearch.model.manifest import ARRAYS, REST
 from hpsearch.nn.network import NetworkShape
@@ -51,9 +51,10 @@ class Bundle:
         parameters: (1, P).
         scaling: of the features, and what fills missing values; fitted on the rows it was trained on.
         plan: the columns it was trained with, and the features that they become.
-        class_names, target_name: the classes, none where a quantity is predicted, and what the target is called.
+        class_names, target_name: the classes, none of a regression, and what the target is called.
         about: how it came to be: configuration, scores, origin; plain JSON values.
-        target_centre, target_scale: of a quantity: what the network answers, times the scale, plus the centre.
+        target_centre, target_scale: of a regression: its prediction is the network's output, times the scale, plus the
+            centre.
     """
 
     architecture: Architecture
@@ -72,7 +73,7 @@ class Bundle:
         return "classification" if self.class_names else "regression"
 
     def predict(self, rows: Any, notice: Callable[[str], None] = warnings.warn) -> NDArray[Any]:
-        """The most probable class of each row, by name, or the quantity in its own unit: (N,).
+        """The most probable class of each row, by name, or the predicted target in its own unit: (N,).
 
         Args:
             rows: raw rows: an array with the model's columns in their order, or a DataFrame, whose columns are taken
@@ -83,19 +84,21 @@ class Bundle:
         Raises:
             DataError: other columns, another shape, or a value that is not of its column's kind.
         """
-        answers = self.answers(self._features(rows, notice))
-        return np.array(self.class_names)[answers.argmax(axis=1)] if self.class_names else answers[:, 0]
+        return self.targets_of(self.answers(self._features(rows, notice)))
+
+    def targets_of(self, predictions: FloatArray) -> NDArray[Any]:
+        """What :meth:`predict` gives, (N,), of what :meth:`answers` gives."""
+        return np.array(self.class_names)[predictions.argmax(axis=1)] if self.class_names else predictions[:, 0]
 
     def probabilities(self, rows: Any, notice: Callable[[str], None] = warnings.warn) -> FloatArray:
         """The probability of each class, (N, C), of rows as :meth:`predict` takes them.
 
         Raises:
-            DataError: as there, or a model that predicts a quantity.
+            DataError: as there, or a model of a regression.
         """
         if not self.class_names:
-            raise DataError(
-                f"Probabilities need classes, but this model predicts the quantity {self.target_name!r}. Use predict."
-            )
+            got = f"this model predicts the regression target {self.target_name!r}"
+            raise DataError("Probabilities need classes", got, "Use predict.")
         return self.answers(self._features(rows, notice))
 
     def _features(self, rows: Any, notice: Callable[[str], None]) -> NDArray[Any]:
@@ -104,20 +107,20 @@ class Bundle:
 
             array = np.asarray(rows)
             if array.ndim != 2 or array.shape[1] != len(self.plan.columns):
-                raise DataError(
-                    f"The rows must be a table of {len(self.plan.columns)} columns, but have shape {array.shape}."
-                )
+                must = f"The rows must be a table of {len(self.plan.columns)} columns"
+                raise DataError(must, f"have shape {array.shape}")
             rows = pd.DataFrame(array, columns=list(self.plan.names))
-        features, notices = expand_frame(self.plan, rows, "The rows")
+        with located("the rows"):
+            features, notices = expand_frame(self.plan, rows)
         for line in notices:
             notice(line)
         return features
 
     def answers(self, features: NDArray[Any]) -> FloatArray:
-        """The probability of each class, (N, C), or the quantity, (N, 1), of features (N, D) that the plan gave."""
+        """The probability of each class, (N, C), or the predicted target, (N, 1), of features (N, D) of the plan."""
         with threadpool_limits(1):
-            answers = predict(self.architecture, self.parameters, self.scaling.apply(features))
-        return answers if self.class_names else answers * np.float64(self.target_scale) + self.target_centre
+            predictions = predict(self.architecture, self.parameters, self.scaling.apply(features))
+        return predictions if self.class_names else predictions * np.float64(self.target_scale) + self.target_centre
 
     @property
     def preprocessing(self) -> list[dict[str, Any]]:
@@ -192,9 +195,7 @@ class Bundle:
             finally:
                 shutil.rmtree(temporary, ignore_errors=True)
         except OSError as error:
-            raise BundleError(
-                f"{folder}: must be a folder that can be written, but {(error.strerror or str(error)).lower()}."
-            ) from error
+            raise BundleError("must be a folder that can be written", reason(error), where=str(folder)) from error
 
     @classmethod
     def load(cls, folder: str | Path) -> Bundle:
@@ -234,14 +235,14 @@ def require_free(folder: Path, force: bool) -> None:
             folder.parent.mkdir(parents=True, exist_ok=True)
             Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent)).rmdir()
         except OSError as error:
-            raise BundleError(
-                f"{folder}: must be in a folder that can be written, but {(error.strerror or str(error)).lower()}."
-            ) from error
+            raise BundleError("must be in a folder that can be written", reason(error), where=str(folder)) from error
         return
+    forced = Setting("force", True)
     if not force:
-        raise BundleError(f"{folder}: must not exist yet, but does. Choose another folder, or replace it with --force.")
+        do = "Choose another folder, or replace it with ", forced, "."
+        raise BundleError("must not exist yet", "does", do, where=str(folder))
     if not folder.is_dir() or (any(folder.iterdir()) and not (folder / REST).exists()):
-        raise BundleError(f"{folder}: must be a saved model for --force to replace it, but is not.")
+        raise BundleError(("must be a saved model for ", forced, " to replace it"), "is not", where=str(folder))
 
 
 def _replace(temporary: Path, folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""A saved model in a format of others, checked before it is written: it answers every row as the model does."""
+"""A saved model in a format of others, checked before it is written: it predicts every row as the model does."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from hpsearch.atomic_write import write_atomically
+from hpsearch.atomic_write import require_replaceable, write_atomically
 from hpsearch.data.columns import Raw
 from hpsearch.definition.study import StudyDefinition
-from hpsearch.errors import BundleError, DataError, ExportError, HpsearchError, did_you_mean
+from hpsearch.errors import BundleError, ExportError, HpsearchError, Setting, did_you_mean
 from hpsearch.model.bundle import Bundle
 from hpsearch.model.onnx import OnnxModel, require_packages, to_onnx
-from hpsearch.model.predictions import read_rows
+from hpsearch.model.predict_file import read_rows
 from hpsearch.model.study_rows import rows_of, study_rows
 
-TOLERANCE = 1e-5  # of a probability, or of a quantity over the scale of its target
+TOLERANCE = 1e-5  # of a probability, or of a regression's prediction over the target's scale
 MADE_ROWS = 1000
 CHECKED_ROWS = 4096  # at once
 
 
-class Exporting(Protocol):
+class RunnableExport(Protocol):
     """An exported model that runs, as its users would run it."""
 
     @property
@@ -33,21 +33,21 @@ class Exporting(Protocol):
     @property
     def outputs(self) -> list[dict[str, Any]]: ...
 
-    def answers(self, raws: Sequence[Raw]) -> tuple[NDArray[Any] | None, NDArray[Any]]: ...
+    def predict(self, raws: Sequence[Raw]) -> tuple[NDArray[Any] | None, NDArray[Any]]: ...
 
 
 @dataclass(frozen=True)
-class Format:
+class ExportFormat:
     """A format: what refuses without its packages, what writes a model, and what runs what was written."""
 
     require: Callable[[], None]
     write: Callable[[Bundle], bytes]
-    run: Callable[[bytes], Exporting]
+    run: Callable[[bytes], RunnableExport]
 
 
 # By the name that is a file's ending too.
-EXPORTS: dict[str, Format] = {
-    "onnx": Format(require_packages, lambda bundle: to_onnx(bundle).SerializeToString(), OnnxModel)
+EXPORTS: dict[str, ExportFormat] = {
+    "onnx": ExportFormat(require_packages, lambda bundle: to_onnx(bundle).SerializeToString(), OnnxModel)
 }
 
 
@@ -61,8 +61,8 @@ class Exported:
         bytes: its size.
         rows: how many rows it was checked on.
         checked_on: all rows of the study's data, hold-out included; of a file; or rows made for the check.
-        not_study: why not the study's rows, where they were looked for.
-        largest_difference: of a probability, or of a quantity over the scale of its target.
+        not_study: why not the study's rows, where they were looked for: a sentence.
+        largest_difference: of a probability, or of a regression's prediction over the target's scale.
         inputs: name, type and shape of each.
         outputs: likewise.
     """
@@ -95,26 +95,26 @@ def export(
     Raises:
         BundleError: no saved model; a file that is there; a model that the format cannot hold.
         DataError: rows that do not fit the model.
-        ExportError: an answer that is not the model's; nothing is written.
+        ExportError: a prediction that is not the model's; nothing is written.
         HpsearchError: an unknown format; packages that are not installed; a file that cannot be written.
     """
     if kind not in EXPORTS:
-        raise HpsearchError(f"Unknown format {kind!r}. {did_you_mean(kind, EXPORTS)}")
+        raise HpsearchError(f"Unknown format {kind!r}", do=did_you_mean(kind, EXPORTS))
     form = EXPORTS[kind]
     form.require()
     target = Path(f"{folder.resolve().name}.{kind}") if path is None else path
-    if target.is_dir() or (target.exists() and not force):
-        do = "Name a file with -o." if target.is_dir() else "Choose another file with -o, or replace it with --force."
-        raise BundleError(f"{target}: must not exist yet, but does. {do}")
+    if target.is_dir():
+        raise BundleError("must be a file", "is a folder", "Name another.", where=str(target))
+    require_replaceable(target, force, failure=BundleError)
     bundle = Bundle.load(folder)
     content = form.write(bundle)
     exported = form.run(content)
-    chosen, checked_on, reason = _rows_to_check(bundle, folder, rows)
+    chosen, checked_on, not_study = _rows_to_check(bundle, folder, rows)
     largest = check(bundle, exported, chosen)
     write_atomically(target, content)
     count = len(chosen[0].values)
     return Exported(
-        str(target), kind, len(content), count, checked_on, reason, largest, exported.inputs, exported.outputs
+        str(target), kind, len(content), count, checked_on, not_study, largest, exported.inputs, exported.outputs
     )
 
 
@@ -128,15 +128,15 @@ def _rows_to_check(
         return read_rows(bundle, rows), "file", None
     try:
         return study_rows(bundle, folder), "study", None
-    except DataError as error:
+    except HpsearchError as error:
         return made_rows(bundle, MADE_ROWS), "made", str(error)
 
 
-def check(bundle: Bundle, exported: Exporting, raws: Sequence[Raw]) -> float:
-    """Compare the answers to every row, and the classes where two are not as probable as each other.
+def check(bundle: Bundle, exported: RunnableExport, raws: Sequence[Raw]) -> float:
+    """Compare the predictions of every row, and the classes where two are not as probable as each other.
 
     Returns:
-        The largest difference of a probability, or of a quantity over the scale of its target.
+        The largest difference of a probability, or of a regression's prediction over the target's scale.
 
     Raises:
         ExportError: it is more than :data:`TOLERANCE`, or a class is another.
@@ -146,19 +146,24 @@ def check(bundle: Bundle, exported: Exporting, raws: Sequence[Raw]) -> float:
         part = [replace(raw, values=raw.values[start : start + CHECKED_ROWS]) for raw in raws]
         features, _ = bundle.plan.expand(part)
         expected = bundle.answers(features).astype(np.float64)
-        labels, answers = exported.answers(part)
-        differences = np.abs(answers - expected).max(axis=1) / bundle.target_scale
+        labels, predictions = exported.predict(part)
+        differences = np.abs(predictions - expected).max(axis=1) / bundle.target_scale
         wrong = ~(differences <= TOLERANCE)  # nan is wrong too
         if labels is not None:
             second, first = np.sort(expected, axis=1)[:, -2:].T
-            classes = np.array(bundle.class_names)[expected.argmax(axis=1)]
-            wrong |= (labels != classes) & (first - second > TOLERANCE)
+            wrong |= (labels != bundle.targets_of(expected)) & (first - second > TOLERANCE)
         if wrong.any():
             row = int(np.flatnonzero(wrong)[0])
             raise ExportError(
-                f"The exported model must answer every row within {TOLERANCE:g} as the saved one does, but row "
-                f"{start + row} differs by {differences[row]:.2g}. Nothing was written. Retrain with [train] "
-                'dtype = "float64", or with scaling = "standard" if it has none.'
+                f"The exported model must predict every row within {TOLERANCE:g} as the saved one does",
+                f"row {start + row} differs by {differences[row]:.2g}",
+                (
+                    "Nothing was written. Retrain with ",
+                    Setting("dtype", "float64"),
+                    ", or with ",
+                    Setting("scaling", "standard"),
+                    " if it has none.",
+                ),
             )
         largest = max(largest, float(differences.max()))
     return largest

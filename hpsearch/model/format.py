@@ -25,9 +25,10 @@ preprocessing       ``impute`` (``mean``, ``median`` or ``most-frequent``: how `
                     that mean no value beside nothing, na, n/a, nan, none and null in small or capital letters; one that
                     is a number does so however it is written) and ``columns``
 target.name         text
-target.classes      C different texts, at least 2, in the order of their probabilities; none of a quantity
-target.centre,      what the network answers of a quantity, times ``scale``, plus ``centre`` is in the target's own
-target.scale        unit; 0 and 1 of classes; ``scale`` is above 0
+target.classes      C different texts, at least 2, in the order of their probabilities; none of a
+                    regression
+target.centre,      a regression's prediction is the output times ``scale``, plus ``centre``, in the target's own unit;
+target.scale        0 and 1 of classes; ``scale`` is above 0
 about               how the model came to be, for people: any keys. Of those that are read again ``not_features`` is
                     null or a list of texts, ``scorings`` an integer of at least 0, ``rows`` null or an object
 ==================  ====================================================================================================
@@ -53,8 +54,8 @@ array                  shape, dtype         meaning
                                             ``network.dtype``; ``scale`` is above 0
 =====================  ===================  ====================================================================
 
-The answer is the softmax of the outputs; with ``binary_cross_entropy`` 1 / (1 + exp(-output)) is the probability of the
-second class; of a quantity see ``target``.
+The probabilities are the softmax of the outputs; with ``binary_cross_entropy`` 1 / (1 + exp(-output)) is that of the
+second class; of a regression see ``target``.
 """
 
 from __future__ import annotations
@@ -70,7 +71,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hpsearch.errors import BundleError
+from hpsearch.errors import BundleError, reason
 from hpsearch.model.manifest import (
     ARRAYS,
     FORMAT,
@@ -105,7 +106,7 @@ def encode(parts: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> tupl
     try:
         rest = sign(json.dumps({**head, **parts}, indent=2, allow_nan=False).encode() + b"\n")
     except (TypeError, ValueError, RecursionError) as error:
-        raise BundleError(f"The model must be plain JSON but for its arrays, but {one_line(error)}.") from error
+        raise BundleError("The model must be plain JSON but for its arrays", one_line(error)) from error
     decode(rest, packed, "The model")
     return rest, packed
 
@@ -154,32 +155,32 @@ def unpack(packed: bytes, manifest: Manifest, origin: str) -> dict[str, NDArray[
 
     deserialize: Any = safetensors.deserialize  # its types differ from version to version
     if hashlib.sha256(packed).hexdigest() != manifest.arrays.sha256:
-        raise BundleError(f"{origin}: must have the SHA-256 that {REST} names, but was changed since it was saved.")
+        raise BundleError(f"must have the SHA-256 that {REST} names", "was changed since it was saved", where=origin)
     if int.from_bytes(packed[:8], "little") > MOST_HEADER_BYTES:
-        raise BundleError(f"{origin}: must have a header of at most {MOST_HEADER_BYTES / 2**20:g} MiB, but has more.")
+        raise BundleError(f"must have a header of at most {MOST_HEADER_BYTES / 2**20:g} MiB", "has more", where=origin)
     try:
         found = dict(deserialize(packed))
     except (safetensors.SafetensorError, ValueError) as error:
-        raise BundleError(f"{origin}: must be a safetensors file, but {one_line(error)}.") from error
+        raise BundleError("must be a safetensors file", one_line(error), where=origin) from error
     expected = manifest.arrays.tensors
     if set(found) != set(expected):
         name = min(set(found) ^ set(expected))
-        raise BundleError(
-            f"{origin}: must have the arrays that {REST} names, but {one_line(repr(name))} is in one only."
-        )
+        only = f"{one_line(repr(name))} is in one only"
+        raise BundleError(f"must have the arrays that {REST} names", only, where=origin)
     arrays = {}
     for name, tensor in expected.items():
         got = found[name]["shape"], _TYPES.get(found[name]["dtype"])
         if got != (tensor.shape, tensor.dtype):
             raise BundleError(
-                f"{origin}: {name} must be {tensor.dtype} of shape {tensor.shape}, as {REST} says, but is "
-                f"{one_line(repr(found[name]['dtype']))} of shape {one_line(repr(got[0]))}."
+                f"{name} must be {tensor.dtype} of shape {tensor.shape}, as {REST} says",
+                f"is {one_line(repr(found[name]['dtype']))} of shape {one_line(repr(got[0]))}",
+                where=origin,
             )
         little = np.dtype(tensor.dtype).newbyteorder("<")
         arrays[name] = np.frombuffer(found[name]["data"], little).astype(tensor.dtype).reshape(tensor.shape)
         if not np.isfinite(arrays[name]).all() or (name == "scale" and arrays[name].min() <= 0):
             what = "finite and above 0" if name == "scale" else "finite"
-            raise BundleError(f"{origin}: {name} must be {what}, but is not everywhere. Retrain the model.")
+            raise BundleError(f"{name} must be {what}", "is not everywhere", "Retrain the model.", where=origin)
     return arrays
 
 
@@ -190,15 +191,13 @@ def _read(path: Path, most: int) -> bytes:
         with open(descriptor, "rb") as file:
             status = os.fstat(descriptor)
             if not stat.S_ISREG(status.st_mode):
-                raise BundleError(f"{path}: must be a regular file of a saved model, but is not.")
+                raise BundleError("must be a regular file of a saved model", "is not", where=str(path))
             content = b"" if status.st_size > most else file.read(most + 1)
-    except (OSError, ValueError) as error:
-        if isinstance(error, BundleError):
-            raise
-        reason = error.strerror.lower() if isinstance(error, OSError) and error.strerror else one_line(error)
-        raise BundleError(
-            f"{path.parent}: must be a saved model with {REST} and {ARRAYS}, but {path.name}: {reason}."
-        ) from error
+    except BundleError:
+        raise
+    except (OSError, ValueError) as error:  # a path with a NUL character is no value
+        got = f"{path.name}: {reason(error) if isinstance(error, OSError) else one_line(error)}"
+        raise BundleError(f"must be a saved model with {REST} and {ARRAYS}", got, where=str(path.parent)) from error
     if status.st_size > most or len(content) > most:
-        raise BundleError(f"{path}: must have at most {most:,} bytes, but has {status.st_size:,}.")
+        raise BundleError(f"must have at most {most:,} bytes", f"has {status.st_size:,}", where=str(path))
     return content

@@ -13,7 +13,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from hpsearch.data.columns import Column, Impute, Kind
-from hpsearch.errors import BundleError
+from hpsearch.errors import BundleError, DataError, located
 from hpsearch.nn.layers import ACTIVATIONS
 from hpsearch.nn.losses import LOSSES
 from hpsearch.validation.config import one_of
@@ -113,32 +113,35 @@ def parse(rest: bytes, origin: str) -> Manifest:
         BundleError: anything that is not as the format says.
     """
     if len(rest) > MOST_REST_BYTES:
-        raise BundleError(f"{origin}: must have at most {MOST_REST_BYTES / 2**20:g} MiB of JSON, but has more.")
+        raise BundleError(f"must have at most {MOST_REST_BYTES / 2**20:g} MiB of JSON", "has more", where=origin)
     try:
         plain = json.loads(
             rest.decode(), object_pairs_hook=_unique, parse_constant=_refuse_constant, parse_float=_finite
         )
         _check_plain(plain)
+    except BundleError as error:
+        raise error.at(origin) from None
     except (ValueError, RecursionError) as error:
-        raise BundleError(f"{origin}: must be plain JSON, but {one_line(error)}.") from error
+        raise _not_plain(one_line(error)).at(origin) from error
     if not isinstance(plain, dict) or plain.pop("format", None) != FORMAT:
-        raise BundleError(f"{origin}: must be a {FORMAT}, but is not.")
+        raise BundleError(f"must be a {FORMAT}", "is not", where=origin)
     version, signature = plain.pop("version", None), plain.pop("sha256", None)
     if type(version) is not int or version != VERSION:
         raise BundleError(
-            f"{origin}: must be a {FORMAT} of version {VERSION}, but is of version {one_line(repr(version))}. Retrain "
-            "it with this version of hpsearch."
+            f"must be a {FORMAT} of version {VERSION}",
+            f"is of version {one_line(repr(version))}",
+            "Retrain it with this version of hpsearch.",
+            where=origin,
         )
     if not isinstance(signature, str) or not _signed(rest, signature):
-        raise BundleError(f"{origin}: must have the SHA-256 that it names, but was changed since it was saved.")
+        raise BundleError("must have the SHA-256 that it names", "was changed since it was saved", where=origin)
     try:
         manifest = Manifest.model_validate(plain)
         About.model_validate(manifest.about)
-        _check_whole(manifest)
     except ValidationError as error:
-        raise BundleError(f"{origin}: must be as the format says, but {_first(error)}.") from error
-    except ValueError as error:
-        raise BundleError(f"{origin}: {one_line(error)}.") from error
+        raise BundleError("must be as the format says", _first(error), where=origin) from error
+    with located(origin):
+        _check_whole(manifest)
     return manifest
 
 
@@ -154,41 +157,44 @@ def _check_whole(manifest: Manifest) -> None:
     """Refuse parts that do not fit each other.
 
     Raises:
-        ValueError: with the reason.
+        BundleError: with what does not.
     """
     network, target = manifest.network, manifest.target
     if manifest.arrays.tensors != tensors(network):
-        raise ValueError("arrays.tensors must be those of the network, but are others")
+        raise BundleError("arrays.tensors must be those of the network", "are others")
     if data_bytes(manifest.arrays.tensors) > MOST_ARRAY_BYTES:
-        raise ValueError(f"the arrays must have at most {MOST_ARRAY_BYTES / 2**30:g} GiB, but claim more")
+        raise BundleError(f"the arrays must have at most {MOST_ARRAY_BYTES / 2**30:g} GiB", "claim more")
     columns = manifest.preprocessing.columns
     for column in columns:
         if column.categories and column.kind != "categorical":
-            raise ValueError(
-                f"only categorical columns must have categories, but the {column.kind} {column.name!r} has"
-            )
+            got = f"the {column.kind} {one_line(repr(column.name))} has"
+            raise BundleError("only categorical columns must have categories", got)
         if "" in column.categories or len(set(column.categories)) < len(column.categories):
-            raise ValueError(
-                f"categories must be different texts, none of them empty, but not those of {column.name!r}"
-            )
+            got = f"not those of {one_line(repr(column.name))}"
+            raise BundleError("categories must be different texts, none of them empty", got)
     if len({column.name for column in columns}) < len(columns):
-        raise ValueError("columns must have different names, but two have one name")
+        raise BundleError("columns must have different names", "two have one name")
     features = [name for c in columns for name in Column(c.name, c.kind, c.indicator, tuple(c.categories)).features]
     if len(features) != network.inputs or len(set(features)) < len(features):
-        raise ValueError(
-            f"the columns must become network.inputs = {network.inputs} features of different names, but become "
-            f"{len(features)}, {len(set(features))} of them different"
+        raise BundleError(
+            f"the columns must become network.inputs = {network.inputs} features of different names",
+            f"become {len(features)}, {len(set(features))} of them different",
         )
-    quantity = LOSSES[network.loss].regression
-    if quantity and target.classes:
-        raise ValueError(f"target.classes must be none with {network.loss}, but there are {len(target.classes)}")
-    if not quantity and (len(target.classes) < 2 or len(set(target.classes)) < len(target.classes)):
-        raise ValueError(f"target.classes must be at least two different texts, but are {target.classes!r}")
-    if not quantity and (target.centre, target.scale) != (0, 1):
-        raise ValueError("target.centre and target.scale must be 0 and 1 of classes, but are not")
-    outputs = LOSSES[network.loss].outputs(len(target.classes))
+    regression = LOSSES[network.loss].regression
+    if regression and target.classes:
+        raise BundleError(f"target.classes must be none with {network.loss}", f"there are {len(target.classes)}")
+    if not regression and (len(target.classes) < 2 or len(set(target.classes)) < len(target.classes)):
+        raise BundleError(
+            "target.classes must be at least two different texts", f"are {one_line(repr(target.classes))}"
+        )
+    if not regression and (target.centre, target.scale) != (0, 1):
+        raise BundleError("target.centre and target.scale must be 0 and 1 of classes", "are not")
+    try:
+        outputs = LOSSES[network.loss].outputs(len(target.classes))
+    except DataError as error:
+        raise BundleError(error.must, error.got, where=f"network.loss {network.loss}") from error
     if outputs != network.outputs:
-        raise ValueError(f"network.outputs must be {outputs} here, but is {network.outputs}")
+        raise BundleError(f"network.outputs must be {outputs} here", f"is {network.outputs}")
 
 
 def data_bytes(expected: Mapping[str, Tensor]) -> int:
@@ -204,18 +210,18 @@ def _signed(rest: bytes, signature: str) -> bool:
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        raise ValueError("a key stands twice in an object")
+        raise _not_plain("a key stands twice in an object")
     return found
 
 
 def _refuse_constant(text: str) -> Any:
-    raise ValueError(f"{text} is no number of JSON")
+    raise _not_plain(f"{text} is no number of JSON")
 
 
 def _finite(text: str) -> float:
     value = float(text)
     if not math.isfinite(value):
-        raise ValueError(f"{text[:20]} is too large a number")
+        raise _not_plain(f"{text[:20]} is too large a number")
     return value
 
 
@@ -223,7 +229,7 @@ def _check_plain(value: Any) -> None:
     """Refuse deep nesting, and text that is none: half a character outside the basic plane cannot be printed.
 
     Raises:
-        ValueError: with the reason.
+        ValueError: with the reason, ours or Python's.
     """
     level = [value]
     for _ in range(DEEPEST):
@@ -239,7 +245,11 @@ def _check_plain(value: Any) -> None:
         if not below:
             return
         level = below
-    raise ValueError(f"it is nested more than {DEEPEST} deep")
+    raise _not_plain(f"it is nested more than {DEEPEST} deep")
+
+
+def _not_plain(got: str) -> BundleError:
+    return BundleError("must be plain JSON", got)
 
 
 def one_line(error: object) -> str:

@@ -1,4 +1,4 @@
-"""A saved model as one ONNX graph from raw columns to answers: preprocessing and network in one file.
+"""A saved model as one ONNX graph from raw columns to predictions: preprocessing and network in one file.
 
 ==========================  ==========================  ============================================================
 input or output             type, shape                 meaning
@@ -9,14 +9,14 @@ a categorical column's name string, (N, 1)              its category as the file
                                                         the empty string where missing
 ``label``                   string, (N,)                the most probable class
 ``probabilities``           the network's type, (N, C)  of the classes, in the order that the metadata ``classes`` has
-``prediction``              double, (N, 1)              of a quantity, instead of the two: in its own unit
+``prediction``              double, (N, 1)              of a regression, instead of the two: in its target's unit
 ==========================  ==========================  ============================================================
 
 An output whose name is a column's has ``_`` behind it; outputs stand in this order. Numbers are doubles because values
 far from 0 would lose in single precision what tells them apart. Only nan and the empty string are missing values: the
-words that a file may have for one (NA, and those of ``[data] missing``) are the caller's to replace, as are yes and no.
-A category that training had not is none of its categories, and an infinite number, which files may
-not hold, is not refused.
+words that a file may have for one (NA, and those of the study's ``missing``) are the caller's to replace, as are yes
+and no. A category that training had not is none of its categories, and an infinite number, which files may not hold, is
+not refused.
 """
 
 from __future__ import annotations
@@ -81,9 +81,9 @@ def to_onnx(bundle: Bundle) -> onnx.ModelProto:
         blocks.append(name)
         if column.indicator:
             blocks.append(graph.node("Cast", graph.node("IsNaN", name), to=TensorProto.DOUBLE))
-    answers = _network(graph, bundle, _transform(graph, bundle, graph.node("Concat", *blocks, axis=1)))
+    outputs = _network(graph, bundle, _transform(graph, bundle, graph.node("Concat", *blocks, axis=1)))
     model = helper.make_model(
-        helper.make_graph(graph.nodes, "hpsearch", inputs, _outputs(graph, bundle, answers), graph.constants),
+        helper.make_graph(graph.nodes, "hpsearch", inputs, _predictions(graph, bundle, outputs), graph.constants),
         producer_name="hpsearch",
         producer_version=version("hpsearch"),
         ir_version=IR_VERSION,
@@ -120,10 +120,10 @@ class OnnxModel:
         """Name, type and shape of each output."""
         return [_described(one) for one in self._session.get_outputs()]
 
-    def answers(self, raws: Sequence[Raw]) -> tuple[NDArray[Any] | None, NDArray[Any]]:
-        """The labels (N,), None of a quantity; and the probabilities (N, C) or the quantity (N, 1) of raw columns."""
-        *labels, answers = self._session.run(None, {raw.name: _as_input(raw) for raw in raws})
-        return (labels[0] if labels else None), answers
+    def predict(self, raws: Sequence[Raw]) -> tuple[NDArray[Any] | None, NDArray[Any]]:
+        """Labels (N,), None of a regression, and probabilities (N, C) or predicted targets (N, 1), of raw columns."""
+        *labels, predictions = self._session.run(None, {raw.name: _as_input(raw) for raw in raws})
+        return (labels[0] if labels else None), predictions
 
 
 def _as_input(raw: Raw) -> NDArray[Any]:
@@ -196,8 +196,8 @@ def _network(graph: _Graph, bundle: Bundle, values: str) -> str:
     return values
 
 
-def _outputs(graph: _Graph, bundle: Bundle, values: str) -> list[Any]:
-    """Add what makes answers of the last layer's outputs; returns what the graph gives."""
+def _predictions(graph: _Graph, bundle: Bundle, values: str) -> list[Any]:
+    """Add what makes predictions of the last layer's outputs; returns what the graph gives."""
     from onnx import TensorProto, helper
 
     if not bundle.class_names:
@@ -242,16 +242,11 @@ def _metadata(bundle: Bundle) -> dict[str, str]:
 
 def _require_expressible(bundle: Bundle) -> None:
     if bundle.parameters.nbytes > MOST_BYTES:
-        raise BundleError(
-            f"A model must have at most {MOST_BYTES:,} bytes of parameters to be one ONNX file, but has "
-            f"{bundle.parameters.nbytes:,}."
-        )
+        must = f"A model must have at most {MOST_BYTES:,} bytes of parameters to be one ONNX file"
+        raise BundleError(must, f"has {bundle.parameters.nbytes:,}")
     categories = [text for column in bundle.plan.columns for text in column.categories]
     for what, texts in {"column": bundle.plan.names, "class": bundle.class_names, "category": categories}.items():
         for text in texts:
             if "\0" in text or (not text and what == "column"):
-                got = repr(text) if text else "empty"
-                raise BundleError(
-                    f"The name of a {what} must be text without NUL characters for an ONNX graph, but is {got}. Rename "
-                    "it and retrain."
-                )
+                must = f"The name of a {what} must be text without NUL characters for an ONNX graph"
+                raise BundleError(must, f"is {text!r}" if text else "is empty", "Rename it and retrain.")

@@ -8,24 +8,20 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from threadpoolctl import threadpool_limits
-
-from hpsearch import seeds
 from hpsearch.data.dataset import Dataset
 from hpsearch.data.splits import SPLITTERS
 from hpsearch.data.units import independent_units
 from hpsearch.definition.study import StudyDefinition
-from hpsearch.errors import BundleError, DataError, DefinitionError, DivergedError, StorageError
+from hpsearch.definition.wording import as_key
+from hpsearch.errors import BundleError, DataError, DefinitionError, Setting, StorageError, located
 from hpsearch.model.bundle import Bundle
+from hpsearch.model.fit import fit
 from hpsearch.model.study_rows import recipe
-from hpsearch.nn.network import initial_parameters
 from hpsearch.search.objective import Prepared, prepare
 from hpsearch.storage.database import shown
 from hpsearch.storage.storage import StoredStudy
 from hpsearch.validation.config import Config
 from hpsearch.validation.estimates import mean_of_rows
-from hpsearch.validation.lanes import fit_scalings, lane_data, make_trainer, training_weights
 from hpsearch.validation.score import SCORE_NAMES
 
 
@@ -33,15 +29,18 @@ def require_no_space(definition: StudyDefinition) -> None:
     """Refuse a definition that still has something to search.
 
     Raises:
-        DefinitionError: [space] is not empty.
+        DefinitionError: its search space is not empty.
     """
     if definition.space.dimensions:
         raise DefinitionError(
-            "[space] must be empty to retrain, but there is something to search. Run the study, export its best "
-            "configuration with `hpsearch best STUDY -o best.toml`, and retrain that."
+            "must be empty to retrain",
+            "there is something to search",
+            "Run the study, export its best configuration with `hpsearch best STUDY -o best.toml`, and retrain that.",
+            where=Setting("space"),
         )
 
 
+@located(wording=as_key)
 def retrain(definition: StudyDefinition, url: str, folder: Path | None = None) -> Bundle:
     """Train ``[train]`` for its epochs on all rows that are not held out, from initial weights that no trial used.
 
@@ -58,8 +57,8 @@ def retrain(definition: StudyDefinition, url: str, folder: Path | None = None) -
     """
     require_no_space(definition)
     prepared = prepare(definition)
-    bundle, about = fit(prepared, definition.train)
-    held_out = prepared.held_out
+    bundle = fit_prepared(prepared, definition.train)
+    about, held_out = dict(bundle.about), prepared.held_out
     if held_out is not None:
         losses = bundle.row_losses(held_out)
         apart = SPLITTERS[definition.validation.splitter].needs != "times"
@@ -76,19 +75,20 @@ def _record_scoring(definition: StudyDefinition, fingerprint: str, url: str, fol
     """Record in the study that its hold-out was scored, if it can be reached, and say how often it was before."""
     origin = definition.origin
     name = definition.name if origin is None else origin.study
-    known, reason = [0], None
+    known, not_recorded = [0], None
     try:
         with StoredStudy.open(url, name) as stored:
-            if stored.attributes["identity"]["holdout.fingerprint"] != fingerprint:
-                raise StorageError(f"the study {name!r} in {shown(url)} has another hold-out")
-            known.append(stored.record_scoring({"configuration": definition.train.fingerprint}))
+            if stored.attributes["identity"]["holdout.fingerprint"] == fingerprint:
+                known.append(stored.record_scoring({"configuration": definition.train.fingerprint}))
+            else:
+                not_recorded = f"the study {name!r} in {shown(url)} has another hold-out."
     except StorageError as error:
-        reason = str(error).rstrip(".")
+        not_recorded = str(error)
     if folder is not None and folder.exists():
         with suppress(BundleError):
             about = Bundle.load(folder).about
             known.append(about.get("scorings", 0) if about.get("holdout_fingerprint") == fingerprint else 0)
-    return {"scorings": max(known) + 1, "not_recorded": reason}
+    return {"scorings": max(known) + 1, "not_recorded": not_recorded}
 
 
 def _objective(bundle: Bundle, data: Dataset, definition: StudyDefinition) -> dict[str, float | None]:
@@ -98,41 +98,34 @@ def _objective(bundle: Bundle, data: Dataset, definition: StudyDefinition) -> di
     return {} if name in known else {name: bundle.measure(data, definition.metric)}
 
 
-def fit(prepared: Prepared, config: Config) -> tuple[Bundle, dict[str, Any]]:
+def fit_prepared(prepared: Prepared, config: Config) -> Bundle:
     """Train a configuration on all rows to search with; no held-out row is looked at.
 
-    Returns:
-        The model, and how it came to be, in plain values.
+    Raises:
+        DataError: other rows than those that an exported configuration was found with.
+        DivergedError: a training that diverges.
     """
     definition = prepared.definition
     origin = definition.origin
     if origin is not None and origin.data_fingerprint != prepared.data_fingerprint:
         raise DataError(
-            f"The rows and the hold-out must be those of the study {origin.study!r} that found this configuration, "
-            "but are others: rows held out now may have been searched with. Restore data, seed and [holdout], or leave "
-            "out [origin]."
+            f"The rows and the hold-out must be those of the study {origin.study!r} that found this configuration",
+            "are others: rows held out now may have been searched with",
+            (
+                "Restore ",
+                Setting("data"),
+                ", ",
+                Setting("seed"),
+                " and ",
+                Setting("holdout"),
+                ", or leave out ",
+                Setting("origin"),
+                ".",
+            ),
         )
-    data, rows = prepared.search, np.arange(prepared.search.rows)
-    (scaling,) = fit_scalings(data, [rows], config.scaling, fill_all=True)  # new rows may lack any value
-    counts = training_weights(config, data, [rows])
-    lanes = lane_data(data, [scaling], [rows])
-    trainer = make_trainer(config, lanes, [rows], definition.evaluate_every, counts)
-    architecture = trainer.architecture
-    weights, batches, dropping = (
-        seeds.generator(definition.seed, f"retrain-{what}") for what in ("weights", "batches", "dropout")
-    )
-    parameters = initial_parameters(architecture.network, config.init, [weights], architecture.dtype)
-    with threadpool_limits(1):
-        for checkpoint in trainer.run(parameters, [batches], [dropping]):
-            if checkpoint.diverged.any():
-                raise DivergedError(
-                    f"The training must keep a finite loss, but it became {checkpoint.total_loss[0]} by epoch "
-                    f"{checkpoint.epoch}. Lower [train] learning_rate, now {config.learning_rate:.3g}."
-                )
-    bundle = Bundle(architecture, parameters, scaling, data.columns, data.class_names, data.target_name, {})
-    if lanes.target_centre is not None and lanes.target_scale is not None:
-        centre, scale = float(lanes.target_centre[0]), float(lanes.target_scale[0])
-        bundle = replace(bundle, target_centre=centre, target_scale=scale)
+    data = prepared.search
+    done = fit(config, data, definition.seed, evaluate_every=definition.evaluate_every)
+    bundle, last = done.network.bundle(data, {}), done.checkpoints[-1]
     about = {
         "hpsearch": version("hpsearch"),
         "study": definition.name,
@@ -143,10 +136,8 @@ def fit(prepared: Prepared, config: Config) -> tuple[Bundle, dict[str, Any]]:
         "train": config.model_dump(mode="json"),
         "origin": None if origin is None else origin.model_dump(),
         "as_exported": origin is not None and origin.configuration == config.fingerprint,
-        "learning_rate_at_end": float(checkpoint.learning_rate[0]),
-        "training": bundle.score(data)
-        | _objective(bundle, data, definition)
-        | {"penalty": float(checkpoint.penalty[0])},
+        "learning_rate_at_end": float(last.learning_rate[0]),
+        "training": bundle.score(data) | _objective(bundle, data, definition) | {"penalty": float(last.penalty[0])},
         "holdout": None,
     }
-    return bundle, about
+    return replace(bundle, about=about)

@@ -14,7 +14,7 @@ from hpsearch.data.columns import Plan, Raw
 from hpsearch.data.sources import PythonFunction
 from hpsearch.data.table_sources import TableFile
 from hpsearch.definition.study import StudyDefinition
-from hpsearch.errors import DataError, HpsearchError
+from hpsearch.errors import DataError
 from hpsearch.model.bundle import Bundle
 from hpsearch.search.objective import load_rows
 
@@ -48,17 +48,14 @@ def study_rows(bundle: Bundle, folder: Path) -> list[Raw]:
         folder: where it is saved.
 
     Raises:
-        DataError: with the reason why not.
+        HpsearchError: with the reason why not.
     """
     rows = bundle.about.get("rows")
     if rows is None:
-        raise DataError("the model does not say where they are")
-    try:
-        definition = StudyDefinition.from_mapping(rows, folder.resolve())
-        _require_harmless(definition)
-        return rows_of(bundle, definition)
-    except HpsearchError as error:
-        raise DataError(str(error).rstrip(".")) from error
+        raise DataError("the model must say where they are", "does not")
+    definition = StudyDefinition.from_mapping(rows, folder.resolve())
+    _require_harmless(definition)
+    return rows_of(bundle, definition)
 
 
 def rows_of(bundle: Bundle, definition: StudyDefinition) -> list[Raw]:
@@ -70,9 +67,7 @@ def rows_of(bundle: Bundle, definition: StudyDefinition) -> list[Raw]:
     parts = [part for part in load_rows(definition) if part is not None]
     known = [bundle.about.get("data_fingerprint"), bundle.about.get("holdout_fingerprint")]
     if [part.fingerprint for part in parts] != known[: len(parts)] or parts[0].columns != bundle.plan:
-        raise DataError(
-            f"The rows of the study {definition.name!r} must be those that the model knows, but are others."
-        )
+        raise DataError(f"The rows of the study {definition.name!r} must be those that the model knows", "are others")
     return raw_columns(bundle.plan, np.concatenate([part.features for part in parts]))
 
 
@@ -84,11 +79,11 @@ def _require_harmless(definition: StudyDefinition) -> None:
     """
     source = definition.data
     if isinstance(source, PythonFunction):
-        raise DataError("they are made by Python code, which is not run because a model says so")
+        raise DataError("they must not be made by Python code", "are, and it is not run because a model says so")
     if isinstance(source, TableFile) and not os.path.isfile(definition.folder / source.path):
-        raise DataError(f"there is no file {source.path!r} beside the model")
+        raise DataError("they must be where the model says", f"there is no file {source.path!r} beside it")
     if getattr(source, "samples", 0) * getattr(source, "classes", 1) > MOST_GENERATED:
-        raise DataError(f"they would be more than {MOST_GENERATED:,}")
+        raise DataError(f"they must be at most {MOST_GENERATED:,}", "would be more than that")
 
 
 def raw_columns(plan: Plan, features: NDArray[Any]) -> list[Raw]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from hpsearch.data.dataset import Dataset
 from hpsearch.definition.study import StudyDefinition
 from hpsearch.errors import DataError, HpsearchError
-from hpsearch.model.retrain import fit
+from hpsearch.model.retrain import fit_prepared
 from hpsearch.results.best import Best, find_best
 from hpsearch.results.tables import trials_table
 from hpsearch.search.correction import definition_of
@@ -137,4 +137,4 @@ class Snapshot:
     @cached_property
     def predict(self) -> Predict:
         """The best configuration, retrained on all rows that are not held out."""
-        return fit(self.prepared, self.best.config)[0].answers
+        return fit_prepared(self.prepared, self.best.config).answers

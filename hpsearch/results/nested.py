@@ -13,7 +13,7 @@ from hpsearch import seeds
 from hpsearch.data.splits import SPLITTERS, Split, make_splits
 from hpsearch.data.units import independent_units
 from hpsearch.definition.study import StudyDefinition
-from hpsearch.model.retrain import fit
+from hpsearch.model.retrain import fit_prepared
 from hpsearch.results.best import find_best
 from hpsearch.search.coordinator import Progress
 from hpsearch.search.objective import Prepared, divide
@@ -106,7 +106,7 @@ def nested(
         with executor_for(workers) as executor, owned(inner, url, inner.audit()) as stored:
             search(inner, stored, executor, on_progress=on_progress)
             best = find_best(stored)
-        model, _ = fit(inner, best.config)
+        model = fit_prepared(inner, best.config)
         validation = prepared.search.take(split.validation)
         score = model.score(validation)
         losses.append(model.row_losses(validation))

@@ -20,7 +20,7 @@ from hpsearch.data.preprocess import Scaling
 from hpsearch.data.splits import Split, hold_out, make_splits
 from hpsearch.definition.study import StudyDefinition
 from hpsearch.definition.wording import as_key
-from hpsearch.errors import DataError, HpsearchError, Setting
+from hpsearch.errors import DataError, HpsearchError, Setting, Wording, located
 from hpsearch.search.probe import probe
 from hpsearch.search.pruning import Pruning, Seen
 from hpsearch.storage.quiet import quiet
@@ -52,13 +52,20 @@ class Prepared:
         """The definition's identity, with the data's fingerprint, and the versions and machine that compute."""
         versions = {f"version.{package}": version(package) for package in _VERSIONED}
         held_out = None if self.held_out is None else self.held_out.fingerprint
-        data = {"data.fingerprint": self.search.fingerprint, "holdout.fingerprint": held_out}
+        data: dict[str, Any] = {"data.fingerprint": self.search.fingerprint, "holdout.fingerprint": held_out}
+        if self.search.weights is not None:  # studies stored before have learnt scalings of the rows as they are
+            data["scaling.weighted"] = True
         return {**self.definition.identity(), **data, **versions, MACHINE: probe()}
 
-    def audit(self) -> list[Finding]:
-        """What the leakage audit finds in these rows and splits. (A fresh hold-out was checked when it was drawn.)"""
+    def audit(self, wording: Wording = as_key) -> list[Finding]:
+        """What the leakage audit finds in these rows and splits. (A fresh hold-out was checked when it was drawn.)
+
+        Args:
+            wording: how settings are written in what to do.
+        """
         held_out = None if self.definition.holdout.fresh else self.held_out
-        return audit(self.search, held_out, self.splits, self.definition.validation.splitter)
+        found = audit(self.search, held_out, self.splits, self.definition.validation.splitter)
+        return [finding.worded(wording) for finding in found]
 
     def layout(self) -> Layout:
         """Which row every validation result belongs to."""
@@ -144,6 +151,7 @@ def load_rows(definition: StudyDefinition) -> tuple[Dataset, Dataset | None]:
     return data, held_out
 
 
+@located(wording=as_key)
 def divide(definition: StudyDefinition, data: Dataset, held_out: Dataset | None) -> Prepared:
     """Split rows to search with, and learn from the training rows of each split what its scaling needs.
 

@@ -179,8 +179,8 @@ def cross_validate(
     loss_name = config.loss_name(data.task)
     metric = objective_metric(objective, loss_name)
     training = [split.training for split in splits]
-    lanes = lane_data(data, scalings or fit_scalings(data, training, config.scaling), training)
     weights = training_weights(config, data, training)
+    lanes = lane_data(data, scalings or fit_scalings(data, training, config.scaling), training)
     trainer = make_trainer(config, lanes, training, evaluate_every or config.checkpoint_epochs, weights)
     architecture = trainer.architecture
     longest = max(len(split.validation) for split in splits)

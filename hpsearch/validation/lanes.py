@@ -34,12 +34,12 @@ def architecture_of(config: Config, inputs: int, classes: int) -> Architecture:
     return Architecture(network, config.activation, config.leaky_slope, config.number_type, loss)
 
 
-def fit_scalings(
-    data: Dataset, row_sets: Sequence[IntArray], scaling: str, fill_all: bool = False, weighted: bool = False
-) -> list[Scaling]:
-    """One scaling a lane, each learnt from that lane's training rows alone; see :func:`fit_scaling`."""
-    weights = data.weights if weighted else None
-    return [fit_scaling(scaling, data.features, rows, data.columns, fill_all, weights) for rows in row_sets]
+def fit_scalings(data: Dataset, row_sets: Sequence[IntArray], scaling: str, fill_all: bool = False) -> list[Scaling]:
+    """One scaling a lane, each learnt from that lane's training rows alone, by their weights; see :func:`fit_scaling`.
+
+    In the search as in what is fitted for good: what is scored is what is shipped.
+    """
+    return [fit_scaling(scaling, data.features, rows, data.columns, fill_all, data.weights) for rows in row_sets]
 
 
 def lane_data(data: Dataset, scalings: Sequence[Scaling], row_sets: Sequence[IntArray]) -> LaneData:
@@ -48,8 +48,8 @@ def lane_data(data: Dataset, scalings: Sequence[Scaling], row_sets: Sequence[Int
     Args:
         data: the rows.
         scalings: of the features, one a lane.
-        row_sets: the training rows of each lane, which a regression target's centre and scale are learnt from:
-            their mean and their standard deviation.
+        row_sets: the training rows of each lane, which a regression target's centre and scale are learnt from, by
+            their weights: their mean and their standard deviation.
     """
     centre, scale = (np.stack([getattr(s, part) for s in scalings]) for part in ("centre", "scale"))
     fills = [s.fill for s in scalings if s.fill is not None]
@@ -57,14 +57,22 @@ def lane_data(data: Dataset, scalings: Sequence[Scaling], row_sets: Sequence[Int
     lanes = LaneData(data.features, data.labels, len(data.class_names), centre, scale, fill)
     if data.task == "classification":
         return lanes
-    seen = [data.labels[rows] for rows in row_sets]
-    return replace(
-        lanes,
-        target_centre=np.array([np.mean(targets) for targets in seen]),
-        # A lane whose training rows are all alike is left in its own unit, as scikit-learn's StandardScaler leaves it.
-        # (Their standard deviation may be the rounding of their mean.)
-        target_scale=np.array([np.std(targets) if np.ptp(targets) > 0 else 1.0 for targets in seen]),
-    )
+    spreads = [_spread(data.labels[rows], None if data.weights is None else data.weights[rows]) for rows in row_sets]
+    target_centre, target_scale = zip(*spreads, strict=True)
+    return replace(lanes, target_centre=np.array(target_centre), target_scale=np.array(target_scale))
+
+
+def _spread(targets: NDArray[np.float64], weights: NDArray[np.float64] | None) -> tuple[float, float]:
+    """Mean and standard deviation; a row of weight 2 is two rows, one of weight 0 none."""
+    if weights is None:
+        mean, deviation = np.mean(targets), np.std(targets)
+    else:
+        targets, weights = targets[weights > 0], weights[weights > 0]
+        mean = np.average(targets, weights=weights)
+        deviation = np.sqrt(np.average((targets - mean) ** 2, weights=weights))
+    # Training rows that are all alike are left in their own unit, as scikit-learn's StandardScaler leaves them.
+    # (Their standard deviation may be the rounding of their mean.)
+    return float(mean), float(deviation) if np.ptp(targets) > 0 else 1.0
 
 
 def training_weights(config: Config, data: Dataset, row_sets: Sequence[IntArray]) -> NDArray[np.float64] | None:

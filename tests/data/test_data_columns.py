@@ -18,10 +18,10 @@ from sklearn.preprocessing import FunctionTransformer, MinMaxScaler, OneHotEncod
 from hpsearch.data.cells import Types
 from hpsearch.data.columns import Column, Plan, Raw, summary
 from hpsearch.data.dataset import Dataset
+from hpsearch.data.frames import expand_frame, frame_columns
 from hpsearch.data.preprocess import IMPUTERS, SCALINGS, fit_scaling
 from hpsearch.data.source import Source
 from hpsearch.data.sources import source_class
-from hpsearch.data.typed import expand_frame, frame_columns
 from hpsearch.errors import DataError
 from hpsearch.validation.lanes import fit_scalings, lane_data
 
@@ -83,11 +83,28 @@ def test_features_filled_and_scaled_are_scikit_learns(
     new = mixed(50, seed + 100).astype({"paid": "boolean"})
     new.loc[:4, "port"] = "Paris"
     new.loc[2:6, ["weight", "paid"]] = None
-    for table, features in ((frame, data.features), (new, expand_frame(data.columns, new, "rows")[0])):
+    for table, features in ((frame, data.features), (new, expand_frame(data.columns, new)[0])):
         theirs = pd.DataFrame(fitted.transform(for_sklearn(table)).astype(float), columns=SKLEARN_ORDER)
         wanted = theirs[list(data.feature_names)]
         np.testing.assert_allclose(learnt.apply(features), wanted, rtol=1e-12, atol=1e-12)
     assert set(SKLEARN_ORDER) - set(data.feature_names) == {"weight=missing", "paid=missing"}  # nothing was missing
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("impute", IMPUTERS)
+@pytest.mark.parametrize("scaling", SCALINGS)
+def test_what_is_learnt_of_weighted_rows_is_what_is_learnt_of_repeated_ones(
+    scaling: str, impute: str, seed: int, tmp_path: Path, mixed: Mixed
+) -> None:
+    """A row of weight 2 is two rows, one of weight 0 none; and the weights' unit does not matter."""
+    data = load(mixed(), tmp_path, impute=impute)
+    counts = np.random.default_rng(seed).integers(0, 4, data.rows)
+    repeated = fit_scaling(scaling, data.features, np.arange(data.rows).repeat(counts), data.columns, fill_all=True)
+    for unit in (1.0, 2.0**-20):
+        weights = unit * counts
+        weighted = fit_scaling(scaling, data.features, np.arange(data.rows), data.columns, True, weights)
+        for part in ("centre", "scale", "fill"):
+            np.testing.assert_allclose(getattr(weighted, part), getattr(repeated, part), rtol=1e-12)
 
 
 @pytest.mark.parametrize("scaling", SCALINGS)
@@ -137,7 +154,7 @@ def test_the_fit_is_one_plain_table(tmp_path: Path, mixed: Mixed) -> None:
 
 def test_a_column_without_a_value_in_the_training_rows_is_refused(tmp_path: Path, mixed: Mixed) -> None:
     data = load(mixed().assign(age=[1.0] * 5 + [None] * 115), tmp_path)
-    with pytest.raises(DataError, match=r"^Column 'age' must have a value among the training rows .* in all 115 of"):
+    with pytest.raises(DataError, match=r"^column 'age': must have a value among the training rows .* in all 115 of"):
         fit_scaling("standard", data.features, np.arange(5, 120), data.columns)
 
 
@@ -203,7 +220,7 @@ def test_what_a_plan_did_not_foresee_is_all_zeros_and_said() -> None:
 @pytest.mark.parametrize(
     ("columns", "message"),
     [
-        ((Column("a", "categorical", True, ("missing",)),), "'a' must not have both missing values and a category"),
+        ((Column("a", "categorical", True, ("missing",)),), "'a': must not have both missing values and a category"),
         ((Column("a", "categorical", False, ("b",)), Column("a=b")), "'a=b' stands twice"),
     ],
 )
@@ -231,11 +248,11 @@ def test_a_pandas_table_is_taken_as_its_file_is(tmp_path: Path, mixed: Mixed) ->
     data = load(frame, tmp_path)
     objects = columns.astype(object).where(columns.notna(), None)
     for features in (columns, columns.astype({"port": "category"}), objects):
-        raws = frame_columns(features, Types(), "rows")
+        raws = frame_columns(features, Types())
         plan = Plan.declare(raws)
         assert plan.columns == data.columns.columns
         np.testing.assert_array_equal(plan.expand(raws)[0], data.features)
-        again, notices = expand_frame(plan, features[features.columns[::-1]], "rows")
+        again, notices = expand_frame(plan, features[features.columns[::-1]])
         np.testing.assert_array_equal(again, data.features)
         assert notices == []
 
@@ -252,4 +269,4 @@ def test_a_pandas_table_is_taken_as_its_file_is(tmp_path: Path, mixed: Mixed) ->
 )
 def test_a_pandas_column_that_cannot_be_features_is_refused(values: Any, message: str) -> None:
     with pytest.raises(DataError, match=message):
-        frame_columns(pd.DataFrame({"x": values}), Types(), "rows")
+        frame_columns(pd.DataFrame({"x": values}), Types())

@@ -45,7 +45,9 @@ def test_fitting_in_batches_is_fitting_at_once(name: str, seed: int, monkeypatch
 @scalings
 @seeds
 def test_a_row_that_counts_twice_is_two_rows(name: str, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    table, counts = rows(150, seed)[:, :4], np.random.default_rng(seed).integers(1, 4, 150)
+    """And one that counts nothing is none."""
+    table, counts = rows(150, seed)[:, :4], np.random.default_rng(seed).integers(0, 4, 150)
+    table[counts == 0] *= 1e3
     monkeypatch.setattr(preprocess, "BATCH_ROWS", 40)
     weighted = fit_scaling(name, table, np.arange(150), weights=counts.astype(np.float64))
     repeated = fit(name, table.repeat(counts, axis=0))

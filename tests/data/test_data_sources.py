@@ -28,7 +28,7 @@ ROWS_CSV = "x,kind\n1,a\n2,b\n3,a\n"
 MODULE = "def function():\n    return [[1.0], [2.0], [3.0]], ['a', 'b', 'a']\n"
 
 toys = pytest.mark.parametrize("name", [f"nnfs:{kind}" for kind in Toy.KINDS])
-bundles = pytest.mark.parametrize("kind", [*Bundled.CLASSES, *Bundled.QUANTITIES])
+bundles = pytest.mark.parametrize("kind", [*Bundled.CLASSES, *Bundled.REGRESSIONS])
 
 
 def load(name: str, folder: Path, seed: int = 0, **options: Any) -> Dataset:
@@ -387,7 +387,7 @@ def rows():
     return [[1], [2], [3]], [0, 1, 0], {"group": ["v", "u", "v"], "time": days.tolist(), "fold": np.array([0, 1, -1])}
 """
     data = load(f"python:{module(code)}:rows", tmp_path)
-    groups, times, folds = (data.marks[name] for name in ("groups", "times", "folds"))
+    groups, times, folds = (data.metadata[name] for name in ("groups", "times", "folds"))
     assert groups.tolist() == [1, 0, 1]
     assert np.diff(times).tolist() == [-86400, 4 * 86400]
     assert folds.tolist() == [0, 1, -1]

@@ -131,7 +131,7 @@ def test_splits_do_not_look_at_the_features() -> None:
 
 def test_unshuffled_splits_of_sorted_rows_are_refused_naming_split_class_and_what_to_do() -> None:
     spiral = source_class("nnfs:spiral").model_validate({"source": "nnfs:spiral"}).load(Path(), 0)
-    with pytest.raises(DataError, match=r"split 0 .*class '0'.*shuffle = true.*splitter = \"stratified\"") as caught:
+    with pytest.raises(DataError, match=r"split 0 .*class '0'.*shuffle=True.*splitter='stratified'") as caught:
         splits(spiral, "kfold", n_splits=3, shuffle=False)
     assert "\n" not in str(caught.value)
     assert len(splits(spiral, "kfold", n_splits=3)) == len(splits(spiral, "stratified", n_splits=3, shuffle=False)) == 3
@@ -152,14 +152,14 @@ def test_a_class_of_one_row_cannot_be_trained_on_by_every_split(seed: int) -> No
 @splitters
 def test_more_folds_than_rows_are_refused(splitter: str) -> None:
     data = Dataset.of(np.arange(6)[:, np.newaxis], [0, 1] * 3)
-    with pytest.raises(DataError, match=r"^\[validation\] n_splits must be at most the number of rows, 6, but is 7\."):
+    with pytest.raises(DataError, match=r"^n_splits must be at most the number of rows, 6, but is 7\."):
         splits(data, splitter, n_splits=7)
     assert len(splits(data, "kfold", n_splits=6)) == 6
 
 
 def test_stratified_splits_need_as_many_rows_of_every_class_as_folds() -> None:
     data = Dataset.of(np.arange(20)[:, np.newaxis], ["a"] * 16 + ["b"] * 4)
-    with pytest.raises(DataError, match=r"^\[validation\] .*n_splits = 5 .*class 'b' has 4\."):
+    with pytest.raises(DataError, match=r"^splitter='stratified' .*n_splits=5 .*class 'b' has 4\."):
         splits(data, "stratified")
     assert len(splits(data, "stratified", n_splits=4)) == 4
 
@@ -216,7 +216,7 @@ def test_a_splitter_without_the_column_it_needs_is_refused_naming_it(splitter: s
     if column is None:
         assert make_splits(data, splitter, Dealing(3), 0)
     else:
-        with pytest.raises(DataError, match=f"{splitter}.*names no {column} column. Add {column} = "):
+        with pytest.raises(DataError, match=f"{splitter}.*names no {column} column. Add {column}="):
             make_splits(data, splitter, Dealing(3), 0)
 
 
@@ -258,7 +258,7 @@ def test_groups_fewer_than_folds_are_refused() -> None:
 def test_marks_go_with_their_rows_and_are_part_of_the_fingerprint() -> None:
     data, rows = marked(), np.array([5, 3, 99])
     taken = data.take(rows)
-    for name, values in data.marks.items():
+    for name, values in data.metadata.items():
         assert getattr(taken, name).tolist() == values[rows].tolist()
         assert replace(data, **{name: None}).fingerprint != data.fingerprint
         assert replace(data, **{name: values[::-1].copy()}).fingerprint != data.fingerprint

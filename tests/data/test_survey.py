@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from hpsearch.data.sources import SOURCES
-from hpsearch.data.survey import MOST_NUMBERED_CLASSES, likely_target, quantity, survey
+from hpsearch.data.survey import MOST_NUMBERED_CLASSES, LeftOut, likely_target, regression_targets, survey
 from hpsearch.errors import DataError
 
 
@@ -50,13 +50,14 @@ def test_what_the_loader_refuses_is_left_out_in_its_own_words_and_loads_then(tmp
     found = survey(path, "y")
     assert [raw.name for raw in found.columns] == ["good"]
     assert found.left_out == {
-        "number": "has another whole number in each of 60 rows",
-        "note": "must have few categories, at most 50 and each in several rows, but has more than 50",
-        "nothing": "must have a value in some row, but is empty in all 60",
-        "almost": "must be a finite number, but is 'seven', while 59 of 60 values of the column are numbers "
-        '(if that means no value: missing = ["seven"], and not in drop)',
+        "number": LeftOut("has another whole number in each of 60 rows"),
+        "note": LeftOut("must have few categories, at most 50 and each in several rows, but has more than 50"),
+        "nothing": LeftOut("must have a value in some row, but is empty in all 60"),
+        "almost": LeftOut(
+            "must be a finite number, but is 'seven', while 59 of 60 values of the column are numbers", "seven"
+        ),
     }
-    for name, why in found.left_out.items():
+    for name, left_out in found.left_out.items():
         options = {"source": "csv", "path": str(path), "target": "y", "drop": [*{*found.left_out} - {name}]}
         source = SOURCES["csv"].model_validate(options)
         if name == "number":
@@ -64,7 +65,7 @@ def test_what_the_loader_refuses_is_left_out_in_its_own_words_and_loads_then(tmp
         else:
             with pytest.raises(DataError) as refused:
                 source.load(tmp_path, 0)
-            assert why.partition(" (")[0] in str(refused.value)
+            assert left_out.why in str(refused.value)
     options["drop"] = [*found.left_out]
     assert SOURCES["csv"].model_validate(options).load(tmp_path, 0).rows == 60
 
@@ -77,8 +78,8 @@ def test_columns_of_a_parquet_file_that_cannot_be_features(tmp_path: Path) -> No
     frame.to_parquet(path)
     found = survey(path, "y")
     assert [raw.name for raw in found.columns] == ["x"]
-    assert found.left_out["when"].startswith("must hold numbers, booleans or text, but holds timestamp")
-    assert found.left_out["lists"].startswith("must hold one number, boolean, text or date a row, but holds list")
+    assert found.left_out["when"].why.startswith("must hold numbers, booleans or text, but holds timestamp")
+    assert found.left_out["lists"].why.startswith("must hold one number, boolean, text or date a row, but holds list")
 
 
 def test_a_file_that_cannot_be_read_is_refused_as_ever(tmp_path: Path) -> None:
@@ -88,7 +89,7 @@ def test_a_file_that_cannot_be_read_is_refused_as_ever(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("labels", "is_quantity"),
+    ("labels", "numbers"),
     [
         (["a", "b", "a"], False),
         (["0", "1", "0", "1"], False),
@@ -103,13 +104,13 @@ def test_a_file_that_cannot_be_read_is_refused_as_ever(tmp_path: Path) -> None:
         (["inf", "1.5", "1.5"], False),
     ],
 )
-def test_a_target_of_fractions_or_of_many_numbers_is_a_quantity(labels: list[str], is_quantity: bool) -> None:
-    found = quantity(labels)
-    assert (found is not None) == is_quantity
+def test_a_target_of_fractions_or_of_many_numbers_is_one_of_a_regression(labels: list[str], numbers: bool) -> None:
+    found = regression_targets(labels)
+    assert (found is not None) == numbers
     assert found is None or found == [float(label) for label in labels]
 
 
-def test_a_quantity_has_its_range_and_no_classes(tmp_path: Path) -> None:
+def test_a_regression_target_has_its_range_and_no_classes(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("x,y\n1,2.5\n3,-1\n1,7\n", encoding="utf-8")
     found = survey(tmp_path / "a.csv", "y")
     assert (found.classes, found.low, found.high) == (None, -1, 7)

@@ -23,8 +23,8 @@ from sklearn.preprocessing import StandardScaler
 
 import hpsearch
 from hpsearch.data.dataset import Dataset
-from hpsearch.estimators.lane import carve
-from hpsearch.model.retrain import fit as retrain_fit
+from hpsearch.model.fit import set_aside
+from hpsearch.model.retrain import fit_prepared
 from hpsearch.nn.optimizers import OPTIMIZERS
 from hpsearch.search.objective import divide
 from hpsearch.validation.config import Config
@@ -98,7 +98,7 @@ def test_a_fit_has_the_bits_of_a_retrained_study(optimizer: str, batch_size: Any
     train |= {"learning_rate": 0.03, "decay": 1e-2, "weight_l2": 1e-3, "class_weight": "balanced", "init": "he"}
     raw = {"study": {"name": "x", "seed": 3}, "data": {"source": "memory"}, "train": train}
     definition = hpsearch.StudyDefinition.from_mapping(raw, Path())
-    bundle, _ = retrain_fit(divide(definition, Dataset.of(X, Y), None), definition.train)
+    bundle = fit_prepared(divide(definition, Dataset.of(X, Y), None), definition.train)
     fitted = hpsearch.MLPClassifier(random_state=3).set_params(**train).fit(X, Y)
     assert fitted.bundle_.parameters.tobytes() == bundle.parameters.tobytes()
     assert fitted.predict_proba(X).tobytes() == bundle.answers(X).tobytes()
@@ -234,7 +234,7 @@ def test_early_stopping_keeps_the_best_checkpoint_of_a_training_on_the_other_row
     assert stopped.best_epoch_ < stopped.n_iter_ < 400
     assert stopped.n_iter_ - stopped.best_epoch_ <= 40
     assert len(stopped.validation_scores_) == len(stopped.loss_curve_) == stopped.n_iter_ // 10
-    training, validation = carve(Dataset.of(X, Y), 0.2, 3)
+    training, validation = set_aside(Dataset.of(X, Y), 0.2, 3)
     plain = network(**{**settings, "epochs": stopped.best_epoch_}).fit(X[training], Y[training])
     assert_same_network(stopped, plain)
     loss = -np.log(plain.predict_proba(X[validation])[np.arange(len(validation)), Y[validation]]).mean()
@@ -252,11 +252,11 @@ def test_an_improvement_below_the_tolerance_is_none() -> None:
 def test_what_is_carved_out_has_the_share_of_every_class() -> None:
     labels = np.repeat([0, 1, 2], [100, 40, 10])
     rows = Dataset.of(np.arange(150.0)[:, np.newaxis], labels)
-    training, validation = carve(rows, 0.1, 0)
+    training, validation = set_aside(rows, 0.1, 0)
     assert np.bincount(labels[validation]).tolist() == [10, 4, 1]
     assert sorted([*training, *validation]) == list(range(150))
-    with pytest.raises(hpsearch.DataError, match="some of every class on both sides, but: "):
-        carve(rows.take(np.array([0, 1, 2, 149])), 0.5, 0)
+    with pytest.raises(hpsearch.DataError, match="some of every class on both sides, but cannot: "):
+        set_aside(rows.take(np.array([0, 1, 2, 149])), 0.5, 0)
 
 
 # --- partial fit
@@ -340,14 +340,12 @@ def test_a_regressor_has_the_bits_of_a_retrained_study(loss: str | None, batch_s
     train |= {} if loss is None else {"loss": loss}
     raw = {"study": {"name": "x", "seed": 3}, "data": {"source": "memory", "task": "regression"}, "train": train}
     definition = hpsearch.StudyDefinition.from_mapping(raw, Path())
-    bundle, about = retrain_fit(
-        divide(definition, Dataset.of(ROWS, TARGETS, task="regression"), None), definition.train
-    )
+    bundle = fit_prepared(divide(definition, Dataset.of(ROWS, TARGETS, task="regression"), None), definition.train)
     fitted = hpsearch.MLPRegressor(random_state=3).set_params(**train).fit(ROWS, TARGETS)
     assert fitted.bundle_.parameters.tobytes() == bundle.parameters.tobytes()
     assert fitted.predict(ROWS).tobytes() == bundle.answers(ROWS)[:, 0].tobytes()
-    assert fitted.loss_ == pytest.approx(about["training"]["loss"], rel=1e-6)
-    assert fitted.score(ROWS, TARGETS) == pytest.approx(about["training"]["r2"], rel=1e-6)
+    assert fitted.loss_ == pytest.approx(bundle.about["training"]["loss"], rel=1e-6)
+    assert fitted.score(ROWS, TARGETS) == pytest.approx(bundle.about["training"]["r2"], rel=1e-6)
 
 
 @pytest.mark.parametrize("unit", [1e-6, 1.0, 1e6])
@@ -385,7 +383,7 @@ def test_a_regressor_stops_early_at_its_best_checkpoint() -> None:
     stopped = regressor(**settings, early_stopping=True, validation_fraction=0.2, n_iter_no_change=4).fit(ROWS, TARGETS)
     assert stopped.best_epoch_ < stopped.n_iter_ < 400
     data = Dataset.of(ROWS, TARGETS, task="regression")
-    training, validation = carve(data, 0.2, 3)
+    training, validation = set_aside(data, 0.2, 3)
     plain = regressor(**{**settings, "epochs": stopped.best_epoch_}).fit(ROWS[training], TARGETS[training])
     assert_same_network(stopped, plain)
     errors = (plain.predict(ROWS[validation]) - TARGETS[validation]) ** 2

@@ -22,7 +22,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import hpsearch
-from hpsearch.estimators.rows import config_of
+from hpsearch.estimators.arguments import config_of
 from hpsearch.results.best_study import export
 
 X, Y = load_iris(return_X_y=True)

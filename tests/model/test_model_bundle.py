@@ -18,11 +18,11 @@ import hpsearch
 from hpsearch import seeds
 from hpsearch.data.cells import Types
 from hpsearch.data.columns import Raw
-from hpsearch.data.typed import frame_columns
+from hpsearch.data.frames import frame_columns
 from hpsearch.errors import BundleError, DataError, DefinitionError, HpsearchError
 from hpsearch.model import manifest
 from hpsearch.model.format import sign
-from hpsearch.model.predictions import predict_file
+from hpsearch.model.predict_file import predict_file
 from hpsearch.search.objective import prepare
 
 STUDIES = Path(__file__).parents[2] / "studies"
@@ -56,12 +56,12 @@ def test_a_saved_model_predicts_bit_for_bit_the_same(tmp_path: Path, activation:
 def test_the_scores_are_those_of_scikit_learn_on_the_hold_out(fitted: hpsearch.Bundle) -> None:
     held_out = prepare(definition()).held_out
     assert held_out is not None
-    answers = fitted.probabilities(held_out.features)
+    predictions = fitted.probabilities(held_out.features)
     score = fitted.about["holdout"]
     assert score["rows"] == held_out.rows == 45
-    assert score["accuracy"] == accuracy_score(held_out.labels, answers.argmax(axis=1))
+    assert score["accuracy"] == accuracy_score(held_out.labels, predictions.argmax(axis=1))
     # scikit-learn normalises the float32 probabilities, which sum to 1 within 1e-6 only.
-    wide = answers.astype(np.float64)
+    wide = predictions.astype(np.float64)
     assert score["loss"] == pytest.approx(log_loss(held_out.labels, wide / wide.sum(axis=1, keepdims=True)), rel=1e-5)
 
 
@@ -97,7 +97,7 @@ def test_retraining_twice_gives_the_same_bytes(tmp_path: Path) -> None:
 
 
 def test_a_search_space_is_refused() -> None:
-    with pytest.raises(DefinitionError, match=r"\[space\] must be empty"):
+    with pytest.raises(DefinitionError, match="space must be empty to retrain"):
         hpsearch.retrain(hpsearch.StudyDefinition.from_file(STUDIES / "flowers.toml"))
 
 
@@ -156,7 +156,7 @@ def test_the_arrays_are_plain_safetensors(tmp_path: Path, fitted: hpsearch.Bundl
 
 
 def test_predictions_follow_from_the_arrays_alone(tmp_path: Path) -> None:
-    """Whoever reads the two files with other tools gets the same answers."""
+    """Whoever reads the two files with other tools gets the same predictions."""
     hpsearch.retrain(definition("flowers", "train.dtype=float64")).save(tmp_path / "model")
     arrays = safetensors.numpy.load_file(tmp_path / "model" / manifest.ARRAYS)
     rows = np.random.default_rng(1).normal(3, 1, (50, 4))
@@ -207,12 +207,12 @@ def test_predict_takes_columns_by_name_and_ignores_the_target(tmp_path: Path, fi
     frame = pd.read_csv(tmp_path / "rows.csv")
     frame[frame.columns[[2, 4, 0, 3, 1]]].to_csv(tmp_path / "turned.csv", index=False)
     frame.drop(columns="species").to_csv(tmp_path / "unlabelled.csv", index=False)
-    answer = predict_file(fitted, tmp_path / "rows.csv")
+    predicted = predict_file(fitted, tmp_path / "rows.csv")
     for name in ("turned.csv", "unlabelled.csv"):
-        pd.testing.assert_frame_equal(predict_file(fitted, tmp_path / name), answer, check_exact=True)
-    assert list(answer.columns) == ["class", "probability_alpine", "probability_coastal", "probability_meadow"]
-    probabilities = answer.drop(columns="class")
-    assert (probabilities.idxmax(axis=1) == "probability_" + answer["class"]).all()
+        pd.testing.assert_frame_equal(predict_file(fitted, tmp_path / name), predicted, check_exact=True)
+    assert list(predicted.columns) == ["class", "probability_alpine", "probability_coastal", "probability_meadow"]
+    probabilities = predicted.drop(columns="class")
+    assert (probabilities.idxmax(axis=1) == "probability_" + predicted["class"]).all()
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-6)  # float32
 
 
@@ -264,9 +264,9 @@ def test_a_saved_model_predicts_from_raw_rows(suffix: str, tmp_path: Path, mixed
     data = study.data.load(tmp_path, 0)
     if suffix == "parquet":
         frame.to_parquet(path)
-    answers = predict_file(model, path, notice=silent)
+    predictions = predict_file(model, path, notice=silent)
     expected = model.answers(data.features)
-    np.testing.assert_array_equal(answers.drop(columns="class"), expected)
+    np.testing.assert_array_equal(predictions.drop(columns="class"), expected)
     np.testing.assert_array_equal(model.probabilities(frame, notice=silent), expected)
     array = frame[list(model.plan.names)].astype(object).to_numpy()
     np.testing.assert_array_equal(model.probabilities(array, notice=silent), expected)
@@ -287,7 +287,7 @@ def test_what_training_did_not_meet_is_filled_or_all_zeros_and_said(tmp_path: Pa
     new.loc[[7, 8, 9], "weight"] = None
     new.to_csv(tmp_path / "new.csv", index=False)
     lines: list[str] = []
-    answers = predict_file(model, tmp_path / "new.csv", notice=lines.append)
+    predictions = predict_file(model, tmp_path / "new.csv", notice=lines.append)
     assert [line.split(",")[0] for line in lines] == [
         "Column 'port': 2 rows have a category that training had not ('Paris'",
         "Column 'weight': 3 rows have no value",
@@ -299,12 +299,12 @@ def test_what_training_did_not_meet_is_filled_or_all_zeros_and_said(tmp_path: Pa
     filled = new.assign(weight=new["weight"].fillna(weight))
     with pytest.warns(UserWarning, match="'Paris', 'Wien'"):
         expected = model.probabilities(filled)
-    np.testing.assert_array_equal(answers.drop(columns="class"), expected)
+    np.testing.assert_array_equal(predictions.drop(columns="class"), expected)
 
 
 def model_rows(model: hpsearch.Bundle, frame: pd.DataFrame) -> list[Raw]:
     types = Types({column.name: column.kind for column in model.plan.columns}, told=True)
-    return frame_columns(frame[list(model.plan.names)], types, "rows")
+    return frame_columns(frame[list(model.plan.names)], types)
 
 
 def test_rows_with_a_column_twice_or_of_another_width_are_refused(tmp_path: Path, mixed: Mixed) -> None:
@@ -334,18 +334,20 @@ def test_texts_that_mean_no_value_do_so_in_predictions(tmp_path: Path, mixed: Mi
     frame["age"] = frame["age"].fillna(-1)
     model = hpsearch.retrain(mixed_study(tmp_path, frame, missing=["-1"]))
     assert model.plan.columns[0].indicator
-    answers = predict_file(model, tmp_path / "rows.csv", notice=silent)
+    predictions = predict_file(model, tmp_path / "rows.csv", notice=silent)
     empty = frame.assign(age=frame["age"].replace(-1, np.nan))
-    np.testing.assert_array_equal(answers.drop(columns="class"), model.probabilities(empty, notice=silent))
-    np.testing.assert_array_equal(answers.drop(columns="class"), model.probabilities(frame, notice=silent))
+    np.testing.assert_array_equal(predictions.drop(columns="class"), model.probabilities(empty, notice=silent))
+    np.testing.assert_array_equal(predictions.drop(columns="class"), model.probabilities(frame, notice=silent))
 
 
 def test_where_features_are_named_other_columns_are_ignored(tmp_path: Path, mixed: Mixed) -> None:
     frame = mixed()
     model = hpsearch.retrain(mixed_study(tmp_path, frame, features=["age", "port"]))
-    answers = predict_file(model, tmp_path / "rows.csv", notice=silent)
+    predictions = predict_file(model, tmp_path / "rows.csv", notice=silent)
     frame[["port", "age"]].to_csv(tmp_path / "few.csv", index=False)
-    pd.testing.assert_frame_equal(predict_file(model, tmp_path / "few.csv", notice=silent), answers, check_exact=True)
+    pd.testing.assert_frame_equal(
+        predict_file(model, tmp_path / "few.csv", notice=silent), predictions, check_exact=True
+    )
 
 
 def test_a_model_of_an_earlier_version_is_refused_saying_so(tmp_path: Path, fitted: hpsearch.Bundle) -> None:

@@ -84,7 +84,7 @@ def test_what_is_saved_is_loaded_as_it_was(
     assert files(loaded, tmp_path / "again") == first
 
 
-def test_a_reader_that_knows_the_format_alone_gets_the_same_answers(tmp_path: Path) -> None:
+def test_a_reader_that_knows_the_format_alone_gets_the_same_predictions(tmp_path: Path) -> None:
     """From the specification: nothing of ours is used but the files."""
     bundle = random_bundle("binary_cross_entropy", "leaky_relu", "float64")
     rest, packed = files(bundle, tmp_path / "model")

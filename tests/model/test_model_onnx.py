@@ -1,4 +1,4 @@
-"""An exported graph answers as the model does, wherever it runs."""
+"""An exported graph predicts as the model does, wherever it runs."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from hypothesis import strategies as st
 from random_bundles import MIXED, random_bundle, random_raws
 
 import hpsearch as package
-from hpsearch import Bundle, BundleError, DataError, ExportError
+from hpsearch import Bundle, BundleError, ExportError, HpsearchError
 from hpsearch.data.columns import Column, Raw
 from hpsearch.model.export import MADE_ROWS, check, made_rows
 from hpsearch.model.onnx import OnnxModel, to_onnx
-from hpsearch.model.predictions import predict_file
+from hpsearch.model.predict_file import predict_file
 from hpsearch.model.study_rows import raw_columns, study_rows
 from hpsearch.nn.layers import ACTIVATIONS
 from hpsearch.nn.losses import LOSSES
@@ -45,17 +45,17 @@ def compare(bundle: Bundle, raws: Sequence[Raw]) -> float:
             columns[raw.name] = np.array([["" if i < 0 else raw.categories[i]] for i in raw.values], object)
         else:
             columns[raw.name] = raw.values.reshape(-1, 1)
-    *labels, answers = session.run(None, columns)
+    *labels, predictions = session.run(None, columns)
     features, _ = bundle.plan.expand(raws)
     expected = bundle.answers(features)
-    assert answers.shape == expected.shape
-    assert answers.dtype == expected.dtype
+    assert predictions.shape == expected.shape
+    assert predictions.dtype == expected.dtype
     if bundle.class_names:
         best = np.sort(expected, axis=1)[:, -2:]
         clear = best[:, 1] - best[:, 0] > 1e-5
         assert clear.mean() > 0.99, "nothing would be compared"
         assert (labels[0] == np.array(bundle.class_names)[expected.argmax(axis=1)])[clear].all()
-    return float(np.abs(answers - expected).max() / bundle.target_scale)
+    return float(np.abs(predictions - expected).max() / bundle.target_scale)
 
 
 # Of the largest difference: a few last bits, well within what is promised.
@@ -66,7 +66,7 @@ BITS = {"float32": 5e-6, "float64": 1e-13}
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("loss", sorted(LOSSES))
 @pytest.mark.parametrize("activation", sorted(ACTIVATIONS))
-def test_every_kind_of_network_answers_every_row_alike(
+def test_every_kind_of_network_predicts_every_row_alike(
     activation: str, loss: str, dtype: str, offset: float, spread: float
 ) -> None:
     bundle = random_bundle(loss, activation, dtype, seed=1, offset=offset, spread=spread)
@@ -78,8 +78,8 @@ def test_single_precision_inputs_would_not_do() -> None:
     bundle = random_bundle(offset=1e6, spread=1.0)
     raws = random_raws(bundle, 2000)
     cast = [raw if raw.kind != "numeric" else replace(raw, values=raw.values.astype(np.float32)) for raw in raws]
-    answers = [bundle.answers(bundle.plan.expand(rows)[0]) for rows in (raws, cast)]
-    assert np.abs(answers[0] - answers[1]).max() > 1e-3
+    predictions = [bundle.answers(bundle.plan.expand(rows)[0]) for rows in (raws, cast)]
+    assert np.abs(predictions[0] - predictions[1]).max() > 1e-3
 
 
 NAMES = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=8)
@@ -99,7 +99,7 @@ def tables(draw: st.DrawFn) -> list[Column]:
 
 @settings(max_examples=60, deadline=None, derandomize=True)
 @given(st.data())
-def test_every_table_answers_alike(data: st.DataObject) -> None:
+def test_every_table_is_predicted_alike(data: st.DataObject) -> None:
     bundle = random_bundle(
         data.draw(st.sampled_from(sorted(LOSSES))),
         data.draw(st.sampled_from(sorted(ACTIVATIONS))),
@@ -150,19 +150,19 @@ def test_missing_values_and_unseen_categories_mean_what_they_mean_to_the_model()
         features[1, place[name]] = 1
     types = {"port": object, "sex": object}
     columns = {name: np.array(values, types.get(name, np.float64))[:, np.newaxis] for name, values in rows.items()}
-    _, answers = session.run(None, columns)
-    np.testing.assert_allclose(answers, bundle.answers(features), atol=1e-12)
+    _, predictions = session.run(None, columns)
+    np.testing.assert_allclose(predictions, bundle.answers(features), atol=1e-12)
 
 
 def test_no_row_one_row_and_many_go_through_the_same_graph() -> None:
     bundle = random_bundle(dtype="float64")
     exported, raws = OnnxModel(to_onnx(bundle).SerializeToString()), random_raws(bundle, 5000)
-    labels, answers = exported.answers(raws)
+    labels, predictions = exported.predict(raws)
     assert labels is not None
     for part in (slice(0, 0), slice(7, 8), slice(100, 103)):
-        some, given_answers = exported.answers([replace(raw, values=raw.values[part]) for raw in raws])
+        some, given_predictions = exported.predict([replace(raw, values=raw.values[part]) for raw in raws])
         np.testing.assert_array_equal(some, labels[part])
-        np.testing.assert_allclose(given_answers, answers[part], atol=1e-14)
+        np.testing.assert_allclose(given_predictions, predictions[part], atol=1e-14)
 
 
 def test_the_graph_says_what_it_is_and_needs_no_new_runtime() -> None:
@@ -260,8 +260,8 @@ def test_a_retrained_model_is_checked_on_every_row_of_its_study(
     assert prepared.held_out is not None
     features = np.concatenate([prepared.search.features, prepared.held_out.features])
     exported = OnnxModel(Path("model.onnx").read_bytes())
-    _, answers = exported.answers(raw_columns(bundle.plan, features))
-    assert np.abs(answers - bundle.answers(features)).max() <= 1e-5 * bundle.target_scale
+    _, predictions = exported.predict(raw_columns(bundle.plan, features))
+    assert np.abs(predictions - bundle.answers(features)).max() <= 1e-5 * bundle.target_scale
 
 
 @pytest.fixture
@@ -420,7 +420,7 @@ def test_a_model_may_say_anything_of_its_rows(tmp_path_factory: pytest.TempPathF
         else {**rows, section: {**rows.get(section, {}), key: value}}
     )
     bundle = random_bundle()
-    with pytest.raises(DataError):
+    with pytest.raises(HpsearchError):
         study_rows(replace(bundle, about={"rows": rows}), tmp_path_factory.getbasetemp())
 
 
@@ -439,7 +439,7 @@ def test_the_command_writes_once_and_says_what_it_checked(mixed_model: Path, hps
     written = Path("model.onnx").read_bytes()
     again = hpsearch("export", "model")
     assert (again.status, again.out) == (2, "")
-    assert "model.onnx: must not exist yet, but does. Choose another file with -o" in again.err
+    assert "model.onnx: must not exist yet, but does. Name another, or replace it with --force." in again.err
     Path("model.onnx").write_bytes(b"mine")
     assert hpsearch("export", "model", "--force").status == 0
     assert Path("model.onnx").read_bytes() == written
@@ -452,7 +452,7 @@ def test_rows_of_a_file_that_do_not_fit_are_refused_and_nothing_is_written(mixed
     for arguments, message in (
         (["--data", "few.csv"], "must have a column 'member', but has not"),
         (["--data", "absent.csv"], "absent.csv: must be a readable CSV file"),
-        (["-o", "model"], "model: must not exist yet, but does. Name a file with -o."),
+        (["-o", "model"], "model: must be a file, but is a folder. Name another."),
         (["-o", "absent/model.onnx"], "absent/model.onnx: must be a file that can be written"),
     ):
         done = hpsearch("export", "model", *arguments)
@@ -462,15 +462,15 @@ def test_rows_of_a_file_that_do_not_fit_are_refused_and_nothing_is_written(mixed
     assert sorted(Path().rglob("*")) == before
 
 
-def test_a_graph_that_answers_otherwise_is_not_written(
+def test_a_graph_that_predicts_otherwise_is_not_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hpsearch: Call
 ) -> None:
-    """In single precision sums of huge numbers depend on their order: no two programs answer alike."""
+    """In single precision sums of huge numbers depend on their order: no two programs predict alike."""
     monkeypatch.chdir(tmp_path)
     bundle = random_bundle("squared_error", neurons=(64, 64))
     replace(bundle, parameters=bundle.parameters * np.float32(100)).save("model")
     done = hpsearch("export", "model")
     assert done.status == 1
-    assert "must answer every row within 1e-05" in done.err
+    assert "must predict every row within 1e-05" in done.err
     assert "Nothing was written" in done.err
     assert [path.name for path in tmp_path.iterdir()] == ["model"]

@@ -40,9 +40,9 @@ def test_each_outer_result_is_its_stored_study_s_best_retrained_and_scored(small
         best = hpsearch.load_best(result.study)
         assert (result.trial, result.searched) == (best.result.number, best.result.value)
         assert result.chosen["epochs"] == best.result.best_epoch
-        from hpsearch.model.retrain import fit
+        from hpsearch.model.retrain import fit_prepared
 
-        model = fit(inner, best.config)[0]
+        model = fit_prepared(inner, best.config)
         answers = model.probabilities(prepared.search.features[split.validation])
         true = answers[np.arange(len(answers)), prepared.search.labels[split.validation]]
         losses.append(-np.log(np.clip(true, 1e-7, 1 - 1e-7)))

@@ -400,7 +400,7 @@ def test_the_best_is_exported_retrained_and_scored_in_the_target_s_own_unit(
     written = read_exactly("answers.csv")
     assert written.columns.tolist() == ["prediction"]
     np.testing.assert_array_equal(written["prediction"], model.predict(raw))
-    with pytest.raises(DataError, match="predicts the quantity 'price'"):
+    with pytest.raises(DataError, match="predicts the regression target 'price'"):
         model.probabilities(raw)
 
 

@@ -20,8 +20,8 @@ from hpsearch.data.dataset import Dataset
 from hpsearch.data.sources import Bundled
 from hpsearch.data.splits import Dealing, Split, make_splits
 from hpsearch.definition.study import StudyDefinition
-from hpsearch.errors import DataError
-from hpsearch.model.retrain import fit
+from hpsearch.errors import DataError, StudyChangedError
+from hpsearch.model.retrain import fit_prepared
 from hpsearch.nn.rows import Batching, PaddedRows
 from hpsearch.search.objective import prepare
 from hpsearch.storage.storage import result_of
@@ -33,7 +33,6 @@ from hpsearch.validation.layout import Layout
 from hpsearch.validation.metrics import METRICS
 from hpsearch.validation.selection import corrected
 
-# Scaling is learnt from the rows as they are, so it is left out where rows are counted twice.
 BASE = Config(
     neurons=5,
     learning_rate=0.05,
@@ -41,7 +40,7 @@ BASE = Config(
     evaluate_every=3,
     init="he",
     dtype="float64",
-    scaling="none",
+    scaling="standard",
     weight_l2=1e-3,
 )
 
@@ -184,9 +183,12 @@ def test_class_weights_change_the_training_and_not_how_it_is_judged() -> None:
     of_class = layout.labels == 1
     assert plain.rows is not None
     assert found.rows.losses[-1, of_class].mean() < plain.rows.losses[-1, of_class].mean()
-    only = cross_validate(data, splits, BASE.replaced({"class_weight": {"c0": 0.0}}), 7)
+    config = BASE.replaced({"scaling": "none"})  # which is learnt from all rows, whatever their class counts
+    only = cross_validate(data, splits, config.replaced({"class_weight": {"c0": 0.0}}), 7)
     without = [replace(s, training=s.training[data.labels[s.training] != 0]) for s in splits]
-    np.testing.assert_allclose(only.curve.validation_loss, cross_validate(data, without, BASE, 7).curve.validation_loss)
+    np.testing.assert_allclose(
+        only.curve.validation_loss, cross_validate(data, without, config, 7).curve.validation_loss
+    )
 
 
 def test_classes_that_there_are_not_and_rows_that_all_count_nothing_are_refused() -> None:
@@ -250,6 +252,20 @@ def weighted_study(small: Path, weights: list[Any], **train: Any) -> StudyDefini
     return StudyDefinition.from_mapping(raw, small.parent)
 
 
+def test_a_study_with_weights_that_scaled_its_rows_as_they_are_is_another(small: Path) -> None:
+    import hpsearch as package
+
+    unweighted, weighted = StudyDefinition.from_file(small), weighted_study(small, [1, 2, 3] * 30)
+    assert "scaling.weighted" not in prepare(unweighted).identity()
+    assert prepare(weighted).identity()["scaling.weighted"] is True
+    package.run(weighted, trials=1)
+    with open_study("small") as stored:
+        before = {key: value for key, value in stored.attributes["identity"].items() if key != "scaling.weighted"}
+        stored.refresh({"identity": before})
+    with pytest.raises(StudyChangedError, match=r"scaling\.weighted was None and is True"):
+        package.run(weighted)
+
+
 def test_a_study_with_weights_end_to_end(small: Path, hpsearch: Callable[..., Any]) -> None:
     import hpsearch as package
 
@@ -284,7 +300,7 @@ def test_a_study_with_weights_end_to_end(small: Path, hpsearch: Callable[..., An
     about = json.loads(hpsearch("retrain", "best.toml", "-o", "model", "--json").out)
     held_out = prepared.held_out
     assert held_out is not None
-    losses = fit(prepared, best.config)[0].row_losses(held_out)
+    losses = fit_prepared(prepared, best.config).row_losses(held_out)
     assert about["holdout"]["loss"] == pytest.approx(np.average(losses, weights=held_out.weights))
     assert package.confirm("small", top=2, repeats=1).trials
     assert len(package.nested(definition, outer=2).splits) == 2

@@ -13,14 +13,15 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from hpsearch.arrays import FloatArray
 from hpsearch.data.dataset import Dataset
-from hpsearch.errors import DefinitionError
-from hpsearch.estimators.lane import History, Lane, carve, train_until_no_better
-from hpsearch.estimators.rows import seed_of
+from hpsearch.errors import DefinitionError, Setting
+from hpsearch.estimators.arguments import seed_of
 from hpsearch.model.bundle import Bundle
+from hpsearch.model.fit import EarlyStopping, ResumableNetwork, fit
 from hpsearch.validation.config import Config
+from hpsearch.validation.lanes import architecture_of
 
 
-class Network(BaseEstimator):
+class NetworkEstimator(BaseEstimator):
     """An estimator that is one network."""
 
     early_stopping: bool
@@ -31,7 +32,7 @@ class Network(BaseEstimator):
     bundle_: Bundle
     loss_curve_: list[float]
     n_iter_: int
-    _lane: Lane
+    _network: ResumableNetwork
 
     @property
     def coefs_(self) -> list[FloatArray]:
@@ -57,65 +58,65 @@ class Network(BaseEstimator):
         views = self.bundle_.architecture.network.named(self.bundle_.parameters)
         return [values[0] for name, values in views.items() if name.endswith(what)]
 
-    def _train(self, data: Dataset, config: Config) -> None:
+    def _fit_network(self, data: Dataset, config: Config) -> None:
         """From initial parameters to the end."""
-        seed, rows = seed_of(self.random_state), np.arange(data.rows)
-        if not self.early_stopping:
-            lane, history = Lane.begin(config, data, rows, seed), History()
-            for checkpoint in lane.train(config, data, rows):
-                history.add(checkpoint)
-        else:
-            self._check_stopping()
-            rows, validation = carve(data, self.validation_fraction, seed)
-            lane = Lane.begin(config, data, rows, seed)
-            patience, tol = self.n_iter_no_change, self.tol
-            history = train_until_no_better(lane, config, data, rows, validation, patience, tol)
-        scores = [-loss for loss in history.validation_loss]
+        seed = seed_of(self.random_state)
+        done = fit(config, data, seed, early_stopping=self._stopping() if self.early_stopping else None)
+        epochs, scores = [point.epoch for point in done.checkpoints], [-loss for loss in done.validation_losses]
+        self.loss_curve_, self.n_iter_ = [float(point.total_loss[0]) for point in done.checkpoints], epochs[-1]
         self.validation_scores_ = scores if self.early_stopping else None
         self.best_validation_score_ = max(scores) if self.early_stopping else None
-        self.best_loss_ = None if self.early_stopping else min(history.total_loss)
-        self.best_epoch_ = history.epochs[int(np.argmax(scores))] if self.early_stopping else history.epochs[-1]
-        self.loss_curve_, self.n_iter_ = history.total_loss, history.epochs[-1]
-        self._keep(lane, data, config)
+        self.best_loss_ = None if self.early_stopping else min(self.loss_curve_)
+        self.best_epoch_ = epochs[int(np.argmax(scores))] if self.early_stopping else epochs[-1]
+        self._set_network(done.network, data, config)
 
-    def _train_on(self, data: Dataset, config: Config) -> None:
-        """One epoch more."""
-        rows = np.arange(data.rows)
-        lane: Lane | None = getattr(self, "_lane", None)
-        if lane is None:
-            lane = Lane.begin(config, data, rows, seed_of(self.random_state))
+    def _train_one_epoch(self, data: Dataset, config: Config) -> None:
+        """From where the network is, if there is one."""
+        network: ResumableNetwork | None = getattr(self, "_network", None)
+        if network is None:
+            network = ResumableNetwork.initial(config, data, seed_of(self.random_state))
             self.loss_curve_, self.n_iter_ = [], 0
-        for checkpoint in lane.train(config.replaced({"epochs": 1}), data, rows):
+        now = architecture_of(config, data.features.shape[1], len(data.class_names)), config.optimizer
+        before = network.architecture, network.optimizer
+        if now != before:
+            raise DefinitionError(
+                f"partial_fit must go on with the network and the optimizer that it began with, {before}",
+                f"they are now {now}",
+                "Set them back, or begin anew with fit.",
+            )
+        for checkpoint in network.train(config.replaced({"epochs": 1}), data):
             self.loss_curve_ = [*self.loss_curve_, float(checkpoint.total_loss[0])]
         self.n_iter_ += 1
         self.best_loss_, self.best_epoch_ = min(self.loss_curve_), self.n_iter_
         self.validation_scores_ = self.best_validation_score_ = None
-        self._keep(lane, data, config)
+        self._set_network(network, data, config)
 
-    def _keep(self, lane: Lane, data: Dataset, config: Config) -> None:
-        about = {"hpsearch": version("hpsearch"), "seed": lane.seed, "train": config.model_dump(mode="json")}
-        self._lane, self.bundle_ = lane, lane.bundle(data, about)
+    def _set_network(self, network: ResumableNetwork, data: Dataset, config: Config) -> None:
+        about = {"hpsearch": version("hpsearch"), "seed": network.seed, "train": config.model_dump(mode="json")}
+        self._network, self.bundle_ = network, network.bundle(data, about)
 
-    def _check_stopping(self) -> None:
-        must: dict[str, tuple[Callable[[Any], bool], str]] = {
+    def _stopping(self) -> EarlyStopping:
+        bounds: dict[str, tuple[Callable[[Any], bool], str]] = {
             "validation_fraction": (lambda share: 0 < share < 1, "above 0 and below 1"),
             "n_iter_no_change": (lambda count: count >= 1, "at least 1"),
             "tol": (lambda least: least >= 0, "at least 0"),
         }
-        for name, (holds, what) in must.items():
+        for name, (holds, what) in bounds.items():
             value = getattr(self, name)
             if not isinstance(value, Real) or not holds(value):
-                raise DefinitionError(f"{type(self).__name__}: {name} must be a number {what}, but is {value!r}.")
+                where = (type(self).__name__, Setting(name))
+                raise DefinitionError(f"must be a number {what}", f"is {value!r}", where=where)
+        return EarlyStopping(self.validation_fraction, self.n_iter_no_change, self.tol)
 
-    def _answers(self, X: Any) -> FloatArray:
+    def _predictions(self, X: Any) -> FloatArray:
+        """Probabilities (N, C), or predictions of a regression (N, 1)."""
         check_is_fitted(self, "bundle_")
-        rows = validate_data(self, X, reset=False, dtype=[np.float64, np.float32], order="C")
-        return self.bundle_.answers(rows)
+        return self.bundle_.answers(validate_data(self, X, reset=False, dtype=[np.float64, np.float32], order="C"))
 
 
-def in_one_go(network: Network) -> bool:
-    """Whether a network trains on all rows that it is given, as ``partial_fit`` must."""
-    if network.early_stopping:
+def trains_on_all_rows(estimator: NetworkEstimator) -> bool:
+    """Whether an estimator trains on all rows that it is given, as ``partial_fit`` must."""
+    if estimator.early_stopping:
         raise AttributeError("partial_fit needs early_stopping=False: of a part of the rows none can be set aside.")
     return True
 

@@ -1,4 +1,4 @@
-"""A saved model's answers for the rows of a file."""
+"""A saved model's predictions for the rows of a file."""
 
 from __future__ import annotations
 
@@ -6,25 +6,20 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from hpsearch.data.cells import Types
 from hpsearch.data.columns import Raw
-from hpsearch.data.csv_file import read_csv
-from hpsearch.data.parquet_file import read_parquet
-from hpsearch.data.table_file import Table, Wanted
+from hpsearch.data.table_file import Wanted
+from hpsearch.data.table_reader import read_table
 from hpsearch.model.bundle import Bundle
-
-# By what a file's name ends in; a CSV file may be called anything.
-READERS: dict[str, Callable[[Path, Wanted], Table]] = {".parquet": read_parquet}
 
 
 def predict_file(bundle: Bundle, path: Path, notice: Callable[[str], None] = warnings.warn) -> pd.DataFrame:
     """The prediction for each row of a CSV or Parquet file, one row each.
 
-    Of classes: the predicted one in ``class``, and a column with the probability of every one; of a quantity:
-    ``prediction``, in its own unit.
+    Of classes: the predicted one in ``class``, and a column with the probability of every one; of a
+    regression: ``prediction``, in the target's own unit.
 
     The file must have the model's columns, in any order, and their values are taken for what they were in training; its
     target column is ignored if there, as are columns that the model was not trained on because the study file said so.
@@ -41,12 +36,12 @@ def predict_file(bundle: Bundle, path: Path, notice: Callable[[str], None] = war
     features, notices = bundle.plan.expand(read_rows(bundle, path))
     for line in notices:
         notice(line)
-    answers = bundle.answers(features)
+    predictions = bundle.answers(features)
+    predicted = bundle.targets_of(predictions)
     if not bundle.class_names:
-        return pd.DataFrame({"prediction": answers[:, 0]})
-    classes = np.array(bundle.class_names)[answers.argmax(axis=1)]
-    shares = {f"probability_{name}": answers[:, i] for i, name in enumerate(bundle.class_names)}
-    return pd.DataFrame({"class": pd.array(classes.tolist(), dtype="str"), **shares})
+        return pd.DataFrame({"prediction": predicted})
+    probabilities = {f"probability_{name}": predictions[:, i] for i, name in enumerate(bundle.class_names)}
+    return pd.DataFrame({"class": pd.array(predicted.tolist(), dtype="str"), **probabilities})
 
 
 def read_rows(bundle: Bundle, path: Path) -> list[Raw]:
@@ -60,8 +55,7 @@ def read_rows(bundle: Bundle, path: Path) -> list[Raw]:
         features=plan.names,
         ignored=(bundle.target_name, *(others or ())),
         only=others is not None,
-        types=Types({column.name: column.kind for column in plan.columns}, plan.missing, told=True),
+        types=Types.of(plan),
     )
-    table = READERS.get(path.suffix.lower(), read_csv)(path, wanted)
-    columns = {raw.name: raw for raw in table.columns}
+    columns = {raw.name: raw for raw in read_table(path, wanted).columns}
     return [columns[name] for name in plan.names]

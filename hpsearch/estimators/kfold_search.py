@@ -18,7 +18,6 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
 from sklearn.utils import get_tags
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
 from hpsearch.api import StudyResult
@@ -26,12 +25,12 @@ from hpsearch.data.dataset import Dataset
 from hpsearch.data.sources import Memory
 from hpsearch.data.splits import SPLITTERS
 from hpsearch.definition.study import StudyDefinition
-from hpsearch.errors import DefinitionError
+from hpsearch.errors import DefinitionError, Setting, as_argument, located
+from hpsearch.estimators.arguments import checked_rows, class_names, classes_of, config_of, dataset, plain, seed_of
+from hpsearch.estimators.base import NetworkEstimator, assign
 from hpsearch.estimators.classifier import MLPClassifier
-from hpsearch.estimators.network import Network, assign
+from hpsearch.estimators.cv_results import cv_results, greater_is_better, parameters
 from hpsearch.estimators.regressor import MLPRegressor
-from hpsearch.estimators.results import cv_results, greater_is_better, parameters
-from hpsearch.estimators.rows import checked, classes_of, config_of, counted, dataset, named, plain, seed_of
 from hpsearch.results.best import find_best
 from hpsearch.results.tables import trials_table
 from hpsearch.search.coordinator import Progress
@@ -40,8 +39,18 @@ from hpsearch.search.run import executor_for, owned
 from hpsearch.search.run import search as run_search
 from hpsearch.storage.storage import StoredStudy
 
+# The constructor's parameters that are called otherwise in a study file.
+_PARAMETERS = {"trials": "n_trials"}
 # What a splitter splits by that rows in memory have; folds of one's own are for study files.
 _SPLITTERS = sorted(name for name, kind in SPLITTERS.items() if kind.needs != "folds")
+
+
+def _as_parameter(setting: Setting) -> str:
+    """How the search's caller writes a setting of its study."""
+    section, _, name = setting.name.rpartition(".")
+    if section == "space":
+        name = "space" + "".join(f"[{key!r}]" for key in name.split())
+    return as_argument(replace(setting, name=_PARAMETERS.get(name, name)))
 
 
 def _of_best(name: str) -> Callable[[KFoldSearchCV], bool]:
@@ -126,7 +135,7 @@ class KFoldSearchCV(MetaEstimatorMixin, BaseEstimator):
 
     def __init__(
         self,
-        estimator: Network,
+        estimator: NetworkEstimator,
         space: Mapping[str, Any],
         *,
         n_trials: int = 100,
@@ -146,7 +155,7 @@ class KFoldSearchCV(MetaEstimatorMixin, BaseEstimator):
     ) -> None:
         assign(self, locals())
 
-    estimator: Network
+    estimator: NetworkEstimator
     space: Mapping[str, Any]
     splitter: str
     workers: int
@@ -165,38 +174,41 @@ class KFoldSearchCV(MetaEstimatorMixin, BaseEstimator):
             X: (N, D) finite numbers, an array or a DataFrame.
             y: (N,) classes, or numbers.
             groups: (N,), equal for rows that belong together: on one side of each split with ``splitter="group"``.
-            sample_weight: (N,), how many rows each row counts as in training and in every score; 0 is none. (Rows are
-                dealt into folds one by one, whatever they count; scaling is learnt from a split's rows as they are.)
+            sample_weight: (N,), how many rows each row counts as, in scaling, training and every score; 0 is none.
+                (Rows are dealt into folds one by one, whatever they count.)
 
         Raises:
             ValueError: rows or parameters that cannot be, some of them as :class:`~hpsearch.DataError` and
                 :class:`~hpsearch.DefinitionError`.
             HpsearchError: no trial was completed; a storage that cannot be used.
         """
-        given = X, y
-        data, classes = self._rows(X, y, groups, sample_weight)
+        data, classes = self._dataset(X, y, groups, sample_weight)
         seed = seed_of(self.random_state)
-        prepared = divide(self._definition(data, classes, seed), data, None)
-        findings = prepared.audit()
+        with located(wording=_as_parameter):
+            prepared = divide(self._definition(data, classes, seed), data, None)
+        findings = prepared.audit(_as_parameter)
         for finding in findings:
             if finding.level == "error":
                 warnings.warn(str(finding), UserWarning, stacklevel=2)
-        with _storage(self.storage) as url:
-            watch = _Printed() if self.verbose else _silent
-            workers = min(self.workers, prepared.definition.search.in_flight)
-            with executor_for(workers) as executor, owned(prepared, url, findings) as stored:
-                run_search(prepared, stored, executor, on_progress=watch)
-                self._read(stored)
+        with (
+            located(wording=_as_parameter),
+            _storage(self.storage) as url,
+            executor_for(min(self.workers, prepared.definition.search.in_flight)) as executor,
+            owned(prepared, url, findings) as stored,
+        ):
+            on_progress = _PrintTrials() if self.verbose else lambda progress: None
+            run_search(prepared, stored, executor, on_progress=on_progress)
+            self._read(stored)
         self.study_ = None if self.storage is None else StudyResult(prepared.definition.name, self.storage)
         self.findings_, self.n_splits_, self.multimetric_ = findings, len(prepared.splits), False
         if classes is not None:
             self.classes_ = classes
         if self.refit:
-            self._refit(*given, sample_weight, seed)
+            self._refit(X, y, sample_weight, seed)
         return self
 
     def _read(self, stored: StoredStudy) -> None:
-        """What the search has found, from where it is kept."""
+        """What the search has found, from its storage."""
         best = find_best(stored)
         metric = best.definition.metric
         self.trials_, self.cv_results_ = trials_table(stored), cv_results(stored, best.definition)
@@ -205,44 +217,51 @@ class KFoldSearchCV(MetaEstimatorMixin, BaseEstimator):
         self.best_score_ = float(self.cv_results_["mean_test_score"][self.best_index_])
         self.corrected_score_ = greater_is_better(best.corrected, metric)
 
-    def _rows(self, X: Any, y: Any, groups: Any, sample_weight: Any) -> tuple[Dataset, NDArray[Any] | None]:
-        self._check_own()
-        numbers, classes = isinstance(self.estimator, MLPRegressor), None
-        X, y, weights = checked(self, X, y, sample_weight, numbers=numbers, fewest=2)
-        if not numbers:
-            check_classification_targets(y)
+    def _dataset(self, X: Any, y: Any, groups: Any, sample_weight: Any) -> tuple[Dataset, NDArray[Any] | None]:
+        """The rows that count, and the classes as they were given; None for a regression."""
+        self._check_parameters()
+        regression, classes = isinstance(self.estimator, MLPRegressor), None
         needs = SPLITTERS[self.splitter].needs
         if needs == "groups" and groups is None:
-            raise DefinitionError(f"fit must be given groups with splitter={self.splitter!r}, but was not.")
-        X, y, weights, together = counted(X, y, weights, groups)
-        if not numbers:
+            must = "fit must be given ", Setting("groups"), " with ", Setting("splitter", self.splitter)
+            raise DefinitionError(must, "was not")
+        X, y, weights, groups = checked_rows(self, X, y, sample_weight, groups, regression=regression, fewest=2)
+        if not regression:
             classes, y = classes_of(y)
-        data = dataset(self, X, y, {} if classes is None else named(classes), weights, together)
+        data = dataset(self, X, y, {} if classes is None else class_names(classes), weights, groups)
         return replace(data, times=np.arange(float(data.rows))) if needs == "times" else data, classes
 
-    def _check_own(self) -> None:
+    def _check_parameters(self) -> None:
         """What a study file has no word for."""
         if not isinstance(self.estimator, MLPClassifier | MLPRegressor):
             raise DefinitionError(
-                "estimator must be an hpsearch.MLPClassifier or MLPRegressor, whose networks the search trains, but is "
-                f"{type(self.estimator).__name__}."
+                "must be an hpsearch.MLPClassifier or MLPRegressor, whose networks the search trains",
+                f"is {type(self.estimator).__name__}",
+                where=Setting("estimator"),
             )
         if self.estimator.early_stopping:
             raise DefinitionError(
-                "estimator must have early_stopping=False: the search itself looks at every checkpoint, and refits for "
-                "the epochs of the best one."
+                (
+                    "must have ",
+                    Setting("early_stopping", False),
+                    ": the search itself looks at every checkpoint, and refits for the epochs of the best one",
+                ),
+                where=Setting("estimator"),
             )
-        if self.splitter not in _SPLITTERS:
-            raise DefinitionError(f"splitter must be one of {', '.join(_SPLITTERS)}, but is {self.splitter!r}.")
-        if not isinstance(self.space, Mapping):
-            raise DefinitionError(f"space must be a dict of ranges by parameter, but is {self.space!r}.")
-        if not isinstance(self.workers, int | np.integer) or self.workers < 1:
-            raise DefinitionError(f"workers must be an integer of at least 1, but is {self.workers!r}.")
+        workers = self.workers
+        checks = {
+            "splitter": (self.splitter in _SPLITTERS, f"one of {', '.join(_SPLITTERS)}"),
+            "space": (isinstance(self.space, Mapping), "a dict of ranges by parameter"),
+            "workers": (isinstance(workers, int | np.integer) and workers >= 1, "an integer of at least 1"),
+        }
+        for name, (holds, what) in checks.items():
+            if not holds:
+                raise DefinitionError(f"must be {what}", f"is {getattr(self, name)!r}", where=Setting(name))
 
     def _definition(self, data: Dataset, classes: NDArray[Any] | None, seed: int) -> StudyDefinition:
         """The study file that this is."""
         own = self.get_params(deep=False)
-        train = config_of(self.estimator, {} if classes is None else named(classes))
+        train = config_of(self.estimator, {} if classes is None else class_names(classes))
         raw = {
             "study": {"name": f"search-{uuid.uuid4().hex[:12]}", "seed": seed},
             "data": {"source": Memory.NAME, "task": data.task},
@@ -294,11 +313,7 @@ class KFoldSearchCV(MetaEstimatorMixin, BaseEstimator):
         return self.best_estimator_
 
 
-def _silent(progress: Progress) -> None:
-    pass
-
-
-class _Printed:
+class _PrintTrials:
     """Prints a line a trial that was told."""
 
     def __init__(self) -> None:
