@@ -24,7 +24,7 @@ if TYPE_CHECKING:
         retrain,
         run,
     )
-    from hpsearch.definition.definition import StudyDefinition
+    from hpsearch.definition.study import StudyDefinition
     from hpsearch.errors import (
         BundleError,
         DataError,
@@ -82,7 +82,7 @@ _HOMES = {
     "KFoldSearchCV": "hpsearch.estimators",
     "MLPClassifier": "hpsearch.estimators",
     "MLPRegressor": "hpsearch.estimators",
-    "StudyDefinition": "hpsearch.definition.definition",
+    "StudyDefinition": "hpsearch.definition.study",
     **dict.fromkeys((name for name in __all__ if name.endswith("Error")), "hpsearch.errors"),
 }
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from hpsearch.data.audit import Finding
-    from hpsearch.definition.definition import StudyDefinition
+    from hpsearch.definition.study import StudyDefinition
     from hpsearch.model.bundle import Bundle
     from hpsearch.model.export import Exported
     from hpsearch.reporting.snapshot import Snapshot
@@ -61,7 +61,7 @@ def study_name(study: str | Path, overrides: Sequence[str] = ()) -> str:
                 "must go with a study's file", f"{text!r} is a name, which has no keys", "Leave it out.", Setting("set")
             )
         return text
-    from hpsearch.definition.definition import StudyDefinition
+    from hpsearch.definition.study import StudyDefinition
 
     return StudyDefinition.from_file(study, overrides).name
 
@@ -186,7 +186,7 @@ def run(
     if trials is not None:
         definition = definition.with_trials(trials)
     url = storage_url(storage)
-    with executor_for(min(workers, definition.in_flight), executor, scheduler, allow_mixed) as trainers:
+    with executor_for(min(workers, definition.search.in_flight), executor, scheduler, allow_mixed) as trainers:
         prepared = prepare(definition)
         findings = audited(prepared)
         with owned(prepared, url, findings, allow_mixed) as stored:
@@ -197,7 +197,7 @@ def run(
 
 
 def _definition(study: str | Path | StudyDefinition) -> StudyDefinition:
-    from hpsearch.definition.definition import StudyDefinition
+    from hpsearch.definition.study import StudyDefinition
 
     return study if isinstance(study, StudyDefinition) else StudyDefinition.from_file(study)
 
@@ -243,7 +243,7 @@ def nested(
     definition = _definition(study)
     prepared = prepare(definition)
     notice(audited(prepared))
-    workers = min(workers, definition.in_flight)
+    workers = min(workers, definition.search.in_flight)
     return estimate(prepared, outer, storage_url(storage), workers, on_begin=begin, on_progress=watch)
 
 
@@ -297,7 +297,7 @@ def cross_validate(study: str | Path | StudyDefinition) -> CrossValidation:
             definition.seed,
             scalings=prepared.scalings[definition.train.scaling],
             rule=definition.validation.checkpoint,
-            objective=definition.objective,
+            objective=definition.search.objective,
         )
 
 

@@ -67,6 +67,12 @@ def as_argument(setting: Setting) -> str:
     return f"{name}={setting.value!r}" if setting.has_value else name
 
 
+def worded(text: Text, wording: Wording) -> str:
+    """A text with its settings in these words."""
+    parts = text if isinstance(text, tuple) else (text,)
+    return "".join(wording(part) if isinstance(part, Setting) else part for part in parts)
+
+
 class HpsearchError(Exception):
     """The caller's mistake.
 
@@ -104,8 +110,7 @@ class HpsearchError(Exception):
         """The error in one line, with settings in these words."""
 
         def said(text: Text) -> str:
-            parts = text if isinstance(text, tuple) else (text,)
-            return "".join(wording(part) if isinstance(part, Setting) else part for part in parts)
+            return worded(text, wording)
 
         places = list(self.where)
         subject = f"{said(places.pop())} " if places and isinstance(places[-1], Setting) else ""

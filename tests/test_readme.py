@@ -29,7 +29,8 @@ from hpsearch.cli.app import app
 from hpsearch.data.audit import CHECKS
 from hpsearch.data.sources import SOURCES
 from hpsearch.definition import examples
-from hpsearch.definition.strategies import PRUNERS, SAMPLERS
+from hpsearch.definition.pruners import PRUNERS
+from hpsearch.definition.samplers import SAMPLERS
 
 CI = "".join((TOP / ".ci" / name).read_text(encoding="utf-8") for name in ("run", "check"))
 PROJECT = tomllib.loads((TOP / "pyproject.toml").read_text(encoding="utf-8"))["project"]

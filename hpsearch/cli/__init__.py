@@ -6,7 +6,7 @@ import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from hpsearch.errors import HpsearchError, Wording
+    from hpsearch.errors import HpsearchError, Setting, Wording
 
 INTERRUPTED = 130
 
@@ -31,19 +31,22 @@ def main() -> None:
 
 def _wording(error: HpsearchError) -> Wording:
     """Settings as options of the command that was called, where it has them; others as the error has them."""
+    import shlex
+
     from typer.main import get_command
 
     from hpsearch.cli.app import app
-    from hpsearch.errors import Setting
 
     commands = getattr(get_command(app), "commands", {})
     called = next((commands[word] for word in sys.argv[1:] if word in commands), None)
     options = {str(option.name).rstrip("_"): max(option.opts, key=len) for option in getattr(called, "params", ())}
 
     def worded(setting: Setting) -> str:
-        option = options.get(setting.name)
+        option = options.get("set" if setting.name == "overrides" else setting.name)
         if option is None:
             return error.wording(setting)
-        return f"{option} {setting.value}" if setting.has_value and setting.value is not True else option
+        return (
+            f"{option} {shlex.quote(str(setting.value))}" if setting.has_value and setting.value is not True else option
+        )
 
     return worded

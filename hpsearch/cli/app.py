@@ -17,7 +17,7 @@ from hpsearch.cli.process import duration, has_screen, terminated_as_interrupted
 if TYPE_CHECKING:
     import pandas as pd
 
-    from hpsearch.definition.definition import StudyDefinition
+    from hpsearch.definition.study import StudyDefinition
 
 app = typer.Typer(
     name="hpsearch",
@@ -75,7 +75,7 @@ def _study(study: str, overrides: list[str] | None) -> str:
 
 
 def _definition(file: Path, overrides: list[str] | None) -> StudyDefinition:
-    from hpsearch.definition.definition import StudyDefinition
+    from hpsearch.definition.study import StudyDefinition
 
     return StudyDefinition.from_file(file, overrides or ())
 
@@ -156,8 +156,9 @@ def check(file: File, set_: Set = None, as_json: Json = False) -> None:
     """Validate a study file, load its data, make its splits, look for leaks; train nothing."""
     from dataclasses import asdict
 
-    from hpsearch.data.audit import refused
-    from hpsearch.errors import DataError
+    from hpsearch.data.audit import refusal
+    from hpsearch.definition.wording import as_key
+    from hpsearch.errors import DataError, Setting
     from hpsearch.search.objective import prepare
 
     prepared = prepare(_definition(file, set_))
@@ -170,10 +171,10 @@ def check(file: File, set_: Set = None, as_json: Json = False) -> None:
         display.facts(facts)
         display.findings(findings, notes=True)
     allow = prepared.definition.validation.allow
-    if (reason := refused(findings, allow)) is not None:
+    if (error := refusal(findings, allow)) is not None:
         names = sorted({f.name for f in findings if f.level == "error" and f.name not in allow})
-        short = f"{file} is not fit to run as it is. To overrule: [validation] allow = {json.dumps(names)}."
-        raise DataError(reason if as_json else short)
+        overrule = ("To overrule: ", Setting("allow", names), ".")
+        raise (error if as_json else DataError(got=f"{file} is not fit to run as it is", do=overrule)).worded(as_key)
     if not as_json:
         display.say(f"{file} is fit to run.")
 

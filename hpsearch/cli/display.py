@@ -125,7 +125,7 @@ def best(found: Best) -> None:
     for name, (value, origin) in found.settings().items():
         drawn.add_row(name, setting_text(value), origin)
     _draw(drawn)
-    name = found.definition.objective
+    name = found.definition.search.objective
     _curve(result)
     mean = _mean(name, result.value, found.score_name, result.score)
     say(f"\n{mean}, {_over(len(result.folds))}, at epoch {result.best_epoch}.\n")

@@ -12,7 +12,7 @@ from hpsearch.cli.display import open_console, say_aside
 if TYPE_CHECKING:
     from rich.live import Live
 
-    from hpsearch.definition.definition import StudyDefinition
+    from hpsearch.definition.study import StudyDefinition
     from hpsearch.search.coordinator import Progress
     from hpsearch.storage.trial_result import TrialResult
 

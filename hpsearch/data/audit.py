@@ -7,7 +7,7 @@ matters and what to do.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -17,6 +17,7 @@ from hpsearch.data.columns import Plan
 from hpsearch.data.dataset import Dataset
 from hpsearch.data.splits import SPLITTERS, Split
 from hpsearch.data.units import keys_by_chance, keys_of_unlike_targets, labelled_keys
+from hpsearch.errors import DataError, Setting, Text, Wording, as_argument, worded
 
 # Repeated rows below this share of the validation rows are worth a word; from it on they carry the result, unless the
 # columns have so few values that rows of independent columns would repeat each other about as often.
@@ -34,21 +35,25 @@ class Finding:
     """One thing that the audit found.
 
     Attributes:
-        name: of the check, as ``[validation] allow`` takes it.
+        name: of the check.
         level: ``error`` stops a run, unless it is allowed by name; ``warning`` does not; a ``note`` asks for nothing.
         what: what was found and where, with rows (from 0) or columns.
         why: why it matters.
-        do: what to do.
+        do: what to do, which may name settings.
     """
 
     name: str
     level: Literal["error", "warning", "note"]
     what: str
     why: str
-    do: str
+    do: Text
+
+    def worded(self, wording: Wording) -> Finding:
+        """The same finding, of a caller that knows how its user writes settings."""
+        return replace(self, do=worded(self.do, wording))
 
     def __str__(self) -> str:
-        return f"{self.what} {self.why} {self.do}"
+        return f"{self.what} {self.why} {worded(self.do, as_argument)}"
 
 
 @dataclass(frozen=True)
@@ -86,7 +91,7 @@ def _duplicates(audited: Audited) -> Iterator[Finding]:
             f"{len(alike)} of {count} validation rows ({len(alike) / count:.1%}) occur again in all but the target "
             f"among the training rows of their split: rows {_listed(alike)}.",
             _REMEMBERED,
-            'If such rows belong together, give them a group column and splitter = "group".',
+            ("If such rows belong together, give them a group column and ", Setting("splitter", "group"), "."),
         )
 
 
@@ -114,8 +119,14 @@ def _of_duplicates(
         why += "rows will repeat known ones too."
         yield Finding(name, "warning", what, why, "If some rows are duplicates all the same, keep one of each.")
     elif known:
-        do = 'Keep one of each (of a file: [data] duplicates = "drop"), or give rows that belong together a group '
-        do += 'column and splitter = "group".'
+        do: Text = (
+            *(
+                "Keep one of each (of a file: ",
+                Setting("duplicates", "drop"),
+                "), or give rows that belong together a ",
+            ),
+            *("group column and ", Setting("splitter", "group"), "."),
+        )
         yield Finding(name, "error" if many else "warning", what, _REMEMBERED, do)
 
 
@@ -145,7 +156,7 @@ def _groups(audited: Audited) -> Iterator[Finding]:
                 f"{len(both)} groups stand on both sides of split {split.fold} (repeat {split.repeat}): rows "
                 f"{_listed(rows)} validate what their own group trained.",
                 "Rows of a group are alike, so the loss says how well known groups are predicted, not new ones.",
-                'Use splitter = "group" or "stratified-group".',
+                ("Use ", Setting("splitter", "group"), ' or "stratified-group".'),
             )
             return
 
@@ -168,7 +179,11 @@ def _time(audited: Audited) -> Iterator[Finding]:
                 "The network is then trained on the future of what it predicts.",
                 "Use a gap, so that rows of one moment stay on one side."
                 if ordered
-                else 'Use splitter = "timeseries", or leave the time column out if time means nothing here.',
+                else (
+                    "Use ",
+                    Setting("splitter", "timeseries"),
+                    ", or leave the time column out if time means nothing here.",
+                ),
             )
             return
 
@@ -182,7 +197,7 @@ def _single_features(audited: Audited) -> Iterator[Finding]:
             "warning",
             f"The column {name!r} alone {how}.",
             "Such a column is often made from the target, or known only after it.",
-            "If it will not be known when predictions are made, leave it out: [data] drop.",
+            ("If it will not be known when predictions are made, leave it out: ", Setting("drop"), "."),
         )
 
 
@@ -232,7 +247,7 @@ def _identifiers(audited: Audited) -> Iterator[Finding]:
             "warning",
             f"The column {name!r} holds another whole number in each of {audited.data.rows} rows.",
             "A number that names its row can only be learnt by heart, or tells in which order rows were kept.",
-            "Leave it out: [data] drop.",
+            ("Leave it out: ", Setting("drop"), "."),
         )
 
 
@@ -295,7 +310,7 @@ def _constant(audited: Audited) -> Iterator[Finding]:
             "note",
             f"{len(columns)} {have} one value in all rows: {_listed(columns)}.",
             "They tell rows apart no more than a bias does, and are not scaled.",
-            "[data] drop leaves them out of a file.",
+            (Setting("drop"), " leaves them out of a file."),
         )
 
 
@@ -312,8 +327,8 @@ CHECKS: dict[str, Callable[[Audited], Iterator[Finding]]] = {
 }
 
 
-def refused(findings: Sequence[Finding], allow: Collection[str]) -> str | None:
-    """Why a study with these findings must not run, in one line; None if it may.
+def refusal(findings: Sequence[Finding], allow: Collection[str]) -> DataError | None:
+    """Why a study with these findings must not run; None if it may.
 
     Args:
         findings: of its audit.
@@ -322,8 +337,10 @@ def refused(findings: Sequence[Finding], allow: Collection[str]) -> str | None:
     errors = [finding for finding in findings if finding.level == "error" and finding.name not in allow]
     if not errors:
         return None
-    more = f" ({len(errors) - 1} more: hpsearch check.)" if len(errors) > 1 else ""
-    return f'{errors[0]} To run it as it is: [validation] allow = ["{errors[0].name}"].{more}'
+    first, more = errors[0], f" ({len(errors) - 1} more: hpsearch check.)" if len(errors) > 1 else ""
+    do = first.do if isinstance(first.do, tuple) else (first.do,)
+    overrule = (" To run it as it is: ", Setting("allow", [first.name]), f".{more}")
+    return DataError(got=f"{first.what} {first.why}", do=(*do, *overrule))
 
 
 def audit(data: Dataset, held_out: Dataset | None, splits: Sequence[Split], splitter: str) -> list[Finding]:

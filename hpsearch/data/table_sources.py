@@ -13,7 +13,6 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
-from pydantic_core import PydanticCustomError
 
 from hpsearch.data.cells import Types
 from hpsearch.data.columns import KINDS, Impute, Kind, Plan
@@ -22,7 +21,7 @@ from hpsearch.data.source import Source
 from hpsearch.data.table_file import Table, Wanted, check_values
 from hpsearch.data.table_reader import read_table
 from hpsearch.data.units import first_of_each
-from hpsearch.errors import DataError, Setting, located
+from hpsearch.errors import DataError, DefinitionError, Setting, located
 
 Names = Annotated[tuple[str, ...], Field(strict=False)]
 
@@ -55,18 +54,18 @@ class TableFile(Source):
 
     @model_validator(mode="after")
     def _one_use_each(self) -> Self:
-        text = None
+        must = got = ""
         uses = [*self._texts, *self.drop]
         for names in ([*uses, *(self.features or ())], [*uses, *self._said]):
             twice = [name for name in names if names.count(name) > 1]
             if twice:
-                text = f"must use each column once, but {twice[0]!r} is named twice."
+                must, got = "must use each column once", f"{twice[0]!r} is named twice"
         if self.features is not None and self.drop:
-            text = "must have either features or drop, but has both: what is no feature is left out."
+            must, got = "must have either features or drop", "has both: what is no feature is left out"
         elif self.features is not None and (strange := set(self._said) - set(self.features)):
-            text = f"must give kinds of features only, but {min(strange)!r} is none."
-        if text is not None:
-            raise PydanticCustomError("contradiction", "{text}", {"text": text})
+            must, got = "must give kinds of features only", f"{min(strange)!r} is none"
+        if must:
+            raise DefinitionError(must, got)
         return self
 
     @property

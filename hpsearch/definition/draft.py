@@ -21,7 +21,8 @@ from hpsearch.data.units import first_of_each
 from hpsearch.definition.draft_text import SEED, Budget, Dealt, write
 from hpsearch.definition.problems import first_problem
 from hpsearch.definition.sections import StudySection
-from hpsearch.errors import DataError, DefinitionError
+from hpsearch.definition.wording import as_key
+from hpsearch.errors import DataError, located
 
 FEWEST_HELD_OUT_FROM = 50  # fewer rows are all needed for the search
 # The checks of the audit that can refuse rows without groups and times; the others take longer, and `run` makes them.
@@ -82,7 +83,7 @@ def checked_name(name: str) -> str:
     try:
         return StudySection(name=name).name
     except ValidationError as error:
-        raise DefinitionError(f"The study's {first_problem(error, StudySection)}") from error
+        raise first_problem(error, StudySection) from error
 
 
 def _dealt(found: Surveyed, rows: Path) -> Dealt:
@@ -91,43 +92,46 @@ def _dealt(found: Surveyed, rows: Path) -> Dealt:
     if found.classes is None:
         options["task"] = "regression"
     data = SOURCES[found.source].model_validate(options).load(Path(), SEED)
-    dealt, leaks = _first_way(data, f"{rows}: ")
+    with located(str(rows)):
+        dealt, leaks = _first_way(data)
     if not leaks:
         return dealt
     different = data.take(first_of_each(data))
-    dealt, _ = _first_way(different, f"{rows}, without its {data.rows - different.rows} rows that repeat another: ")
-    return replace(dealt, rows=different.rows, copies=data.rows - different.rows)
+    copies = data.rows - different.rows
+    with located(str(rows), f"without its {copies} rows that repeat another"):
+        dealt, _ = _first_way(different)
+    return replace(dealt, rows=different.rows, copies=copies)
 
 
-def _first_way(data: Dataset, origin: str) -> tuple[Dealt, bool]:
+def _first_way(data: Dataset) -> tuple[Dealt, bool]:
     """The first way that these rows allow, and whether ``run`` refuses what then stands on both sides."""
     splitters: tuple[str, ...] = ("stratified", "kfold")
     splits: tuple[int, ...] = (5, 3, 2)
     if data.task == "regression":
         if data.rows < 4:
-            raise DataError(f"{origin}must have at least 4 rows to be split, but has {data.rows}. Add rows.")
+            raise DataError("must have at least 4 rows to be split", f"has {data.rows}", "Add rows.")
         splitters, splits = ("kfold",), (min(5, data.rows // 2),)
     else:
         single = [name for name, count in zip(data.class_names, np.bincount(data.labels), strict=True) if count == 1]
         if single:
             some_have = "1 has" if len(single) == 1 else f"{len(single)} have"
             raise DataError(
-                f"{origin}the target must hold numbers, or classes with at least 2 rows each, but of the "
-                f"{len(data.class_names)} classes of {data.target_name!r} {some_have} one, as "
-                f"{single[0]!r}. Leave such rows out, or name another target."
+                "the target must hold numbers, or classes with at least 2 rows each",
+                f"of the {len(data.class_names)} classes of {data.target_name!r} {some_have} one, as {single[0]!r}",
+                "Leave such rows out, or name another target.",
             )
     some = 0.2 if data.rows >= FEWEST_HELD_OUT_FROM else None
-    refusal: DataError | None = None
+    refusals: list[DataError] = []
     for n_splits, fraction, splitter in product(splits, dict.fromkeys((some, None)), splitters):
         try:
             search, held_out = (data, None) if fraction is None else hold_out(data, fraction, splitter, SEED)
             seen = Audited(search, held_out, make_splits(search, splitter, Dealing(n_splits), SEED), splitter)
         except DataError as error:
-            refusal = refusal or error
+            refusals.append(error)
             continue
         leaks = any(finding.level == "error" for check in _REFUSING for finding in CHECKS[check](seen))
         return Dealt(fraction, splitter, n_splits, data.rows), leaks
-    raise DataError(f"{origin}{refusal}")
+    raise refusals[0].worded(as_key)
 
 
 def _budget(rows: int, inputs: int) -> Budget:

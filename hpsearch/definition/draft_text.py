@@ -6,14 +6,13 @@ import re
 import textwrap
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import tomlkit
 
 from hpsearch.data.cells import is_number
 from hpsearch.data.columns import Raw
 from hpsearch.data.survey import LeftOut, Surveyed
+from hpsearch.definition.wording import as_toml
 
 SEED = 0
 MOST_COLUMNS_SHOWN = 40
@@ -72,7 +71,7 @@ def write(found: Surveyed, dealt: Dealt, budget: Budget, name: str, path: str, r
         f"# `hpsearch run {command}` runs it, and `hpsearch schema` lists all that can be set.",
     ]
     sections = [
-        ["[study]", f"name = {_toml(name)}", f"seed = {SEED} # everything random follows from it"],
+        ["[study]", f"name = {as_toml(name)}", f"seed = {SEED} # everything random follows from it"],
         _data(found, dealt, path),
         _holdout(dealt),
         _validation(found, dealt),
@@ -84,16 +83,16 @@ def write(found: Surveyed, dealt: Dealt, budget: Budget, name: str, path: str, r
 
 
 def _data(found: Surveyed, dealt: Dealt, path: str) -> list[str]:
-    lines = ["[data]", f"source = {_toml(found.source)}", f"path = {_toml(path)} # relative to this file"]
+    lines = ["[data]", f"source = {as_toml(found.source)}", f"path = {as_toml(path)} # relative to this file"]
     if found.classes is None:
         lines += [
-            f"target = {_toml(found.target)} # a quantity, {found.low:g} to {found.high:g}",
+            f"target = {as_toml(found.target)} # a quantity, {found.low:g} to {found.high:g}",
             'task = "regression" # "classification" if its numbers are names of classes',
         ]
     else:
-        lines += _noted(f"target = {_toml(found.target)}", _classes(found.classes))
+        lines += _noted(f"target = {as_toml(found.target)}", _classes(found.classes))
     if found.left_out:
-        lines += _noted(f"drop = {_toml([*found.left_out])}", "for the reasons below")
+        lines += _noted(f"drop = {as_toml([*found.left_out])}", "for the reasons below")
     if dealt.copies:
         lines += _comment(
             f"{dealt.copies} of {found.rows} rows repeat another in all features and the target, and would be "
@@ -132,7 +131,7 @@ def _hints(found: Surveyed) -> Iterator[str]:
             yield from _comment(
                 f'If {condition.format(_shown(name))}: [validation] splitter = "{splitter}", and here{also}:'
             )
-            yield f"# {key} = {_toml(name)}"
+            yield f"# {key} = {as_toml(name)}"
 
 
 def _holdout(dealt: Dealt) -> list[str]:
@@ -157,7 +156,7 @@ def _validation(found: Surveyed, dealt: Dealt) -> list[str]:
     )
     return [
         "[validation]",
-        f"splitter = {_toml(dealt.splitter)} # {about}",
+        f"splitter = {as_toml(dealt.splitter)} # {about}",
         f"n_splits = {dealt.n_splits}",
         "# repeats = 3 # deals the rows so many times: a steadier score, for so many times the work",
     ]
@@ -247,18 +246,13 @@ def left_out_because(left_out: LeftOut) -> str:
     """Why a column is left out, with the key that would let it in, if there is one."""
     if left_out.value is None:
         return left_out.why
-    return f"{left_out.why} (if that means no value: missing = {_toml([left_out.value])}, and not in drop)"
-
-
-def _toml(value: Any) -> str:
-    """A value as a TOML file writes it."""
-    return str(tomlkit.item(value).as_string())
+    return f"{left_out.why} (if that means no value: missing = {as_toml([left_out.value])}, and not in drop)"
 
 
 def _shown(text: str) -> str:
     """Text in a comment: short, on one line, quoted unless it is a word."""
     short = text if len(text) <= 40 else f"{text[:39]}…"
-    return short if re.fullmatch(r"[\w.+-]+", short) else _toml(short)
+    return short if re.fullmatch(r"[\w.+-]+", short) else as_toml(short)
 
 
 def _noted(line: str, comment: str) -> list[str]:

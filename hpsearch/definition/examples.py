@@ -42,7 +42,7 @@ def load(name: str) -> Example:
 
     known = names()
     if name not in known:
-        raise HpsearchError(f"Unknown example {name!r}. {did_you_mean(name, known)}")
+        raise HpsearchError(got=f"Unknown example {name!r}", do=did_you_mean(name, known))
     text = (_folder() / f"{name}.toml").read_text(encoding="utf-8")
     path = tomllib.loads(text)["data"].get("path")
     return Example(text, None if path is None else (path, (_folder() / path).read_bytes()))

@@ -1,13 +1,15 @@
-"""One clear line from a pydantic error: what must hold, what was got, what to do."""
+"""What pydantic found wrong, as an error with fields: which setting, what must hold, what was got."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, get_args
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, RootModel, ValidationError
 
-from hpsearch.errors import Setting, did_you_mean
+from hpsearch.definition.registered import Registered
+from hpsearch.errors import DefinitionError, HpsearchError, Setting, did_you_mean
 
 _TYPES = {
     "bool_type": "true or false",
@@ -15,58 +17,103 @@ _TYPES = {
     "float_type": "a number",
     "finite_number": "a finite number",
     "int_type": "an integer",
+    "list_type": "a list",
     "model_type": "a table",
     "string_type": "text",
     "tuple_type": "a list",
     "too_long": "shorter",
 }
+_BOUNDS = {
+    "greater_than_equal": ("at least", "ge"),
+    "greater_than": ("above", "gt"),
+    "less_than_equal": ("at most", "le"),
+    "less_than": ("below", "lt"),
+}
 
 
-def train_key(setting: Setting) -> str:
-    """How a study file writes a setting of ``[train]``."""
-    return f"[train] {setting.name}" + (f" = {setting.value!r}" if setting.has_value else "")
+def first_problem(error: ValidationError, model: type[BaseModel]) -> DefinitionError:
+    """The first problem, and how many more there are.
 
-
-def first_problem(
-    error: ValidationError, model: type[BaseModel], prefix: str = "", rename: Mapping[str, str] | None = None
-) -> str:
-    """The first problem as ``key must be …, but is …``, and how many more there are.
+    A check that fails says so by an error of ours: ``DefinitionError("must be odd", f"is {value}")``, of a check of a
+    whole table with the key as its ``where``. One without ``must`` is a sentence of its own, about the table.
 
     Args:
         error: what pydantic raised.
-        model: what was being built: its fields are the valid names.
-        prefix: what stands before the key.
-        rename: other names for keys.
+        model: what was being built. Its settings are called by their keys; by ``section.key`` if it has sections.
     """
-    problems = error.errors()
-    problem = problems[0]
-    place = [str(part) for part in problem["loc"] if isinstance(part, int) or str(part).isidentifier()]
-    key = (rename or {}).get(place[0], place[0]) if place else ""
-    name = " ".join(part for part in (prefix, key) if part)
-    others = len({other["loc"][:1] for other in problems}) - 1  # several of one key are what each kind of it says
-    more = f" ({others} more after this.)" if others else ""
-    if problem["type"] == "extra_forbidden":
-        valid = [field.alias or field_name for field_name, field in model.model_fields.items()]
-        return f"{prefix} has no key {key!r}. {did_you_mean(key, valid)}".lstrip() + more
-    return _sentence(name, problem) + more
+    problems = [(problem, _Place.of(problem["loc"], model)) for problem in error.errors()]
+    problem, place = problems[0]
+    found = _fields(problem, place)
+    if not place.keys:  # of the whole: it says itself which setting is meant
+        return found
+    keys = [*place.keys, *(part.name for part in found.where if isinstance(part, Setting))]
+    if not found.must or problem["type"] == "extra_forbidden":
+        keys = keys[:-1]
+    name = " ".join(filter(None, [".".join(keys[:2]), *keys[2:]]))
+    found.where = (Setting(name),) if name else ()
+    others = len({other.keys for _, other in problems}) - 1  # several of one key are what each kind of it says
+    if others:
+        said = found.do if isinstance(found.do, tuple) else (found.do,)
+        found.do = (*said, f"{' ' if found.do else ''}({others} more after this.)")
+    return found
 
 
-def _sentence(name: str, problem: Any) -> str:
-    kind, got, context = problem["type"], problem["input"], problem.get("ctx", {})
+def _fields(problem: Any, place: _Place) -> DefinitionError:
+    kind, got, context = problem["type"], f"is {problem['input']!r}", problem.get("ctx", {})
+    error = context.get("error")
+    if isinstance(error, HpsearchError):
+        return DefinitionError(error.must, error.got, error.do, error.where)
+    if kind == "extra_forbidden":
+        valid = [field.alias or name for name, field in place.owner.model_fields.items()]
+        return DefinitionError(f"has no key {place.keys[-1]!r}", do=did_you_mean(place.keys[-1], valid))
     if kind == "missing":
-        return f"{name} is missing."
+        return DefinitionError("is missing")
     if kind == "string_pattern_mismatch":
-        return f"{name} must match {context['pattern']}, but is {got!r}."
+        return DefinitionError(f"must match {context['pattern']}", got)
     if kind == "literal_error":
-        return f"{name} must be {context['expected']}, but is {got!r}."
-    bounds = {"greater_than_equal": ("at least", "ge"), "greater_than": ("above", "gt"),
-              "less_than_equal": ("at most", "le"), "less_than": ("below", "lt")}  # fmt: skip
-    if kind in bounds:
-        word, limit = bounds[kind]
-        return f"{name} must be {word} {context[limit]}, but is {got!r}."
-    if kind in _TYPES:
-        return f"{name} must be {_TYPES[kind]}, but is {got!r}."
-    if "must" in context:
-        return f"{name} {context['must']}, but {context['got']}.".lstrip()
-    text = str(context.get("text", problem["msg"]))
-    return f"{name} {text}" if text.startswith(("must", "has")) and name else text
+        return DefinitionError(f"must be {context['expected']}", got)
+    if kind in _BOUNDS:
+        word, limit = _BOUNDS[kind]
+        return DefinitionError(f"must be {word} {context[limit]}", got)
+    return DefinitionError(f"must be {_TYPES[kind]}" if kind in _TYPES else problem["msg"], got)
+
+
+def _model_of(annotation: Any) -> type[BaseModel] | None:
+    """The model that a field holds, if it holds one, maybe."""
+    models = [kind for kind in (annotation, *get_args(annotation)) if isinstance(kind, type)]
+    return next((kind for kind in models if issubclass(kind, BaseModel)), None)
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a problem is.
+
+    Attributes:
+        keys: the keys to it, and of a table that is chosen by its name that name.
+        owner: the model that has the last key.
+    """
+
+    keys: tuple[str, ...]
+    owner: type[BaseModel]
+
+    @classmethod
+    def of(cls, loc: Sequence[int | str], model: type[BaseModel]) -> _Place:
+        keys: tuple[str, ...] = ()
+        owner, kind, union = model, _model_of(model), None
+        for part in map(str, loc):
+            if union is not None:  # the tag of its member
+                kind = union.kinds[part]
+                keys += (f"{union.names(kind)[0]!r}:",) if union.short else ()
+                union = None
+                continue
+            if kind is None:  # within a value
+                break
+            keys += (part,)
+            if issubclass(kind, RootModel):
+                kind = _model_of(*get_args(kind.model_fields["root"].annotation)[1:])
+                continue
+            owner = kind
+            found = {field.alias or name: field for name, field in owner.model_fields.items()}.get(part)
+            kind = _model_of(found.annotation) if found else None
+            union = next((mark for mark in found.metadata if isinstance(mark, Registered)), None) if found else None
+        return cls(keys, owner)

@@ -1,20 +1,22 @@
-"""The sections of a study file that are the study's own, each checked by itself."""
+"""The sections of a study file, each checked by itself, but for ``[train]`` and ``[space]``."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
-from pydantic_core import PydanticCustomError, PydanticKnownError
+from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic_core import PydanticKnownError
 
 from hpsearch.data.audit import CHECKS
+from hpsearch.data.sources import SOURCES, Memory, source_class
 from hpsearch.data.splits import SPLITTERS, Dealing
+from hpsearch.definition.pruners import PRUNERS, Median, Pruner
+from hpsearch.definition.registered import Registered, Section, by_name
+from hpsearch.definition.samplers import SAMPLERS, TPE, Sampler
+from hpsearch.errors import DefinitionError, Setting
 from hpsearch.validation.config import one_of
 from hpsearch.validation.metrics import METRICS
-
-
-class Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class StudySection(Section):
@@ -22,6 +24,27 @@ class StudySection(Section):
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,100}$", description="the study's name in its storage")]
     seed: Annotated[int, Field(ge=0, lt=2**63, description="the one seed of the study")] = 0
+
+
+def _with_a_source(given: Any) -> Mapping[str, Any]:
+    if not isinstance(given, Mapping):
+        raise DefinitionError("must be a table", f"is {given!r}")
+    if not isinstance(name := given.get("source"), str):
+        raise DefinitionError(
+            "must be text that names where the rows come from", f"is {name!r}", where=Setting("source")
+        )
+    return given
+
+
+# ``[data]``: a source of rows with its options.
+SOURCE = Registered(
+    SOURCES,
+    "source",
+    _with_a_source,
+    source_class,
+    patterns={"python:module:function": "^python:[^:]+:[^:]+$"},
+    unlisted=(Memory,),
+)
 
 
 class HoldoutSection(Section):
@@ -33,8 +56,7 @@ class HoldoutSection(Section):
     @model_validator(mode="after")
     def _one_way(self) -> Self:
         if self.fresh and self.fraction is not None:
-            text = "must have either fraction or fresh = true, but has both."
-            raise PydanticCustomError("contradiction", "{text}", {"text": text})
+            raise DefinitionError("must have either fraction or fresh = true", "has both")
         return self
 
 
@@ -66,21 +88,22 @@ class ValidationSection(Section):
 
     @model_validator(mode="after")
     def _goes_together(self) -> Self:
-        kind, given, text = SPLITTERS[self.splitter], self.model_fields_set, None
+        kind, given, must = SPLITTERS[self.splitter], self.model_fields_set, ""
+        named = f"splitter = {self.splitter!r}"
         if self.repeats > 1 and not kind.shuffles:
-            text = f"must have repeats = 1 with splitter = {self.splitter!r}: its repeats are all the same."
+            must = f"must have repeats = 1 with {named}: its repeats are all the same"
         elif self.repeats > 1 and not self.shuffle:
-            text = "must have shuffle = true where repeats is above 1: unshuffled repeats are all the same."
+            must = "must have shuffle = true where repeats is above 1: unshuffled repeats are all the same"
         elif kind.make is None and "n_splits" in given:
-            text = f"must have no n_splits with splitter = {self.splitter!r}: the rows say how many folds there are."
+            must = f"must have no n_splits with {named}: the rows say how many folds there are"
         elif "gap" in given and self.splitter != "timeseries":
-            text = f'must have no gap with splitter = {self.splitter!r}: it belongs to "timeseries".'
+            must = f'must have no gap with {named}: it belongs to "timeseries"'
         elif "fraction" in given and self.splitter != "shuffle":
-            text = f'must have no fraction with splitter = {self.splitter!r}: it belongs to "shuffle".'
+            must = f'must have no fraction with {named}: it belongs to "shuffle"'
         elif self.splitter == "shuffle" and not self.shuffle:
-            text = 'must have shuffle = true with splitter = "shuffle".'
-        if text is not None:
-            raise PydanticCustomError("contradiction", "{text}", {"text": text})
+            must = 'must have shuffle = true with splitter = "shuffle"'
+        if must:
+            raise DefinitionError(must)
         return self
 
     @property
@@ -89,19 +112,31 @@ class ValidationSection(Section):
         return Dealing(self.n_splits, self.repeats, self.shuffle, self.gap, self.fraction)
 
 
+def _named(about: str, default: str) -> Any:
+    """A field whose default the JSON schema shows as a study file has it: by its name."""
+    return Field(
+        description=f"{about}: a name, or a table of it and its options", json_schema_extra={"default": default}
+    )
+
+
 class SearchSection(Section):
     """``[search]``: what is searched for, how many trials, and who proposes and stops them."""
 
     trials: Annotated[int | None, Field(ge=1, description="trials in all; 100 by default, 1 without a space")] = None
-    sampler: Any = "tpe"
-    pruner: Any = "median"
+    sampler: Annotated[Sampler, by_name(SAMPLERS, "sampler"), _named("what proposes trials", "tpe")] = TPE(name="tpe")
+    pruner: Annotated[Pruner, by_name(PRUNERS, "pruner"), _named("what stops trials early", "median")] = Median(
+        name="median"
+    )
     objective: Annotated[
         str,
         one_of(METRICS, "objective"),
         Field(description=f"what a trial's value is the mean over splits of: {', '.join(METRICS)}"),
     ] = "loss"
     in_flight: Annotated[int, Field(ge=1, description="trials asked before the oldest is told")] = 8
-    enqueue: Annotated[list[dict[str, Any]], Field(description="known configurations to begin with")] = []
+    enqueue: Annotated[
+        tuple[dict[str, bool | int | float | str], ...],
+        Field(strict=False, description="known configurations to begin with"),
+    ] = ()
     stop: Annotated[
         int | None, Field(ge=1, description="end when so many trials told brought no gain above a standard error")
     ] = None

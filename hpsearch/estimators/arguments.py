@@ -14,7 +14,7 @@ from sklearn.utils.validation import column_or_1d, validate_data
 
 from hpsearch.data.dataset import Dataset
 from hpsearch.definition.problems import first_problem
-from hpsearch.errors import DataError, DefinitionError, Setting
+from hpsearch.errors import DataError, Setting
 from hpsearch.validation.config import Config
 
 
@@ -59,7 +59,7 @@ def config_of(estimator: Any, names_by_label: Mapping[Any, str]) -> Config:
     try:
         return Config.model_validate(given)
     except ValidationError as error:
-        raise DefinitionError(first_problem(error, Config), where=type(estimator).__name__) from error
+        raise first_problem(error, Config).at(type(estimator).__name__) from error
 
 
 def checked_rows(

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from hpsearch.definition.definition import StudyDefinition
 from hpsearch.definition.space import split_name
+from hpsearch.definition.study import StudyDefinition
 from hpsearch.storage.stored_study import StoredStudy, stored_result
 from hpsearch.storage.trial_result import TrialResult, fold_value
 from hpsearch.validation.metric import Metric

@@ -24,7 +24,7 @@ from hpsearch.api import StudyResult
 from hpsearch.data.dataset import Dataset
 from hpsearch.data.sources import Memory
 from hpsearch.data.splits import SPLITTERS
-from hpsearch.definition.definition import StudyDefinition
+from hpsearch.definition.study import StudyDefinition
 from hpsearch.errors import DefinitionError, Setting, as_argument, located
 from hpsearch.estimators.arguments import checked_rows, class_names, classes_of, config_of, dataset, plain, seed_of
 from hpsearch.estimators.base import NetworkEstimator, assign
@@ -186,14 +186,14 @@ class KFoldSearchCV(MetaEstimatorMixin, BaseEstimator):
         seed = seed_of(self.random_state)
         with located(wording=_as_parameter):
             prepared = divide(self._definition(data, classes, seed), data, None)
-        findings = prepared.audit()
+        findings = prepared.audit(_as_parameter)
         for finding in findings:
             if finding.level == "error":
                 warnings.warn(str(finding), UserWarning, stacklevel=2)
         with (
             located(wording=_as_parameter),
             _storage(self.storage) as url,
-            executor_for(min(self.workers, prepared.definition.in_flight)) as executor,
+            executor_for(min(self.workers, prepared.definition.search.in_flight)) as executor,
             owned(prepared, url, findings) as stored,
         ):
             on_progress = _PrintTrials() if self.verbose else lambda progress: None

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from hpsearch.atomic_write import require_replaceable, write_atomically
 from hpsearch.data.columns import Raw
-from hpsearch.definition.definition import StudyDefinition
+from hpsearch.definition.study import StudyDefinition
 from hpsearch.errors import BundleError, ExportError, HpsearchError, Setting, did_you_mean
 from hpsearch.model.bundle import Bundle
 from hpsearch.model.onnx import OnnxModel, require_packages, to_onnx

@@ -11,8 +11,9 @@ from typing import Any
 from hpsearch.data.dataset import Dataset
 from hpsearch.data.splits import SPLITTERS
 from hpsearch.data.units import independent_units
-from hpsearch.definition.definition import StudyDefinition
-from hpsearch.errors import BundleError, DataError, DefinitionError, Setting, StorageError
+from hpsearch.definition.study import StudyDefinition
+from hpsearch.definition.wording import as_key
+from hpsearch.errors import BundleError, DataError, DefinitionError, Setting, StorageError, located
 from hpsearch.model.bundle import Bundle
 from hpsearch.model.fit import fit
 from hpsearch.model.study_rows import recipe
@@ -39,6 +40,7 @@ def require_no_space(definition: StudyDefinition) -> None:
         )
 
 
+@located(wording=as_key)
 def retrain(definition: StudyDefinition, url: str, folder: Path | None = None) -> Bundle:
     """Train ``[train]`` for its epochs on all rows that are not held out, from initial weights that no trial used.
 
@@ -91,7 +93,7 @@ def _record_scoring(definition: StudyDefinition, fingerprint: str, url: str, fol
 
 def _objective(bundle: Bundle, data: Dataset, definition: StudyDefinition) -> dict[str, float | None]:
     """The study's objective on some rows under its name, where it is not one of the numbers that every model has."""
-    name = definition.objective
+    name = definition.search.objective
     known = ("loss", SCORE_NAMES[bundle.task])
     return {} if name in known else {name: bundle.measure(data, definition.metric)}
 
@@ -127,7 +129,7 @@ def fit_prepared(prepared: Prepared, config: Config) -> Bundle:
     about = {
         "hpsearch": version("hpsearch"),
         "study": definition.name,
-        "objective": definition.objective,
+        "objective": definition.search.objective,
         "seed": definition.seed,
         "data_fingerprint": data.fingerprint,
         "not_features": None if (others := definition.data.not_features) is None else list(others),

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from hpsearch.data.columns import Plan, Raw
 from hpsearch.data.sources import PythonFunction
 from hpsearch.data.table_sources import TableFile
-from hpsearch.definition.definition import StudyDefinition
+from hpsearch.definition.study import StudyDefinition
 from hpsearch.errors import DataError
 from hpsearch.model.bundle import Bundle
 from hpsearch.search.objective import load_rows

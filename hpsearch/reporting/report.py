@@ -154,7 +154,7 @@ def _target(study: Snapshot, facts: Mapping[str, Any]) -> str:
 
 def _trials_line(study: Snapshot) -> str:
     definition = study.definition
-    how = f"sampler {definition.sampler.name}, pruner {definition.pruner.name}"
+    how = f"sampler {definition.search.sampler.name}, pruner {definition.search.pruner.name}"
     return text(f"{counted(study.trials['state'].tolist())} · {how}")
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from hpsearch.data.dataset import Dataset
-from hpsearch.definition.definition import StudyDefinition
+from hpsearch.definition.study import StudyDefinition
 from hpsearch.errors import DataError, HpsearchError
 from hpsearch.model.retrain import fit_prepared
 from hpsearch.results.best import Best, find_best

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from hpsearch.definition.definition import StudyDefinition
 from hpsearch.definition.space import split_name
+from hpsearch.definition.study import StudyDefinition
 from hpsearch.errors import HpsearchError, Setting, did_you_mean
 from hpsearch.markup import table, text
 from hpsearch.numbers import readable, setting_text
@@ -58,6 +58,11 @@ class Best:
         """The name of the result's score."""
         return SCORE_NAMES[self.definition.data.predicts]
 
+    @property
+    def uncorrected(self) -> str | None:
+        """Why there is no corrected score; None if there is one."""
+        return self.correction.missing
+
     def settings(self) -> dict[str, tuple[Any, str]]:
         """Every hyperparameter that this configuration uses, and where its value came from."""
         searched, layered = set(self.chosen), {split_name(name)[1] for name in self.chosen if "." in name}
@@ -104,10 +109,10 @@ class Best:
             "trial": self.result.number,
             "trials_told": self.trials,
             "rule": self.rule,
-            "objective": self.definition.objective,
+            "objective": self.definition.search.objective,
             "value": self.result.value,
             "corrected": self.corrected and asdict(self.corrected),
-            "uncorrected": self.correction.missing,
+            "uncorrected": self.uncorrected,
             "holdout_scorings": self.scorings if self.has_holdout else None,
             self.score_name: self.result.score,
             "best_epoch": self.result.best_epoch,
@@ -121,7 +126,7 @@ class Best:
         over = f"over {splits} splits" if splits > 1 else "on a single split"
         search = ("search score", readable(self.result.value or 0.0), f"{over}; {self.choice}")
         if fixed is None:
-            middle = ("corrected score", "none", f"{self.correction.missing}")
+            middle = ("corrected score", "none", f"{self.uncorrected}")
         else:
             whose = "" if self.rule == "lowest" else ", of the best trial"
             interval = f"95 % interval {readable(fixed.low)} to {readable(fixed.high)}{whose}"
@@ -145,7 +150,7 @@ class Best:
         if fixed is not None:
             metric = self.definition.metric
             whose = "these" if self.rule == "lowest" else "the best trial's"
-            verb = "lose" if self.definition.objective == "loss" else f"have a mean {metric.title} of"
+            verb = "lose" if self.definition.search.objective == "loss" else f"have a mean {metric.title} of"
             unit = f" {metric.unit}" if metric.unit else ""
             value, low, high = map(readable, (fixed.value, fixed.low, fixed.high))
             return (

@@ -9,7 +9,7 @@ from typing import Any
 import tomlkit
 
 from hpsearch.atomic_write import require_replaceable, write_atomically
-from hpsearch.definition.definition import StudyDefinition
+from hpsearch.definition.study import StudyDefinition
 from hpsearch.results.best import Best
 
 
@@ -56,8 +56,8 @@ def to_toml(best: Best, folder: Path) -> str:
     for section in ("holdout", "validation"):
         if section in raw:
             document[section] = dict(raw[section])
-    if best.definition.objective != "loss":
-        document["search"] = {"objective": best.definition.objective}
+    if best.definition.search.objective != "loss":
+        document["search"] = {"objective": best.definition.search.objective}
     train = tomlkit.table()
     for key, (value, origin) in best.settings().items():
         train.add(key, _inline(value) if isinstance(value, dict) else value)
@@ -65,7 +65,7 @@ def to_toml(best: Best, folder: Path) -> str:
     document["train"] = train
     origins = tomlkit.table()
     origins["study"], origins["trial"], origins["trials"] = best.definition.name, result.number, best.trials
-    origins["objective"] = best.definition.objective
+    origins["objective"] = best.definition.search.objective
     origins["objective_value"] = result.value
     if result.score is not None:
         origins[best.score_name] = result.score

@@ -12,10 +12,10 @@ from threadpoolctl import threadpool_limits
 
 from hpsearch import seeds
 from hpsearch.data.splits import SPLITTERS, make_splits
-from hpsearch.errors import DataError, HpsearchError
+from hpsearch.definition.wording import as_key
+from hpsearch.errors import DataError, HpsearchError, located
 from hpsearch.search.correction import definition_of
 from hpsearch.search.objective import prepare, require_defined
-from hpsearch.storage.quiet import quiet
 from hpsearch.storage.stored_study import StoredStudy, stored_result
 from hpsearch.storage.trial_result import TrialResult, ranked
 from hpsearch.validation.cross_validate import CrossValidation, cross_validate
@@ -81,6 +81,7 @@ class Confirmation:
     comparisons: tuple[Comparison, ...]
 
 
+@located(wording=as_key)
 def confirm(stored: StoredStudy, top: int = 5, repeats: int = 3) -> Confirmation:
     """Cross-validate the best trials again, for as many epochs as their chosen checkpoints had.
 
@@ -127,9 +128,9 @@ def confirm(stored: StoredStudy, top: int = 5, repeats: int = 3) -> Confirmation
     outcomes: dict[int, CrossValidation] = {}
     for result in chosen:
         config = definition.config(trials[result.number].params).replaced({"epochs": result.best_epoch})
-        with quiet(), threadpool_limits(1):
+        with threadpool_limits(1):
             outcomes[result.number] = cross_validate(
-                prepared.search, splits, config, seed, rule="last", objective=definition.objective
+                prepared.search, splits, config, seed, rule="last", objective=definition.search.objective
             )
     confirmed = [
         Confirmed(
@@ -148,7 +149,7 @@ def confirm(stored: StoredStudy, top: int = 5, repeats: int = 3) -> Confirmation
     )
     finished = [one.trial for one in confirmed if one.objective is not None]
     comparisons = _compare({number: outcomes[number] for number in finished}) if len(splits) > 1 else ()
-    return Confirmation(stored.name, definition.objective, len(splits), repeats, tuple(confirmed), comparisons)
+    return Confirmation(stored.name, definition.search.objective, len(splits), repeats, tuple(confirmed), comparisons)
 
 
 def _compare(outcomes: dict[int, CrossValidation]) -> tuple[Comparison, ...]:

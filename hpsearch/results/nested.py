@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from hpsearch import seeds
 from hpsearch.data.splits import SPLITTERS, Split, make_splits
 from hpsearch.data.units import independent_units
-from hpsearch.definition.definition import StudyDefinition
+from hpsearch.definition.study import StudyDefinition
 from hpsearch.model.retrain import fit_prepared
 from hpsearch.results.best import find_best
 from hpsearch.search.coordinator import Progress
@@ -160,7 +160,7 @@ def _summary(
         values = [getattr(result, name) for result in results]
         return None if None in values else float(np.average(values, weights=weights))
 
-    objective = prepared.definition.objective
+    objective = prepared.definition.search.objective
     name = SCORE_NAMES[prepared.definition.data.predicts]
     # Over rows, as the loss is, where it has a value of each; the objective may have none.
     score = mean("score", counts if isinstance(METRICS[name], AdditiveMetric) else None)

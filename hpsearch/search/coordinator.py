@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field, replace
 
-from hpsearch.definition.definition import StudyDefinition
+from hpsearch.definition.study import StudyDefinition
 from hpsearch.search.executors import STARTED, TrialExecutor
 from hpsearch.search.objective import Prepared, TrialTask, failed
 from hpsearch.search.proposer import Proposer
@@ -61,7 +61,7 @@ def trials_wanted(definition: StudyDefinition, results: Sequence[TrialResult]) -
     With ``stop`` = n the study ends once n trials told in a row have not improved the best value by more than its
     standard error over the folds; trials that were asked by then are finished.
     """
-    limit, patience, metric = definition.limit, definition.stop, definition.metric
+    limit, patience, metric = definition.limit, definition.search.stop, definition.metric
     if patience is None:
         return limit
     bests: list[TrialResult | None] = []
@@ -72,7 +72,7 @@ def trials_wanted(definition: StudyDefinition, results: Sequence[TrialResult]) -
         if before is None or now is None:
             continue
         if minimised(before, metric) - minimised(now, metric) <= (standard_error(before) or 0):
-            return min(limit, result.number + definition.in_flight)  # those asked before this one was told
+            return min(limit, result.number + definition.search.in_flight)  # those asked before this one was told
     return limit
 
 
@@ -161,7 +161,7 @@ class Coordinator:
             self._proposer.add(proposal, self._results)
 
     def _ask(self) -> None:
-        end = min(self._wanted(), len(self._results) + self._definition.in_flight)
+        end = min(self._wanted(), len(self._results) + self._definition.search.in_flight)
         while len(self._proposals) < end:
             proposal = self._proposer.propose(self._results)
             self._stored.add(proposal)
@@ -207,7 +207,7 @@ class Coordinator:
         return self._finished.pop(number)
 
     def _submit(self) -> None:
-        capacity = 1 if self._suspects else self._executor.capacity or self._definition.in_flight
+        capacity = 1 if self._suspects else self._executor.capacity or self._definition.search.in_flight
         told = len(self._results)
         # After a worker's death the suspects run alone, one after the other, until each is cleared or given up.
         for number in self._suspects or range(told, min(self._wanted(), len(self._proposals))):
@@ -229,7 +229,7 @@ class Coordinator:
 
     def _task(self, number: int) -> TrialTask:
         """A trial's pruner sees what was told before the trial was asked."""
-        prior_trials = self._prior_trials[: max(0, number - self._definition.in_flight + 1)]
+        prior_trials = self._prior_trials[: max(0, number - self._definition.search.in_flight + 1)]
         return TrialTask(number, self._proposals[number].chosen, prior_trials)
 
     def _collect(self) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from hpsearch import seeds
-from hpsearch.definition.definition import StudyDefinition
+from hpsearch.definition.study import StudyDefinition
 from hpsearch.errors import StorageError
 from hpsearch.storage.stored_study import StoredStudy, stored_result
 from hpsearch.storage.trial_result import TrialResult

@@ -18,9 +18,9 @@ from hpsearch.data.columns import summary
 from hpsearch.data.dataset import Dataset
 from hpsearch.data.preprocess import Scaling
 from hpsearch.data.splits import Split, hold_out, make_splits
-from hpsearch.definition.definition import StudyDefinition
-from hpsearch.definition.problems import train_key
-from hpsearch.errors import DataError, located
+from hpsearch.definition.study import StudyDefinition
+from hpsearch.definition.wording import as_key
+from hpsearch.errors import DataError, HpsearchError, Setting, Wording, located
 from hpsearch.search.probe import probe
 from hpsearch.search.pruning import PriorTrial, Pruning
 from hpsearch.storage.quiet import quiet
@@ -57,10 +57,15 @@ class Prepared:
             data["scaling.weighted"] = True
         return {**self.definition.identity(), **data, **versions, MACHINE: probe()}
 
-    def audit(self) -> list[Finding]:
-        """What the leakage audit finds in these rows and splits. (A fresh hold-out was checked when it was drawn.)"""
+    def audit(self, wording: Wording = as_key) -> list[Finding]:
+        """What the leakage audit finds in these rows and splits. (A fresh hold-out was checked when it was drawn.)
+
+        Args:
+            wording: how settings are written in what to do.
+        """
         held_out = None if self.definition.holdout.fresh else self.held_out
-        return audit(self.search, held_out, self.splits, self.definition.validation.splitter)
+        found = audit(self.search, held_out, self.splits, self.definition.validation.splitter)
+        return [finding.worded(wording) for finding in found]
 
     def layout(self) -> Layout:
         """Which row every validation result belongs to."""
@@ -108,8 +113,8 @@ class Prepared:
             "searched": {name: dimension.describe() for name, dimension in space.items()},
             "objective": f"{definition.metric.title} ({definition.metric.direction})",
             "trials": definition.limit,
-            "sampler": definition.sampler.name,
-            "pruner": definition.pruner.name,
+            "sampler": definition.search.sampler.name,
+            "pruner": definition.search.pruner.name,
             "data_fingerprint": data.fingerprint,
         }
 
@@ -121,15 +126,12 @@ def prepare(definition: StudyDefinition) -> Prepared:
         DataError: data or splits that cannot be used.
     """
     try:
-        return _prepare(definition)
-    except DataError as error:
-        if definition.file is None or not str(error).startswith("["):  # others begin with the file of the rows
-            raise
-        raise DataError(f"{definition.file}: {error}") from error
-
-
-def _prepare(definition: StudyDefinition) -> Prepared:
-    return divide(definition, *load_rows(definition))
+        return divide(definition, *load_rows(definition))
+    except HpsearchError as error:
+        if definition.file is not None and all(isinstance(place, Setting) for place in error.where):
+            error.at(str(definition.file))  # others name the file of the rows
+        error.worded(as_key)
+        raise
 
 
 def load_rows(definition: StudyDefinition) -> tuple[Dataset, Dataset | None]:
@@ -149,6 +151,7 @@ def load_rows(definition: StudyDefinition) -> tuple[Dataset, Dataset | None]:
     return data, held_out
 
 
+@located(wording=as_key)
 def divide(definition: StudyDefinition, data: Dataset, held_out: Dataset | None) -> Prepared:
     """Split rows to search with, and learn from the training rows of each split what its scaling needs.
 
@@ -158,16 +161,17 @@ def divide(definition: StudyDefinition, data: Dataset, held_out: Dataset | None)
     seed, validation = definition.seed, definition.validation
     splits = make_splits(data, validation.splitter, validation.dealing, seed)
     require_defined(definition, data, splits)
-    if definition.stop is not None and len(splits) == 1:
+    if definition.search.stop is not None and len(splits) == 1:
         raise DataError(
-            "[search] stop compares a gain with its standard error over the splits, but there is a single split. "
-            "Leave it out, or use more splits."
+            "compares a gain with its standard error over the splits",
+            "there is a single split",
+            "Leave it out, or use more splits.",
+            where=Setting("search.stop"),
         )
     training = [split.training for split in splits]
     # Classes that there are not, and a loss for others than there are, are refused before anything runs.
-    with located(wording=train_key):
-        training_weights(definition.train, data, training)
-        architecture_of(definition.train, data.features.shape[1], len(data.class_names))
+    training_weights(definition.train, data, training)
+    architecture_of(definition.train, data.features.shape[1], len(data.class_names))
     scalings = {name: fit_scalings(data, training, name) for name in definition.scalings}
     return Prepared(definition, data, held_out, splits, scalings)
 
@@ -184,9 +188,10 @@ def require_defined(definition: StudyDefinition, data: Dataset, splits: Sequence
         if lacking:
             repeat = f" of repeat {split.repeat}" if splits[-1].repeat else ""
             raise DataError(
-                f"[search] objective = {definition.objective!r} must be defined on the validation rows of each split, "
-                f"but those of fold {split.fold}{repeat} have {lacking}. Use a stratified splitter, fewer n_splits, or "
-                "another objective, such as 'loss'."
+                "must be defined on the validation rows of each split",
+                f"those of fold {split.fold}{repeat} have {lacking}",
+                "Use a stratified splitter, fewer n_splits, or another objective, such as 'loss'.",
+                where=Setting("search.objective", definition.search.objective),
             )
 
 
@@ -200,15 +205,19 @@ def _check_fresh(definition: StudyDefinition, data: Dataset, fresh: Dataset) -> 
     for what in ("feature_names", "class_names"):
         if getattr(fresh, what) != getattr(data, what):
             raise DataError(
-                f"[holdout] fresh must give the study's {what.replace('_', ' ')}, {getattr(data, what)}, but "
-                f"{definition.data.source!r} gave {getattr(fresh, what)}. Draw more rows, or use fraction."
+                f"must give the study's {what.replace('_', ' ')}, {getattr(data, what)}",
+                f"{definition.data.source!r} gave {getattr(fresh, what)}",
+                "Draw more rows, or use fraction.",
+                where=Setting("holdout.fresh"),
             )
     known = {row.tobytes() for row in data.features}
     repeated = sum(row.tobytes() in known for row in fresh.features)
     if repeated > fresh.rows / 10:  # a few may agree by chance: the arms of the spiral all begin at its centre
         raise DataError(
-            f"[holdout] fresh must give other rows than the study's, but {repeated} of the {fresh.rows} that "
-            f"{definition.data.source!r} gave are the same. Its function needs an argument `seed`, or use fraction."
+            "must give other rows than the study's",
+            f"{repeated} of the {fresh.rows} that {definition.data.source!r} gave are the same",
+            "Its function needs an argument `seed`, or use fraction.",
+            where=Setting("holdout.fresh"),
         )
 
 
@@ -249,7 +258,7 @@ def evaluate(
             scalings=prepared.scalings[config.scaling],
             evaluate_every=definition.evaluate_every,
             rule=definition.validation.checkpoint,
-            objective=definition.objective,
+            objective=definition.search.objective,
             should_stop=should_stop,
         )
     return _result(task.number, outcome, time.perf_counter() - begun, pruning.attributes)

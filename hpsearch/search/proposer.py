@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from hpsearch.definition.definition import StudyDefinition
+from hpsearch.definition.study import StudyDefinition
 from hpsearch.storage.quiet import quiet
 from hpsearch.storage.stored_study import Proposal
 from hpsearch.storage.trial_result import TrialResult
@@ -28,7 +28,7 @@ class Proposer:
 
     def add(self, proposal: Proposal, results: Sequence[TrialResult]) -> None:
         """Take a trial that was proposed before, in this process's past or another's."""
-        if self._definition.sampler.stateful:
+        if self._definition.search.sampler.stateful:
             self.propose(results)  # what a proposal leaves in the study cannot be had otherwise
             return
         self._tell_window(results)
@@ -40,18 +40,18 @@ class Proposer:
         self._tell_window(results)
         number, definition = self._asked, self._definition
         self._study.sampler = definition.build_sampler(number)
-        if number < len(definition.enqueue):
-            self._study.enqueue_trial(dict(definition.enqueue[number]))
+        if number < len(definition.search.enqueue):
+            self._study.enqueue_trial(dict(definition.search.enqueue[number]))
         trial = self._study.ask()
         chosen = definition.space.suggest(trial, definition.train)
         self._asked += 1
         # A stateful sampler's attributes are rebuilt by proposing again, and too large to store.
-        attributes = {} if definition.sampler.stateful else dict(self._trial(number).system_attrs)
+        attributes = {} if definition.search.sampler.stateful else dict(self._trial(number).system_attrs)
         return Proposal(number, chosen, dict(trial.distributions), attributes)
 
     def _tell_window(self, results: Sequence[TrialResult]) -> None:
         """Before trial t is asked, tell t - W."""
-        number = self._asked - self._definition.in_flight
+        number = self._asked - self._definition.search.in_flight
         if number < 0:
             return
         result = results[number]

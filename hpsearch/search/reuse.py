@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from hpsearch.definition.definition import StudyDefinition
+from hpsearch.definition.study import StudyDefinition
 from hpsearch.search.objective import TrialTask
 from hpsearch.search.pruning import Pruning
 from hpsearch.storage.quiet import quiet

@@ -7,8 +7,9 @@ from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import asdict
 
-from hpsearch.data.audit import Finding, refused
-from hpsearch.errors import DataError, DefinitionError, Setting
+from hpsearch.data.audit import Finding, refusal
+from hpsearch.definition.wording import as_key
+from hpsearch.errors import DefinitionError, Setting
 from hpsearch.extras import require
 from hpsearch.search.coordinator import Coordinator, Progress, TimeUpError
 from hpsearch.search.correction import store_score
@@ -25,9 +26,9 @@ def audited(prepared: Prepared) -> Sequence[Finding]:
         DataError: what does.
     """
     findings = prepared.audit()
-    if (reason := refused(findings, prepared.definition.validation.allow)) is not None:
+    if (error := refusal(findings, prepared.definition.validation.allow)) is not None:
         file = prepared.definition.file
-        raise DataError(reason, where=() if file is None else str(file))
+        raise error.worded(as_key).at(*([] if file is None else [str(file)]))
     return findings
 
 

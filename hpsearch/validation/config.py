@@ -18,7 +18,7 @@ from pydantic import (
     GetJsonSchemaHandler,
     model_validator,
 )
-from pydantic_core import CoreSchema, PydanticCustomError
+from pydantic_core import CoreSchema
 from pydantic_core.core_schema import no_info_after_validator_function
 
 from hpsearch.data.dataset import Task
@@ -61,17 +61,8 @@ class OneOf:
 
     def _check(self, value: str) -> str:
         if value not in self.registry:
-            raise PydanticCustomError(
-                "unknown_name",
-                "{text}",
-                {"text": f"Unknown {self.what} {value!r}. {did_you_mean(value, self.registry)}"},
-            )
+            raise DefinitionError(got=f"Unknown {self.what} {value!r}", do=did_you_mean(value, self.registry))
         return value
-
-
-def _refusal(must: str, got: str) -> PydanticCustomError:
-    """What pydantic is to raise, with fields as :class:`HpsearchError` has them for who words it."""
-    return PydanticCustomError("refused", "{must}, but {got}", {"must": must, "got": got})
 
 
 def _one_or_list(kind: type[int] | type[float], least: int, what: str, below: float = float("inf")) -> BeforeValidator:
@@ -82,7 +73,7 @@ def _one_or_list(kind: type[int] | type[float], least: int, what: str, below: fl
         for item in values:
             fits = isinstance(item, int if kind is int else int | float) and not isinstance(item, bool)
             if not fits or not least <= item < below:
-                raise _refusal(f"must be {what}, or a list of them", f"is {value!r}")
+                raise DefinitionError(f"must be {what}, or a list of them", f"is {value!r}")
         return tuple(kind(item) for item in values) if isinstance(value, list | tuple) else kind(value)
 
     return BeforeValidator(check)
@@ -90,7 +81,7 @@ def _one_or_list(kind: type[int] | type[float], least: int, what: str, below: fl
 
 def _batch_size(value: Any) -> Any:
     if value != "full" and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
-        raise _refusal("must be an integer of at least 1 or 'full'", f"is {value!r}")
+        raise DefinitionError("must be an integer of at least 1 or 'full'", f"is {value!r}")
     return value
 
 
@@ -99,7 +90,7 @@ def _class_weight(value: Any) -> Any:
         return value
     weights = list(value.values()) if isinstance(value, dict) else [None]
     if not all(isinstance(w, int | float) and not isinstance(w, bool) and 0 <= w < float("inf") for w in weights):
-        raise _refusal("must be 'balanced' or a table of finite numbers of at least 0 by class", f"is {value!r}")
+        raise DefinitionError("must be 'balanced' or a table of finite numbers of at least 0 by class", f"is {value!r}")
     return {name: float(weight) for name, weight in value.items()}
 
 
@@ -166,7 +157,9 @@ class Config(BaseModel):
             given, wanted = getattr(self, name), self._layers(name)
             if isinstance(given, tuple) and len(given) != wanted:
                 layers = "hidden layer" if name in PER_HIDDEN_LAYER else "layer, the output layer included"
-                raise _refusal(f"{name} must have one value a {layers}: {wanted}", f"has {len(given)}")
+                raise DefinitionError(
+                    f"must have one value a {layers}: {wanted}", f"has {len(given)}", where=Setting(name)
+                )
         return self
 
     @property

@@ -95,7 +95,7 @@ def test_minus_prints_the_file_and_writes_none(here: Path, hpsearch: Call) -> No
 
 
 def test_without_a_target_the_columns_and_a_likely_one_are_named(here: Path, hpsearch: Call) -> None:
-    for header, likely in (("a,b,c", "c"), ("Label,b,c", "Label"), ("a,the class,c d", '"c d"')):
+    for header, likely in (("a,b,c", "c"), ("Label,b,c", "Label"), ("a,the class,c d", "'c d'")):
         Path("rows.csv").write_text(f"{header}\n1,2,3\n", encoding="utf-8")
         outcome = hpsearch("init", "rows.csv")
         assert outcome.status == 2
@@ -143,7 +143,7 @@ WRONG: dict[str, tuple[Callable[[], list[str]], str]] = {
     "another schema": (lambda: with_file(FILE_NAME), f"{FILE_NAME}: must not exist yet or be an earlier schema"),
     "no folder": (lambda: [*with_file("x"), "-o", "no/a.toml"], "must be a file that can be written, but no such file"),
     "the rows' own file": (lambda: [*with_file("x"), "-o", "flowers.csv", "--force"], "must not be the file of rows"),
-    "a name that cannot be": (lambda: [*with_file("x"), "--name", "a b"], "The study's name must match"),
+    "a name that cannot be": (lambda: [*with_file("x"), "--name", "a b"], "--name must match"),
     "an example's rows are others": (
         lambda: [Path("flowers.csv").write_text("mine") and "init", "--example", "flowers"],
         "flowers.csv: must not exist yet, but does",

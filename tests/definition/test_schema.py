@@ -18,9 +18,10 @@ from readmes import all_blocks
 
 from hpsearch.data.sources import SOURCES
 from hpsearch.data.splits import SPLITTERS
-from hpsearch.definition.definition import StudyDefinition
+from hpsearch.definition.pruners import PRUNERS
+from hpsearch.definition.samplers import SAMPLERS
 from hpsearch.definition.schema import FILE_NAME, FIRST_LINE, is_schema, schema_text, study_schema
-from hpsearch.definition.strategies import PRUNERS, SAMPLERS
+from hpsearch.definition.study import StudyDefinition
 from hpsearch.errors import DefinitionError, MissingExtraError
 from hpsearch.validation.config import SHARED, Config
 
@@ -100,8 +101,13 @@ def resolved(reference: str) -> Any:
     return schema
 
 
+def section_of(name: str) -> Any:
+    section = SCHEMA["properties"][name]
+    return resolved(section["$ref"]) if "$ref" in section else section
+
+
 def test_the_choices_are_those_of_the_registries() -> None:
-    sections = SCHEMA["properties"]
+    sections = {name: section_of(name) for name in SCHEMA["properties"]}
     assert sections["validation"]["properties"]["splitter"]["enum"] == sorted(SPLITTERS)
     for key, registry in (("sampler", SAMPLERS), ("pruner", PRUNERS)):
         alone, *tables = sections["search"]["properties"][key]["anyOf"]
@@ -121,7 +127,7 @@ RIGHT: dict[str, dict[str, Any]] = {
     "whole numbers for fractions": {"train.learning_rate": 1, "train.weight_l1": 0},
     "class weights": {"train.class_weight": {"0": 1, "1": 2.5, "2": 0}},
     "balanced classes": {"train.class_weight": "balanced"},
-    "strategies by name": {"search.sampler": "random", "search.pruner": "none"},
+    "a sampler and a pruner by name": {"search.sampler": "random", "search.pruner": "none"},
     "an option of a pruner": {"search.pruner": {"name": "percentile", "percentile": 40}},
     "a grid": {
         "space": {"neurons": {"int": [4, 12], "step": 4}, "learning_rate": {"float": [0.1, 0.3], "step": 0.1}},
@@ -149,8 +155,9 @@ def test_what_a_definition_accepts_the_schema_accepts(case: str, tmp_path: Path)
 
 KEYS = [
     f"{section}.{key}"
-    for section in ("study", "data", "holdout", "validation", "train", "space", "search")
-    for key in SCHEMA["properties"][section].get("properties", SOURCES["csv"].model_fields)
+    for section in SCHEMA["properties"]
+    if section != "origin"
+    for key in section_of(section).get("properties", SOURCES["csv"].model_fields)
 ]
 VALUES = st.one_of(
     st.sampled_from(

@@ -10,8 +10,9 @@ from typing import Any
 import optuna
 import pytest
 
-from hpsearch.definition.definition import StudyDefinition
-from hpsearch.definition.space import Dimension, Space, configure
+from hpsearch.definition.dimension import Dimension
+from hpsearch.definition.space import Space, configure
+from hpsearch.definition.study import StudyDefinition
 from hpsearch.errors import DefinitionError
 from hpsearch.nn.optimizers import OPTIMIZERS
 from hpsearch.validation.config import PER_HIDDEN_LAYER, PER_LAYER, SHARED, Config
@@ -44,8 +45,9 @@ layer4.bias_l1 = { float = [2.0, 3.0] }
 
 
 def space_of(text: str, **train: Any) -> Space:
-    """The space of some lines of ``[space]``."""
-    return Space.parse(tomllib.loads(text), Config(**train))
+    """The space of some lines of ``[space]``, beside some keys of ``[train]``."""
+    head = {"study": {"name": "a"}, "data": {"source": "nnfs:spiral"}}
+    return StudyDefinition.from_mapping({**head, "train": train, "space": tomllib.loads(text)}, Path()).space
 
 
 def refusal(text: str, **train: Any) -> str:
@@ -215,7 +217,7 @@ def test_what_all_trials_share_cannot_be_searched(name: str) -> None:
         ('optimizer = { choice = ["adam", "sdg"] }', ["Unknown optimizer 'sdg'.", "Did you mean 'sgd'?"]),
         ("optimizer = { int = [1, 2] }", ["optimizer must be text, but is 1."]),
         ('scaling = { choice = ["non"] }', ["Unknown scaling 'non'.", "Did you mean 'none'?"]),
-        ("layer1.neurons = { int = [0, 8] }", ["layer1.neurons must be an integer of at least 1", "0"]),
+        ("layer1.neurons = { int = [0, 8] }", ["[space.layer1] neurons must be an integer of at least 1", "0"]),
         ("beta2 = { float = [0.9, 1.0] }", ["beta2 must be below 1"]),
         ('optimizer = { choice = ["sgd"] }\nmomentum = { float = [0.0, 1.0] }', ["momentum must be below 1"]),
     ],
@@ -262,7 +264,7 @@ def test_the_slope_can_be_searched_only_with_an_activation_that_has_one() -> Non
         ("layer3.neurons = { int = [4, 8] }\nhidden_layers = { choice = [0, 2] }", {}, ["[space.layer3]", "at most 2"]),
         ("layer1.learning_rate = { float = [0.1, 1.0] }", {}, ["[space.layer1] has no hyperparameter 'learning_rate'"]),
         ("layer1.neuron = { int = [4, 8] }", {}, ["[space.layer1] has no hyperparameter 'neuron'", "mean 'neurons'?"]),
-        ("layer1.neurons = 4", {}, ["layer1.neurons must be a table, but is 4."]),
+        ("layer1.neurons = 4", {}, ["[space.layer1] neurons must be a table, but is 4."]),
         ("layer0.neurons = { int = [4, 8] }", {}, ["'layer0'"]),
         ("layer01.neurons = { int = [4, 8] }", {}, ["'layer01'"]),
         ("layer.neurons = { int = [4, 8] }", {}, ["'layer'"]),

@@ -290,12 +290,12 @@ def test_rows_in_the_order_of_time_are_validated_on_later_ones() -> None:
         (lambda: search(estimator=hpsearch.MLPClassifier(epochs=0)), "MLPClassifier: epochs must be at least 1"),
         (lambda: search(splitter="predefined"), "splitter must be one of group, kfold, shuffle, stratified, "),
         (lambda: search(splitter="group"), "fit must be given groups with splitter='group', but was not."),
-        (lambda: search({"learning_rat": {"int": [1, 2]}}), "[space] has no hyperparameter 'learning_rat'. "),
+        (lambda: search({"learning_rat": {"int": [1, 2]}}), "space has no hyperparameter 'learning_rat'. "),
         (lambda: search([("neurons", 3)]), "space must be a dict of ranges by parameter, but is [('neurons', 3)]."),
         (lambda: search(workers=0), "workers must be an integer of at least 1, but is 0."),
-        (lambda: search(n_trials=0), "[search] trials must be at least 1, but is 0."),
-        (lambda: search(sampler="tpx"), "[search] Unknown sampler 'tpx'. "),
-        (lambda: search(n_splits=1000), "[validation] n_splits must be at most the number of rows, 150, but is 1000."),
+        (lambda: search(n_trials=0), "n_trials must be at least 1, but is 0."),
+        (lambda: search(sampler="tpx"), "Unknown sampler 'tpx'. "),
+        (lambda: search(n_splits=1000), "n_splits must be at most the number of rows, 150, but is 1000."),
     ],
 )
 def test_what_cannot_be_searched_is_refused_in_one_line(make: Callable[[], Any], said: str) -> None:

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 import hpsearch
-from hpsearch.definition.definition import StudyDefinition
+from hpsearch.definition.study import StudyDefinition
 from hpsearch.errors import DataError, HpsearchError
 from hpsearch.results.nested import outer_studies
 from hpsearch.search.objective import prepare

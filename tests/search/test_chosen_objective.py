@@ -17,7 +17,7 @@ import sklearn.metrics
 
 import hpsearch
 from hpsearch.api import open_study
-from hpsearch.definition.definition import StudyDefinition
+from hpsearch.definition.study import StudyDefinition
 from hpsearch.errors import DataError, DefinitionError, HpsearchError, StudyChangedError
 from hpsearch.results.best_study import export
 from hpsearch.search.objective import TrialTask, evaluate, prepare
@@ -156,7 +156,7 @@ def csv_study(small: Path, name: str, **sections: Any) -> StudyDefinition:
 def test_an_objective_that_is_undefined_on_a_split_is_refused_before_anything_runs(small: Path, name: str) -> None:
     rows_with_a_rare_class(small.parent, 2)
     message = (
-        rf"objective = '{name}' must be defined on the validation rows of each split, but those of fold \d have no row "
+        rf'objective = "{name}" must be defined on the validation rows of each split, but those of fold \d have no row '
         r"of class 'rare'\. Use a stratified splitter, fewer n_splits, or another objective"
     )
     definition = csv_study(small, name, holdout={})

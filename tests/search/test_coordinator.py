@@ -11,8 +11,9 @@ import pandas as pd
 import pytest
 
 import hpsearch
-from hpsearch.definition.definition import StudyDefinition
-from hpsearch.definition.strategies import PRUNERS, SAMPLERS
+from hpsearch.definition.pruners import PRUNERS
+from hpsearch.definition.samplers import SAMPLERS
+from hpsearch.definition.study import StudyDefinition
 from hpsearch.errors import MissingExtraError, StudyChangedError
 from hpsearch.search.coordinator import Coordinator, Progress
 from hpsearch.search.executors import InProcessExecutor

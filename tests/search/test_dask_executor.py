@@ -17,7 +17,8 @@ import pytest
 from test_coordinator import assert_same, at, tables
 
 import hpsearch
-from hpsearch.definition.strategies import PRUNERS, SAMPLERS
+from hpsearch.definition.pruners import PRUNERS
+from hpsearch.definition.samplers import SAMPLERS
 from hpsearch.errors import HpsearchError, StudyChangedError
 from hpsearch.search import coordinator, dask_executor
 from hpsearch.search.coordinator import Progress

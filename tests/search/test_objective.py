@@ -18,8 +18,8 @@ import pytest
 from threadpoolctl import threadpool_limits
 
 from hpsearch.data.splits import Dealing, make_splits
-from hpsearch.definition.definition import StudyDefinition
-from hpsearch.definition.strategies import PRUNERS
+from hpsearch.definition.pruners import PRUNERS
+from hpsearch.definition.study import StudyDefinition
 from hpsearch.errors import DataError
 from hpsearch.search.objective import Prepared, TrialTask, evaluate, prepare
 from hpsearch.search.pruning import PriorTrial

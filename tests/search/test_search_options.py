@@ -11,7 +11,7 @@ import pytest
 from test_coordinator import assert_same, at, tables
 
 import hpsearch
-from hpsearch.definition.definition import StudyDefinition
+from hpsearch.definition.study import StudyDefinition
 from hpsearch.errors import DefinitionError
 from hpsearch.search.coordinator import Progress, trials_wanted
 from hpsearch.storage.stored_study import StoredStudy, stored_result

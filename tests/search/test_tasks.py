@@ -15,7 +15,7 @@ from sklearn.metrics import mean_absolute_error, mean_squared_error, r2_score
 
 import hpsearch
 from hpsearch.api import open_study, snapshot
-from hpsearch.definition.definition import StudyDefinition
+from hpsearch.definition.study import StudyDefinition
 from hpsearch.errors import DataError, DefinitionError, HpsearchError
 from hpsearch.model.bundle import Bundle
 from hpsearch.reporting.figures import FIGURES
@@ -193,7 +193,7 @@ def test_an_objective_that_is_undefined_on_a_split_is_refused_before_anything_ru
     raw = StudyDefinition.from_file(quantity).raw
     raw = {**raw, "data": {**raw["data"], "fold": "part"}, "validation": {"splitter": "predefined"}, "holdout": {}}
     of_r2 = StudyDefinition.from_mapping({**raw, "search": {**raw["search"], "objective": "r2"}}, quantity.parent)
-    with pytest.raises(DataError, match=r"objective = 'r2' must be defined .* fold 1 have one and the same target"):
+    with pytest.raises(DataError, match=r'objective = "r2" must be defined .* fold 1 have one and the same target'):
         hpsearch.run(of_r2)
     done = hpsearch.run(StudyDefinition.from_mapping(raw, quantity.parent), trials=2)
     assert done.trials["r2"].isna().all(), "a mean over splits of which one has none"

@@ -10,7 +10,7 @@ import pytest
 
 import hpsearch
 from hpsearch.api import open_study
-from hpsearch.definition.definition import StudyDefinition
+from hpsearch.definition.study import StudyDefinition
 from hpsearch.errors import StorageError
 from hpsearch.search.objective import prepare
 from hpsearch.storage.row_results import RowResultFiles

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy.exc import OperationalError
 
 import hpsearch
-from hpsearch.definition.definition import StudyDefinition
+from hpsearch.definition.study import StudyDefinition
 from hpsearch.errors import StorageError, UnknownStudyError
 from hpsearch.search.objective import TrialTask, evaluate, prepare
 from hpsearch.storage.database import close, open_storage, shown

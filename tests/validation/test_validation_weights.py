@@ -19,7 +19,7 @@ from hpsearch.api import open_study
 from hpsearch.data.dataset import Dataset
 from hpsearch.data.sources import Bundled
 from hpsearch.data.splits import Dealing, Split, make_splits
-from hpsearch.definition.definition import StudyDefinition
+from hpsearch.definition.study import StudyDefinition
 from hpsearch.errors import DataError, StudyChangedError
 from hpsearch.model.retrain import fit_prepared
 from hpsearch.nn.rows import Batching, PaddedRows

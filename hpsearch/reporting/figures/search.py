@@ -38,7 +38,7 @@ def objective(facts: pd.DataFrame) -> Metric:
 
 def of_objective(study: Snapshot, facts: pd.DataFrame) -> pd.DataFrame:
     """Facts that know their study's objective, and its loss."""
-    facts.attrs |= {"objective": study.definition.objective, "loss": study.definition.loss}
+    facts.attrs |= {"objective": study.definition.search.objective, "loss": study.definition.loss}
     return facts
 
 

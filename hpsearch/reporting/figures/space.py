@@ -12,7 +12,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from hpsearch.definition.space import Dimension
+from hpsearch.definition.dimension import Dimension
 from hpsearch.errors import HpsearchError
 from hpsearch.numbers import rounded
 from hpsearch.reporting.figures.kind import Kind

@@ -1,7 +1,7 @@
-"""Samplers propose, pruners stop: their options as a study file gives them, and how each is made from Optuna's parts.
+"""Samplers propose trials: their options as a study file gives them, and how each is made from Optuna's parts.
 
 Whatever a sampler draws is a function of (study seed, trial number, hyperparameter) and of what the study it is shown
-holds; whatever a pruner decides, of the study it is shown. So who asks, and how often, changes nothing.
+holds. So who asks, and how often, changes nothing.
 """
 
 from __future__ import annotations
@@ -12,33 +12,32 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from hpsearch.definition.registered import Section
 from hpsearch.extras import require
 from hpsearch.seeds import keyed_seed
 
 if TYPE_CHECKING:
-    from optuna.pruners import BasePruner
     from optuna.samplers import BaseSampler
 
     from hpsearch.definition.space import Space
     from hpsearch.validation.config import Config
 
 
-class Strategy(BaseModel):
-    """Options of a sampler or pruner. A study file gives its name alone, or a table with ``name`` and options."""
+class Sampler(Section, ABC):
+    """What proposes trials, with its options.
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    Attributes:
+        stateful: whether proposals depend on what earlier proposals left in the study: those are then proposed anew on
+            resuming.
+        finite: whether it proposes every point of the space's grid once, and then no more.
+    """
 
-    name: str
-
-
-# ---------------------------------------------------------------- samplers
-
-
-class Sampler(Strategy, ABC):
-    # Whether proposals depend on what earlier proposals left in the study: those are then proposed anew on resuming.
     stateful: ClassVar[bool] = False
+    finite: ClassVar[bool] = False
+
+    name: Annotated[str, Field(description="which sampler")]
 
     @abstractmethod
     def for_trial(self, space: Space, train: Config, study_seed: int, number: int) -> BaseSampler:
@@ -49,10 +48,6 @@ class Sampler(Strategy, ABC):
             DefinitionError: a space that this sampler cannot search.
         """
 
-    @abstractmethod
-    def size(self, space: Space, train: Config) -> int | None:
-        """How many trials there are to propose; None if there is no end to them."""
-
 
 class TPE(Sampler):
     """Tree-structured Parzen estimator (Bergstra et al. 2011), multivariate, layers that exist together jointly."""
@@ -61,26 +56,19 @@ class TPE(Sampler):
     n_ei_candidates: Annotated[int, Field(ge=1, description="candidates drawn for each proposal")] = 24
 
     def for_trial(self, space: Space, train: Config, study_seed: int, number: int) -> BaseSampler:
-        from optuna.exceptions import ExperimentalWarning
         from optuna.samplers import TPESampler
 
         def build(seed: int) -> BaseSampler:
-            with warnings.catch_warnings():
-                # `group` is marked experimental: it may change in another version, and versions are part of a study.
-                warnings.simplefilter("ignore", ExperimentalWarning)
-                return TPESampler(
-                    seed=seed,
-                    n_startup_trials=self.n_startup_trials,
-                    n_ei_candidates=self.n_ei_candidates,
-                    multivariate=True,
-                    group=True,
-                    constant_liar=True,
-                )
+            return TPESampler(
+                seed=seed,
+                n_startup_trials=self.n_startup_trials,
+                n_ei_candidates=self.n_ei_candidates,
+                multivariate=True,
+                group=True,
+                constant_liar=True,
+            )
 
         return _keyed(build, study_seed, number)
-
-    def size(self, space: Space, train: Config) -> int | None:
-        return None
 
 
 class Random(Sampler):
@@ -90,9 +78,6 @@ class Random(Sampler):
         from optuna.samplers import RandomSampler
 
         return _keyed(lambda seed: RandomSampler(seed=seed), study_seed, number)
-
-    def size(self, space: Space, train: Config) -> int | None:
-        return None
 
 
 class QMC(Sampler):
@@ -108,21 +93,17 @@ class QMC(Sampler):
         units = dict(zip(space.names, point, strict=False))
         return _placed(lambda name: space.dimensions[name].at(units[name]))
 
-    def size(self, space: Space, train: Config) -> int | None:
-        return None
-
 
 class Grid(Sampler):
     """Every configuration of a space of choices and steps, once, in an order drawn from the study's seed."""
+
+    finite: ClassVar[bool] = True
 
     def for_trial(self, space: Space, train: Config, study_seed: int, number: int) -> BaseSampler:
         points = space.grid(train)
         order = np.random.default_rng(keyed_seed(study_seed, "grid")).permutation(len(points))
         chosen: Mapping[str, Any] = points[order[number]]
         return _placed(lambda name: chosen[name])
-
-    def size(self, space: Space, train: Config) -> int | None:
-        return len(space.grid(train))
 
 
 class CmaEs(Sampler):
@@ -150,9 +131,6 @@ class CmaEs(Sampler):
 
         return _keyed(build, study_seed, number)
 
-    def size(self, space: Space, train: Config) -> int | None:
-        return None
-
 
 class GP(Sampler):
     """Gaussian process with expected improvement; conditional dimensions independently.
@@ -163,25 +141,19 @@ class GP(Sampler):
     n_startup_trials: Annotated[int, Field(ge=1, description="random trials before the first model")] = 10
 
     def for_trial(self, space: Space, train: Config, study_seed: int, number: int) -> BaseSampler:
-        from optuna.exceptions import ExperimentalWarning
         from optuna.samplers import GPSampler, RandomSampler
 
         require("torch", "samplers", "The sampler 'gp'")
 
         def build(seed: int) -> BaseSampler:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", ExperimentalWarning)
-                return GPSampler(
-                    seed=seed,
-                    n_startup_trials=self.n_startup_trials,
-                    independent_sampler=RandomSampler(seed=seed),
-                    warn_independent_sampling=False,
-                )
+            return GPSampler(
+                seed=seed,
+                n_startup_trials=self.n_startup_trials,
+                independent_sampler=RandomSampler(seed=seed),
+                warn_independent_sampling=False,
+            )
 
         return _keyed(build, study_seed, number)
-
-    def size(self, space: Space, train: Config) -> int | None:
-        return None
 
 
 def _keyed(build: Callable[[int], BaseSampler], study_seed: int, number: int) -> BaseSampler:
@@ -189,10 +161,14 @@ def _keyed(build: Callable[[int], BaseSampler], study_seed: int, number: int) ->
 
     What a trial is proposed then does not depend on which proposals this process made before.
     """
+    from optuna.exceptions import ExperimentalWarning
     from optuna.samplers import BaseSampler
 
     def fresh(name: str) -> BaseSampler:
-        return build(keyed_seed(study_seed, number, name))
+        with warnings.catch_warnings():
+            # What is marked experimental may change in another version, and versions are part of a study.
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            return build(keyed_seed(study_seed, number, name))
 
     class Keyed(BaseSampler):
         def __init__(self) -> None:
@@ -234,87 +210,4 @@ SAMPLERS: dict[str, type[Sampler]] = {
     "qmc": QMC,
     "random": Random,
     "tpe": TPE,
-}
-
-# ---------------------------------------------------------------- pruners
-
-
-class Pruner(Strategy, ABC):
-    @abstractmethod
-    def build(self, least: int, most: int) -> BasePruner | None:
-        """Optuna's pruner; its steps and resources are epochs. None if it never prunes.
-
-        Args:
-            least: epochs before the first checkpoint.
-            most: the most epochs that a trial of the study can run.
-        """
-
-
-class Median(Pruner):
-    """Stops a trial whose best mean objective so far is worse than the median of earlier trials' there."""
-
-    n_startup_trials: Annotated[int, Field(ge=0, description="complete trials before the first may be pruned")] = 5
-    n_warmup_steps: Annotated[int, Field(ge=0, description="epochs before a trial may be pruned")] = 0
-    n_min_trials: Annotated[int, Field(ge=1, description="trials with a value at an epoch before it counts")] = 1
-
-    def build(self, least: int, most: int) -> BasePruner | None:
-        from optuna.pruners import MedianPruner
-
-        return MedianPruner(self.n_startup_trials, self.n_warmup_steps, n_min_trials=self.n_min_trials)
-
-
-class Percentile(Pruner):
-    """Stops a trial that is not among the best ``percentile`` per cent of earlier trials at the same epoch."""
-
-    percentile: Annotated[float, Field(ge=0, le=100, description="per cent of trials to keep")] = 25.0
-    n_startup_trials: Annotated[int, Field(ge=0, description="complete trials before the first may be pruned")] = 5
-    n_warmup_steps: Annotated[int, Field(ge=0, description="epochs before a trial may be pruned")] = 0
-    n_min_trials: Annotated[int, Field(ge=1, description="trials with a value at an epoch before it counts")] = 1
-
-    def build(self, least: int, most: int) -> BasePruner | None:
-        from optuna.pruners import PercentilePruner
-
-        return PercentilePruner(
-            self.percentile, self.n_startup_trials, self.n_warmup_steps, n_min_trials=self.n_min_trials
-        )
-
-
-class SuccessiveHalving(Pruner):
-    """Asynchronous successive halving (Li et al. 2020): a rung every ``reduction_factor`` times the epochs before."""
-
-    reduction_factor: Annotated[int, Field(ge=2, description="one in this many is promoted")] = 4
-    min_early_stopping_rate: Annotated[int, Field(ge=0, description="rungs left out at the beginning")] = 0
-    bootstrap_count: Annotated[int, Field(ge=0, description="trials at a rung before the first promotion")] = 0
-
-    def build(self, least: int, most: int) -> BasePruner | None:
-        from optuna.pruners import SuccessiveHalvingPruner
-
-        return SuccessiveHalvingPruner(least, self.reduction_factor, self.min_early_stopping_rate, self.bootstrap_count)
-
-
-class Hyperband(Pruner):
-    """Several successive halvings side by side (Li et al. 2018); a trial's own follows from study name and number."""
-
-    reduction_factor: Annotated[int, Field(ge=2, description="one in this many is promoted")] = 3
-    bootstrap_count: Annotated[int, Field(ge=0, description="trials at a rung before the first promotion")] = 0
-
-    def build(self, least: int, most: int) -> BasePruner | None:
-        from optuna.pruners import HyperbandPruner
-
-        return HyperbandPruner(least, most, self.reduction_factor, self.bootstrap_count)
-
-
-class NoPruner(Pruner):
-    """Every trial runs to its last epoch."""
-
-    def build(self, least: int, most: int) -> BasePruner | None:
-        return None
-
-
-PRUNERS: dict[str, type[Pruner]] = {
-    "hyperband": Hyperband,
-    "median": Median,
-    "none": NoPruner,
-    "percentile": Percentile,
-    "successive_halving": SuccessiveHalving,
 }

@@ -1,0 +1,336 @@
+"""A study file, typed: validated once, then frozen."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Self
+
+from pydantic import Field, PrivateAttr, ValidationError, model_validator
+
+from hpsearch.data.source import Source
+from hpsearch.data.splits import SPLITTERS
+from hpsearch.data.table_sources import TableFile
+from hpsearch.definition.problems import first_problem
+from hpsearch.definition.registered import Section
+from hpsearch.definition.sections import (
+    SOURCE,
+    HoldoutSection,
+    OriginSection,
+    SearchSection,
+    StudySection,
+    ValidationSection,
+)
+from hpsearch.definition.space import Space, configure
+from hpsearch.definition.wording import as_key
+from hpsearch.errors import DefinitionError, Setting, did_you_mean, located, reason
+from hpsearch.validation.config import ADDED, Config
+from hpsearch.validation.metric import Metric
+from hpsearch.validation.metrics import metrics_of, objective_metric
+
+if TYPE_CHECKING:
+    from optuna.pruners import BasePruner
+    from optuna.samplers import BaseSampler
+
+# Keys of the identity that studies stored before them do not have: left out where they say what was always so.
+_LATER = {
+    "search.objective": "loss",
+    "data.weight": None,
+    "data.task": "classification",
+    "data.duplicates": "keep",
+    **{f"train.{name}": value for name, value in ADDED.items()},
+}
+
+
+@dataclass(frozen=True)
+class _Location:
+    """Where a definition comes from: its folder, and its file, by which two that are equal may differ."""
+
+    folder: Path
+    file: Path | None = field(default=None, compare=False)
+
+
+class StudyDefinition(Section):
+    """All that a study is: its fields are the sections of a study file.
+
+    It is read from a study file, or built from the same tables in code; both are checked alike:
+
+    >>> definition = StudyDefinition.from_mapping(
+    ...     {
+    ...         "study": {"name": "iris", "seed": 7},
+    ...         "data": {"source": "sklearn:iris"},
+    ...         "train": {"epochs": 40, "init": "he"},
+    ...         "space": {"learning_rate": {"float": [1e-3, 1e-1], "log": True}},
+    ...         "search": {"trials": 4},
+    ...     }
+    ... )
+    >>> definition.limit, definition.loss
+    (4, 'cross_entropy')
+    >>> StudyDefinition.from_file("studies/wine.toml", ["search.trials=3"]).limit
+    3
+
+    Attributes:
+        raw: the tables that it was made of.
+        folder: where its relative paths start.
+        file: the study file, if there is one.
+    """
+
+    study: Annotated[StudySection, Field(description="What the study is called, and its seed.")]
+    data: Annotated[Source, SOURCE, Field(description="Where the rows come from.")]
+    holdout: Annotated[
+        HoldoutSection, Field(description="Rows set aside before anything else and scored once, by retrain.")
+    ] = HoldoutSection()
+    validation: Annotated[ValidationSection, Field(description="How the rows that are not held out are split.")] = (
+        ValidationSection()
+    )
+    train: Annotated[Config, Field(description="What every trial shares, and what cv and retrain use.")] = Config()
+    space: Annotated[
+        Space, Field(description="What the search chooses, and from what; it overrides [train] by name.")
+    ] = Space({})
+    search: Annotated[
+        SearchSection, Field(description="What is searched for, how many trials, who proposes and stops them.")
+    ] = SearchSection()
+    origin: Annotated[
+        OriginSection | None, Field(description="Where an exported configuration came from; written by best.")
+    ] = None
+
+    _raw: Mapping[str, Any] = PrivateAttr(default_factory=dict)
+    _location: _Location = PrivateAttr(default_factory=lambda: _Location(Path.cwd()))
+
+    @classmethod
+    def from_file(cls, path: str | Path, overrides: Sequence[str] = ()) -> Self:
+        """Read a study file.
+
+        Args:
+            path: a TOML file.
+            overrides: ``section.key=value`` with TOML values, which take precedence over the file.
+
+        Raises:
+            DefinitionError: the file cannot be read or defines no valid study; the message begins with its path.
+        """
+        path = Path(path)
+        with located(str(path)):
+            try:
+                raw = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+            except OSError as error:
+                raise DefinitionError("must be a study file that can be read", reason(error)) from error
+            except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+                raise DefinitionError("must be valid TOML", str(error)) from error
+        for override in overrides:
+            _override(raw, override)
+        with located(str(path)):
+            definition = cls.from_mapping(raw, path.resolve().parent)
+        definition._location = _Location(definition.folder, path)
+        return definition
+
+    @classmethod
+    def from_mapping(cls, raw: Mapping[str, Any], folder: Path | None = None) -> Self:
+        """From the tables of a study file, as ``tomllib`` gives them, or as code writes them.
+
+        Args:
+            raw: sections, each a mapping of its keys.
+            folder: where relative paths start; the working directory if None.
+
+        Raises:
+            DefinitionError: an unknown section or key, a value out of range, a contradiction.
+        """
+        with located(wording=as_key):
+            try:
+                definition = cls.model_validate(dict(raw))
+            except ValidationError as error:
+                raise _problem(error) from error
+        definition._raw = deepcopy(dict(raw))
+        definition._location = _Location(Path.cwd() if folder is None else folder)
+        return definition
+
+    @model_validator(mode="after")
+    def _goes_together(self) -> Self:
+        self._check_task()
+        self.space.check(self.train)
+        self.build_sampler(0)  # a missing package or a space that it cannot search is refused before anything runs
+        if not self.space.dimensions and self.trials > 1:
+            raise DefinitionError(
+                "must be 1 where [space] is empty",
+                f"is {self.trials}: every trial would be the same",
+                where=Setting("search.trials"),
+            )
+        for known in self.search.enqueue:
+            self.space.check_chosen(known)
+        if self.holdout.fresh and not self.data.redrawable:
+            raise DefinitionError(
+                "must go with generated data",
+                f"{self.data.source!r} cannot be drawn again",
+                "Use fraction = 0.2.",
+                where=Setting("holdout.fresh"),
+            )
+        return self
+
+    @property
+    def raw(self) -> Mapping[str, Any]:
+        return self._raw
+
+    @property
+    def folder(self) -> Path:
+        return self._location.folder
+
+    @property
+    def file(self) -> Path | None:
+        return self._location.file
+
+    @property
+    def name(self) -> str:
+        return self.study.name
+
+    @property
+    def seed(self) -> int:
+        return self.study.seed
+
+    @property
+    def trials(self) -> int:
+        """How many trials are asked for: by default 100, or 1 where nothing is searched."""
+        return self.search.trials or (100 if self.space.dimensions else 1)
+
+    @property
+    def metric(self) -> Metric:
+        """The objective: its mean over the splits is a trial's value."""
+        return objective_metric(self.search.objective, self.loss)
+
+    @property
+    def loss(self) -> str:
+        """The name of what training descends."""
+        return self.train.loss_name(self.data.predicts)
+
+    def _check_task(self) -> None:
+        """Refuse what does not go with what is predicted, a class or a quantity.
+
+        Raises:
+            DefinitionError: a loss, an objective or a splitter of the other task.
+        """
+        task, loss = self.data.predicts, self.loss
+        fitting = metrics_of(loss)
+        if self.search.objective not in fitting:
+            raise DefinitionError(
+                f"must be a metric of a {task}",
+                f"is {self.search.objective!r}",
+                f"Choose one of: {', '.join(fitting)}.",
+                where=Setting("search.objective"),
+            )
+        splitter = self.validation.splitter
+        if SPLITTERS[splitter].stratifies and task == "regression":
+            raise DefinitionError(
+                "must not need classes where a quantity is predicted",
+                f"is {splitter!r}",
+                f'Use "{"group" if SPLITTERS[splitter].needs == "groups" else "kfold"}".',
+                where=Setting("validation.splitter"),
+            )
+
+    @property
+    def evaluate_every(self) -> int:
+        """Epochs between checkpoints, the same for every trial."""
+        return self.train.evaluate_every or max(1, self.most_epochs // 20)
+
+    @property
+    def most_epochs(self) -> int:
+        """The most epochs that a trial can run."""
+        return int(self.space.largest("epochs", self.train))
+
+    @property
+    def scalings(self) -> tuple[str, ...]:
+        """The names of the scalings that a trial may use."""
+        searched = self.space.dimensions.get("scaling")
+        choices = searched.choice or () if searched is not None else ()
+        return tuple(sorted({self.train.scaling, *map(str, choices)}))
+
+    def build_pruner(self) -> BasePruner | None:
+        """Optuna's pruner with the study's resources; None if it never prunes."""
+        return self.search.pruner.build(min(self.evaluate_every, self.most_epochs), self.most_epochs)
+
+    def build_sampler(self, number: int) -> BaseSampler:
+        """What proposes trial ``number``."""
+        return self.search.sampler.for_trial(self.space, self.train, self.seed, number)
+
+    @cached_property
+    def limit(self) -> int:
+        """How many trials there shall be: a grid ends at its size."""
+        return min(self.trials, len(self.space.grid(self.train))) if self.search.sampler.finite else self.trials
+
+    def with_trials(self, trials: int) -> StudyDefinition:
+        """The same study with another number of trials in all.
+
+        Raises:
+            DefinitionError: fewer than 1, or more than one where nothing is searched.
+        """
+        raw = {**self.raw, "search": {**self.raw.get("search", {}), "trials": trials}}
+        more = StudyDefinition.from_mapping(raw, self.folder)
+        more._location = self._location
+        return more
+
+    def attributes(self) -> dict[str, Any]:
+        """What a storage keeps with the study, in plain values: enough to read its tables without its file."""
+        kinds = {name: dimension.dtype for name, dimension in self.space.dimensions.items()}
+        return {
+            "definition": json.loads(json.dumps(self.raw, default=str)),
+            "folder": str(self.folder),
+            "hyperparameters": kinds,
+            "loss": self.loss,
+        }
+
+    def config(self, chosen: Mapping[str, Any]) -> Config:
+        """The configuration of a trial that chose these values."""
+        return configure(self.train, chosen)
+
+    def identity(self) -> dict[str, Any]:
+        """What makes two studies the same study, as one flat table: all but the number of trials and file paths."""
+        file = {"path"} if isinstance(self.data, TableFile) else set()
+        beside: Any = {"data": file, "validation": {"allow"}, "search": {"trials"}, "space": True, "origin": True}
+        sections = self.model_dump(exclude=beside)
+        sections["train"]["evaluate_every"] = self.evaluate_every
+        for name, dimension in self.space.dimensions.items():
+            sections.setdefault("space", {})[name] = dimension.model_dump(by_alias=True, exclude_defaults=True)
+        for name in ("sampler", "pruner"):
+            sections[f"search.{name}"] = sections["search"].pop(name)
+        flat = {f"{section}.{key}": value for section, table in sections.items() for key, value in table.items()}
+        flat["space.order"] = list(self.space.names)
+        flat = {key: value for key, value in flat.items() if key not in _LATER or value != _LATER[key]}
+        plain: dict[str, Any] = json.loads(json.dumps(flat, default=str))
+        return plain
+
+
+def _problem(error: ValidationError) -> DefinitionError:
+    """What is wrong with the sections, or else with the first key of one that is."""
+    sections = StudyDefinition.model_fields
+    problems = {problem["loc"]: problem["type"] for problem in error.errors() if len(problem["loc"]) == 1}
+    for (name,), kind in problems.items():
+        if kind == "extra_forbidden":
+            return DefinitionError(f"There is no section [{name}]", do=did_you_mean(name, sections))
+    for (name,), kind in problems.items():
+        if kind == "missing":
+            return DefinitionError(f"The section [{name}] is missing", do="Every study needs [study] and [data].")
+    return first_problem(error, StudyDefinition)
+
+
+def _override(raw: dict[str, Any], text: str) -> None:
+    """Set one ``section.key=value`` in a study file's tables; a value that is no TOML is taken as text."""
+    name, equals, value = text.partition("=")
+    *path, key = name.strip().split(".")
+    if not equals or not path or not key:
+        raise DefinitionError(
+            "must read section.key=value, as in search.trials=20", f"is {text!r}", where=Setting("overrides")
+        )
+    try:
+        parsed = tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        parsed = value.strip()
+    table = raw
+    for part in path:
+        table = table.setdefault(part, {})
+        if not isinstance(table, dict):
+            raise DefinitionError(
+                "must name a key in a table", f"of {text!r} {part!r} is {table!r}", where=Setting("overrides")
+            )
+    table[key] = parsed
