@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from hpsearch.results.confirm import Confirmation
     from hpsearch.results.nested import Nested
     from hpsearch.search.coordinator import Progress
-    from hpsearch.storage.storage import StoredStudy
+    from hpsearch.storage.stored_study import StoredStudy
     from hpsearch.validation.cross_validate import CrossValidation
 
 DEFAULT_STORAGE = "sqlite:///hpsearch.db"
@@ -38,7 +38,7 @@ def storage_url(given: str | None = None) -> str:
 
 def open_study(study: str | Path, storage: str | None = None) -> StoredStudy:
     """A stored study, by its name or by its file."""
-    from hpsearch.storage.storage import StoredStudy
+    from hpsearch.storage.stored_study import StoredStudy
 
     return StoredStudy.open(storage_url(storage), study_name(study))
 

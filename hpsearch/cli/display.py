@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from hpsearch.results.best import Best
     from hpsearch.results.confirm import Confirmation
     from hpsearch.results.nested import Nested
-    from hpsearch.storage.trials import TrialResult
+    from hpsearch.storage.trial_result import TrialResult
     from hpsearch.validation.cross_validate import CrossValidation
     from hpsearch.validation.metric import Metric
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from hpsearch.definition.study import StudyDefinition
     from hpsearch.search.coordinator import Progress
-    from hpsearch.storage.trials import TrialResult
+    from hpsearch.storage.trial_result import TrialResult
 
 
 class Watch(Protocol):
@@ -64,7 +64,7 @@ class Lines:
 
     def __call__(self, progress: Progress) -> None:
         from hpsearch.numbers import readable
-        from hpsearch.storage.trials import best_of
+        from hpsearch.storage.trial_result import best_result
 
         self.trials, results = progress.trials, progress.results
         width = len(str(progress.trials))
@@ -75,7 +75,7 @@ class Lines:
             say_aside(f"running {progress.trials} trials{note}" if more else f"all {done} trials are done")
             self._shown = progress.resumed
         for done in range(self._shown + 1, len(results) + 1):
-            last, best = results[done - 1], best_of(results[:done], progress.metric)
+            last, best = results[done - 1], best_result(results[:done], progress.metric)
             lowest = "none yet" if best is None else f"{readable(best.value or 0)} (trial {best.number})"
             say_aside(f"{done:>{width}}/{progress.trials}  trial {last.number} {_outcome(last)}; best {lowest}")
         self._shown = max(self._shown, len(results))

@@ -12,8 +12,8 @@ from scipy.stats import rankdata
 
 from hpsearch.definition.space import split_name
 from hpsearch.definition.study import StudyDefinition
-from hpsearch.storage.storage import StoredStudy, result_of
-from hpsearch.storage.trials import TrialResult, value_of
+from hpsearch.storage.stored_study import StoredStudy, stored_result
+from hpsearch.storage.trial_result import TrialResult, fold_value
 from hpsearch.validation.metric import Metric
 from hpsearch.validation.selection import Corrected
 
@@ -34,14 +34,14 @@ def parameters(definition: StudyDefinition, chosen: Mapping[str, Any], result: T
 def cv_results(stored: StoredStudy, definition: StudyDefinition) -> dict[str, Any]:
     """``cv_results_``, a place a trial."""
     trials = stored.trials()
-    results = [result_of(trial) for trial in trials]
+    results = [stored_result(trial) for trial in trials]
     metric, splits = definition.metric, stored.attributes["n_splits"] * definition.validation.repeats
     params = [parameters(definition, trial.params, r) for trial, r in zip(trials, results, strict=True)]
     scores = np.full((len(results), splits), np.nan)
     means = np.full(len(results), np.nan)
     for number, result in enumerate(results):
         if result.value is not None:
-            scores[number] = [-metric.sign * value_of(fold) for fold in result.folds]
+            scores[number] = [-metric.sign * fold_value(fold) for fold in result.folds]
             means[number] = -metric.sign * result.value
     lowest = np.nanmin(means) - 1  # below every score, so that trials without one share the last rank
     return {

@@ -37,7 +37,7 @@ from hpsearch.search.coordinator import Progress
 from hpsearch.search.objective import divide
 from hpsearch.search.run import executor_for, owned
 from hpsearch.search.run import search as run_search
-from hpsearch.storage.storage import StoredStudy
+from hpsearch.storage.stored_study import StoredStudy
 
 # The constructor's parameters that are called otherwise in a study file.
 _PARAMETERS = {"trials": "n_trials"}

@@ -19,7 +19,7 @@ from hpsearch.model.fit import fit
 from hpsearch.model.study_rows import recipe
 from hpsearch.search.objective import Prepared, prepare
 from hpsearch.storage.database import shown
-from hpsearch.storage.storage import StoredStudy
+from hpsearch.storage.stored_study import StoredStudy
 from hpsearch.validation.config import Config
 from hpsearch.validation.estimates import mean_of_rows
 from hpsearch.validation.score import SCORE_NAMES

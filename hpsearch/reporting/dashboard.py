@@ -20,7 +20,7 @@ from hpsearch.reporting.view import View
 from hpsearch.results.best import find_best
 from hpsearch.storage.database import open_storage
 from hpsearch.storage.quiet import quiet
-from hpsearch.storage.storage import StoredStudy, objective_of, result_of
+from hpsearch.storage.stored_study import StoredStudy, objective_of, stored_result
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 THREADS = 4
@@ -84,7 +84,7 @@ def annotate(view: View, study: FrozenStudy, told_before: int) -> None:
         return
     stored = StoredStudy(view.storage, view.storage.url, study.study_name, study._study_id)
     trials = [trial for trial in view.get_all_trials(study._study_id) if trial.state.is_finished()]
-    results = [result_of(trial) for trial in trials]
+    results = [stored_result(trial) for trial in trials]
     with quiet():
         shown = view.study(study.study_name)
         for trial, result in list(zip(trials, results, strict=True))[told_before:]:

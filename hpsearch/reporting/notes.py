@@ -8,8 +8,8 @@ from typing import Any
 
 from hpsearch.numbers import readable, setting_text
 from hpsearch.results.best import Best
-from hpsearch.storage.storage import StoredStudy
-from hpsearch.storage.trials import TrialResult
+from hpsearch.storage.stored_study import StoredStudy
+from hpsearch.storage.trial_result import TrialResult
 
 
 def plain(value: Any) -> str:

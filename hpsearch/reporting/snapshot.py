@@ -17,8 +17,8 @@ from hpsearch.results.best import Best, find_best
 from hpsearch.results.tables import trials_table
 from hpsearch.search.correction import definition_of
 from hpsearch.search.objective import Prepared, prepare
-from hpsearch.storage.storage import StoredStudy, result_of
-from hpsearch.storage.trials import TrialResult, ranked
+from hpsearch.storage.stored_study import StoredStudy, stored_result
+from hpsearch.storage.trial_result import TrialResult, ranked
 from hpsearch.validation.cross_validate import RowResults
 from hpsearch.validation.layout import Layout
 from hpsearch.validation.metric import Metric
@@ -57,7 +57,7 @@ class Snapshot:
     @cached_property
     def results(self) -> list[TrialResult]:
         """Of every trial that ended, by number."""
-        return [result_of(trial) for trial in self.stored.trials() if trial.state.is_finished()]
+        return [stored_result(trial) for trial in self.stored.trials() if trial.state.is_finished()]
 
     @cached_property
     def complete(self) -> list[TrialResult]:
@@ -123,7 +123,7 @@ class Snapshot:
         Raises:
             StorageError: its file is not kept.
         """
-        return self.stored.kept.layout()
+        return self.stored.row_results.layout()
 
     @cached_property
     def rows(self) -> RowResults:
@@ -132,7 +132,7 @@ class Snapshot:
         Raises:
             HpsearchError: no complete trial, or its file is not kept.
         """
-        return self.stored.kept.of(self.complete[0])
+        return self.stored.row_results.of(self.complete[0])
 
     @cached_property
     def predict(self) -> Predict:

@@ -13,8 +13,8 @@ from hpsearch.markup import table, text
 from hpsearch.numbers import readable, setting_text
 from hpsearch.search.correction import Correction, correct, definition_of
 from hpsearch.search.objective import data_fingerprint
-from hpsearch.storage.storage import SCORINGS, StoredStudy, result_of
-from hpsearch.storage.trials import TrialResult, best_of, one_se_of
+from hpsearch.storage.stored_study import SCORINGS, StoredStudy, stored_result
+from hpsearch.storage.trial_result import TrialResult, best_result, one_se_result
 from hpsearch.validation.config import PER_LAYER, Config, used_by
 from hpsearch.validation.metric import Metric
 from hpsearch.validation.metrics import METRICS
@@ -182,8 +182,8 @@ class Best:
 
 # How a trial is chosen among those told, given the objective; what is lowest is highest where it is to be maximised.
 RULES: dict[str, Callable[[Sequence[TrialResult], Metric], TrialResult | None]] = {
-    "lowest": best_of,
-    "one-se": one_se_of,
+    "lowest": best_result,
+    "one-se": one_se_result,
 }
 
 
@@ -201,9 +201,9 @@ def find_best(stored: StoredStudy, rule: str = "lowest") -> Best:
     if rule not in RULES:
         raise HpsearchError(got=f"Unknown rule {rule!r}", do=did_you_mean(rule, RULES))
     trials = [trial for trial in stored.trials() if trial.state.is_finished()]
-    results = [result_of(trial) for trial in trials]
+    results = [stored_result(trial) for trial in trials]
     definition = definition_of(stored)
-    lowest = best_of(results, definition.metric)
+    lowest = best_result(results, definition.metric)
     if rule == "one-se" and lowest is not None and len(lowest.folds) == 1:
         raise HpsearchError(
             "The rule one-se needs a standard error over splits",

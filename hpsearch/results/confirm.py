@@ -16,8 +16,8 @@ from hpsearch.definition.wording import as_key
 from hpsearch.errors import DataError, HpsearchError, located
 from hpsearch.search.correction import definition_of
 from hpsearch.search.objective import prepare, require_defined
-from hpsearch.storage.storage import StoredStudy, result_of
-from hpsearch.storage.trials import TrialResult, ranked
+from hpsearch.storage.stored_study import StoredStudy, stored_result
+from hpsearch.storage.trial_result import TrialResult, ranked
 from hpsearch.validation.cross_validate import CrossValidation, cross_validate
 from hpsearch.validation.estimates import LEVEL, Estimate, estimate
 from hpsearch.validation.metrics import METRICS
@@ -110,7 +110,7 @@ def confirm(stored: StoredStudy, top: int = 5, repeats: int = 3) -> Confirmation
             "Believe the hold-out, or `hpsearch nested`.",
         )
     trials = [trial for trial in stored.trials() if trial.state.is_finished()]
-    results = [result_of(trial) for trial in trials]
+    results = [stored_result(trial) for trial in trials]
     metric = definition.metric
     distinct: dict[str, TrialResult] = {}
     for result in ranked(results, metric):

@@ -24,8 +24,8 @@ import pandas as pd
 
 from hpsearch.errors import HpsearchError
 from hpsearch.results.tables import frame_of
-from hpsearch.storage.storage import StoredStudy, result_of
-from hpsearch.storage.trials import TrialResult, ranked
+from hpsearch.storage.stored_study import StoredStudy, stored_result
+from hpsearch.storage.trial_result import TrialResult, ranked
 from hpsearch.validation.metrics import metrics_of
 
 _TYPES = {"rows_of": "str", "repeat": "Int64", "fold": "Int64", "rows": "int64"}
@@ -43,7 +43,7 @@ def metrics_table(stored: StoredStudy, trial: int | None = None) -> pd.DataFrame
         StorageError: its predictions are not there any more.
     """
     result = _complete(stored, trial)
-    layout, given = stored.kept.layout(), stored.kept.of(result).answers
+    layout, given = stored.row_results.layout(), stored.row_results.of(result).answers
     classes, metrics = given.shape[1], metrics_of(stored.loss)
 
     def row(rows_of: str, places: np.ndarray[Any, Any], **which: int) -> dict[str, Any]:
@@ -62,7 +62,7 @@ def metrics_table(stored: StoredStudy, trial: int | None = None) -> pd.DataFrame
 
 def _complete(stored: StoredStudy, trial: int | None) -> TrialResult:
     trials = stored.trials()
-    results = ranked((result_of(one) for one in trials if one.state.is_finished()), stored.metric)
+    results = ranked((stored_result(one) for one in trials if one.state.is_finished()), stored.metric)
     found = [result for result in results if trial is None or result.number == trial]
     if found:
         return found[0]

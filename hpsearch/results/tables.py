@@ -58,8 +58,8 @@ from hpsearch.errors import HpsearchError, did_you_mean
 from hpsearch.extras import require
 from hpsearch.search.correction import stored_score
 from hpsearch.storage.database import clear_errors, close, open_storage
-from hpsearch.storage.storage import StoredStudy, objective_of, result_of
-from hpsearch.storage.trials import TrialResult, best_of, standard_error
+from hpsearch.storage.stored_study import StoredStudy, objective_of, stored_result
+from hpsearch.storage.trial_result import TrialResult, best_result, standard_error
 from hpsearch.validation.score import SCORE_NAMES
 
 _FOLD_TYPES = {
@@ -93,7 +93,7 @@ def trials_table(stored: StoredStudy) -> pd.DataFrame:
         row: dict[str, Any] = {"number": trial.number, "state": trial.state.name}
         row |= {name: str(v) if kinds[name] == "str" else v for name, v in trial.params.items()}
         if trial.state.is_finished():
-            result = result_of(trial)
+            result = stored_result(trial)
             row |= {key: getattr(result, key) for key in ("value", "best_epoch", "parameters", "seconds")}
             row[score_name] = result.score
             row |= {"epochs_trained": max(result.epochs, default=0), "reason": result.reason, "same_as": result.same_as}
@@ -137,8 +137,8 @@ def studies_table(url: str) -> pd.DataFrame:
 def _study_row(stored: StoredStudy, attributes: Mapping[str, Any]) -> dict[str, Any]:
     trials = stored.trials()
     states = [trial.state.name for trial in trials]
-    finished = (result_of(trial) for trial in trials if trial.state.is_finished())
-    best = best_of(finished, objective_of(attributes))
+    finished = (stored_result(trial) for trial in trials if trial.state.is_finished())
+    best = best_result(finished, objective_of(attributes))
     fixed = stored_score(attributes, sum(trial.state.is_finished() for trial in trials))
     return {
         "study": stored.name,
@@ -155,7 +155,7 @@ def _study_row(stored: StoredStudy, attributes: Mapping[str, Any]) -> dict[str, 
 
 
 def _results(stored: StoredStudy) -> list[TrialResult]:
-    return [result_of(trial) for trial in stored.trials() if trial.state.is_finished()]
+    return [stored_result(trial) for trial in stored.trials() if trial.state.is_finished()]
 
 
 def frame_of(rows: list[dict[str, Any]], types: dict[str, str]) -> pd.DataFrame:

@@ -14,18 +14,18 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field, replace
 
 from hpsearch.definition.study import StudyDefinition
-from hpsearch.search.executors import STARTED, Crew
+from hpsearch.search.executors import STARTED, TrialExecutor
 from hpsearch.search.objective import Prepared, TrialTask, failed
 from hpsearch.search.proposer import Proposer
-from hpsearch.search.pruning import Seen
+from hpsearch.search.pruning import PriorTrial
 from hpsearch.search.reuse import replayed
-from hpsearch.storage.storage import Proposal, StoredStudy, result_of
-from hpsearch.storage.trials import TrialResult, best_of, minimised, standard_error
+from hpsearch.storage.stored_study import Proposal, StoredStudy, stored_result
+from hpsearch.storage.trial_result import TrialResult, best_result, minimised, standard_error
 from hpsearch.validation.metric import Metric
 
 POLL_SECONDS = 0.1  # between looks at messages, the clock and finished trials
 LIVE_SECONDS = 1.0  # between writes of running trials' values
-STRIKES = 3  # deaths of a worker that had nothing else to do, before its trial is given up
+MAX_FAILURES = 3  # deaths of a worker that had nothing else to do, before its trial is given up
 
 
 class TimeUpError(Exception):
@@ -34,7 +34,7 @@ class TimeUpError(Exception):
 
 @dataclass(frozen=True)
 class Progress:
-    """What a watcher is told.
+    """What a progress callback is told.
 
     Attributes:
         results: of the trials told so far.
@@ -52,7 +52,7 @@ class Progress:
 
     @property
     def best(self) -> TrialResult | None:
-        return best_of(self.results, self.metric)
+        return best_result(self.results, self.metric)
 
 
 def trials_wanted(definition: StudyDefinition, results: Sequence[TrialResult]) -> int:
@@ -66,7 +66,7 @@ def trials_wanted(definition: StudyDefinition, results: Sequence[TrialResult]) -
         return limit
     bests: list[TrialResult | None] = []
     for result in results:
-        bests.append(best_of([*bests[-1:], result], metric))
+        bests.append(best_result([*bests[-1:], result], metric))
         before = bests[-1 - patience] if len(bests) > patience else None
         now = bests[-1]
         if before is None or now is None:
@@ -83,43 +83,43 @@ class Coordinator:
         self,
         prepared: Prepared,
         stored: StoredStudy,
-        crew: Crew,
+        executor: TrialExecutor,
         *,
-        watch: Callable[[Progress], None] = lambda progress: None,
+        on_progress: Callable[[Progress], None] = lambda progress: None,
         timeout: float | None = None,
         reuse: bool = True,
     ) -> None:
         """
         Args:
             prepared: the study with its data.
-            stored: where it is kept.
-            crew: who evaluates trials; the caller closes it.
-            watch: called after each trial that is told, and when running trials have news.
+            stored: the same in its storage.
+            executor: who evaluates trials; the caller closes it.
+            on_progress: called after each trial that is told, and when running trials have news.
             timeout: seconds after which no more is told.
             reuse: train two trials of one configuration once.
         """
-        self._stored, self._crew, self._watch, self._reuse = stored, crew, watch, reuse
+        self._stored, self._executor, self._on_progress, self._reuse = stored, executor, on_progress, reuse
         self._prepared, self._definition = prepared, prepared.definition
         self._deadline = math.inf if timeout is None else time.monotonic() + timeout
         self._proposer = Proposer(self._definition)
         self._proposals: list[Proposal] = []
         self._results: list[TrialResult] = []
         self._prunes = self._definition.build_pruner() is not None
-        self._seen: list[Seen] = []  # the results, as pruners may know them
+        self._prior_trials: list[PriorTrial] = []  # the results, as pruners may know them
         self._resumed = 0
         # Trials asked and not told: submitted, finished, or suspected of having killed a worker.
         self._futures: dict[int, Future[TrialResult]] = {}
         self._finished: dict[int, TrialResult] = {}
         self._suspects: list[int] = []
-        self._strikes: dict[int, int] = {}
+        self._failures: dict[int, int] = {}
         # What running trials said last, and what of it is not stored yet.
         self._running: dict[int, tuple[int, float]] = {}
         self._unsaved: dict[int, dict[int, float]] = {}
         self._saved_at = time.monotonic()
         self._wanted_when: dict[int, int] = {}
-        # The first trial of every configuration, and every trial's own.
+        # The first trial of every configuration, and of every trial the one that it duplicates.
         self._first: dict[str, int] = {}
-        self._twin: list[int | None] = []
+        self._duplicate_of: list[int | None] = []
 
     def run(self) -> Sequence[TrialResult]:
         """Run until all trials are told; those already told are not run again. Returns all results.
@@ -131,11 +131,11 @@ class Coordinator:
         self._resumed = len(self._results)
         with self._stored.transaction():
             self._ask()
-        self._watch(self._progress())
+        self._on_progress(self._progress())
         if len(self._results) >= self._wanted():
             return self._results
-        self._stored.kept.begin(self._prepared.layout())
-        self._crew.start(self._prepared, self._hear)
+        self._stored.row_results.begin(self._prepared.layout())
+        self._executor.start(self._prepared, self._on_message)
         while len(self._results) < self._wanted():
             self._tell(self._await(len(self._results)))
         return self._results
@@ -155,8 +155,8 @@ class Coordinator:
         """Replay what is stored: results in order, then trials that were running, to be run again as they were."""
         for trial in self._stored.trials():
             if trial.state.is_finished():
-                self._keep(result_of(trial))
-            self._take(Proposal.of(trial))
+                self._add_result(stored_result(trial))
+            self._add_proposal(Proposal.of(trial))
         for proposal in self._proposals:
             self._proposer.add(proposal, self._results)
 
@@ -165,30 +165,30 @@ class Coordinator:
         while len(self._proposals) < end:
             proposal = self._proposer.propose(self._results)
             self._stored.add(proposal)
-            self._take(proposal)
+            self._add_proposal(proposal)
 
-    def _take(self, proposal: Proposal) -> None:
+    def _add_proposal(self, proposal: Proposal) -> None:
         configuration = self._definition.config(proposal.chosen).model_dump_json()
         first = self._first.setdefault(configuration, proposal.number)
         self._proposals.append(proposal)
-        self._twin.append(first if first != proposal.number else None)
+        self._duplicate_of.append(first if first != proposal.number else None)
 
-    def _keep(self, result: TrialResult) -> None:
+    def _add_result(self, result: TrialResult) -> None:
         self._results.append(result)
         if self._prunes:
             values = dict(zip(result.epochs, result.intermediate, strict=True))
             final = result.intermediate[-1] if result.state == "PRUNED" else result.value
-            self._seen.append(Seen(result.number, result.state, values, final, result.pruner_marks))
+            self._prior_trials.append(PriorTrial(result.number, result.state, values, final, result.pruner_attributes))
 
     def _tell(self, result: TrialResult) -> None:
         self._unsaved.pop(result.number, None)
-        self._stored.keep(result)
+        self._stored.write_row_results(result)
         result = replace(result, rows=None)
         with self._stored.transaction():
             self._stored.tell(result)
-            self._keep(result)
+            self._add_result(result)
             self._ask()
-        self._watch(self._progress())
+        self._on_progress(self._progress())
 
     # ------------------------------------------------------------ wait
 
@@ -199,76 +199,79 @@ class Coordinator:
             try:
                 self._submit()
                 wait(self._futures.values(), timeout=POLL_SECONDS, return_when=FIRST_COMPLETED)
-                self._crew.poll()
+                self._executor.poll()
                 self._collect()
-            except self._crew.broken as error:
-                self._after_break(error)
+            except self._executor.worker_errors as error:
+                self._after_worker_death(error)
             self._save_live()
         return self._finished.pop(number)
 
     def _submit(self) -> None:
-        slots = 1 if self._suspects else self._crew.slots or self._definition.search.in_flight
+        capacity = 1 if self._suspects else self._executor.capacity or self._definition.search.in_flight
         told = len(self._results)
-        # After a break the suspects run alone, one after the other, until each is cleared or given up.
+        # After a worker's death the suspects run alone, one after the other, until each is cleared or given up.
         for number in self._suspects or range(told, min(self._wanted(), len(self._proposals))):
-            if len(self._futures) >= slots:
+            if len(self._futures) >= capacity:
                 return
             if number not in self._futures and number not in self._finished:
                 self._begin(number)
 
     def _begin(self, number: int) -> None:
-        task, twin = self._task(number), self._twin[number] if self._reuse else None
-        if twin is not None:
-            if twin >= len(self._results):
+        task, first = self._task(number), self._duplicate_of[number] if self._reuse else None
+        if first is not None:
+            if first >= len(self._results):
                 return  # it will be told before this one is needed
-            result = replayed(self._definition, task, self._results[twin])
+            result = replayed(self._definition, task, self._results[first])
             if result is not None:
                 self._finished[number] = result
                 return
-        self._futures[number] = self._crew.submit(task)
+        self._futures[number] = self._executor.submit(task)
 
     def _task(self, number: int) -> TrialTask:
         """A trial's pruner sees what was told before the trial was asked."""
-        seen = self._seen[: max(0, number - self._definition.search.in_flight + 1)]
-        return TrialTask(number, self._proposals[number].chosen, seen)
+        prior_trials = self._prior_trials[: max(0, number - self._definition.search.in_flight + 1)]
+        return TrialTask(number, self._proposals[number].chosen, prior_trials)
 
     def _collect(self) -> None:
         for number in [number for number, future in self._futures.items() if future.done()]:
-            self._finished[number] = self._futures[number].result()
-            del self._futures[number]
-            self._clear(number)
+            self._finish(number)
+
+    def _finish(self, number: int) -> None:
+        self._finished[number] = self._futures[number].result()  # where that raises, the trial is still in flight
+        del self._futures[number]
+        self._clear(number)
 
     def _clear(self, number: int) -> None:
-        self._crew.forget(number)
+        self._executor.forget(number)
         self._running.pop(number, None)
         if number in self._suspects:
             self._suspects.remove(number)
 
-    def _after_break(self, error: BaseException) -> None:
+    def _after_worker_death(self, error: BaseException) -> None:
         """A worker died, and with it every trial in flight. Only a trial that was alone is to blame."""
         for number, future in list(self._futures.items()):
             if future.done() and not future.cancelled() and future.exception() is None:
-                self._finished[number] = future.result()
-                del self._futures[number]
-                self._clear(number)
+                self._finish(number)
         lost = sorted(self._futures)
         self._futures.clear()
         if len(lost) == 1:
             (number,) = lost
-            self._strikes[number] = self._strikes.get(number, 0) + 1
-            if self._strikes[number] >= STRIKES:
-                reason = f"its worker died {STRIKES} times with nothing else to do, the last time: {_one_line(error)}"
+            self._failures[number] = self._failures.get(number, 0) + 1
+            if self._failures[number] >= MAX_FAILURES:
+                reason = (
+                    f"its worker died {MAX_FAILURES} times with nothing else to do, the last time: {_one_line(error)}"
+                )
                 self._finished[number] = failed(self._definition, self._task(number), reason)
                 self._clear(number)
         self._suspects = [
             number for number in lost if number not in self._finished and (number in self._running or len(lost) == 1)
         ]
         self._running.clear()
-        self._crew.mend()
+        self._executor.restart()
 
     # ------------------------------------------------------------ live
 
-    def _hear(self, number: int, epoch: int, mean: float) -> None:
+    def _on_message(self, number: int, epoch: int, mean: float) -> None:
         """A message of a running trial."""
         self._check_clock()
         if number < len(self._results) or number in self._finished:
@@ -288,7 +291,7 @@ class Coordinator:
                 for number, values in self._unsaved.items():
                     self._stored.report(number, values)
             self._unsaved.clear()
-        self._watch(self._progress())
+        self._on_progress(self._progress())
 
     def _check_clock(self) -> None:
         if time.monotonic() > self._deadline:

@@ -12,8 +12,8 @@ import numpy as np
 from hpsearch import seeds
 from hpsearch.definition.study import StudyDefinition
 from hpsearch.errors import StorageError
-from hpsearch.storage.storage import StoredStudy, result_of
-from hpsearch.storage.trials import TrialResult
+from hpsearch.storage.stored_study import StoredStudy, stored_result
+from hpsearch.storage.trial_result import TrialResult
 from hpsearch.validation.metric import AdditiveMetric
 from hpsearch.validation.selection import FEWEST_UNITS, MOST_WORK, Corrected, corrected
 
@@ -52,7 +52,7 @@ def correct(stored: StoredStudy, definition: StudyDefinition, results: Sequence[
     if (known := stored_score(stored.attributes, len(results))) is not None:
         return Correction(known)
     try:
-        whole = stored.kept.layout()
+        whole = stored.row_results.layout()
         layout = whole.take(whole.counted())
         if layout.units is None:
             return Correction(missing="rows that follow each other in time cannot be drawn independently")
@@ -70,8 +70,8 @@ def correct(stored: StoredStudy, definition: StudyDefinition, results: Sequence[
         if not isinstance(definition.metric, AdditiveMetric) and work > MOST_WORK:
             title = definition.metric.title
             return Correction(missing=f"with {title} it would take long for so many rows, classes and trials")
-        kept = (stored.kept.of(result).of_objective[-1 if last_only else 0 :] for result in complete)
-        score = corrected(kept, whole, definition.metric, seeds.integer_seed(definition.seed, "resamples"))
+        values = (stored.row_results.of(result).of_objective[-1 if last_only else 0 :] for result in complete)
+        score = corrected(values, whole, definition.metric, seeds.integer_seed(definition.seed, "resamples"))
         return Correction(score, candidates)
     except StorageError as error:
         return Correction(missing=str(error).rstrip("."))
@@ -79,7 +79,7 @@ def correct(stored: StoredStudy, definition: StudyDefinition, results: Sequence[
 
 def store_score(stored: StoredStudy) -> None:
     """Store a study's corrected score with it, for tables and for readers who do not have its per-row results."""
-    results = [result_of(trial) for trial in stored.trials() if trial.state.is_finished()]
+    results = [stored_result(trial) for trial in stored.trials() if trial.state.is_finished()]
     if any(result.value is not None for result in results):
         score = correct(stored, definition_of(stored), results).score
         if score is None and stored.attributes.get(_ATTRIBUTE):

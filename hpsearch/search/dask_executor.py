@@ -14,10 +14,10 @@ from typing import Any
 from threadpoolctl import threadpool_limits
 
 from hpsearch.errors import HpsearchError, Setting
-from hpsearch.search.executors import STARTED, Crew, Deliver
+from hpsearch.search.executors import STARTED, OnMessage, TrialExecutor
 from hpsearch.search.objective import Prepared, TrialTask, evaluate
 from hpsearch.search.probe import probe
-from hpsearch.storage.trials import TrialResult
+from hpsearch.storage.trial_result import TrialResult
 
 CONNECT_SECONDS = 20  # to reach the scheduler, and for a first worker to be there
 _one_at_a_time = threading.Lock()
@@ -39,8 +39,10 @@ def evaluate_on_worker(prepared: Prepared, task: TrialTask, topic: str, expected
         return result if probe() == expected else replace(result, machine=probe())
 
 
-class DaskCluster(Crew):
+class DaskExecutor(TrialExecutor):
     """Evaluates tasks on the workers of a Dask scheduler; the rows reach each of them once, by content hash."""
+
+    capacity = None
 
     def __init__(self, address: str, allow_mixed: bool) -> None:
         """
@@ -48,26 +50,19 @@ class DaskCluster(Crew):
             address: the scheduler's, as ``tcp://host:8786``.
             allow_mixed: use workers that do not train to the last bit as this machine does; their trials are marked.
         """
+        import distributed
+
+        self.worker_errors = (distributed.KilledWorker, distributed.CancelledError, CancelledError, MemoryError)
         self._address, self._allow_mixed, self._expected = address, allow_mixed, probe()
         self._topic = f"hpsearch-{uuid.uuid4().hex}"
         self._messages: SimpleQueue[tuple[int, int, float]] = SimpleQueue()
         self._probes: dict[str, str] = {}
         self._client: Any = None
 
-    @property
-    def slots(self) -> int | None:
-        return None
-
-    @property
-    def broken(self) -> tuple[type[BaseException], ...]:
+    def start(self, prepared: Prepared, on_message: OnMessage) -> None:
         import distributed
 
-        return (distributed.KilledWorker, distributed.CancelledError, CancelledError, MemoryError)
-
-    def start(self, prepared: Prepared, deliver: Deliver) -> None:
-        import distributed
-
-        self._deliver = deliver
+        self._on_message = on_message
         self._content = hashlib.sha256(json.dumps(prepared.identity()).encode()).hexdigest()[:32]
         self._prepared = replace(prepared, held_out=None)  # workers need no held-out row, so they get none
         try:
@@ -121,14 +116,14 @@ class DaskCluster(Crew):
     def poll(self) -> None:
         while True:
             try:
-                self._deliver(*self._messages.get_nowait())
+                self._on_message(*self._messages.get_nowait())
             except Empty:
                 return
 
     def forget(self, number: int) -> None:
         pass
 
-    def mend(self) -> None:
+    def restart(self) -> None:
         self._scatter()
 
     def close(self) -> None:

@@ -1,6 +1,6 @@
 """Who evaluates trials: this process, local worker processes, any executor, a Dask cluster.
 
-All submit the same pure function, so the answers are the same; they differ in speed and in what can break.
+All submit the same pure function, so the results are the same; they differ in speed and in what can break.
 """
 
 from __future__ import annotations
@@ -23,46 +23,43 @@ from typing import Self
 import numpy as np
 
 from hpsearch.data.dataset import Dataset
-from hpsearch.errors import DefinitionError, Setting
 from hpsearch.search.objective import Prepared, TrialTask, evaluate
-from hpsearch.search.pruning import Seen
-from hpsearch.storage.trials import TrialResult
+from hpsearch.search.pruning import PriorTrial
+from hpsearch.storage.trial_result import TrialResult
 
 STARTED = 0  # the epoch of a message that says only that a trial has begun
-Deliver = Callable[[int, int, float], None]  # trial number, epoch, mean objective
+OnMessage = Callable[[int, int, float], None]  # trial number, epoch, mean objective
 
 
-class Crew(ABC):
-    """Evaluates tasks. Used from one thread, as a context manager; leaving it abandons what still runs."""
+class TrialExecutor(ABC):
+    """Evaluates tasks. Used from one thread, as a context manager; leaving it abandons what still runs.
 
-    @property
-    @abstractmethod
-    def slots(self) -> int | None:
-        """How many tasks to submit at a time; None for as many as there are."""
+    Attributes:
+        capacity: how many tasks to submit at a time; None for as many as there are.
+        worker_errors: what a future raises when a worker died, whichever task killed it.
+    """
 
-    @property
-    @abstractmethod
-    def broken(self) -> tuple[type[BaseException], ...]:
-        """What a future raises when a worker died, whichever task killed it."""
+    capacity: int | None
+    worker_errors: tuple[type[BaseException], ...]
 
     @abstractmethod
-    def start(self, prepared: Prepared, deliver: Deliver) -> None:
-        """Take the study; ``deliver`` takes the messages of running trials."""
+    def start(self, prepared: Prepared, on_message: OnMessage) -> None:
+        """Take the study; ``on_message`` takes the messages of running trials."""
 
     @abstractmethod
     def submit(self, task: TrialTask) -> Future[TrialResult]:
-        """Have a task evaluated; may raise what :attr:`broken` names."""
+        """Have a task evaluated; may raise what :attr:`worker_errors` names."""
 
     @abstractmethod
     def poll(self) -> None:
-        """Deliver the messages that have come."""
+        """OnMessage the messages that have come."""
 
     @abstractmethod
     def forget(self, number: int) -> None:
-        """Deliver no more messages of a trial: it has ended."""
+        """OnMessage no more messages of a trial: it has ended."""
 
     @abstractmethod
-    def mend(self) -> None:
+    def restart(self) -> None:
         """Be ready again after a worker died; tasks not finished are gone."""
 
     @abstractmethod
@@ -76,25 +73,20 @@ class Crew(ABC):
         self.close()
 
 
-class InProcess(Crew):
+class InProcessExecutor(TrialExecutor):
     """Evaluates each task in this process, when it is submitted."""
 
-    @property
-    def slots(self) -> int | None:
-        return 1
+    capacity = 1
+    worker_errors = (MemoryError,)
 
-    @property
-    def broken(self) -> tuple[type[BaseException], ...]:
-        return (MemoryError,)
-
-    def start(self, prepared: Prepared, deliver: Deliver) -> None:
-        self._prepared, self._deliver = prepared, deliver
+    def start(self, prepared: Prepared, on_message: OnMessage) -> None:
+        self._prepared, self._on_message = prepared, on_message
 
     def submit(self, task: TrialTask) -> Future[TrialResult]:
         future: Future[TrialResult] = Future()
         try:
             future.set_result(
-                evaluate(self._prepared, task, lambda epoch, mean: self._deliver(task.number, epoch, mean))
+                evaluate(self._prepared, task, lambda epoch, mean: self._on_message(task.number, epoch, mean))
             )
         except MemoryError as error:  # as if a worker had died of it
             future.set_exception(error)
@@ -106,7 +98,7 @@ class InProcess(Crew):
     def forget(self, number: int) -> None:
         pass
 
-    def mend(self) -> None:
+    def restart(self) -> None:
         pass
 
     def close(self) -> None:
@@ -127,7 +119,7 @@ class Dump:
         folder = Path(tempfile.mkdtemp(prefix="hpsearch-"))
         np.save(folder / "features.npy", prepared.search.features)
         np.save(folder / "labels.npy", prepared.search.labels)
-        (folder / "history.pickles").touch()
+        (folder / "prior_trials.pickles").touch()
         # Workers need no held-out row, so they get none.
         bare = replace(prepared, search=_without_rows(prepared.search), held_out=None)
         (folder / "study.pickle").write_bytes(pickle.dumps(bare))
@@ -139,9 +131,9 @@ class Dump:
         return replace(bare, search=replace(bare.search, features=features, labels=labels))
 
     @property
-    def history(self) -> Path:
+    def prior_trials(self) -> Path:
         """What pruners may know, one trial after the other: written once by the owner, read once by each worker."""
-        return self.folder / "history.pickles"
+        return self.folder / "prior_trials.pickles"
 
     def messages(self, number: int) -> Path:
         """The file that a running trial appends its messages to: no lock that a killed worker could keep."""
@@ -155,32 +147,32 @@ def _without_rows(data: Dataset) -> Dataset:
     return replace(data, features=np.empty((0, data.features.shape[1])), labels=np.empty(0, np.intp))
 
 
-class History:
+class PriorTrialsFile:
     """The told trials of a dumped study, as far as this process has read them. (Threads may share it.)"""
 
     def __init__(self, path: Path) -> None:
-        self._path, self._place, self._seen, self._lock = path, 0, list[Seen](), threading.Lock()
+        self._path, self._place, self._trials, self._lock = path, 0, list[PriorTrial](), threading.Lock()
 
-    def first(self, count: int) -> Sequence[Seen]:
+    def first(self, count: int) -> Sequence[PriorTrial]:
         with self._lock:
-            if len(self._seen) < count:
+            if len(self._trials) < count:
                 with self._path.open("rb") as file:
                     file.seek(self._place)
-                    while len(self._seen) < count:
-                        self._seen.append(pickle.load(file))
+                    while len(self._trials) < count:
+                        self._trials.append(pickle.load(file))
                     self._place = file.tell()
-            return self._seen[:count]
+            return self._trials[:count]
 
 
 @lru_cache(maxsize=2)
-def _loaded(dump: Dump) -> tuple[Prepared, History]:
-    return dump.load(), History(dump.history)
+def _loaded(dump: Dump) -> tuple[Prepared, PriorTrialsFile]:
+    return dump.load(), PriorTrialsFile(dump.prior_trials)
 
 
 def evaluate_dumped(dump: Dump, task: TrialTask, told: int) -> TrialResult:
-    """Evaluate a task in a worker process of this machine; its history is the first ``told`` trials of the dump's."""
-    prepared, history = _loaded(dump)
-    task = replace(task, history=history.first(told))
+    """Evaluate a task in a worker process of this machine; its prior trials are the dump's first ``told``."""
+    prepared, prior_trials = _loaded(dump)
+    task = replace(task, prior_trials=prior_trials.first(told))
     with dump.messages(task.number).open("a", buffering=1) as file:
 
         def report(epoch: int, mean: float) -> None:
@@ -196,22 +188,22 @@ def begin_worker() -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     owner = os.getppid()
 
-    def watch() -> None:
+    def end_with_owner() -> None:
         while os.getppid() == owner:
             time.sleep(0.3)
         os._exit(1)
 
-    threading.Thread(target=watch, daemon=True).start()
+    threading.Thread(target=end_with_owner, daemon=True).start()
 
 
 def warm_up() -> None:
     """Nothing: by unpickling this function, a worker has imported what it needs."""
 
 
-Stop = Callable[[], None]
+ShutDown = Callable[[], None]
 
 
-def local_pool(workers: int) -> tuple[Executor, Stop]:
+def local_pool(workers: int) -> tuple[Executor, ShutDown]:
     """Fresh worker processes with one BLAS thread each. (loky's need no ``__main__`` guard in a user's script.)"""
     from loky import ProcessPoolExecutor
 
@@ -224,10 +216,13 @@ def local_pool(workers: int) -> tuple[Executor, Stop]:
     return pool, lambda: pool.shutdown(wait=True, kill_workers=True)
 
 
-class OnThisMachine(Crew):
+class LocalPoolExecutor(TrialExecutor):
     """Evaluates tasks on an executor whose workers share this machine's files."""
 
-    def __init__(self, make: Callable[[], tuple[Executor, Stop]]) -> None:
+    capacity = None
+    worker_errors = (BrokenExecutor, MemoryError)
+
+    def __init__(self, make: Callable[[], tuple[Executor, ShutDown]]) -> None:
         """
         Args:
             make: makes an executor, and what stops it at once; called again when its workers died.
@@ -235,29 +230,21 @@ class OnThisMachine(Crew):
         self._make = make
         self._dump: Dump | None = None
         self._read: dict[int, int] = {}
-        self._executor, self._stop = make()
+        self._pool, self._shut_down = make()
 
-    @property
-    def slots(self) -> int | None:
-        return None
-
-    @property
-    def broken(self) -> tuple[type[BaseException], ...]:
-        return (BrokenExecutor, MemoryError)
-
-    def start(self, prepared: Prepared, deliver: Deliver) -> None:
-        self._deliver, self._dump, self._told = deliver, Dump.write(prepared), 0
+    def start(self, prepared: Prepared, on_message: OnMessage) -> None:
+        self._on_message, self._dump, self._told = on_message, Dump.write(prepared), 0
 
     def submit(self, task: TrialTask) -> Future[TrialResult]:
         assert self._dump is not None  # started
         self._dump.messages(task.number).unlink(missing_ok=True)
         self._read[task.number] = 0
-        # A history goes with no task: after a thousand trials it would take longer to send than some take to train.
-        with self._dump.history.open("ab") as file:
-            for seen in task.history[self._told :]:
-                pickle.dump(seen, file)
-        self._told = max(self._told, len(task.history))
-        return self._executor.submit(evaluate_dumped, self._dump, replace(task, history=()), len(task.history))
+        # Prior trials go with no task: after a thousand trials they would take longer to send than some take to train.
+        with self._dump.prior_trials.open("ab") as file:
+            for trial in task.prior_trials[self._told :]:
+                pickle.dump(trial, file)
+        self._told = max(self._told, len(task.prior_trials))
+        return self._pool.submit(evaluate_dumped, self._dump, replace(task, prior_trials=()), len(task.prior_trials))
 
     def poll(self) -> None:
         assert self._dump is not None
@@ -272,31 +259,18 @@ class OnThisMachine(Crew):
             self._read[number] = place + len(whole)
             for line in whole.splitlines():
                 epoch, mean = line.split()
-                self._deliver(number, int(epoch), float(mean))
+                self._on_message(number, int(epoch), float(mean))
 
     def forget(self, number: int) -> None:
         assert self._dump is not None
         self._read.pop(number, None)
         self._dump.messages(number).unlink(missing_ok=True)
 
-    def mend(self) -> None:
-        self._stop()
-        self._executor, self._stop = self._make()
+    def restart(self) -> None:
+        self._shut_down()
+        self._pool, self._shut_down = self._make()
 
     def close(self) -> None:
-        self._stop()
+        self._shut_down()
         if self._dump is not None:
             self._dump.remove()
-
-
-def make_crew(workers: int = 1, executor: Executor | None = None) -> Crew:
-    """The crew that was asked for, its workers starting.
-
-    Raises:
-        DefinitionError: fewer than one worker.
-    """
-    if workers < 1:
-        raise DefinitionError("must be at least 1", f"is {workers}", where=Setting("workers"))
-    if executor is not None:
-        return OnThisMachine(lambda: (executor, lambda: None))
-    return InProcess() if workers == 1 else OnThisMachine(lambda: local_pool(workers))

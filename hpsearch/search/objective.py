@@ -22,9 +22,9 @@ from hpsearch.definition.study import StudyDefinition
 from hpsearch.definition.wording import as_key
 from hpsearch.errors import DataError, HpsearchError, Setting, Wording, located
 from hpsearch.search.probe import probe
-from hpsearch.search.pruning import Pruning, Seen
+from hpsearch.search.pruning import PriorTrial, Pruning
 from hpsearch.storage.quiet import quiet
-from hpsearch.storage.trials import MACHINE, State, TrialResult
+from hpsearch.storage.trial_result import MACHINE, State, TrialResult
 from hpsearch.validation.cross_validate import CrossValidation, Outcome, cross_validate
 from hpsearch.validation.lanes import architecture_of, fit_scalings, training_weights
 from hpsearch.validation.layout import Layout
@@ -72,7 +72,7 @@ class Prepared:
         return Layout.of(self.search, self.splits, self.definition.validation.splitter)
 
     def _target(self) -> dict[str, Any]:
-        """The classes with their rows; or how a quantity is spread."""
+        """The classes with their rows; or how a regression target is spread."""
         data = self.search
         if data.task == "classification":
             counts = np.bincount(data.labels, minlength=len(data.class_names)).tolist()
@@ -87,7 +87,7 @@ class Prepared:
         return self.search.columns.describe(self.search.features)
 
     def attributes(self) -> dict[str, Any]:
-        """What a storage keeps with the study, in plain values: enough to read its tables without file and data."""
+        """What is stored with the study, in plain values: enough to read its tables without file and data."""
         n_splits = len(self.splits) // self.definition.validation.repeats
         return {**self.definition.attributes(), "n_splits": n_splits}
 
@@ -223,11 +223,11 @@ def _check_fresh(definition: StudyDefinition, data: Dataset, fresh: Dataset) -> 
 
 @dataclass(frozen=True)
 class TrialTask:
-    """A trial to evaluate: ``history`` holds the trials that its pruner may see."""
+    """A trial to evaluate: ``prior_trials`` are those that its pruner may look at."""
 
     number: int
     chosen: Mapping[str, Any]
-    history: Sequence[Seen] = field(default_factory=tuple)
+    prior_trials: Sequence[PriorTrial] = field(default_factory=tuple)
 
 
 def evaluate(
@@ -249,7 +249,7 @@ def evaluate(
 
     # One BLAS thread: on such small matrices more cost more than they save, and sums would depend on their number.
     with quiet(), threadpool_limits(1):
-        config, pruning = definition.config(task.chosen), Pruning(definition, task.number, task.history)
+        config, pruning = definition.config(task.chosen), Pruning(definition, task.number, task.prior_trials)
         outcome = cross_validate(
             prepared.search,
             prepared.splits,
@@ -261,7 +261,7 @@ def evaluate(
             objective=definition.search.objective,
             should_stop=should_stop,
         )
-    return _result(task.number, outcome, time.perf_counter() - begun, pruning.marks)
+    return _result(task.number, outcome, time.perf_counter() - begun, pruning.attributes)
 
 
 def failed(definition: StudyDefinition, task: TrialTask, reason: str) -> TrialResult:
@@ -269,7 +269,7 @@ def failed(definition: StudyDefinition, task: TrialTask, reason: str) -> TrialRe
     return TrialResult(task.number, "FAIL", None, parameters=0, seconds=0.0, reason=reason)
 
 
-def _result(number: int, outcome: CrossValidation, seconds: float, marks: dict[str, Any]) -> TrialResult:
+def _result(number: int, outcome: CrossValidation, seconds: float, pruner_attributes: dict[str, Any]) -> TrialResult:
     return TrialResult(
         number=number,
         state=_STATES[outcome.outcome],
@@ -285,6 +285,6 @@ def _result(number: int, outcome: CrossValidation, seconds: float, marks: dict[s
         training_loss=outcome.curve.training_loss,
         validation_loss=outcome.curve.validation_loss,
         folds=[fold.row() for fold in outcome.folds],
-        pruner_marks=marks,
+        pruner_attributes=pruner_attributes,
         rows=outcome.rows,
     )

@@ -9,8 +9,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from hpsearch.definition.study import StudyDefinition
 from hpsearch.storage.quiet import quiet
-from hpsearch.storage.storage import Proposal
-from hpsearch.storage.trials import TrialResult
+from hpsearch.storage.stored_study import Proposal
+from hpsearch.storage.trial_result import TrialResult
 
 
 class Proposer:
@@ -45,9 +45,9 @@ class Proposer:
         trial = self._study.ask()
         chosen = definition.space.suggest(trial, definition.train)
         self._asked += 1
-        # A stateful sampler's notes are rebuilt by proposing again, and too large to keep.
-        notes = {} if definition.search.sampler.stateful else dict(self._trial(number).system_attrs)
-        return Proposal(number, chosen, dict(trial.distributions), notes)
+        # A stateful sampler's attributes are rebuilt by proposing again, and too large to store.
+        attributes = {} if definition.search.sampler.stateful else dict(self._trial(number).system_attrs)
+        return Proposal(number, chosen, dict(trial.distributions), attributes)
 
     def _tell_window(self, results: Sequence[TrialResult]) -> None:
         """Before trial t is asked, tell t - W."""

@@ -19,29 +19,29 @@ _NO_TIME = datetime(2000, 1, 1)  # pruners do not look at the clock
 
 
 @dataclass(frozen=True)
-class Seen:
-    """What a pruner may know of an earlier trial: its end, its mean objective by epoch, its rung marks."""
+class PriorTrial:
+    """What a pruner may know of an earlier trial: its end, its mean objective by epoch, what its pruner noted."""
 
     number: int
     state: str
     intermediate: Mapping[int, float]
     value: float | None = None
-    marks: Mapping[str, Any] = field(default_factory=dict)
+    pruner_attributes: Mapping[str, Any] = field(default_factory=dict)
 
     @cached_property
     def frozen(self) -> FrozenTrial:
         """The trial as Optuna has it; made once, since each later trial looks at it at each checkpoint."""
         if self.state == "FAIL":  # no pruner considers it
             return _blank(self.number)
-        return _trial(self.number, TrialState[self.state], self.value, self.intermediate, self.marks)
+        return _trial(self.number, TrialState[self.state], self.value, self.intermediate, self.pruner_attributes)
 
 
 class Pruning:
     """Asks the study's pruner about one trial."""
 
-    def __init__(self, definition: StudyDefinition, number: int, history: Sequence[Seen]) -> None:
+    def __init__(self, definition: StudyDefinition, number: int, prior_trials: Sequence[PriorTrial]) -> None:
         pruner = definition.build_pruner()
-        self._mirror = None if pruner is None else _Mirror(definition, number, history)
+        self._mirror = None if pruner is None else _Mirror(definition, number, prior_trials)
         if self._mirror is not None:
             # Hyperband's brackets follow from the study's name and the trial's number. The sampler is never asked.
             sampler = optuna.samplers.RandomSampler(seed=0)
@@ -56,7 +56,7 @@ class Pruning:
         return self._trial.should_prune()
 
     @property
-    def marks(self) -> dict[str, Any]:
+    def attributes(self) -> dict[str, Any]:
         """What the pruner noted with the trial, for those that look at it later."""
         return {} if self._mirror is None else dict(self._mirror.own.system_attrs)
 
@@ -66,7 +66,7 @@ def _trial(
     state: TrialState,
     value: float | None = None,
     intermediate: Mapping[int, float] | None = None,
-    marks: Mapping[str, Any] | None = None,
+    system_attributes: Mapping[str, Any] | None = None,
 ) -> FrozenTrial:
     return FrozenTrial(
         number=number,
@@ -78,20 +78,20 @@ def _trial(
         params={},
         distributions={},
         user_attrs={},
-        system_attrs=dict(marks or {}),
+        system_attrs=dict(system_attributes or {}),
         intermediate_values=dict(intermediate or {}),
     )
 
 
 @cache
 def _blank(number: int) -> FrozenTrial:
-    """Stands where a trial may not be seen: trials are told apart by their position, and failed ones considered by no
+    """Stands where a trial may not be known: trials are told apart by their position, and failed ones considered by no
     pruner."""
     return _trial(number, TrialState.FAIL)
 
 
 def _refuse(*_: Any, **__: Any) -> NoReturn:
-    raise NotImplementedError("A pruner looks at trials and marks its own; it does nothing else.")
+    raise NotImplementedError("A pruner looks at trials and writes attributes of its own; it does nothing else.")
 
 
 class _Mirror(BaseStorage):
@@ -100,10 +100,10 @@ class _Mirror(BaseStorage):
     Optuna's own storage in memory would copy every earlier trial for every new one.
     """
 
-    def __init__(self, definition: StudyDefinition, number: int, history: Sequence[Seen]) -> None:
+    def __init__(self, definition: StudyDefinition, number: int, prior_trials: Sequence[PriorTrial]) -> None:
         self._name, self.own = definition.name, _trial(number, TrialState.RUNNING)
         self._direction = StudyDirection[definition.metric.direction.upper()]
-        known = {seen.number: seen for seen in history}
+        known = {trial.number: trial for trial in prior_trials}
         self._others = [known[n].frozen if n in known else _blank(n) for n in range(number)]
 
     def get_study_id_from_name(self, study_name: str) -> int:
@@ -122,7 +122,7 @@ class _Mirror(BaseStorage):
         return [trial for trial in trials if states is None or trial.state in states]
 
     def get_trial(self, trial_id: int) -> FrozenTrial:
-        own = self.own  # a copy of it: what a pruner marks now must not appear in what it looked up before
+        own = self.own  # a copy of it: what a pruner notes now must not appear in what it looked up before
         return _trial(own.number, own.state, None, own.intermediate_values, own.system_attrs)
 
     def set_trial_intermediate_value(self, trial_id: int, step: int, intermediate_value: float) -> None:

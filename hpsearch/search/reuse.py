@@ -8,7 +8,7 @@ from hpsearch.definition.study import StudyDefinition
 from hpsearch.search.objective import TrialTask
 from hpsearch.search.pruning import Pruning
 from hpsearch.storage.quiet import quiet
-from hpsearch.storage.trials import TrialResult
+from hpsearch.storage.trial_result import TrialResult
 from hpsearch.validation.cross_validate import pruned_reason
 
 
@@ -19,7 +19,7 @@ def replayed(definition: StudyDefinition, task: TrialTask, earlier: TrialResult)
     """
     most = definition.config(task.chosen).epochs
     with quiet():
-        pruning = Pruning(definition, task.number, task.history)
+        pruning = Pruning(definition, task.number, task.prior_trials)
         for place, (epoch, mean) in enumerate(zip(earlier.epochs, earlier.intermediate, strict=True), start=1):
             if earlier.state == "FAIL" and place == len(earlier.epochs):
                 break  # where it diverged, no pruner was asked
@@ -35,9 +35,11 @@ def replayed(definition: StudyDefinition, task: TrialTask, earlier: TrialResult)
                     intermediate=earlier.intermediate[:place],
                     training_loss=earlier.training_loss[:place],
                     validation_loss=earlier.validation_loss[:place],
-                    pruner_marks=pruning.marks,
+                    pruner_attributes=pruning.attributes,
                     same_as=earlier.number,
                 )
     if earlier.state == "PRUNED" or not earlier.epochs:
         return None
-    return replace(earlier, number=task.number, seconds=0.0, pruner_marks=pruning.marks, same_as=earlier.number)
+    return replace(
+        earlier, number=task.number, seconds=0.0, pruner_attributes=pruning.attributes, same_as=earlier.number
+    )

@@ -9,13 +9,14 @@ from dataclasses import asdict
 
 from hpsearch.data.audit import Finding, refusal
 from hpsearch.definition.wording import as_key
+from hpsearch.errors import DefinitionError, Setting
 from hpsearch.extras import require
 from hpsearch.search.coordinator import Coordinator, Progress, TimeUpError
 from hpsearch.search.correction import store_score
-from hpsearch.search.executors import Crew, make_crew
+from hpsearch.search.executors import InProcessExecutor, LocalPoolExecutor, TrialExecutor, local_pool
 from hpsearch.search.objective import Prepared
 from hpsearch.storage.lock import sole_owner
-from hpsearch.storage.storage import StoredStudy
+from hpsearch.storage.stored_study import StoredStudy
 
 
 def audited(prepared: Prepared) -> Sequence[Finding]:
@@ -33,19 +34,23 @@ def audited(prepared: Prepared) -> Sequence[Finding]:
 
 def executor_for(
     workers: int = 1, executor: Executor | None = None, scheduler: str | None = None, allow_mixed: bool = False
-) -> Crew:
+) -> TrialExecutor:
     """Who evaluates trials: this process, ``workers`` local ones, an executor, or a Dask scheduler's workers.
 
     Raises:
         DefinitionError: fewer than one worker.
         MissingExtraError: a scheduler without the extra ``distributed``.
     """
-    if scheduler is None:
-        return make_crew(workers, executor)
-    require("distributed", "distributed", "A Dask scheduler")
-    from hpsearch.search.dask_executor import DaskCluster
+    if scheduler is not None:
+        require("distributed", "distributed", "A Dask scheduler")
+        from hpsearch.search.dask_executor import DaskExecutor
 
-    return DaskCluster(scheduler, allow_mixed)
+        return DaskExecutor(scheduler, allow_mixed)
+    if workers < 1:
+        raise DefinitionError("must be at least 1", f"is {workers}", where=Setting("workers"))
+    if executor is not None:
+        return LocalPoolExecutor(lambda: (executor, lambda: None))
+    return InProcessExecutor() if workers == 1 else LocalPoolExecutor(lambda: local_pool(workers))
 
 
 @contextmanager
@@ -76,7 +81,7 @@ def owned(
 def search(
     prepared: Prepared,
     stored: StoredStudy,
-    executor: Crew,
+    executor: TrialExecutor,
     *,
     on_progress: Callable[[Progress], None] = lambda progress: None,
     timeout: float | None = None,
@@ -96,7 +101,7 @@ def search(
         Whether it came to its end before the time was up.
     """
     try:
-        Coordinator(prepared, stored, executor, watch=on_progress, timeout=timeout, reuse=reuse).run()
+        Coordinator(prepared, stored, executor, on_progress=on_progress, timeout=timeout, reuse=reuse).run()
     except TimeUpError:
         return False
     store_score(stored)

@@ -13,7 +13,7 @@ from sqlalchemy import text
 
 from hpsearch.errors import StorageError, StorageLostError, StudyOwnedError, reason
 from hpsearch.storage.database import clear_errors, place
-from hpsearch.storage.storage import StoredStudy
+from hpsearch.storage.stored_study import StoredStudy
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""What is kept of every validation row, in files beside the storage: for honest estimates and for figures.
+"""Per-row results, in files beside the storage: for honest estimates and for figures.
 
 A study has a folder, with ``layout.npz`` (which row stands where, see :class:`Layout`) and one ``trial-N.npz`` a
 complete trial (see :class:`~hpsearch.validation.cross_validate.RowResults`). A trial's file is whole before the trial
@@ -22,11 +22,11 @@ from sqlalchemy.engine import make_url
 
 from hpsearch.atomic_write import write_atomically
 from hpsearch.errors import StorageError, StorageLostError, reason
-from hpsearch.storage.trials import TrialResult
+from hpsearch.storage.trial_result import TrialResult
 from hpsearch.validation.cross_validate import RowResults
 from hpsearch.validation.layout import Layout
 
-Kind = TypeVar("Kind", Layout, RowResults)
+Content = TypeVar("Content", Layout, RowResults)
 # What files written when there were only classes call it.
 _NAMED = {"probabilities": "answers"}
 # What a file that is gone, cut off or damaged can raise.
@@ -34,13 +34,13 @@ _UNREADABLE = (OSError, ValueError, TypeError, EOFError, NotImplementedError, zi
 
 
 @dataclass(frozen=True)
-class KeptRows:
+class RowResultFiles:
     """The files of one study."""
 
     folder: Path
 
     @classmethod
-    def beside(cls, database: Path | None, url: str, study: str) -> KeptRows:
+    def beside(cls, database: Path | None, url: str, study: str) -> RowResultFiles:
         """Those of a study: beside its SQLite file, or in the working directory for a storage without a file."""
         if database is None:  # whoever connects, and however: it is the same database
             place = make_url(url)
@@ -52,7 +52,7 @@ class KeptRows:
         return self.folder / f"trial-{number}.npz"
 
     def begin(self, layout: Layout) -> None:
-        """Keep the study's layout; for the study's one owner, which also removes what a killed one left half written.
+        """Write the study's layout; for the study's one owner, which also removes what a killed one left half written.
 
         Raises:
             StorageLostError: a folder that cannot be written.
@@ -61,8 +61,8 @@ class KeptRows:
             partial.unlink(missing_ok=True)
         self._write(self.folder / "layout.npz", vars(layout))
 
-    def keep(self, number: int, rows: RowResults) -> None:
-        """Keep what became of a trial's validation rows.
+    def write(self, number: int, rows: RowResults) -> None:
+        """Write a trial's per-row results.
 
         Raises:
             StorageLostError: a folder that cannot be written.
@@ -78,7 +78,7 @@ class KeptRows:
         return self._read(Layout, self.folder / "layout.npz")
 
     def of(self, result: TrialResult) -> RowResults:
-        """What became of the validation rows of a complete trial.
+        """The per-row results of a complete trial.
 
         Raises:
             StorageError: its file is not there, not readable, or of another trial.
@@ -86,7 +86,7 @@ class KeptRows:
         path = self._file(result.number if result.same_as is None else result.same_as)
         rows, shares = self._read(RowResults, path), self.layout().shares
         means = np.mean(result.validation_loss, axis=1)
-        # What was told with the trial must come out of its rows, which are kept in float32.
+        # What was told with the trial must come out of its rows, which are stored in float32.
         fits = rows.losses.shape == (len(means), len(shares))
         if not fits or not np.allclose(rows.losses @ shares, means, rtol=1e-4, atol=1e-6):
             raise StorageError(f"must be of trial {result.number}", "is of another study", where=str(path.resolve()))
@@ -102,10 +102,10 @@ class KeptRows:
             ) from error
         write_atomically(path, lambda file: np.savez_compressed(file, **present), StorageLostError)
 
-    def _read(self, kind: type[Kind], path: Path) -> Kind:
+    def _read(self, content: type[Content], path: Path) -> Content:
         try:
             with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as arrays:
-                return kind(**{_NAMED.get(name, name): array for name, array in arrays.items()})
+                return content(**{_NAMED.get(name, name): array for name, array in arrays.items()})
         except _UNREADABLE as error:
             got = "is not there" if isinstance(error, FileNotFoundError) else f"cannot be read ({error})"
             raise StorageError("must be kept with the storage", got, where=str(path.resolve())) from error

@@ -39,7 +39,7 @@ from hpsearch.nn.passes import Architecture, Evaluator, predict
 from hpsearch.nn.penalties import Penalties, expand_lambdas
 from hpsearch.nn.rows import LaneData, PaddedRows
 from hpsearch.search.proposer import Proposer
-from hpsearch.storage.trials import TrialResult
+from hpsearch.storage.trial_result import TrialResult
 from hpsearch.validation.config import Config
 from hpsearch.validation.estimates import estimate, mean_of_rows
 from hpsearch.validation.lanes import make_trainer

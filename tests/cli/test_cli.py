@@ -300,7 +300,7 @@ def test_a_storage_that_cannot_be_written_is_status_1_with_nothing_written(
     Path("x.db").mkdir()  # where the database should be, there is a folder
     outcome = hpsearch("run", small, "--storage", f"sqlite:///{path}")
     assert outcome.status == 1
-    assert outcome.err.startswith(f"hpsearch: The storage sqlite:///{path} must be usable, but: unable to open")
+    assert outcome.err.startswith(f"hpsearch: storage sqlite:///{path}: must be usable, but unable to open")
     assert outcome.err.count("\n") == 1
     assert list(Path("x.db").iterdir()) == []
 

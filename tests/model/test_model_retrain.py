@@ -16,7 +16,7 @@ from hpsearch.data.units import independent_units
 from hpsearch.model.bundle import Bundle
 from hpsearch.results.best_study import export
 from hpsearch.search.objective import prepare
-from hpsearch.storage.storage import SCORINGS
+from hpsearch.storage.stored_study import SCORINGS
 from hpsearch.validation.metrics import METRICS
 
 

@@ -19,7 +19,7 @@ from hpsearch.errors import HpsearchError
 from hpsearch.reporting.figures import FIGURES, style
 from hpsearch.reporting.snapshot import Snapshot
 from hpsearch.results.best_study import export
-from hpsearch.storage.storage import SCORINGS
+from hpsearch.storage.stored_study import SCORINGS
 
 # What each study has nothing to draw for.
 OF_SPACE, OF_TRIALS = {"importance", "parallel", "slices"}, set(FIGURES) - {"pruning"}

@@ -12,7 +12,7 @@ import hpsearch
 from hpsearch.errors import HpsearchError
 from hpsearch.results.best import find_best
 from hpsearch.results.best_study import export
-from hpsearch.storage.storage import StoredStudy
+from hpsearch.storage.stored_study import StoredStudy
 from hpsearch.validation.config import Config, used_by
 
 URL = "sqlite:///hpsearch.db"

@@ -29,13 +29,13 @@ def run(study: str, storage: str, workers: int) -> None:
 
 def run_until_write(study: str, storage: str, write: int, when: str) -> None:
     """Run a study and be killed ``before`` or ``after`` its ``write``-th statement or commit that changes something."""
-    seen = 0
+    writes = 0
 
     def count(at: str) -> None:
-        nonlocal seen
+        nonlocal writes
         if at == "before":
-            seen += 1
-        if seen == write and at == when:
+            writes += 1
+        if writes == write and at == when:
             os.kill(os.getpid(), signal.SIGKILL)
 
     def before(conn: Any, cursor: Any, statement: str, *rest: Any) -> None:

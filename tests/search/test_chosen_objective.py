@@ -23,7 +23,7 @@ from hpsearch.results.best_study import export
 from hpsearch.search.objective import TrialTask, evaluate, prepare
 from hpsearch.storage.database import close
 from hpsearch.storage.quiet import quiet
-from hpsearch.storage.storage import result_of
+from hpsearch.storage.stored_study import stored_result
 from hpsearch.validation.metric import AdditiveMetric
 from hpsearch.validation.metrics import METRICS, metrics_of
 
@@ -45,7 +45,7 @@ def everything(storage: str) -> list[pd.DataFrame]:
     return [trials, hpsearch.load_folds("small", storage), hpsearch.load_curves("small", storage)]
 
 
-def kept(folder: Path, name: str) -> dict[str, bytes]:
+def stored_files(folder: Path, name: str) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in (folder / f"{name}.db.rows/study-small").iterdir()}
 
 
@@ -63,7 +63,7 @@ def test_a_study_of_any_objective_is_the_same_however_it_was_cut_up(small: Path,
     for other in ("two", "three"):
         for left, right in zip(everything(at(small.parent, "one")), everything(at(small.parent, other)), strict=True):
             pd.testing.assert_frame_equal(left, right, check_exact=True)
-        assert kept(small.parent, other) == kept(small.parent, "one")
+        assert stored_files(small.parent, other) == stored_files(small.parent, "one")
 
 
 @pytest.mark.parametrize("name", OF_CLASSES)
@@ -76,11 +76,11 @@ def test_the_objective_is_the_mean_of_scikit_learn_s_metric_over_the_splits(smal
     better = max if metric.direction == "maximize" else min
     with open_study("small") as stored, quiet():
         assert stored.storage.get_study_directions(stored.study_id)[0].name.lower() == metric.direction
-        layout = stored.kept.layout()
-        results = [result_of(trial) for trial in stored.trials()]
+        layout = stored.row_results.layout()
+        results = [stored_result(trial) for trial in stored.trials()]
         complete = [result for result in results if result.value is not None]
         for result in complete:
-            probabilities = stored.kept.of(result).answers
+            probabilities = stored.row_results.of(result).answers
             parts = [np.flatnonzero(layout.splits == split) for split in range(3)]
             scores = [metric.score(labels[layout.rows[part]], probabilities[part], 3) for part in parts]
             folds = [fold["validation_loss" if name == "loss" else "objective"] for fold in result.folds]
@@ -187,7 +187,7 @@ def test_a_hold_out_that_leaves_it_undefined_says_so(small: Path, hpsearch: Call
             break
     best = package.run(definition).best
     assert best.corrected is None
-    assert best.uncorrected == "that takes at least 10 independent rows or groups of each class"
+    assert best.correction.missing == "that takes at least 10 independent rows or groups of each class"
     export(best, Path("best.toml"))
     assert "undefined" in hpsearch("retrain", "best.toml", "-o", "model").out
     about = json.loads(hpsearch("retrain", "best.toml", "-o", "model", "--force", "--json").out)
@@ -217,7 +217,7 @@ def test_the_default_is_the_same_study_as_before_there_was_a_choice(small: Path)
     hpsearch.run(small, trials=3)
     with open_study("small") as stored:
         assert "search.objective" not in stored.attributes["identity"]
-        folder = stored.kept.folder
+        folder = stored.row_results.folder
         for path in folder.glob("trial-*.npz"):
             with np.load(path) as arrays:
                 assert set(arrays) == {"losses", "answers"}
@@ -281,7 +281,7 @@ def test_the_metrics_table_is_scikit_learn_s_of_the_predictions(small: Path) -> 
     assert table["rows"].tolist() == [15] * 6 + [90]
     assert table["accuracy"].iloc[:6].mean() == pytest.approx(run.best.result.value)
     with open_study("small") as stored:
-        layout, probabilities = stored.kept.layout(), stored.kept.of(run.best.result).answers
+        layout, probabilities = stored.row_results.layout(), stored.row_results.of(run.best.result).answers
     labels, predicted = layout.labels, probabilities.argmax(axis=1)
     pooled = table.iloc[-1]
     assert pooled["macro_f1"] == sklearn.metrics.f1_score(labels, predicted, average="macro")

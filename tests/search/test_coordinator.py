@@ -16,11 +16,11 @@ from hpsearch.definition.samplers import SAMPLERS
 from hpsearch.definition.study import StudyDefinition
 from hpsearch.errors import MissingExtraError, StudyChangedError
 from hpsearch.search.coordinator import Coordinator, Progress
-from hpsearch.search.executors import InProcess
+from hpsearch.search.executors import InProcessExecutor
 from hpsearch.search.objective import TrialTask, prepare
 from hpsearch.storage.database import close
-from hpsearch.storage.storage import StoredStudy
-from hpsearch.storage.trials import TrialResult
+from hpsearch.storage.stored_study import StoredStudy
+from hpsearch.storage.trial_result import TrialResult
 
 
 def tables(storage: str, study: str = "small") -> tuple[pd.DataFrame, ...]:
@@ -77,7 +77,7 @@ def test_raising_the_number_of_trials_later_changes_nothing(
 
 
 def test_a_search_of_conditional_hyperparameters_goes_on_as_if_never_stopped(small: Path) -> None:
-    """What TPE notes with a trial that it only asked for steers the next proposals, so it must be kept too."""
+    """What TPE notes with a trial that it only asked for steers the next proposals, so it must be stored too."""
     head = small.read_text().partition("[space]")[0].replace("epochs = 40", "epochs = 8")
     space = (
         "[space]\nhidden_layers = { int = [0, 2] }\nneurons = { int = [4, 16], log = true }\n"
@@ -103,8 +103,8 @@ def test_fewer_trials_than_are_stored_runs_and_changes_nothing(small: Path) -> N
     assert_same(tables(storage), before)
 
 
-class Interrupted(InProcess):
-    """A crew whose user presses Ctrl-C in the k-th call."""
+class Interrupted(InProcessExecutor):
+    """An executor whose user presses Ctrl-C in the k-th call."""
 
     def __init__(self, calls: int) -> None:
         self.left = calls

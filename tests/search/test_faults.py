@@ -29,7 +29,7 @@ from hpsearch.api import open_study
 from hpsearch.errors import StorageLostError, StudyOwnedError
 from hpsearch.search import coordinator
 from hpsearch.search.coordinator import Progress
-from hpsearch.storage.storage import StoredStudy, result_of
+from hpsearch.storage.stored_study import StoredStudy, stored_result
 
 SERVER = multiprocessing.get_context("forkserver")
 # What a run imports is imported by the server, once. (It does not find modules of the tests.)
@@ -55,7 +55,7 @@ SEARCHES = {
 
 
 def remove(folder: Path, name: str) -> None:
-    """A storage with all that is kept beside it."""
+    """A storage with all that lies beside it."""
     for path in folder.glob(f"{name}.db*"):
         shutil.rmtree(path) if path.is_dir() else path.unlink()
 
@@ -70,11 +70,11 @@ def assert_whole(storage: str, expected: tuple[pd.DataFrame, ...]) -> None:
     assert database.execute("pragma integrity_check").fetchone() == ("ok",)
     database.close()
     with open_study("small", storage) as stored:
-        shares, results = stored.kept.layout().shares, map(result_of, stored.trials())
+        shares, results = stored.row_results.layout().shares, map(stored_result, stored.trials())
         for result in results:
             if result.state == "COMPLETE":
-                kept = stored.kept.of(result)
-                assert kept.losses @ shares == pytest.approx(result.intermediate, rel=1e-6)  # kept in float32
+                rows = stored.row_results.of(result)
+                assert rows.losses @ shares == pytest.approx(result.intermediate, rel=1e-6)  # stored in float32
 
 
 def finish(path: Path, storage: str, workers: int, expected: tuple[pd.DataFrame, ...]) -> None:
@@ -356,7 +356,7 @@ def test_a_full_disk_is_an_error_with_status_1_and_with_room_again_it_goes_on(sm
     arguments = ["run", str(small), "--storage", "sqlite:///full.db", "--workers", "1"]
     done = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=False)
     assert done.returncode == 1, done.stderr
-    assert "must be usable, but: " in done.stderr
+    assert "must be usable, but " in done.stderr
     assert "Traceback" not in done.stderr
     told = (hpsearch.load_trials("small", "sqlite:///full.db")["state"] != "RUNNING").sum()
     assert 1 <= told < 16

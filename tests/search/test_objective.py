@@ -1,4 +1,4 @@
-"""One trial is a pure function of the study, its hyperparameters, its number and the history its pruner may see."""
+"""One trial is a pure function of the study, its hyperparameters, its number and the prior trials of its pruner."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from hpsearch.definition.pruners import PRUNERS
 from hpsearch.definition.study import StudyDefinition
 from hpsearch.errors import DataError
 from hpsearch.search.objective import Prepared, TrialTask, evaluate, prepare
-from hpsearch.search.pruning import Seen
-from hpsearch.storage.trials import TrialResult
+from hpsearch.search.pruning import PriorTrial
+from hpsearch.storage.trial_result import TrialResult
 from hpsearch.validation.config import Config
 from hpsearch.validation.cross_validate import cross_validate
 
@@ -90,13 +90,13 @@ def timeless(result: TrialResult) -> str:
     return repr(replace(result, seconds=0.0))
 
 
-def task(number: int, rate: float, history: Sequence[TrialResult] = ()) -> TrialTask:
+def task(number: int, rate: float, prior_trials: Sequence[TrialResult] = ()) -> TrialTask:
     """A trial with this learning rate, whose pruner may see these results."""
-    seen = [
-        Seen(r.number, r.state, dict(zip(r.epochs, r.intermediate, strict=True)), r.value, r.pruner_marks)
-        for r in history
+    known = [
+        PriorTrial(r.number, r.state, dict(zip(r.epochs, r.intermediate, strict=True)), r.value, r.pruner_attributes)
+        for r in prior_trials
     ]
-    return TrialTask(number, {"learning_rate": rate}, seen)
+    return TrialTask(number, {"learning_rate": rate}, known)
 
 
 def in_order(study: Prepared, rates: Sequence[float] = RATES) -> list[TrialResult]:
@@ -136,11 +136,11 @@ def test_evaluating_touches_nothing_outside(tmp_path: Path) -> None:
 
     study = prepared(tmp_path, 'search.pruner={ name = "median", n_startup_trials = 0 }')
     before, fingerprint, errors = state(), study.search.fingerprint, np.geterr()
-    history = in_order(study, (GOOD, DIVERGING))
-    last = task(2, BAD, history)
-    kept = repr(last)
+    prior_trials = in_order(study, (GOOD, DIVERGING))
+    last = task(2, BAD, prior_trials)
+    repr_before = repr(last)
     evaluate(study, last)
-    assert repr(last) == kept
+    assert repr(last) == repr_before
     assert (state(), study.search.fingerprint, np.geterr()) == (before, fingerprint, errors)
     assert [path.name for path in tmp_path.iterdir()] == ["a.toml"]
 
@@ -173,7 +173,7 @@ def test_a_diverging_trial_fails_with_its_reason(tmp_path: Path) -> None:
         assert words in str(result.reason)
 
 
-# --- the pruner sees its history, and nothing else
+# --- the pruner sees the prior trials, and nothing else
 
 
 def of_optuna(study: Prepared, pruner: optuna.pruners.BasePruner) -> list[tuple[str, list[int]]]:
@@ -230,9 +230,9 @@ def test_a_bad_trial_is_pruned_given_good_ones_and_not_without_them(tmp_path: Pa
 
 def test_failed_trials_are_no_startup_trials(tmp_path: Path) -> None:
     study = prepared(tmp_path, 'search.pruner={ name = "median", n_startup_trials = 3 }')
-    history = in_order(study, (0.02, DIVERGING, 0.04))
-    assert [result.state for result in history] == ["COMPLETE", "FAIL", "COMPLETE"]
-    assert evaluate(study, task(3, BAD, history)).state == "COMPLETE"
+    prior_trials = in_order(study, (0.02, DIVERGING, 0.04))
+    assert [result.state for result in prior_trials] == ["COMPLETE", "FAIL", "COMPLETE"]
+    assert evaluate(study, task(3, BAD, prior_trials)).state == "COMPLETE"
 
 
 def test_gaps_in_a_history_are_trials_that_may_not_be_seen(tmp_path: Path) -> None:

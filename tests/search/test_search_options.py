@@ -14,16 +14,16 @@ import hpsearch
 from hpsearch.definition.study import StudyDefinition
 from hpsearch.errors import DefinitionError
 from hpsearch.search.coordinator import Progress, trials_wanted
-from hpsearch.storage.storage import StoredStudy, result_of
-from hpsearch.storage.trials import best_of
+from hpsearch.storage.stored_study import StoredStudy, stored_result
+from hpsearch.storage.trial_result import best_result
 from hpsearch.validation.metrics import METRICS
 
 
 def with_search(path: Path, search: str, space: str | None = None) -> Path:
     """The small study with another ``[search]``, and perhaps another space."""
     head, _, rest = path.read_text(encoding="utf-8").partition("[space]")
-    kept = rest.partition("[search]")[0] if space is None else f"\n{space}\n"
-    path.write_text(f"{head}[space]{kept}[search]\n{search}\n", encoding="utf-8")
+    space_text = rest.partition("[search]")[0] if space is None else f"\n{space}\n"
+    path.write_text(f"{head}[space]{space_text}[search]\n{search}\n", encoding="utf-8")
     return path
 
 
@@ -143,11 +143,11 @@ def test_a_study_ends_when_trials_bring_no_gain(small: Path) -> None:
     assert len(trials) < 60
     assert "RUNNING" not in set(trials["state"])
     with StoredStudy.open("sqlite:///hpsearch.db", "small") as stored:
-        results = [result_of(trial) for trial in stored.trials()]
+        results = [stored_result(trial) for trial in stored.trials()]
     # It ends as soon as it may and no sooner: three in flight are finished after the decision.
     decided = len(trials) - 3
     for told in range(7, len(results) + 1):
-        before, now = (best_of(some, METRICS["loss"]) for some in (results[: told - 6], results[:told]))
+        before, now = (best_result(some, METRICS["loss"]) for some in (results[: told - 6], results[:told]))
         assert before is not None
         assert now is not None
         losses = [fold["validation_loss"] for fold in before.folds]
@@ -198,19 +198,19 @@ def test_a_running_trial_s_values_reach_watchers_and_storage_while_it_runs(small
         small.read_text().replace("epochs = 40", "epochs = 60000").replace("evaluate_every = 8", "evaluate_every = 50")
     )
     small.write_text(text)
-    seen: list[dict[int, float]] = []
+    shown: list[dict[int, float]] = []
 
     def watch(progress: Progress) -> None:
         if progress.running and not progress.results:
             with StoredStudy.open("sqlite:///hpsearch.db", "small") as stored:
                 values = dict(stored.trials()[0].intermediate_values)
             if values:
-                seen.append(values)
-            if len(seen) >= 2:
+                shown.append(values)
+            if len(shown) >= 2:
                 raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         hpsearch.run(small, workers=workers, watch=watch)
-    assert 0 < len(seen[-2]) < len(seen[-1])
-    assert pd.Series(seen[-1]).index.is_monotonic_increasing
-    assert all(seen[-1][epoch] == value for epoch, value in seen[-2].items())
+    assert 0 < len(shown[-2]) < len(shown[-1])
+    assert pd.Series(shown[-1]).index.is_monotonic_increasing
+    assert all(shown[-1][epoch] == value for epoch, value in shown[-2].items())

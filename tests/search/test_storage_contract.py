@@ -25,8 +25,8 @@ import hpsearch as package
 from hpsearch.errors import StorageLostError, StudyChangedError, StudyOwnedError, UnknownStudyError
 from hpsearch.search.coordinator import Progress
 from hpsearch.storage.quiet import quiet
-from hpsearch.storage.storage import Proposal, StoredStudy
-from hpsearch.storage.trials import TrialResult
+from hpsearch.storage.stored_study import Proposal, StoredStudy
+from hpsearch.storage.trial_result import TrialResult
 
 PASSWORD = "correct-horse-battery"
 
@@ -141,15 +141,15 @@ def test_a_study_has_one_owner_and_its_death_sets_it_free(small: Path, storage: 
 def test_an_owner_that_ends_sets_its_study_free_and_another_is_not_held(small: Path, storage: str) -> None:
     other = small.with_name("other.toml")
     other.write_text(SMALL.replace('"small"', '"other"'))
-    seen: list[int] = []
+    told: list[int] = []
 
     def watch(progress: Progress) -> None:
-        if not seen:
-            seen.append(len(package.run(other, storage=storage, trials=1).trials))
+        if not told:
+            told.append(len(package.run(other, storage=storage, trials=1).trials))
 
     package.run(small, storage=storage, trials=2, watch=watch)
     package.run(small, storage=storage, trials=3)
-    assert seen == [1]
+    assert told == [1]
 
 
 def test_a_changed_study_and_an_unknown_one_are_refused(small: Path, storage: str) -> None:

@@ -22,7 +22,7 @@ from hpsearch.reporting.figures import FIGURES
 from hpsearch.reporting.notes import study_note, trial_note
 from hpsearch.results.best_study import export
 from hpsearch.search.objective import prepare
-from hpsearch.storage.storage import result_of
+from hpsearch.storage.stored_study import stored_result
 from hpsearch.validation.metrics import METRICS, metrics_of
 
 TOP = Path(__file__).parents[2]
@@ -87,7 +87,7 @@ def tables(storage: str) -> list[pd.DataFrame]:
     return [trials, hpsearch.load_folds("quantity", storage), hpsearch.load_curves("quantity", storage)]
 
 
-def kept(folder: Path, name: str) -> dict[str, bytes]:
+def stored_files(folder: Path, name: str) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in (folder / f"{name}.db.rows/study-quantity").iterdir()}
 
 
@@ -257,12 +257,12 @@ def test_rows_kept_before_there_were_quantities_are_read_as_they_were(small: Pat
     """Their files call the answers probabilities, and the study does not say its loss."""
     run = hpsearch.run(small, trials=5)
     with open_study("small") as stored:
-        before = stored.kept.of(run.best.result)
-        for file in stored.kept.folder.glob("trial-*.npz"):
+        before = stored.row_results.of(run.best.result)
+        for file in stored.row_results.folder.glob("trial-*.npz"):
             with np.load(file) as arrays:
                 old = {name.replace("answers", "probabilities"): array for name, array in arrays.items()}
             np.savez(file, **old)
-        after = stored.kept.of(run.best.result)
+        after = stored.row_results.of(run.best.result)
     assert np.array_equal(after.answers, before.answers)
     assert np.array_equal(after.losses, before.losses)
 
@@ -289,7 +289,7 @@ def test_a_study_of_a_quantity_is_the_same_however_it_was_cut_up(quantity: Path)
     for other in ("two", "three", "four"):
         for left, right in zip(tables(at(folder, "one")), tables(at(folder, other)), strict=True):
             pd.testing.assert_frame_equal(left, right, check_exact=True)
-        assert kept(folder, other) == kept(folder, "one")
+        assert stored_files(folder, other) == stored_files(folder, "one")
 
 
 @pytest.mark.parametrize("objective", ["loss", "r2", "rmse"])
@@ -299,12 +299,12 @@ def test_the_objective_is_the_mean_of_scikit_learn_s_metric_over_the_splits(quan
     targets = prepare(definition).search.labels
     with open_study("quantity") as stored:
         assert stored.storage.get_study_directions(stored.study_id)[0].name.lower() == metric.direction
-        layout = stored.kept.layout()
-        results = [result_of(trial) for trial in stored.trials()]
+        layout = stored.row_results.layout()
+        results = [stored_result(trial) for trial in stored.trials()]
         complete = [result for result in results if result.value is not None]
         np.testing.assert_array_equal(layout.labels, targets[layout.rows])
         for result in complete:
-            answers = stored.kept.of(result).answers
+            answers = stored.row_results.of(result).answers
             assert answers.dtype == np.float64
             parts = [np.flatnonzero(layout.splits == split) for split in range(3)]
             scores = [metric.score(targets[layout.rows[part]], answers[part], 0) for part in parts]
@@ -461,14 +461,14 @@ OF_CLASSES = {"calibration", "confusion", "regions"}
 @pytest.mark.parametrize("objective", ["loss", "r2"])
 def test_figures_report_and_notes_know_that_it_is_a_quantity(quantity: Path, objective: str) -> None:
     run = hpsearch.run(StudyDefinition.from_file(quantity, [f'search.objective="{objective}"', "search.trials=5"]))
-    with snapshot(run) as seen:
+    with snapshot(run) as shown:
         for name, kind in FIGURES.items():
             if name in {*OF_CLASSES, "importance"}:
                 why = "at least 10 complete trials" if name == "importance" else "is of a classification, but"
                 with pytest.raises(HpsearchError, match=why):
-                    kind.facts(seen)
+                    kind.facts(shown)
                 continue
-            facts = kind.facts(seen)
+            facts = kind.facts(shown)
             drawn = kind.draw(facts).to_json()
             assert "nats" not in drawn
             assert "nan" not in kind.say(facts)

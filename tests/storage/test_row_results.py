@@ -1,4 +1,4 @@
-"""What is kept of every validation row is there for every complete trial, whatever happened to the run."""
+"""Per-row results are there for every complete trial, whatever happened to the run."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from hpsearch.api import open_study
 from hpsearch.definition.study import StudyDefinition
 from hpsearch.errors import StorageError
 from hpsearch.search.objective import prepare
-from hpsearch.storage.row_results import KeptRows
-from hpsearch.storage.storage import StoredStudy, result_of
-from hpsearch.storage.trials import TrialResult
+from hpsearch.storage.row_results import RowResultFiles
+from hpsearch.storage.stored_study import StoredStudy, stored_result
+from hpsearch.storage.trial_result import TrialResult
 
 
 def at(folder: Path, name: str) -> str:
@@ -23,7 +23,7 @@ def at(folder: Path, name: str) -> str:
 
 
 def complete(stored: StoredStudy) -> list[TrialResult]:
-    results = [result_of(trial) for trial in stored.trials() if trial.state.is_finished()]
+    results = [stored_result(trial) for trial in stored.trials() if trial.state.is_finished()]
     return [result for result in results if result.value is not None]
 
 
@@ -32,15 +32,15 @@ def files(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("overrides", [[], ["validation.repeats=2"], ["validation.splitter=shuffle"]])
-def test_the_kept_losses_and_probabilities_are_those_of_the_tables(small: Path, overrides: list[str]) -> None:
+def test_the_stored_losses_and_probabilities_are_those_of_the_tables(small: Path, overrides: list[str]) -> None:
     definition = StudyDefinition.from_file(small, overrides)
     hpsearch.run(definition)
     data = prepare(definition).search
     with open_study("small") as stored:
-        layout, results = stored.kept.layout(), complete(stored)
+        layout, results = stored.row_results.layout(), complete(stored)
         assert results
         for result in results:
-            rows = stored.kept.of(result)
+            rows = stored.row_results.of(result)
             # float32 keeps seven digits of each row's loss.
             assert rows.losses @ layout.shares == pytest.approx(result.intermediate, rel=1e-6)
             right = rows.answers.argmax(axis=1) == data.labels[layout.rows]
@@ -66,7 +66,9 @@ def test_who_trains_and_how_often_it_stopped_changes_no_byte(small: Path) -> Non
         assert other == through
 
 
-def test_only_complete_trials_have_a_file_and_a_trial_of_the_same_configuration_uses_its_twin_s(small: Path) -> None:
+def test_only_complete_trials_have_a_file_and_a_trial_of_the_same_configuration_uses_that_of_the_first(
+    small: Path,
+) -> None:
     text = small.read_text().replace("[search]", "[search]\nenqueue = [{ENQUEUED}, {ENQUEUED}]")
     known = '{ hidden_layers = 1, optimizer = "adam", learning_rate = 0.02, "layer1.neurons" = 8 }'
     small.write_text(text.replace("{ENQUEUED}", known))
@@ -75,13 +77,13 @@ def test_only_complete_trials_have_a_file_and_a_trial_of_the_same_configuration_
         results = complete(stored)
         assert results[1].same_as == 0
         own = {f"trial-{result.number}.npz" for result in results if result.same_as is None}
-        assert set(files(stored.kept.folder)) == {"layout.npz", *own}
-        assert np.array_equal(stored.kept.of(results[1]).losses, stored.kept.of(results[0]).losses)
+        assert set(files(stored.row_results.folder)) == {"layout.npz", *own}
+        assert np.array_equal(stored.row_results.of(results[1]).losses, stored.row_results.of(results[0]).losses)
 
 
 def test_a_name_of_dots_leads_to_no_other_folder() -> None:
-    assert KeptRows.beside(Path("a/x.db"), "sqlite:///a/x.db", "..").folder == Path("a/x.db.rows/study-..")
-    assert KeptRows.beside(None, "postgresql://h/b", "s").folder.parent.suffix == ".rows"
+    assert RowResultFiles.beside(Path("a/x.db"), "sqlite:///a/x.db", "..").folder == Path("a/x.db.rows/study-..")
+    assert RowResultFiles.beside(None, "postgresql://h/b", "s").folder.parent.suffix == ".rows"
 
 
 def test_files_that_are_gone_or_of_another_study_are_named_and_all_else_goes_on(small: Path) -> None:
@@ -101,15 +103,15 @@ def test_files_that_are_gone_or_of_another_study_are_named_and_all_else_goes_on(
             file.write_bytes(content)
         found = hpsearch.load_best("small")
         assert found.corrected is None
-        assert found.uncorrected is not None
-        assert file.name in found.uncorrected
-        assert words in found.uncorrected
+        assert found.correction.missing is not None
+        assert file.name in found.correction.missing
+        assert words in found.correction.missing
         assert found.result.value == best.result.value
         file.write_bytes(whole)
     with np.load(file) as arrays:
         np.savez(file, losses=arrays["losses"][1:], answers=arrays["answers"])
     with open_study("small") as stored, pytest.raises(StorageError, match="but is of another study"):
-        stored.kept.of(best.result)
+        stored.row_results.of(best.result)
 
 
 def test_the_rows_of_another_study_are_refused(small: Path) -> None:
@@ -119,20 +121,20 @@ def test_the_rows_of_another_study_are_refused(small: Path) -> None:
         other = StudyDefinition.from_file(small, [override])
         hpsearch.run(other, storage=at(small.parent, "other"))
         theirs, ours = (small.parent / f"{name}.db.rows" / "study-small" for name in ("other", "hpsearch"))
-        kept = {path.name: path.read_bytes() for path in ours.iterdir()}
+        whole = {path.name: path.read_bytes() for path in ours.iterdir()}
         for path in theirs.iterdir():
             (ours / path.name).write_bytes(path.read_bytes())
         with open_study("small") as stored, pytest.raises(StorageError, match=r"is of another study|is not there"):
-            stored.kept.of(best.result)
-        for name, content in kept.items():
+            stored.row_results.of(best.result)
+        for name, content in whole.items():
             (ours / name).write_bytes(content)
         for path in [*theirs.parent.parent.glob("other.db*")]:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
     with open_study("small") as stored:
-        stored.kept.of(best.result)
+        stored.row_results.of(best.result)
 
 
 def test_one_database_has_one_folder_however_it_is_reached() -> None:
     urls = ("postgresql://me:secret@host/base", "postgresql+psycopg://you@host/base")
-    assert len({KeptRows.beside(None, url, "s").folder for url in urls}) == 1
-    assert KeptRows.beside(None, "postgresql://me@host/other", "s") != KeptRows.beside(None, urls[0], "s")
+    assert len({RowResultFiles.beside(None, url, "s").folder for url in urls}) == 1
+    assert RowResultFiles.beside(None, "postgresql://me@host/other", "s") != RowResultFiles.beside(None, urls[0], "s")

@@ -24,7 +24,7 @@ from hpsearch.errors import DataError, StudyChangedError
 from hpsearch.model.retrain import fit_prepared
 from hpsearch.nn.rows import Batching, PaddedRows
 from hpsearch.search.objective import prepare
-from hpsearch.storage.storage import result_of
+from hpsearch.storage.stored_study import stored_result
 from hpsearch.validation.config import Config
 from hpsearch.validation.cross_validate import cross_validate
 from hpsearch.validation.estimates import mean_of_rows
@@ -282,11 +282,11 @@ def test_a_study_with_weights_end_to_end(small: Path, hpsearch: Callable[..., An
     best = package.load_best("small")
     assert best.corrected is not None
     with open_study("small") as stored:
-        layout = stored.kept.layout()
+        layout = stored.row_results.layout()
         for trial in stored.trials():
-            result = result_of(trial)
+            result = stored_result(trial)
             if result.value is not None:
-                rows = stored.kept.of(result)
+                rows = stored.row_results.of(result)
                 right = rows.of_objective[result.epochs.index(result.best_epoch or 0)]
                 assert right @ layout.shares == pytest.approx(result.value)
                 parts = [layout.splits == split for split in range(3)]

@@ -25,7 +25,7 @@ from hpsearch.reporting.figures.style import (
     joined,
 )
 from hpsearch.reporting.snapshot import Snapshot
-from hpsearch.storage.trials import ranked
+from hpsearch.storage.trial_result import ranked
 from hpsearch.validation.metric import Metric
 from hpsearch.validation.metrics import objective_metric
 from hpsearch.validation.selection import Corrected

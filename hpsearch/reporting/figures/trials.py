@@ -16,7 +16,7 @@ from hpsearch.reporting.figures.kind import Kind
 from hpsearch.reporting.figures.search import label, loss_label, objective, of_objective
 from hpsearch.reporting.figures.style import BEST, COMPLETE, CORRECTED, PRUNED, WIDE, axis, faint, figure, joined
 from hpsearch.reporting.snapshot import Snapshot
-from hpsearch.storage.trials import one_se_of, standard_error, value_of
+from hpsearch.storage.trial_result import fold_value, one_se_result, standard_error
 
 _SHOWN = 3  # learning curves
 _RANKED = 40  # trials with their folds
@@ -113,7 +113,7 @@ class Folds(Kind[pd.DataFrame]):
 
     def facts(self, study: Snapshot) -> pd.DataFrame:
         rows = [
-            (rank, result.number, fold["repeat"], fold["fold"], value_of(fold), result.value)
+            (rank, result.number, fold["repeat"], fold["fold"], fold_value(fold), result.value)
             for rank, result in enumerate(study.complete[:_RANKED], 1)
             for fold in result.folds
         ]
@@ -196,7 +196,7 @@ class Size(Kind[SizeFacts]):
         frame = of_objective(study, pd.DataFrame(rows, columns=columns))
         if error is None:
             return SizeFacts(frame, None, None)
-        small = one_se_of(study.complete, study.metric)
+        small = one_se_result(study.complete, study.metric)
         return SizeFacts(
             frame, float(frame["value"].iloc[0]) + study.metric.sign * error, None if small is None else small.number
         )

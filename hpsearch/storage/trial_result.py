@@ -33,9 +33,9 @@ class TrialResult(Scored):
         intermediate: the mean over splits of the objective there.
         training_loss, validation_loss: of every checkpoint, one value a split.
         folds: one table row a split, where complete.
-        pruner_marks: what the pruner noted with this trial.
+        pruner_attributes: what the pruner noted with this trial.
         machine: the probe of the machine that trained it, where that is not the study's.
-        rows: what became of every validation row, where complete: kept in a file of its own, and here only until then.
+        rows: the per-row results, where complete: stored in a file of its own, and here only until then.
         same_as: the earlier trial of the same configuration whose curve this one was given instead of a training.
     """
 
@@ -51,7 +51,7 @@ class TrialResult(Scored):
     training_loss: list[list[float]] = field(default_factory=list)
     validation_loss: list[list[float]] = field(default_factory=list)
     folds: list[dict[str, Any]] = field(default_factory=list)
-    pruner_marks: dict[str, Any] = field(default_factory=dict)
+    pruner_attributes: dict[str, Any] = field(default_factory=dict)
     same_as: int | None = None
     machine: str | None = None
     rows: RowResults | None = field(default=None, repr=False, compare=False)
@@ -64,12 +64,12 @@ def ranked(results: Iterable[TrialResult | None], metric: Metric) -> list[TrialR
     return [result for _, result in complete]
 
 
-def best_of(results: Iterable[TrialResult | None], metric: Metric) -> TrialResult | None:
+def best_result(results: Iterable[TrialResult | None], metric: Metric) -> TrialResult | None:
     """The complete trial with the best value of this objective; None if none is complete."""
     return next(iter(ranked(results, metric)), None)
 
 
-def one_se_of(results: Iterable[TrialResult], metric: Metric) -> TrialResult | None:
+def one_se_result(results: Iterable[TrialResult], metric: Metric) -> TrialResult | None:
     """The complete trial with the fewest parameters among those within one standard error of the best.
 
     The standard error is the best trial's, over its splits (the one-standard-error rule: Breiman, Friedman, Olshen &
@@ -91,7 +91,7 @@ def minimised(result: TrialResult, metric: Metric) -> float:
 
 def standard_error(result: TrialResult) -> float | None:
     """Of a complete trial's value, over its splits; None with fewer than two."""
-    values = [value_of(fold) for fold in result.folds]
+    values = [fold_value(fold) for fold in result.folds]
     if len(values) < 2:
         return None
     mean = sum(values) / len(values)
@@ -99,7 +99,7 @@ def standard_error(result: TrialResult) -> float | None:
     return math.sqrt(variance / len(values))
 
 
-def value_of(fold: Mapping[str, Any]) -> float:
+def fold_value(fold: Mapping[str, Any]) -> float:
     """The objective on a split, from its row of the folds table, which has it by itself where it is not the loss."""
     value: float = fold.get("objective", fold["validation_loss"])
     return value

@@ -14,7 +14,7 @@ from hpsearch.definition.study import StudyDefinition
 from hpsearch.errors import StorageError, UnknownStudyError
 from hpsearch.search.objective import TrialTask, evaluate, prepare
 from hpsearch.storage.database import close, open_storage, shown
-from hpsearch.storage.storage import Proposal, StoredStudy, result_of
+from hpsearch.storage.stored_study import Proposal, StoredStudy, stored_result
 
 URL = "sqlite:///hpsearch.db"
 
@@ -34,7 +34,7 @@ def test_a_result_comes_back_as_it_was_told(small: Path, stored: StoredStudy) ->
         stored.add(Proposal(0, {}, {}))
         stored.tell(result)
     with StoredStudy.open(URL, "small") as reread:
-        assert result_of(reread.trials()[0]) == result
+        assert stored_result(reread.trials()[0]) == result
 
 
 def test_a_transaction_that_fails_leaves_nothing_behind(stored: StoredStudy) -> None:

@@ -1,4 +1,4 @@
-"""Where studies are kept: what a study, a proposal and a result are in Optuna's storage."""
+"""Stored studies: what a study, a proposal and a result are in Optuna's storage."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ from hpsearch.storage.database import (
     shown,
 )
 from hpsearch.storage.quiet import quiet
-from hpsearch.storage.row_results import KeptRows
-from hpsearch.storage.trials import MACHINE, TrialResult
+from hpsearch.storage.row_results import RowResultFiles
+from hpsearch.storage.trial_result import MACHINE, TrialResult
 from hpsearch.validation.metric import Metric
 from hpsearch.validation.metrics import objective_metric
 from hpsearch.validation.score import named_score
@@ -37,17 +37,20 @@ from hpsearch.validation.score import named_score
 
 @dataclass(frozen=True)
 class Proposal:
-    """What the sampler chose for a trial, and what it noted with it, which later proposals may look at."""
+    """What the sampler chose for a trial, and its system attributes, which later proposals may look at."""
 
     number: int
     chosen: dict[str, Any]
     distributions: dict[str, BaseDistribution]
-    notes: dict[str, Any] = field(default_factory=dict)
+    system_attributes: dict[str, Any] = field(default_factory=dict)
 
     def running(self) -> FrozenTrial:
         """The trial as Optuna has it while it runs."""
         return create_trial(
-            state=TrialState.RUNNING, params=self.chosen, distributions=self.distributions, system_attrs=self.notes
+            state=TrialState.RUNNING,
+            params=self.chosen,
+            distributions=self.distributions,
+            system_attrs=self.system_attributes,
         )
 
     @classmethod
@@ -61,7 +64,9 @@ _OURS, _NOT_OURS = "must be a study of hpsearch", "was not made by hpsearch"
 _SHOWN = ("best_epoch", "machine", "parameters", "reason", "same_as", "seconds")  # and the score, by its name
 _RECORD = "record"
 SCORINGS = "holdout_scorings"  # an attribute of the study: one entry a time that its hold-out was scored
-_IN_RECORD = ("epochs", "training_loss", "validation_loss", "folds", "pruner_marks")
+# Fields of a result, and their keys there.
+_IN_RECORD = {name: name for name in ("epochs", "training_loss", "validation_loss", "folds")}
+_IN_RECORD["pruner_attributes"] = "pruner_marks"
 
 
 @dataclass(frozen=True)
@@ -134,10 +139,10 @@ class StoredStudy:
     @property
     def loss(self) -> str:
         """The name of what its networks' training descends."""
-        return loss_of(self.attributes)
+        return loss_name(self.attributes)
 
     def refresh(self, attributes: Mapping[str, Any]) -> None:
-        """Bring up to date what the study keeps of its file: where it lies may have changed, and how many trials."""
+        """Bring up to date what is stored of the study's file: where it lies may have changed, and how many trials."""
         stored = self.attributes
         with self.transaction():
             for key, value in attributes.items():
@@ -167,7 +172,7 @@ class StoredStudy:
             )
 
     def record_scoring(self, entry: Mapping[str, Any]) -> int:
-        """Keep that the hold-out was scored; returns how often it had been before."""
+        """Store that the hold-out was scored; returns how often it had been before."""
         earlier: list[Any] = self.attributes.get(SCORINGS, [])
         with self.transaction():
             self.storage.set_study_user_attr(self.study_id, SCORINGS, [*earlier, dict(entry)])
@@ -196,9 +201,9 @@ class StoredStudy:
             )
 
     @property
-    def kept(self) -> KeptRows:
-        """What is kept of every validation row, in files beside the storage."""
-        return KeptRows.beside(self.file, self.url, self.name)
+    def row_results(self) -> RowResultFiles:
+        """Per-row results, in files beside the storage."""
+        return RowResultFiles.beside(self.file, self.url, self.name)
 
     @property
     def file(self) -> Path | None:
@@ -222,11 +227,11 @@ class StoredStudy:
         rows = [{"step": epoch, **_stored(value)} for epoch, value in values.items()]
         replace_rows(self.storage, "trial_intermediate_values", self._trial_id(number), "step", rows)
 
-    def keep(self, result: TrialResult) -> None:
-        """Keep what became of a complete trial's validation rows: before it is told, so that no told one lacks it."""
+    def write_row_results(self, result: TrialResult) -> None:
+        """Write a complete trial's per-row results: before it is told, so that no told one lacks them."""
         self._check_file()
         if result.rows is not None:
-            self.kept.keep(result.number, result.rows)
+            self.row_results.write(result.number, result.rows)
 
     def tell(self, result: TrialResult) -> None:
         """Store what became of a trial."""
@@ -234,7 +239,7 @@ class StoredStudy:
         self.report(result.number, dict(zip(result.epochs, result.intermediate, strict=True)))
         attributes = {key: getattr(result, key) for key in _SHOWN} | {result.score_name: result.score}
         shown_values = {key: value for key, value in sorted(attributes.items()) if value is not None}
-        record = {_RECORD: {key: _without_nan(getattr(result, key)) for key in _IN_RECORD}}
+        record = {_RECORD: {key: _without_nan(getattr(result, name)) for name, key in _IN_RECORD.items()}}
         rows = [{"key": key, "value_json": json.dumps(value)} for key, value in {**shown_values, **record}.items()]
         replace_rows(self.storage, "trial_user_attributes", trial_id, "key", rows)
         # Like Optuna's own loop, a pruned trial's value in the storage is its last intermediate value.
@@ -245,7 +250,7 @@ class StoredStudy:
 
 def objective_of(attributes: Mapping[str, Any]) -> Metric:
     """A study's objective, from its attributes."""
-    return objective_metric(_objective_name(attributes), loss_of(attributes))
+    return objective_metric(_objective_name(attributes), loss_name(attributes))
 
 
 def _objective_name(attributes: Mapping[str, Any]) -> str:
@@ -254,7 +259,7 @@ def _objective_name(attributes: Mapping[str, Any]) -> str:
     return name
 
 
-def loss_of(attributes: Mapping[str, Any]) -> str:
+def loss_name(attributes: Mapping[str, Any]) -> str:
     """The name of what training descends, from a study's attributes."""
     name: str = attributes.get("loss", "cross_entropy")  # studies stored before there were others do not say
     return name
@@ -269,7 +274,7 @@ def _stored(value: float) -> dict[str, Any]:
     return {"intermediate_value": value, "intermediate_value_type": "FINITE"}
 
 
-def result_of(trial: FrozenTrial) -> TrialResult:
+def stored_result(trial: FrozenTrial) -> TrialResult:
     """A finished trial as its coordinator told it."""
     attributes = trial.user_attrs
     score_name, score = named_score(attributes)
@@ -282,7 +287,7 @@ def result_of(trial: FrozenTrial) -> TrialResult:
         score=score,
         score_name=score_name,
         **{key: attributes.get(key) for key in _SHOWN},  # type: ignore[arg-type]
-        **record,
+        **{name: record[key] for name, key in _IN_RECORD.items() if key in record},
     )
 
 
