@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hpsearch.data.audit import CHECKS, Finding, audit, refused
+from hpsearch.data.audit import CHECKS, Finding, audit, refusal
 from hpsearch.data.columns import Plan, Raw
 from hpsearch.data.dataset import Dataset
 from hpsearch.data.sources import source_class
@@ -139,7 +139,7 @@ def test_columns_of_one_value_are_one_note_which_stops_nothing() -> None:
                 if np.unique(values).size == 1]  # fmt: skip
     assert len(constant) == 3
     assert f"3 columns have one value in all rows: {', '.join(constant)}." in str(note)
-    assert refused([note], []) is None
+    assert refusal([note], []) is None
 
 
 def test_a_column_of_categories_that_together_give_the_target_away_is_found() -> None:
@@ -207,10 +207,9 @@ def test_errors_stop_a_study_unless_they_are_allowed_by_name() -> None:
     data = replace(clean(), groups=np.arange(200) // 10, times=np.arange(200.0))
     findings = found(data)
     assert names(findings) == {("groups", "error"), ("time", "error")}
-    reason = refused(findings, [])
-    assert reason is not None
-    assert reason.endswith("(1 more: hpsearch check.)")
-    assert 'allow = ["groups"]' in reason
-    assert 'allow = ["time"]' in str(refused(findings, ["groups"]))
-    assert refused(findings, ["groups", "time"]) is None
-    assert refused([replace(finding, level="warning") for finding in findings], []) is None
+    reason = refusal(findings, [])
+    assert str(reason).endswith("(1 more: hpsearch check.)")
+    assert "allow=['groups']" in str(reason)
+    assert "allow=['time']" in str(refusal(findings, ["groups"]))
+    assert refusal(findings, ["groups", "time"]) is None
+    assert refusal([replace(finding, level="warning") for finding in findings], []) is None
