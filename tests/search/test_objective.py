@@ -317,7 +317,10 @@ def test_the_facts_of_a_study_are_those_of_its_data_and_space(tmp_path: Path) ->
     ("overrides", "words"),
     [
         (["data.samples=1", "validation.n_splits=4"], ["[validation] n_splits must be at most the number of rows"]),
-        (["data.samples=2", 'validation.splitter="stratified"'], ["[validation] stratified splits need at least"]),
+        (
+            ["data.samples=2", 'validation.splitter="stratified"'],
+            ['[validation] splitter = "stratified" needs at least'],
+        ),
         (["validation.shuffle=false"], ["split 0", "class '0'"]),
         (["data.samples=1", "holdout.fraction=0.9"], ["[holdout]"]),
     ],
