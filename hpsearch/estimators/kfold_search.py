@@ -39,8 +39,10 @@ from hpsearch.search.run import executor_for, owned
 from hpsearch.search.run import search as run_search
 from hpsearch.storage.stored_study import StoredStudy
 
-# The constructor's parameters that are called otherwise in a study file.
-_PARAMETERS = {"trials": "n_trials"}
+# The constructor's parameters that are called otherwise in a study file; of whole sections there are none.
+_PARAMETERS = {"trials": "n_trials"} | dict.fromkeys(
+    ("study", "data", "holdout", "validation", "search"), "KFoldSearchCV:"
+)
 # What a splitter splits by that rows in memory have; folds of one's own are for study files.
 _SPLITTERS = sorted(name for name, kind in SPLITTERS.items() if kind.needs != "folds")
 

@@ -7,8 +7,6 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
-
     from hpsearch.data.dataset import Task
 
 # Of each task, by its name in METRICS.
@@ -50,7 +48,7 @@ def named_score(values: Mapping[str, Any]) -> tuple[str, Any]:
     return name, values.get(name)
 
 
-def as_plain(result: DataclassInstance) -> dict[str, Any]:
+def as_plain(result: Any) -> dict[str, Any]:
     """A result in plain values, as JSON shows it: every :class:`Scored` in it with its score under its own name."""
 
     def plain(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
