@@ -341,7 +341,7 @@ def load_curves(study: str | Path, storage: str | None = None) -> pd.DataFrame:
 
 
 def load_metrics(study: str | Path, storage: str | None = None, trial: int | None = None) -> pd.DataFrame:
-    """Every metric of a trial's out-of-fold predictions, by fold and pooled; see :mod:`hpsearch.results.metrics`.
+    """Every metric of a trial's out-of-fold predictions, by fold and pooled; see :mod:`hpsearch.results.metrics_table`.
 
     >>> study = run("studies/wine.toml", trials=3)
     >>> load_metrics("wine")["rows_of"].value_counts().to_dict()
@@ -355,7 +355,7 @@ def load_metrics(study: str | Path, storage: str | None = None, trial: int | Non
     Raises:
         HpsearchError: no such study or trial, or one that is not complete.
     """
-    from hpsearch.results.metrics import metrics_table
+    from hpsearch.results.metrics_table import metrics_table
 
     with open_study(study, storage) as stored:
         return metrics_table(stored, trial)
@@ -463,8 +463,8 @@ def report(
     """
     from hpsearch.reporting.report import write_report
 
-    with snapshot(study, storage) as seen:
-        write_report(seen, Path(path), force)
+    with snapshot(study, storage) as stored:
+        write_report(stored, Path(path), force)
 
 
 def load_studies(storage: str | None = None) -> pd.DataFrame:

@@ -116,8 +116,7 @@ class HpsearchError(Exception):
         subject = f"{said(places.pop())} " if places and isinstance(places[-1], Setting) else ""
         place = ", ".join(map(said, places))
         sentence = ", but ".join(filter(None, map(said, (self.must, self.got))))
-        sentence += "" if sentence.endswith((".", "?", ".)")) else "."
-        return " ".join(filter(None, (f"{place}:" if place else "", subject + sentence, said(self.do))))
+        return " ".join(filter(None, (f"{place}:" if place else "", f"{subject}{sentence}.", said(self.do))))
 
     def __str__(self) -> str:
         return self.text(self.wording)

@@ -27,8 +27,8 @@ Study = str | Path | api.StudyResult
 def _make(name: str, study: Study, storage: str | None) -> Figure:
     from hpsearch.reporting.figures import FIGURES
 
-    with api.snapshot(study, storage) as seen:
-        return FIGURES[name].make(seen)
+    with api.snapshot(study, storage) as stored:
+        return FIGURES[name].make(stored)
 
 
 def save(figure: Figure, path: str | Path) -> None:
@@ -37,13 +37,13 @@ def save(figure: Figure, path: str | Path) -> None:
     Raises:
         HpsearchError: another kind of file, a missing package or browser, a file that cannot be written.
     """
-    from hpsearch.reporting.figures.files import save as write
+    from hpsearch.reporting.figures.save import save as write
 
     write(figure, Path(path))
 
 
 def agreement(study: Study, storage: str | None = None) -> Figure:
-    """What the best configuration predicts of a quantity against what is true, from its validation predictions."""
+    """What the best configuration predicts of a regression target against the truth, from validation predictions."""
     return _make("agreement", study, storage)
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hpsearch import api
-from hpsearch.cli import completion, display, files, progress
+from hpsearch.cli import completion, display, progress, study_files, terminal
 from hpsearch.cli.process import duration, has_screen, terminated_as_interrupted, usable_cores
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ Set = Annotated[
     list[str] | None, typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Override a key of the file; repeatable.")
 ]
 Output = Annotated[Path | None, typer.Option("-o", "--output", help="Write to this file instead of the terminal.")]
-Kind = Annotated[
+TableFormat = Annotated[
     Format | None, typer.Option("--format", help="By default what the output file's name ends in, or table.")
 ]
 
@@ -84,7 +84,7 @@ def _print_json(value: Any) -> None:
     typer.echo(json.dumps(value, indent=2))
 
 
-app.command(cls=files.ExampleLast)(files.init)
+app.command(cls=study_files.ExampleLast)(study_files.init)
 
 
 @app.command()
@@ -116,7 +116,7 @@ def run(
     definition = _definition(file, set_)
     if trials is not None:
         definition = definition.with_trials(trials)
-    with progress.shown(definition, quiet=as_json) as watch, terminated_as_interrupted():
+    with progress.shown_progress(definition, quiet=as_json) as on_progress, terminated_as_interrupted():
         result = api.run(
             definition,
             storage=storage,
@@ -124,13 +124,15 @@ def run(
             timeout=seconds,
             scheduler=scheduler,
             allow_mixed=allow_mixed,
-            watch=watch,
+            watch=on_progress,
             notice=display.findings,
         )
     table = result.trials
     told = int((table["state"] != "RUNNING").sum())
-    if told < watch.trials and not as_json:
-        display.say_aside(f"stopped after {timeout}: {told} of {watch.trials} trials are done. Run it again to go on.")
+    if told < on_progress.trials and not as_json:
+        terminal.say_aside(
+            f"stopped after {timeout}: {told} of {on_progress.trials} trials are done. Run it again to go on."
+        )
     complete = bool((table["state"] == "COMPLETE").any())
     if as_json:
         from hpsearch.results.tables import records
@@ -143,12 +145,12 @@ def run(
         return
     best = result.best
     display.trials(table, definition.metric, most=10)
-    display.say("")
+    terminal.say("")
     display.best(best)
-    from hpsearch.storage.database import shown
+    from hpsearch.storage.database import shown_url
 
-    where = f" --storage '{shown(storage)}'" if storage else ""
-    display.say(f"\nNext: hpsearch best {definition.name}{where} -o best.toml && hpsearch retrain best.toml -o model")
+    where = f" --storage '{shown_url(storage)}'" if storage else ""
+    terminal.say(f"\nNext: hpsearch best {definition.name}{where} -o best.toml && hpsearch retrain best.toml -o model")
 
 
 @app.command()
@@ -176,7 +178,7 @@ def check(file: File, set_: Set = None, as_json: Json = False) -> None:
         overrule = ("To overrule: ", Setting("allow", names), ".")
         raise (error if as_json else DataError(got=f"{file} is not fit to run as it is", do=overrule)).worded(as_key)
     if not as_json:
-        display.say(f"{file} is fit to run.")
+        terminal.say(f"{file} is fit to run.")
 
 
 @app.command()
@@ -199,12 +201,12 @@ def cv(file: File, set_: Set = None, as_json: Json = False) -> None:
     elif outcome.value is not None:
         display.cross_validation(outcome)
     if outcome.value is None:
-        display.complain(f"The configuration diverged: {outcome.reason}. Lower [train] learning_rate.")
+        terminal.complain(f"The configuration diverged: {outcome.reason}. Lower [train] learning_rate.")
         raise typer.Exit(1)
 
 
 @app.command()
-def studies(storage: Storage = None, kind: Kind = None, output: Output = None, as_json: Json = False) -> None:
+def studies(storage: Storage = None, kind: TableFormat = None, output: Output = None, as_json: Json = False) -> None:
     """List the studies of a storage."""
     _emit(api.load_studies(storage), kind, output, as_json)
 
@@ -213,7 +215,7 @@ def studies(storage: Storage = None, kind: Kind = None, output: Output = None, a
 def trials(
     study: Study,
     storage: Storage = None,
-    kind: Kind = None,
+    kind: TableFormat = None,
     output: Output = None,
     set_: Set = None,
     as_json: Json = False,
@@ -226,7 +228,7 @@ def trials(
 def folds(
     study: Study,
     storage: Storage = None,
-    kind: Kind = None,
+    kind: TableFormat = None,
     output: Output = None,
     set_: Set = None,
     as_json: Json = False,
@@ -239,7 +241,7 @@ def folds(
 def curves(
     study: Study,
     storage: Storage = None,
-    kind: Kind = None,
+    kind: TableFormat = None,
     output: Output = None,
     set_: Set = None,
     as_json: Json = False,
@@ -253,7 +255,7 @@ def metrics(
     study: Study,
     trial: Annotated[int | None, typer.Option(min=0, help="A complete trial; by default the best.")] = None,
     storage: Storage = None,
-    kind: Kind = None,
+    kind: TableFormat = None,
     output: Output = None,
     set_: Set = None,
     as_json: Json = False,
@@ -276,7 +278,7 @@ def _emit(frame: pd.DataFrame, kind: Format | None, output: Path | None, as_json
     elif chosen is Format.parquet:
         raise HpsearchError("Parquet must go to a file", do="Name one with -o.")
     elif chosen in (None, Format.table):
-        display.table(frame)
+        terminal.table(frame)
     else:
         typer.echo(tables.render(frame, chosen.value), nl=False)
 
@@ -309,7 +311,7 @@ def best(
     else:
         display.best(found)
         if output is not None:
-            display.say(f"\nWritten to {output}.")
+            terminal.say(f"\nWritten to {output}.")
 
 
 @app.command()
@@ -347,15 +349,15 @@ def nested(
     from hpsearch.validation.score import as_plain
 
     definition = _definition(file, set_)
-    with progress.shown(definition, quiet=as_json) as watch, terminated_as_interrupted():
+    with progress.shown_progress(definition, quiet=as_json) as on_progress, terminated_as_interrupted():
         found = api.nested(
             definition,
             outer=outer,
             storage=storage,
             workers=workers or usable_cores(),
-            watch=watch,
+            watch=on_progress,
             notice=display.findings,
-            begin=watch.begin,
+            begin=on_progress.begin,
         )
     if as_json:
         _print_json({"study": definition.name, **as_plain(found), "chosen": found.chosen})
@@ -390,7 +392,7 @@ def predict(
     rows: Annotated[
         Path, typer.Argument(help="A CSV or .parquet file with the model's feature columns.", show_default=False)
     ],
-    kind: Kind = None,
+    kind: TableFormat = None,
     output: Output = None,
     as_json: Json = False,
 ) -> None:
@@ -398,7 +400,7 @@ def predict(
     from hpsearch.model.bundle import Bundle
     from hpsearch.model.predict_file import predict_file
 
-    _emit(predict_file(Bundle.load(model), rows, notice=display.say_aside), kind, output, as_json)
+    _emit(predict_file(Bundle.load(model), rows, notice=terminal.say_aside), kind, output, as_json)
 
 
 @app.command()
@@ -445,7 +447,7 @@ def report(
 ) -> None:
     """Write one self-contained HTML file on a study: the numbers, the figures, how to repeat it."""
     api.report(_study(study, set_), output, storage, force=force)
-    display.say(f"Written to {output}.")
+    terminal.say(f"Written to {output}.")
 
 
 @app.command()
@@ -464,11 +466,11 @@ def dashboard(
     from hpsearch.reporting.dashboard import serve
 
     def announce(url: str) -> None:
-        display.say(f"The dashboard is at {url} (Ctrl-C ends it).")
+        terminal.say(f"The dashboard is at {url} (Ctrl-C ends it).")
         if open_ and has_screen():
             webbrowser.open(url)
 
     serve(api.storage_url(storage), port, announce, host, tuple(name or ()))
 
 
-app.command()(files.schema)
+app.command()(study_files.schema)

@@ -1,20 +1,18 @@
-"""What the commands print: rich tables on a terminal, plain lines where output is piped."""
+"""What the commands print."""
 
 from __future__ import annotations
 
-import re
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hpsearch.numbers import readable, rounded, setting_text
+from hpsearch.cli.terminal import columns, complain, draw, say, say_aside, table
+from hpsearch.numbers import readable, setting_text
 
 if TYPE_CHECKING:
     import pandas as pd
-    from rich.console import Console
-    from rich.table import Table
 
     from hpsearch.data.audit import Finding
     from hpsearch.model.bundle import Bundle
@@ -25,85 +23,6 @@ if TYPE_CHECKING:
     from hpsearch.storage.trial_result import TrialResult
     from hpsearch.validation.cross_validate import CrossValidation
     from hpsearch.validation.metric import Metric
-
-
-def _columns(show_header: bool = True) -> Table:
-    """A table of plain columns, two spaces apart."""
-    from rich.table import Table
-
-    return Table(box=None, pad_edge=False, show_header=show_header, padding=(0, 2, 0, 0))
-
-
-def _draw(drawn: Table) -> None:
-    """Print a table, without the spaces that rich puts at line ends."""
-    console = open_console()
-    with console.capture() as captured:
-        console.print(drawn)
-    lines = captured.get().splitlines()
-    sys.stdout.write("".join(f"{line.rstrip()}\n" for line in lines))
-
-
-def open_console(stderr: bool = False) -> Console:
-    stream = sys.stderr if stderr else sys.stdout
-    # A pipe has no width: nothing is cut there.
-    from rich.console import Console  # not for --help, a quarter of whose time it would take
-
-    return Console(file=stream, highlight=False, width=None if stream.isatty() else 10_000)
-
-
-def say(text: str) -> None:
-    open_console().print(text, markup=False, soft_wrap=True)
-
-
-def say_aside(text: str) -> None:
-    """A line that is no result: to stderr."""
-    open_console(stderr=True).print(text, markup=False, soft_wrap=True)
-
-
-def complain(text: str) -> None:
-    say_aside(f"hpsearch: {text}")
-
-
-def _cell(value: Any) -> str:
-    import pandas as pd
-
-    if pd.isna(value):
-        return ""
-    return rounded(value)
-
-
-def table(frame: pd.DataFrame) -> None:
-    """A pandas table; columns with nothing in them are left out.
-
-    On a terminal, headers fold at their underscores, and the last columns that do not fit are named and left out.
-    Values are never cut.
-    """
-    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-    shown = [name for name in frame.columns if not frame[name].isna().all()] if len(frame) else list(frame.columns)
-    cells = {name: [_cell(value) for value in frame[name].tolist()] for name in shown}
-    heads = {name: [name] for name in shown}
-    if width is not None and _width(heads, cells) > width:
-        heads = {name: re.sub(r"[_.]", r"\g<0>\n", name).split("\n") for name in shown}
-    left_out: list[str] = []
-    while width is not None and len(heads) > 1 and _width(heads, cells) > width:
-        left_out.insert(0, next(reversed(heads)))
-        del heads[left_out[0]]
-    height = max(map(len, heads.values()), default=0)
-    columns = []
-    for name, head in heads.items():
-        text = frame[name].dtype == "str"
-        lines = [""] * (height - len(head)) + head + cells[name]
-        wide = max(map(len, lines))
-        columns.append([line.ljust(wide) if text else line.rjust(wide) for line in lines])
-    for row in zip(*columns, strict=True):
-        sys.stdout.write("  ".join(row).rstrip() + "\n")
-    if left_out:
-        sys.stdout.write(f"(too narrow for {', '.join(left_out)}: --format csv has all)\n")
-
-
-def _width(heads: Mapping[str, list[str]], cells: Mapping[str, list[str]]) -> int:
-    """What a table takes with two blanks between columns."""
-    return sum(max(map(len, [*head, *cells[name]])) + 2 for name, head in heads.items()) - 2
 
 
 def trials(frame: pd.DataFrame, metric: Metric, most: int) -> None:
@@ -121,18 +40,18 @@ def best(found: Best) -> None:
     """The best configuration, where each value came from, and what the numbers mean."""
     result = found.result
     say(f"Best configuration of {found.definition.name!r}: trial {result.number} of {found.trials}\n")
-    drawn = _columns(show_header=False)
+    drawn = columns(show_header=False)
     for name, (value, origin) in found.settings().items():
         drawn.add_row(name, setting_text(value), origin)
-    _draw(drawn)
+    draw(drawn)
     name = found.definition.search.objective
     _curve(result)
     mean = _mean(name, result.value, found.score_name, result.score)
     say(f"\n{mean}, {_over(len(result.folds))}, at epoch {result.best_epoch}.\n")
-    numbers = _columns(show_header=False)
+    numbers = columns(show_header=False)
     for row in found.scores():
         numbers.add_row(*row)
-    _draw(numbers)
+    draw(numbers)
     say(f"\n{found.belief()}")
 
 
@@ -175,12 +94,12 @@ def nothing_complete(frame: pd.DataFrame, name: str) -> None:
 
 def facts(values: Mapping[str, Any]) -> None:
     """Names and what they are, one a line."""
-    drawn = _columns(show_header=False)
+    drawn = columns(show_header=False)
     for name, value in values.items():
         if isinstance(value, Mapping):
             value = ", ".join(f"{key}: {inner}" for key, inner in value.items()) or "nothing"
         drawn.add_row(name.replace("_", " "), str(value))
-    _draw(drawn)
+    draw(drawn)
 
 
 def findings(found: Sequence[Finding], notes: bool = False) -> None:
@@ -272,10 +191,10 @@ def nested(found: Nested, name: str) -> None:
     hidden = {"chosen", "objective"} if known else {"chosen"}
     table(pd.DataFrame([{k: v for k, v in as_plain(split).items() if k not in hidden} for split in found.splits]))
     say("\nWhat the searches chose, one value an outer split:\n")
-    drawn = _columns(show_header=False)
+    drawn = columns(show_header=False)
     for hyperparameter, values in found.chosen.items():
         drawn.add_row(hyperparameter, *("–" if value is None else _short(value) for value in values))
-    _draw(drawn)
+    draw(drawn)
     sure = found.loss
     interval = (
         f", 95 % interval {_number(sure.low)} to {_number(sure.high)}"
@@ -323,7 +242,7 @@ def retrained(bundle: Bundle, folder: Path) -> None:
     score_name, _ = named_score(training)
     shown = list(dict.fromkeys(("loss", score_name, objective, searched)))
     intervals = list(dict.fromkeys(("loss", searched)))
-    drawn = _columns()
+    drawn = columns()
     drawn.add_column("")
     for name in ("rows", *map(_title, shown), *(f"95 % interval of the {_title(metric)}" for metric in intervals)):
         drawn.add_column(name, justify="right")
@@ -346,7 +265,7 @@ def retrained(bundle: Bundle, folder: Path) -> None:
     if held_out:
         row("hold-out", held_out, {"loss": (held_out["low"], held_out["high"])})
     say(f"Trained for {about['train']['epochs']} epochs; final learning rate {about['learning_rate_at_end']:.8g}.\n")
-    _draw(drawn)
+    draw(drawn)
     if not held_out:
         believe = "There was no hold-out to score: believe the corrected score, if there is one."
     elif about["scorings"] > 1:
@@ -371,16 +290,16 @@ def retrained(bundle: Bundle, folder: Path) -> None:
 
 def exported(found: Exported, data: Path | None) -> None:
     """What a model written in another format takes and gives, and what it was checked on."""
-    drawn = _columns()
+    drawn = columns()
     for name in ("", "name", "type", "shape"):
         drawn.add_column(name)
     for what, values in (("input", found.inputs), ("output", found.outputs)):
         for value in values:
             drawn.add_row(what, value["name"], value["type"], f"({', '.join(map(str, value['shape']))})")
-    _draw(drawn)
+    draw(drawn)
     of = {"study": "all {} rows of the study's data", "file": f"all {{}} rows of {data}", "made": "{} rows made for it"}
-    quantity = found.outputs[-1]["name"].startswith("prediction")
-    same = "quantities within {} of the target's scale" if quantity else "the same classes, probabilities within {}"
+    regression = found.outputs[-1]["name"].startswith("prediction")
+    same = "predictions within {} of the target's scale" if regression else "the same classes, probabilities within {}"
     say(
         f"\nChecked on {of[found.checked_on].format(f'{found.rows:,}')}: "
         f"{same.format(f'{found.largest_difference:.1e}')}."

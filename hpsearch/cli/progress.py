@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
-from hpsearch.cli.display import open_console, say_aside
+from hpsearch.cli.terminal import open_console, say_aside
 
 if TYPE_CHECKING:
     from rich.live import Live
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from hpsearch.storage.trial_result import TrialResult
 
 
-class Watch(Protocol):
+class ProgressDisplay(Protocol):
     """Takes a run's progress; ``trials`` is how many there shall be."""
 
     trials: int
@@ -29,7 +29,7 @@ class Watch(Protocol):
 
 
 @contextmanager
-def shown(definition: StudyDefinition, quiet: bool) -> Iterator[Watch]:
+def shown_progress(definition: StudyDefinition, quiet: bool) -> Iterator[ProgressDisplay]:
     """A bar and the running trials on a terminal, a line a trial elsewhere (on stderr: stdout is for results)."""
     terminal = open_console(stderr=True)
     if quiet:

@@ -20,7 +20,7 @@ from hpsearch.data.table_file import (
     check_size,
     check_uncompressed,
     check_values,
-    readable,
+    reading,
 )
 from hpsearch.errors import DataError, Setting
 
@@ -38,7 +38,7 @@ def read_csv(path: Path, wanted: Wanted) -> Table:
         DataError: a file that cannot be read, is compressed, too large or not UTF-8; a header or a row that is not as
             it must be; a cell that is not what its column is. Rows are counted as an editor counts lines.
     """
-    with readable(path, "CSV"), path.open("rb") as file:
+    with reading(path, "CSV"), path.open("rb") as file:
         return _read(file, wanted)
 
 
@@ -92,8 +92,8 @@ def _rows(file: BufferedReader) -> Iterator[tuple[int, list[str]]]:
         for cells in lines:
             yield lines.line_num, cells
     except csv.Error as error:
-        quote = "Is a quote left open?" if "field" in str(error) or "end of data" in str(error) else ""
-        raise DataError("must be a row of a CSV file", str(error), quote, where=f"row {lines.line_num}") from error
+        do = "Is a quote left open?"  # or does one stand within a cell: csv takes anything else
+        raise DataError("must be a row of a CSV file", str(error), do, where=f"row {lines.line_num}") from error
 
 
 def _lines(file: BufferedReader) -> Iterator[str]:

@@ -12,12 +12,12 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from hpsearch.arrays import IntArray
 from hpsearch.data.columns import Plan
 from hpsearch.errors import DataError, Setting
 
 # What is predicted: one of some classes, or a number, the regression target.
 Task = Literal["classification", "regression"]
-IntArray = NDArray[np.intp]
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from hpsearch.data.table_file import (
     check_size,
     check_uncompressed,
     check_values,
-    readable,
+    reading,
 )
 from hpsearch.errors import DataError, Setting
 from hpsearch.extras import require
@@ -33,7 +33,7 @@ def read_parquet(path: Path, wanted: Wanted) -> Table:
     import pyarrow
     import pyarrow.parquet
 
-    with readable(path, "Parquet", (pyarrow.ArrowException,)):
+    with reading(path, "Parquet", (pyarrow.ArrowException,)):
         check_size(path.stat().st_size)
         with path.open("rb") as raw:
             check_uncompressed(raw.read(16))

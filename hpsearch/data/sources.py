@@ -56,7 +56,7 @@ class Toy(Packaged):
 
 
 class Sine(Packaged):
-    """``nnfs:sine``: one period of the sine on equidistant points, a quantity (Kinsley & Kukiela 2020)."""
+    """``nnfs:sine``: one period of the sine on equidistant points, a regression target (Kinsley & Kukiela 2020)."""
 
     predicts: ClassVar[Task] = "regression"
     redrawable: ClassVar[bool] = False
@@ -114,7 +114,7 @@ class PythonFunction(Source):
     model_config = ConfigDict(frozen=True, extra="allow", strict=True)
     not_features: ClassVar[tuple[str, ...] | None] = ()
 
-    task: Annotated[Task, Field(description="what the targets are: classes, or a quantity")] = "classification"
+    task: Annotated[Task, Field(description="what the targets are: classes, or a regression target")] = "classification"
 
     @property
     def options(self) -> dict[str, Any]:
@@ -217,7 +217,7 @@ class Memory(Source):
     redrawable: ClassVar[bool] = False
     not_features: ClassVar[tuple[str, ...] | None] = ()
 
-    task: Annotated[Task, Field(description="what the targets are: classes, or a quantity")] = "classification"
+    task: Annotated[Task, Field(description="what the targets are: classes, or a regression target")] = "classification"
 
     @property
     def predicts(self) -> Task:

@@ -10,7 +10,8 @@ from typing import Any, Literal
 import numpy as np
 
 from hpsearch import seeds
-from hpsearch.data.dataset import Dataset, IntArray
+from hpsearch.arrays import IntArray
+from hpsearch.data.dataset import Dataset
 from hpsearch.errors import DataError, Setting
 
 
@@ -25,7 +26,7 @@ class Split:
 
 
 @dataclass(frozen=True)
-class Dealing:
+class SplitOptions:
     """How rows are dealt.
 
     Attributes:
@@ -48,7 +49,7 @@ class Splitter:
     """One way to split rows.
 
     Attributes:
-        make: from the dealing and a seed (None for rows as they come) to a splitter of scikit-learn's; None if the rows
+        make: from the options and a seed (None for rows as they come) to a splitter of scikit-learn's; None if the rows
             say themselves where they belong.
         needs: what it splits by beside rows and labels, an attribute of :class:`Dataset`.
         fewest: the least ``n_splits``.
@@ -56,15 +57,15 @@ class Splitter:
         stratifies: whether it deals an equal share of every class to each fold.
     """
 
-    make: Callable[[Dealing, int | None], Any] | None
+    make: Callable[[SplitOptions, int | None], Any] | None
     needs: Literal["groups", "times", "folds"] | None = None
     fewest: int = 2
     shuffles: bool = True
     stratifies: bool = False
 
 
-def _k_folds(name: str) -> Callable[[Dealing, int | None], Any]:
-    return lambda dealing, seed: _sklearn(name)(dealing.n_splits, shuffle=seed is not None, random_state=seed)
+def _k_folds(name: str) -> Callable[[SplitOptions, int | None], Any]:
+    return lambda options, seed: _sklearn(name)(options.n_splits, shuffle=seed is not None, random_state=seed)
 
 
 def _sklearn(name: str) -> Any:
@@ -78,20 +79,20 @@ SPLITTERS: dict[str, Splitter] = {
     "kfold": Splitter(_k_folds("KFold")),
     "predefined": Splitter(None, needs="folds", fewest=1, shuffles=False),
     "shuffle": Splitter(
-        lambda dealing, seed: _sklearn("ShuffleSplit")(dealing.n_splits, test_size=dealing.fraction, random_state=seed),
+        lambda options, seed: _sklearn("ShuffleSplit")(options.n_splits, test_size=options.fraction, random_state=seed),
         fewest=1,
     ),
     "stratified": Splitter(_k_folds("StratifiedKFold"), stratifies=True),
     "stratified-group": Splitter(_k_folds("StratifiedGroupKFold"), needs="groups", stratifies=True),
     "timeseries": Splitter(
-        lambda dealing, seed: _sklearn("TimeSeriesSplit")(dealing.n_splits, gap=dealing.gap),
+        lambda options, seed: _sklearn("TimeSeriesSplit")(options.n_splits, gap=options.gap),
         needs="times",
         shuffles=False,
     ),
 }
 
 
-def make_splits(data: Dataset, splitter: str, dealing: Dealing, study_seed: int) -> tuple[Split, ...]:
+def make_splits(data: Dataset, splitter: str, options: SplitOptions, study_seed: int) -> tuple[Split, ...]:
     """Every split of every repeat, rows in ascending order.
 
     Raises:
@@ -99,13 +100,13 @@ def make_splits(data: Dataset, splitter: str, dealing: Dealing, study_seed: int)
             a class with fewer rows than folds; a split whose training rows lack a class.
     """
     kind = SPLITTERS[splitter]
-    _check_rows(data, splitter, dealing)
+    _check_rows(data, splitter, options)
     # Rows in time, if time is what they are split by: scikit-learn takes them as they come.
     order = np.argsort(data.times, kind="stable") if kind.needs == "times" and data.times is not None else None
     splits = []
-    for repeat in range(dealing.repeats):
-        seed = seeds.integer_seed(study_seed, "splits", repeat) if dealing.shuffle and kind.shuffles else None
-        for fold, pair in enumerate(_folds(data, kind, dealing, seed)):
+    for repeat in range(options.repeats):
+        seed = seeds.integer_seed(study_seed, "splits", repeat) if options.shuffle and kind.shuffles else None
+        for fold, pair in enumerate(_folds(data, kind, options, seed)):
             training, validation = (np.sort(rows if order is None else order[rows]) for rows in pair)
             splits.append(Split(repeat, fold, training, validation))
     if not splits:
@@ -120,20 +121,22 @@ def make_splits(data: Dataset, splitter: str, dealing: Dealing, study_seed: int)
     return tuple(splits)
 
 
-def _folds(data: Dataset, kind: Splitter, dealing: Dealing, seed: int | None) -> Iterator[tuple[IntArray, IntArray]]:
+def _folds(
+    data: Dataset, kind: Splitter, options: SplitOptions, seed: int | None
+) -> Iterator[tuple[IntArray, IntArray]]:
     if kind.make is None:
         yield from _sklearn("PredefinedSplit")(data.folds).split()
     else:
         groups = data.groups if kind.needs == "groups" else None  # the others warn that they do not look at them
-        yield from kind.make(dealing, seed).split(data.features, data.labels, groups)
+        yield from kind.make(options, seed).split(data.features, data.labels, groups)
 
 
 # The settings that name the column of what a splitter needs.
 _COLUMNS = {"groups": "group", "times": "time", "folds": "fold"}
 
 
-def _check_rows(data: Dataset, splitter: str, dealing: Dealing) -> None:
-    kind, n_splits = SPLITTERS[splitter], dealing.n_splits
+def _check_rows(data: Dataset, splitter: str, options: SplitOptions) -> None:
+    kind, n_splits = SPLITTERS[splitter], options.n_splits
     if kind.needs is not None and kind.needs not in data.metadata:
         column = _COLUMNS[kind.needs]
         raise DataError(
@@ -158,10 +161,10 @@ def _check_rows(data: Dataset, splitter: str, dealing: Dealing) -> None:
             "Use fewer folds.",
             where=Setting("n_splits"),
         )
-    if kind.needs == "times" and dealing.gap >= data.rows - n_splits * (data.rows // (n_splits + 1)):
+    if kind.needs == "times" and options.gap >= data.rows - n_splits * (data.rows // (n_splits + 1)):
         raise DataError(
             f"must leave rows to train on before each of {n_splits} validation parts of {data.rows} rows",
-            f"is {dealing.gap}",
+            f"is {options.gap}",
             "Use a smaller gap or fewer splits.",
             where=Setting("gap"),
         )

@@ -124,7 +124,7 @@ class Table:
 
 
 @contextmanager
-def readable(path: Path, what: str, errors: tuple[type[Exception], ...] = ()) -> Iterator[None]:
+def reading(path: Path, what: str, errors: tuple[type[Exception], ...] = ()) -> Iterator[None]:
     """Errors of the system, and ``errors`` of a library, say that this is no readable file, and all name it."""
     with located(str(path)):
         try:

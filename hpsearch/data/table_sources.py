@@ -14,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
+from hpsearch.arrays import IntArray
 from hpsearch.data.cells import Types
 from hpsearch.data.columns import KINDS, Impute, Kind, Plan
-from hpsearch.data.dataset import Dataset, IntArray, Task
+from hpsearch.data.dataset import Dataset, Task
 from hpsearch.data.source import Source
 from hpsearch.data.table_file import Table, Wanted, check_values
 from hpsearch.data.table_reader import read_table
@@ -33,7 +34,7 @@ class TableFile(Source):
 
     path: Annotated[str, Field(description="the file, relative to the study file")]
     target: Annotated[str, Field(description="the column to predict")]
-    task: Annotated[Task, Field(description="what the target is: classes, or a quantity")] = "classification"
+    task: Annotated[Task, Field(description="what the target is: classes, or a regression target")] = "classification"
     features: Annotated[
         Names | None, Field(description="the columns to predict from; all that are left if not given")
     ] = None

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hpsearch.data.dataset import Dataset, IntArray
+from hpsearch.arrays import IntArray
+from hpsearch.data.dataset import Dataset
 
 DEALINGS = 10  # of the values of each column, to see how many rows repeat each other by chance
 

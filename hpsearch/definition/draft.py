@@ -15,10 +15,10 @@ from pydantic import ValidationError
 from hpsearch.data.audit import CHECKS, Audited
 from hpsearch.data.dataset import Dataset
 from hpsearch.data.sources import SOURCES
-from hpsearch.data.splits import Dealing, hold_out, make_splits
+from hpsearch.data.splits import SplitOptions, hold_out, make_splits
 from hpsearch.data.survey import Surveyed, survey
 from hpsearch.data.units import first_of_each
-from hpsearch.definition.draft_text import SEED, Budget, Dealt, write
+from hpsearch.definition.draft_text import SEED, Budget, SplitPlan, write
 from hpsearch.definition.problems import first_problem
 from hpsearch.definition.sections import StudySection
 from hpsearch.definition.wording import as_key
@@ -38,12 +38,12 @@ class Draft:
     Attributes:
         text: the file's.
         found: what the rows were taken for.
-        copies: how many rows it leaves out, as they repeat another.
+        duplicates: how many rows it leaves out, as they repeat another.
     """
 
     text: str
     found: Surveyed
-    copies: int
+    duplicates: int
 
 
 def draft(rows: Path, target: str | None, path: str, file_name: str, name: str | None = None) -> Draft:
@@ -62,10 +62,10 @@ def draft(rows: Path, target: str | None, path: str, file_name: str, name: str |
     """
     name = study_name(rows) if name is None else checked_name(name)
     found = survey(rows, target)
-    dealt = _dealt(found, rows)
-    budget = _budget(dealt.rows, len(found.plan.feature_names))
-    text = write(found, dealt, budget, name, path, rows.name, file_name)
-    return Draft(text, found, dealt.copies)
+    plan = _split_plan(found, rows)
+    budget = _budget(plan.rows, len(found.plan.feature_names))
+    text = write(found, plan, budget, name, path, rows.name, file_name)
+    return Draft(text, found, plan.duplicates)
 
 
 def study_name(rows: Path) -> str:
@@ -86,24 +86,24 @@ def checked_name(name: str) -> str:
         raise first_problem(error, StudySection) from error
 
 
-def _dealt(found: Surveyed, rows: Path) -> Dealt:
+def _split_plan(found: Surveyed, rows: Path) -> SplitPlan:
     """How to hold out and to split: the first of the more usual ways that these rows allow, and that ``run`` does."""
     options = {"source": found.source, "path": str(rows), "target": found.target, "drop": [*found.left_out]}
     if found.classes is None:
         options["task"] = "regression"
     data = SOURCES[found.source].model_validate(options).load(Path(), SEED)
     with located(str(rows)):
-        dealt, leaks = _first_way(data)
+        plan, leaks = _first_way(data)
     if not leaks:
-        return dealt
+        return plan
     different = data.take(first_of_each(data))
-    copies = data.rows - different.rows
-    with located(str(rows), f"without its {copies} rows that repeat another"):
-        dealt, _ = _first_way(different)
-    return replace(dealt, rows=different.rows, copies=copies)
+    duplicates = data.rows - different.rows
+    with located(str(rows), f"without its {duplicates} rows that repeat another"):
+        plan, _ = _first_way(different)
+    return replace(plan, rows=different.rows, duplicates=duplicates)
 
 
-def _first_way(data: Dataset) -> tuple[Dealt, bool]:
+def _first_way(data: Dataset) -> tuple[SplitPlan, bool]:
     """The first way that these rows allow, and whether ``run`` refuses what then stands on both sides."""
     splitters: tuple[str, ...] = ("stratified", "kfold")
     splits: tuple[int, ...] = (5, 3, 2)
@@ -125,12 +125,12 @@ def _first_way(data: Dataset) -> tuple[Dealt, bool]:
     for n_splits, fraction, splitter in product(splits, dict.fromkeys((some, None)), splitters):
         try:
             search, held_out = (data, None) if fraction is None else hold_out(data, fraction, splitter, SEED)
-            seen = Audited(search, held_out, make_splits(search, splitter, Dealing(n_splits), SEED), splitter)
+            audited = Audited(search, held_out, make_splits(search, splitter, SplitOptions(n_splits), SEED), splitter)
         except DataError as error:
             refusals.append(error)
             continue
-        leaks = any(finding.level == "error" for check in _REFUSING for finding in CHECKS[check](seen))
-        return Dealt(fraction, splitter, n_splits, data.rows), leaks
+        leaks = any(finding.level == "error" for check in _REFUSING for finding in CHECKS[check](audited))
+        return SplitPlan(fraction, splitter, n_splits, data.rows), leaks
     raise refusals[0].worded(as_key)
 
 

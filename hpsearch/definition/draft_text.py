@@ -28,14 +28,14 @@ _TIMES = re.compile(r"(.*[_ ])?(date|time|datetime|timestamp|year|month|day|week
 
 
 @dataclass(frozen=True)
-class Dealt:
+class SplitPlan:
     """Which rows are used, and how they are held out and split."""
 
     fraction: float | None
     splitter: str
     n_splits: int
     rows: int
-    copies: int = 0  # left out: they repeat another, and would stand on both sides
+    duplicates: int = 0  # left out: they repeat another, and would stand on both sides
 
 
 @dataclass(frozen=True)
@@ -50,12 +50,14 @@ class Budget:
     learning_rate: tuple[str, str]
 
 
-def write(found: Surveyed, dealt: Dealt, budget: Budget, name: str, path: str, rows_name: str, file_name: str) -> str:
+def write(
+    found: Surveyed, plan: SplitPlan, budget: Budget, name: str, path: str, rows_name: str, file_name: str
+) -> str:
     """The file.
 
     Args:
         found: what the rows were taken for.
-        dealt: how they are held out and split.
+        plan: how they are held out and split.
         budget: what is searched, and for how long.
         name: the study's.
         path: the rows' file, from the study file's folder.
@@ -72,9 +74,9 @@ def write(found: Surveyed, dealt: Dealt, budget: Budget, name: str, path: str, r
     ]
     sections = [
         ["[study]", f"name = {as_toml(name)}", f"seed = {SEED} # everything random follows from it"],
-        _data(found, dealt, path),
-        _holdout(dealt),
-        _validation(found, dealt),
+        _data(found, plan, path),
+        _holdout(plan),
+        _validation(found, plan),
         _train(found, budget),
         _space(found, budget),
         _search(budget),
@@ -82,20 +84,20 @@ def write(found: Surveyed, dealt: Dealt, budget: Budget, name: str, path: str, r
     return "\n\n".join("\n".join(lines) for lines in [head, *sections]) + "\n"
 
 
-def _data(found: Surveyed, dealt: Dealt, path: str) -> list[str]:
+def _data(found: Surveyed, plan: SplitPlan, path: str) -> list[str]:
     lines = ["[data]", f"source = {as_toml(found.source)}", f"path = {as_toml(path)} # relative to this file"]
     if found.classes is None:
         lines += [
-            f"target = {as_toml(found.target)} # a quantity, {found.low:g} to {found.high:g}",
+            f"target = {as_toml(found.target)} # a regression target, {found.low:g} to {found.high:g}",
             'task = "regression" # "classification" if its numbers are names of classes',
         ]
     else:
         lines += _noted(f"target = {as_toml(found.target)}", _classes(found.classes))
     if found.left_out:
         lines += _noted(f"drop = {as_toml([*found.left_out])}", "for the reasons below")
-    if dealt.copies:
+    if plan.duplicates:
         lines += _comment(
-            f"{dealt.copies} of {found.rows} rows repeat another in all features and the target, and would be "
+            f"{plan.duplicates} of {found.rows} rows repeat another in all features and the target, and would be "
             'validated where they were trained. "keep" takes them too; `hpsearch run` refuses that, unless they have a '
             'group column that tells which belong together, and splitter = "group".'
         )
@@ -134,30 +136,30 @@ def _hints(found: Surveyed) -> Iterator[str]:
             yield f"# {key} = {as_toml(name)}"
 
 
-def _holdout(dealt: Dealt) -> list[str]:
-    if dealt.fraction is None:
+def _holdout(plan: SplitPlan) -> list[str]:
+    if plan.fraction is None:
         return [
             "# [holdout]",
             "# fraction = 0.2 # rows to set aside and score once; these are few, so all are searched with",
         ]
     return [
         "[holdout]",
-        f"fraction = {dealt.fraction} # rows set aside before anything else, scored once by `hpsearch retrain`",
+        f"fraction = {plan.fraction} # rows set aside before anything else, scored once by `hpsearch retrain`",
     ]
 
 
-def _validation(found: Surveyed, dealt: Dealt) -> list[str]:
+def _validation(found: Surveyed, plan: SplitPlan) -> list[str]:
     about = (
         "each fold has every class's share of the rows"
-        if dealt.splitter == "stratified"
+        if plan.splitter == "stratified"
         else "rows in random order"
         if found.classes is None
         else "rows in random order: some class has too few for each fold to have its share"
     )
     return [
         "[validation]",
-        f"splitter = {as_toml(dealt.splitter)} # {about}",
-        f"n_splits = {dealt.n_splits}",
+        f"splitter = {as_toml(plan.splitter)} # {about}",
+        f"n_splits = {plan.n_splits}",
         "# repeats = 3 # deals the rows so many times: a steadier score, for so many times the work",
     ]
 

@@ -10,7 +10,7 @@ from pydantic_core import PydanticKnownError
 
 from hpsearch.data.audit import CHECKS
 from hpsearch.data.sources import SOURCES, Memory, source_class
-from hpsearch.data.splits import SPLITTERS, Dealing
+from hpsearch.data.splits import SPLITTERS, SplitOptions
 from hpsearch.definition.pruners import PRUNERS, Median, Pruner
 from hpsearch.definition.registered import Registered, Section, by_name
 from hpsearch.definition.samplers import SAMPLERS, TPE, Sampler
@@ -107,9 +107,9 @@ class ValidationSection(Section):
         return self
 
     @property
-    def dealing(self) -> Dealing:
+    def split_options(self) -> SplitOptions:
         """What :func:`hpsearch.data.splits.make_splits` takes."""
-        return Dealing(self.n_splits, self.repeats, self.shuffle, self.gap, self.fraction)
+        return SplitOptions(self.n_splits, self.repeats, self.shuffle, self.gap, self.fraction)
 
 
 def _named(about: str, default: str) -> Any:
@@ -151,7 +151,7 @@ class OriginSection(Section):
     objective: Annotated[str, one_of(METRICS, "objective"), Field(description="what the study searched for")] = "loss"
     objective_value: Annotated[float, Field(description="its mean over splits, the best of them: optimistic")]
     accuracy: Annotated[float | None, Field(description="mean over splits of the trial's accuracy; of classes")] = None
-    r2: Annotated[float | None, Field(description="mean over splits of the trial's R²; of a quantity")] = None
+    r2: Annotated[float | None, Field(description="mean over splits of the trial's R²; of a regression target")] = None
     rule: Annotated[str, Field(description="how it was chosen among the trials")] = "lowest"
     corrected_value: Annotated[float | None, Field(description="the best value without the luck of being it")] = None
     corrected_low: Annotated[float | None, Field(description="low end of its interval")] = None

@@ -206,7 +206,7 @@ class StudyDefinition(Section):
         return self.train.loss_name(self.data.predicts)
 
     def _check_task(self) -> None:
-        """Refuse what does not go with what is predicted, a class or a quantity.
+        """Refuse what does not go with what is predicted, a class or a regression target.
 
         Raises:
             DefinitionError: a loss, an objective or a splitter of the other task.
@@ -223,7 +223,7 @@ class StudyDefinition(Section):
         splitter = self.validation.splitter
         if SPLITTERS[splitter].stratifies and task == "regression":
             raise DefinitionError(
-                "must not need classes where a quantity is predicted",
+                "must not need classes where a regression target is predicted",
                 f"is {splitter!r}",
                 f'Use "{"group" if SPLITTERS[splitter].needs == "groups" else "kfold"}".',
                 where=Setting("validation.splitter"),

@@ -111,7 +111,7 @@ class NetworkEstimator(BaseEstimator):
     def _predictions(self, X: Any) -> FloatArray:
         """Probabilities (N, C), or predictions of a regression (N, 1)."""
         check_is_fitted(self, "bundle_")
-        return self.bundle_.answers(validate_data(self, X, reset=False, dtype=[np.float64, np.float32], order="C"))
+        return self.bundle_.predictions(validate_data(self, X, reset=False, dtype=[np.float64, np.float32], order="C"))
 
 
 def trains_on_all_rows(estimator: NetworkEstimator) -> bool:

@@ -84,7 +84,7 @@ class Bundle:
         Raises:
             DataError: other columns, another shape, or a value that is not of its column's kind.
         """
-        return self.targets_of(self.answers(self._features(rows, notice)))
+        return self.targets_of(self.predictions(self._features(rows, notice)))
 
     def targets_of(self, predictions: FloatArray) -> NDArray[Any]:
         """What :meth:`predict` gives, (N,), of what :meth:`answers` gives."""
@@ -99,7 +99,7 @@ class Bundle:
         if not self.class_names:
             got = f"this model predicts the regression target {self.target_name!r}"
             raise DataError("Probabilities need classes", got, "Use predict.")
-        return self.answers(self._features(rows, notice))
+        return self.predictions(self._features(rows, notice))
 
     def _features(self, rows: Any, notice: Callable[[str], None]) -> NDArray[Any]:
         if not hasattr(rows, "columns"):
@@ -116,7 +116,7 @@ class Bundle:
             notice(line)
         return features
 
-    def answers(self, features: NDArray[Any]) -> FloatArray:
+    def predictions(self, features: NDArray[Any]) -> FloatArray:
         """The probability of each class, (N, C), or the predicted target, (N, 1), of features (N, D) of the plan."""
         with threadpool_limits(1):
             predictions = predict(self.architecture, self.parameters, self.scaling.apply(features))
@@ -135,12 +135,12 @@ class Bundle:
 
     def measure(self, data: Dataset, metric: Metric) -> float | None:
         """A metric on labelled rows of the same columns and classes; None where it is undefined."""
-        value = metric.score(data.labels, self.answers(data.features), len(self.class_names), data.weights)
+        value = metric.score(data.labels, self.predictions(data.features), len(self.class_names), data.weights)
         return value if math.isfinite(value) else None
 
     def row_losses(self, data: Dataset) -> NDArray[np.float64]:
         """The data loss of each row, (N,): nats, or the unit of the target (squared in a squared error)."""
-        return self.architecture.head.of_labels(data.labels, self.answers(data.features))
+        return self.architecture.head.of_labels(data.labels, self.predictions(data.features))
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """What the safetensors file holds."""

@@ -145,7 +145,7 @@ def check(bundle: Bundle, exported: RunnableExport, raws: Sequence[Raw]) -> floa
     for start in range(0, rows, CHECKED_ROWS):
         part = [replace(raw, values=raw.values[start : start + CHECKED_ROWS]) for raw in raws]
         features, _ = bundle.plan.expand(part)
-        expected = bundle.answers(features).astype(np.float64)
+        expected = bundle.predictions(features).astype(np.float64)
         labels, predictions = exported.predict(part)
         differences = np.abs(predictions - expected).max(axis=1) / bundle.target_scale
         wrong = ~(differences <= TOLERANCE)  # nan is wrong too

@@ -36,7 +36,7 @@ def predict_file(bundle: Bundle, path: Path, notice: Callable[[str], None] = war
     features, notices = bundle.plan.expand(read_rows(bundle, path))
     for line in notices:
         notice(line)
-    predictions = bundle.answers(features)
+    predictions = bundle.predictions(features)
     predicted = bundle.targets_of(predictions)
     if not bundle.class_names:
         return pd.DataFrame({"prediction": predicted})

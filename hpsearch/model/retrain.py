@@ -18,7 +18,7 @@ from hpsearch.model.bundle import Bundle
 from hpsearch.model.fit import fit
 from hpsearch.model.study_rows import recipe
 from hpsearch.search.objective import Prepared, prepare
-from hpsearch.storage.database import shown
+from hpsearch.storage.database import shown_url
 from hpsearch.storage.stored_study import StoredStudy
 from hpsearch.validation.config import Config
 from hpsearch.validation.estimates import mean_of_rows
@@ -81,7 +81,7 @@ def _record_scoring(definition: StudyDefinition, fingerprint: str, url: str, fol
             if stored.attributes["identity"]["holdout.fingerprint"] == fingerprint:
                 known.append(stored.record_scoring({"configuration": definition.train.fingerprint}))
             else:
-                not_recorded = f"the study {name!r} in {shown(url)} has another hold-out."
+                not_recorded = f"the study {name!r} in {shown_url(url)} has another hold-out."
     except StorageError as error:
         not_recorded = str(error)
     if folder is not None and folder.exists():

@@ -12,41 +12,41 @@ from hpsearch.storage.stored_study import StoredStudy
 from hpsearch.storage.trial_result import TrialResult
 
 
-def plain(value: Any) -> str:
+def escaped(value: Any) -> str:
     """Text that Markdown and HTML show as it is, in a table's cell as well."""
     text = setting_text(value)
     text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("\n", " ")
     return re.sub(r"([\\`*_{}\[\]()#+!|~$])", r"\\\1", text)
 
 
-def table(rows: Sequence[Mapping[str, Any]]) -> str:
+def markdown_table(rows: Sequence[Mapping[str, Any]]) -> str:
     """Rows of the same keys as a Markdown table."""
     names = list(rows[0])
     lines = [names, ["---"] * len(names), *([row[name] for name in names] for row in rows)]
     return "\n".join(
-        "| " + " | ".join(map(str if number == 1 else plain, line)) + " |" for number, line in enumerate(lines)
+        "| " + " | ".join(map(str if number == 1 else escaped, line)) + " |" for number, line in enumerate(lines)
     )
 
 
 def study_note(stored: StoredStudy, best: Best | None) -> str:
     """What the study is, what it found and what its numbers mean."""
     attributes = stored.attributes
-    identity, parts = attributes["identity"], [f"# {plain(stored.name)}"]
+    identity, parts = attributes["identity"], [f"# {escaped(stored.name)}"]
     parts.append("No trial is complete yet." if best is None else _numbers(best))
     if best is not None:
         rows = [
             {"hyperparameter": name, "value": value, "from": origin}
             for name, (value, origin) in best.settings().items()
         ]
-        parts += [f"## Best configuration: trial {best.result.number}", table(rows)]
+        parts += [f"## Best configuration: trial {best.result.number}", markdown_table(rows)]
     source = attributes["definition"]["data"]
     data = [{"key": key, "value": str(value)} for key, value in source.items()]
     data.append({"key": "fingerprint of the rows searched with", "value": identity["data.fingerprint"]})
     data.append({"key": "fingerprint of the rows held out", "value": str(identity["holdout.fingerprint"])})
-    parts += ["## Data", table(data)]
+    parts += ["## Data", markdown_table(data)]
     findings = attributes.get("audit")
     if findings is not None:
-        lines = [f"- **{plain(f['level'])}** ({plain(f['name'])}): {plain(f['what'])}" for f in findings]
+        lines = [f"- **{escaped(f['level'])}** ({escaped(f['name'])}): {escaped(f['what'])}" for f in findings]
         parts += ["## Leakage audit", "\n".join(lines) or "It found nothing."]
     parts += ["## Definition", _definition(attributes["definition"])]
     return "\n\n".join(parts) + "\n"
@@ -54,7 +54,7 @@ def study_note(stored: StoredStudy, best: Best | None) -> str:
 
 def _numbers(best: Best) -> str:
     rows = [dict(zip(("number", "value", "meaning"), row, strict=True)) for row in best.scores()]
-    return f"{table(rows)}\n\n{plain(best.belief())}"
+    return f"{markdown_table(rows)}\n\n{escaped(best.belief())}"
 
 
 def _definition(raw: Mapping[str, Any]) -> str:
@@ -62,14 +62,14 @@ def _definition(raw: Mapping[str, Any]) -> str:
     for section, values in raw.items():
         for key, value in values.items():
             rows.append({"section": section, "key": key, "value": str(value)})
-    return table(rows)
+    return markdown_table(rows)
 
 
 def trial_note(result: TrialResult) -> str:
     """A trial's folds, its best epoch, or why it has none."""
     if result.value is None:
-        return f"**{result.state}**: {plain(result.reason)}\n"
+        return f"**{result.state}**: {escaped(result.reason)}\n"
     head = f"Mean {readable(result.value)} over {len(result.folds)} splits at epoch {result.best_epoch}."
     if result.same_as is not None:
         head += f" The same configuration as trial {result.same_as}, whose training was used again."
-    return f"{head}\n\n{table(result.folds)}\n"
+    return f"{head}\n\n{markdown_table(result.folds)}\n"

@@ -26,7 +26,7 @@ from hpsearch.markup import counted, table, text
 from hpsearch.reporting.figures import GROUPS
 from hpsearch.reporting.figures.style import TEMPLATES, swaps
 from hpsearch.reporting.snapshot import Snapshot
-from hpsearch.storage.database import shown
+from hpsearch.storage.database import shown_url
 from hpsearch.validation.metrics import METRICS, objective_metric
 from hpsearch.validation.score import SCORE_NAMES
 
@@ -149,7 +149,7 @@ def _target(study: Snapshot, facts: Mapping[str, Any]) -> str:
     """What is predicted."""
     if "classes" in facts:
         return f"{len(facts['classes'])} classes"
-    return f"a quantity ({study.data.target_name})"
+    return f"a regression target ({study.data.target_name})"
 
 
 def _trials_line(study: Snapshot) -> str:
@@ -284,7 +284,7 @@ def _audit(study: Snapshot) -> str:
 
 def _again(study: Snapshot) -> str:
     name, identity, definition = study.stored.name, study.attributes["identity"], study.definition
-    where = f" --storage {shlex.quote(shown(study.stored.url))}"
+    where = f" --storage {shlex.quote(shown_url(study.stored.url))}"
     commands = [
         f"hpsearch run {name}.toml{where}    # the study file; below, as it was stored",
         f"hpsearch best {name}{where} -o best.toml",

@@ -23,7 +23,7 @@ from hpsearch.validation.cross_validate import RowResults
 from hpsearch.validation.layout import Layout
 from hpsearch.validation.metric import Metric
 
-Predict = Callable[[NDArray[Any]], NDArray[Any]]  # features (N, D) to probabilities (N, C) or a quantity (N, 1)
+Predict = Callable[[NDArray[Any]], NDArray[Any]]  # features (N, D) to probabilities (N, C) or predictions (N, 1)
 
 
 class Snapshot:
@@ -106,7 +106,7 @@ class Snapshot:
         try:
             return self.data.class_names
         except HpsearchError:
-            return tuple(map(str, range(self.rows.answers.shape[1])))
+            return tuple(map(str, range(self.rows.predictions.shape[1])))
 
     @cached_property
     def target_name(self) -> str:
@@ -137,4 +137,4 @@ class Snapshot:
     @cached_property
     def predict(self) -> Predict:
         """The best configuration, retrained on all rows that are not held out."""
-        return fit_prepared(self.prepared, self.best.config).answers
+        return fit_prepared(self.prepared, self.best.config).predictions

@@ -122,8 +122,8 @@ def confirm(stored: StoredStudy, top: int = 5, repeats: int = 3) -> Confirmation
     if prepared.search.fingerprint != stored.attributes["identity"]["data.fingerprint"]:
         raise DataError(f"The rows must be those that {stored.name!r} searched with", "are others", "Restore the data.")
     seed = seeds.integer_seed(definition.seed, "confirm")
-    dealing = replace(validation.dealing, repeats=repeats, shuffle=True)
-    splits = make_splits(prepared.search, validation.splitter, dealing, seed)
+    options = replace(validation.split_options, repeats=repeats, shuffle=True)
+    splits = make_splits(prepared.search, validation.splitter, options, seed)
     require_defined(definition, prepared.search, splits)
     outcomes: dict[int, CrossValidation] = {}
     for result in chosen:

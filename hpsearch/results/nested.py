@@ -135,8 +135,8 @@ def outer_studies(prepared: Prepared, outer: int) -> Iterator[tuple[Split, Prepa
     """
     definition = prepared.definition
     validation = definition.validation
-    dealing = replace(validation.dealing, n_splits=outer, repeats=1)
-    splits = make_splits(prepared.search, validation.splitter, dealing, seeds.integer_seed(definition.seed, "outer"))
+    options = replace(validation.split_options, n_splits=outer, repeats=1)
+    splits = make_splits(prepared.search, validation.splitter, options, seeds.integer_seed(definition.seed, "outer"))
     for split in splits:
         name = f"{definition.name[:80]}.outer-{split.fold + 1}-of-{len(splits)}"
         raw = {**definition.raw, "study": {**definition.raw["study"], "name": name}}

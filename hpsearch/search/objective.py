@@ -159,7 +159,7 @@ def divide(definition: StudyDefinition, data: Dataset, held_out: Dataset | None)
         DataError: splits that cannot be used, or on which the objective is undefined.
     """
     seed, validation = definition.seed, definition.validation
-    splits = make_splits(data, validation.splitter, validation.dealing, seed)
+    splits = make_splits(data, validation.splitter, validation.split_options, seed)
     require_defined(definition, data, splits)
     if definition.search.stop is not None and len(splits) == 1:
         raise DataError(

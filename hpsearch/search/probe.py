@@ -9,7 +9,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from hpsearch.data.dataset import Dataset
-from hpsearch.data.splits import Dealing, make_splits
+from hpsearch.data.splits import SplitOptions, make_splits
 from hpsearch.validation.config import Config
 from hpsearch.validation.cross_validate import cross_validate
 
@@ -27,7 +27,7 @@ def probe() -> str:
     # Rows without a random generator, whose stream another NumPy version may change.
     grid = np.sin(np.outer(np.arange(1, 301), np.arange(1, 11) ** 0.5))
     data = Dataset.of(grid, (grid.sum(axis=1) * 2).astype(int) % 3)
-    splits = make_splits(data, "kfold", Dealing(5, shuffle=False), 0)
+    splits = make_splits(data, "kfold", SplitOptions(5, shuffle=False), 0)
     digest = hashlib.sha256()
     with threadpool_limits(1):
         for config in _CONFIGS:

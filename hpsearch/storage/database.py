@@ -43,7 +43,7 @@ def clear_errors(url: str, kind: type[StorageError] = StorageError) -> Iterator[
         raise kind("must be usable", reason, where=place(url)) from error
 
 
-def shown(url: str) -> str:
+def shown_url(url: str) -> str:
     """A storage URL without its password."""
     try:
         return make_url(url).render_as_string(hide_password=True)
@@ -53,7 +53,7 @@ def shown(url: str) -> str:
 
 def place(url: str, study: str | None = None) -> tuple[str, ...]:
     """Where an error is: a storage, or a study in it."""
-    return (f"storage {shown(url)}", *([] if study is None else [f"study {study!r}"]))
+    return (f"storage {shown_url(url)}", *([] if study is None else [f"study {study!r}"]))
 
 
 def open_storage(url: str, create: bool = False) -> RDBStorage:
@@ -81,7 +81,7 @@ def open_storage(url: str, create: bool = False) -> RDBStorage:
             options["pool_events"] = [(_use_wal, "connect")]
     elif parsed.get_backend_name() == "postgresql":
         if parsed.get_driver_name() == "psycopg":
-            require("psycopg", "postgres", f"The storage {shown(url)}")
+            require("psycopg", "postgres", f"The storage {shown_url(url)}")
         # The owner's one connection holds its lock and does its writing, so they end together.
         name = f"hpsearch, process {os.getpid()} on {socket.gethostname()}"
         options = {"connect_args": {"application_name": name[:63]}, **({"poolclass": StaticPool} if create else {})}

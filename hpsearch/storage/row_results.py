@@ -28,7 +28,7 @@ from hpsearch.validation.layout import Layout
 
 Content = TypeVar("Content", Layout, RowResults)
 # What files written when there were only classes call it.
-_NAMED = {"probabilities": "answers"}
+_NAMED = {"probabilities": "predictions", "answers": "predictions"}
 # What a file that is gone, cut off or damaged can raise.
 _UNREADABLE = (OSError, ValueError, TypeError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error)
 

@@ -25,7 +25,7 @@ from hpsearch.storage.database import (
     open_storage,
     place,
     replace_rows,
-    shown,
+    shown_url,
 )
 from hpsearch.storage.quiet import quiet
 from hpsearch.storage.row_results import RowResultFiles
@@ -109,7 +109,7 @@ class StoredStudy:
             names = [study.study_name for study in storage.get_all_studies()]
             if name not in names:
                 hint = did_you_mean(name, names) if names else "It holds no study yet."
-                raise UnknownStudyError(f"There is no study {name!r} in {shown(url)}", do=hint)
+                raise UnknownStudyError(f"There is no study {name!r} in {shown_url(url)}", do=hint)
             study = cls(storage, url, name, storage.get_study_id_from_name(name))
             if "definition" not in study.attributes:
                 raise UnknownStudyError(_OURS, _NOT_OURS, where=place(url, name))

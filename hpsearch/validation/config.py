@@ -122,7 +122,7 @@ class Config(BaseModel):
         "nnfs", description="distribution of the initial weights; biases start at 0"
     )
     loss: Annotated[str, one_of(LOSSES, "loss")] | None = Field(
-        None, description="what training descends; by default cross_entropy, or squared_error of a quantity"
+        None, description="what training descends; by default cross_entropy, or squared_error of a regression target"
     )
     optimizer: Annotated[str, one_of(OPTIMIZERS, "optimizer")] = Field("adam", description="update rule")
     learning_rate: float = Field(0.01, gt=0, description="learning rate of the first update")

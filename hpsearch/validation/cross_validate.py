@@ -77,13 +77,13 @@ class RowResults:
 
     Attributes:
         losses: (T, M) at each of T checkpoints: float32, but float64 of a regression, whose unit may be of any size.
-        answers: at the chosen checkpoint (M, C) float32, the probability of each class, or (M, 1) float64.
+        predictions: at the chosen checkpoint (M, C) float32, the probability of each class, or (M, 1) float64.
         values: (T, M, …), what the objective is computed from, see :meth:`Metric.row_values`; None where that is the
             losses.
     """
 
     losses: NDArray[Any]
-    answers: NDArray[Any]
+    predictions: NDArray[Any]
     values: NDArray[Any] | None = None
 
     @property

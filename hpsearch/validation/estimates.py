@@ -17,7 +17,7 @@ LEVEL = 0.95  # of every interval
 
 @dataclass(frozen=True)
 class Estimate:
-    """The mean of a quantity over splits, for a configuration that was not selected by it.
+    """The mean of a number over splits, for a configuration that was not selected by it.
 
     Attributes:
         mean: over the splits.

@@ -85,7 +85,7 @@ def corrected(candidates: Iterable[NDArray[Any]], layout: Layout, metric: Metric
        The variance of the left-out means times q/(1 - q) is therefore s²/U and c together. Of c half is counted, since
        the resamples choose by means of twice the variance.
 
-    For quantities to be minimised it is :func:`~hpsearch.validation.estimates.interval_of_loss`, else Student's.
+    For what is to be minimised it is :func:`~hpsearch.validation.estimates.interval_of_loss`, else Student's.
 
     Raises:
         ValueError: fewer than ``FEWEST_UNITS`` units, or a layout without units.
@@ -106,14 +106,14 @@ def corrected(candidates: Iterable[NDArray[Any]], layout: Layout, metric: Metric
 
     rows: _Rows
     rows = _Units(layout, units, metric) if isinstance(metric, AdditiveMetric) else _Positions(layout, units, metric)
-    lowest, answers = np.full(RESAMPLES, np.inf), np.full(RESAMPLES, np.nan)
+    lowest, elsewhere = np.full(RESAMPLES, np.inf), np.full(RESAMPLES, np.nan)
     lowest_of_others, picked = np.full(len(others), np.inf), np.empty(0)
     trials = considered = 0
     for values in candidates:
         table = rows.table(values if layout.weights is None else values[:, counted])
         scores = metric.sign * rows.score(table, drawn)
         better, place = _improved(scores, lowest)
-        answers[better] = rows.pooled(table, drawn[better] == 0)[np.arange(better.sum()), place]
+        elsewhere[better] = rows.pooled(table, drawn[better] == 0)[np.arange(better.sum()), place]
         scores = metric.sign * rows.score(table, others)
         better, place = _improved(scores, lowest_of_others)
         if not trials:
@@ -128,7 +128,7 @@ def corrected(candidates: Iterable[NDArray[Any]], layout: Layout, metric: Metric
     if metric.direction == "maximize":
         value = min(1.0, value)  # but for rounding
     q = (1 - 1 / count) ** count
-    rows_and_choice = float(np.nanvar(answers, ddof=1)) * q / (1 - q)
+    rows_and_choice = float(np.nanvar(elsewhere, ddof=1)) * q / (1 - q)
     of_rows = float(np.nanvar(rows.score(composed, drawn).mean(axis=1), ddof=1))
     if metric.is_share:
         # Rows that were all answered right do not prove that all will be (Agresti & Coull 1998).

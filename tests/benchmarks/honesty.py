@@ -33,7 +33,7 @@ from threadpoolctl import threadpool_limits
 from hpsearch import StudyDefinition, seeds
 from hpsearch.data.dataset import Dataset
 from hpsearch.data.preprocess import Scaling, fit_scaling
-from hpsearch.data.splits import Dealing, Split, make_splits
+from hpsearch.data.splits import Split, SplitOptions, make_splits
 from hpsearch.nn.network import initial_parameters
 from hpsearch.nn.passes import Architecture, Evaluator, predict
 from hpsearch.nn.penalties import Penalties, expand_lambdas
@@ -158,8 +158,8 @@ class Trained:
     def loss(self, lane: int, data: Dataset) -> np.ndarray:
         """The losses of other rows, in nats."""
         inputs = self.scalings[lane].apply(data.features)
-        answers = predict(self.architecture, self.params[lane : lane + 1], inputs)
-        true = answers[np.arange(data.rows), data.labels].astype(np.float64)
+        predictions = predict(self.architecture, self.params[lane : lane + 1], inputs)
+        true = predictions[np.arange(data.rows), data.labels].astype(np.float64)
         return -np.log(np.clip(true, 1e-7, 1 - 1e-7))
 
 
@@ -229,7 +229,7 @@ class Search:
     def __post_init__(self) -> None:
         raw = {**self.definition.raw, "study": {"name": "honesty", "seed": self.seed}}
         self.definition = StudyDefinition.from_mapping(raw, Path())
-        self.splits = make_splits(self.data, "kfold", Dealing(), self.seed)
+        self.splits = make_splits(self.data, "kfold", SplitOptions(), self.seed)
         self.proposer = Proposer(self.definition)
         self.layout = Layout.of(self.data, self.splits, "kfold")
 
@@ -284,13 +284,13 @@ def search(searches: Sequence[Search], trials: int) -> None:
 
 def losses_of(lanes: Sequence[Lane], epochs: Sequence[int], data: Sequence[Dataset]) -> list[np.ndarray]:
     """What each lane, stopped at its epoch, loses on other rows."""
-    answers: list[np.ndarray] = [np.empty(0)] * len(lanes)
+    predictions: list[np.ndarray] = [np.empty(0)] * len(lanes)
     for places in by_width(lanes):
         for point in train([lanes[place] for place in places]):
             for number, place in enumerate(places):
                 if epochs[place] == point.epoch:
-                    answers[place] = point.loss(number, data[place])
-    return answers
+                    predictions[place] = point.loss(number, data[place])
+    return predictions
 
 
 def chunk(case: Case, first: int, count: int) -> pd.DataFrame:
@@ -298,7 +298,7 @@ def chunk(case: Case, first: int, count: int) -> pd.DataFrame:
     fresh = case.draw(10**9 + first, FRESH_ROWS)
     definition = case.definition()
     studies = [Search(case.draw(2 * seed, case.rows), seed, definition) for seed in range(first, first + count)]
-    outer = [make_splits(study.data, "kfold", Dealing(OUTER), 10**6 + study.seed) for study in studies]
+    outer = [make_splits(study.data, "kfold", SplitOptions(OUTER), 10**6 + study.seed) for study in studies]
     inner = [
         Search(study.data.take(split.training), study.seed, definition)
         for study, splits in zip(studies, outer, strict=True)

@@ -92,11 +92,11 @@ def made_data(rows: int, columns: int) -> Any:
 
 def validated(data: Any, folds: int = 5, repeats: int = 1, **settings: Any) -> float:
     """Seconds of a cross-validation: the least of three."""
-    from hpsearch.data.splits import Dealing, make_splits
+    from hpsearch.data.splits import SplitOptions, make_splits
     from hpsearch.validation.config import Config
     from hpsearch.validation.cross_validate import cross_validate
 
-    splits = make_splits(data, "kfold", Dealing(folds, repeats), 7)
+    splits = make_splits(data, "kfold", SplitOptions(folds, repeats), 7)
     times = []
     for _ in range(3):
         begun = time.perf_counter()

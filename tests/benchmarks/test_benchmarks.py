@@ -1,4 +1,4 @@
-"""What is timed side by side is the same work: its answers agree."""
+"""What is timed side by side is the same work: its predictions agree."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from hpsearch import seeds
 from hpsearch.data.dataset import Dataset
 from hpsearch.data.preprocess import Scaling
 from hpsearch.data.sources import SOURCES
-from hpsearch.data.splits import Dealing, Split, make_splits
+from hpsearch.data.splits import Split, SplitOptions, make_splits
 from hpsearch.nn.network import NetworkShape, initial_parameters
 from hpsearch.validation.config import Config
 from hpsearch.validation.lanes import fit_scalings
@@ -56,7 +56,7 @@ class Work:
 
     @cached_property
     def splits(self) -> tuple[Split, ...]:
-        splits = make_splits(self.data, "kfold", Dealing(FOLDS), 7)
+        splits = make_splits(self.data, "kfold", SplitOptions(FOLDS), 7)
         # Equal folds: what PyTorch and JAX batch has no padding.
         fewest = min(len(split.training) for split in splits)
         return tuple(replace(split, training=split.training[:fewest]) for split in splits)

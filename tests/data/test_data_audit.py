@@ -12,7 +12,7 @@ from hpsearch.data.audit import CHECKS, Finding, audit, refusal
 from hpsearch.data.columns import Plan, Raw
 from hpsearch.data.dataset import Dataset
 from hpsearch.data.sources import source_class
-from hpsearch.data.splits import Dealing, hold_out, make_splits
+from hpsearch.data.splits import SplitOptions, hold_out, make_splits
 
 
 def clean(seed: int = 0, rows: int = 200) -> Dataset:
@@ -29,7 +29,7 @@ def with_column(data: Dataset, values: np.ndarray, name: str = "planted") -> Dat
 
 
 def found(data: Dataset, splitter: str = "kfold", held_out: Dataset | None = None, seed: int = 0) -> list[Finding]:
-    return audit(data, held_out, make_splits(data, splitter, Dealing(), seed), splitter)
+    return audit(data, held_out, make_splits(data, splitter, SplitOptions(), seed), splitter)
 
 
 def names(findings: list[Finding]) -> set[tuple[str, str]]:
@@ -58,7 +58,7 @@ def test_iris_has_one_row_twice_and_is_clean_without_it(seed: int) -> None:
     iris = source_class("sklearn:iris").model_validate({"source": "sklearn:iris"}).load(Path(), 0)
     twin = np.flatnonzero((iris.features == iris.features[101]).all(axis=1))
     assert twin.tolist() == [101, 142]
-    splits = make_splits(iris, "kfold", Dealing(), seed)
+    splits = make_splits(iris, "kfold", SplitOptions(), seed)
     apart = any({101, 142} & set(s.validation) and not {101, 142} <= set(s.validation) for s in splits)
     findings = audit(iris, None, splits, "kfold")
     assert names(findings) == ({("duplicates", "warning")} if apart else set())

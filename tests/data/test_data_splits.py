@@ -21,7 +21,7 @@ from sklearn.model_selection import (
 
 from hpsearch.data.dataset import Dataset
 from hpsearch.data.sources import source_class
-from hpsearch.data.splits import SPLITTERS, Dealing, Split, hold_out, make_splits
+from hpsearch.data.splits import SPLITTERS, Split, SplitOptions, hold_out, make_splits
 from hpsearch.errors import DataError
 from hpsearch.seeds import integer_seed
 
@@ -42,7 +42,7 @@ def table(rows: int = 93, classes: int = 3, seed: int = 0) -> Dataset:
 def splits(
     data: Dataset, splitter: str, n_splits: int = 5, repeats: int = 1, shuffle: bool = True, seed: int = 0
 ) -> Any:
-    return make_splits(data, splitter, Dealing(n_splits, repeats, shuffle), seed)
+    return make_splits(data, splitter, SplitOptions(n_splits, repeats, shuffle), seed)
 
 
 def as_lists(several: tuple[Split, ...]) -> list[tuple[int, int, list[int], list[int]]]:
@@ -195,7 +195,7 @@ def expected_of(data: Dataset, splitter: str, seed: int) -> list[tuple[list[int]
 
 
 every_splitter = pytest.mark.parametrize("splitter", SPLITTERS)
-DEALING = Dealing(4, gap=3, fraction=0.3)
+DEALING = SplitOptions(4, gap=3, fraction=0.3)
 
 
 @every_splitter
@@ -214,10 +214,10 @@ def test_a_splitter_without_the_column_it_needs_is_refused_naming_it(splitter: s
     data = Dataset.of(np.arange(30)[:, np.newaxis], [0, 1, 2] * 10)
     column = {"groups": "group", "times": "time", "folds": "fold", None: None}[SPLITTERS[splitter].needs]
     if column is None:
-        assert make_splits(data, splitter, Dealing(3), 0)
+        assert make_splits(data, splitter, SplitOptions(3), 0)
     else:
         with pytest.raises(DataError, match=f"{splitter}.*names no {column} column. Add {column}="):
-            make_splits(data, splitter, Dealing(3), 0)
+            make_splits(data, splitter, SplitOptions(3), 0)
 
 
 @seeds
@@ -226,7 +226,7 @@ def test_a_group_is_on_one_side_of_every_split_and_of_the_hold_out(splitter: str
     data = marked(seed)
     groups = data.groups
     assert groups is not None
-    for split in make_splits(data, splitter, Dealing(5, repeats=2), seed):
+    for split in make_splits(data, splitter, SplitOptions(5, repeats=2), seed):
         assert not set(groups[split.training]) & set(groups[split.validation])
     search, held = hold_out(data, 0.25, splitter, seed)
     assert not set(search.groups.tolist()) & set(held.groups.tolist())  # type: ignore[union-attr]
@@ -242,17 +242,17 @@ def test_time_runs_forward_with_a_gap_and_the_hold_out_is_last(seed: int) -> Non
     assert held.times is not None
     assert search.times.max() < held.times.min()
     assert held.rows == 24
-    for split in make_splits(search, "timeseries", Dealing(4, gap=3), seed):
+    for split in make_splits(search, "timeseries", SplitOptions(4, gap=3), seed):
         last, first = search.times[split.training].max(), search.times[split.validation].min()
         assert last < first
         assert ((search.times > last) & (search.times < first)).sum() == 3
     with pytest.raises(DataError, match="gap must leave rows to train on"):
-        make_splits(search, "timeseries", Dealing(4, gap=90), seed)
+        make_splits(search, "timeseries", SplitOptions(4, gap=90), seed)
 
 
 def test_groups_fewer_than_folds_are_refused() -> None:
     with pytest.raises(DataError, match="at most the number of groups, 24, but is 25"):
-        make_splits(marked(), "group", Dealing(25), 0)
+        make_splits(marked(), "group", SplitOptions(25), 0)
 
 
 def test_marks_go_with_their_rows_and_are_part_of_the_fingerprint() -> None:

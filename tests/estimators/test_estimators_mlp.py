@@ -101,7 +101,7 @@ def test_a_fit_has_the_bits_of_a_retrained_study(optimizer: str, batch_size: Any
     bundle = fit_prepared(divide(definition, Dataset.of(X, Y), None), definition.train)
     fitted = hpsearch.MLPClassifier(random_state=3).set_params(**train).fit(X, Y)
     assert fitted.bundle_.parameters.tobytes() == bundle.parameters.tobytes()
-    assert fitted.predict_proba(X).tobytes() == bundle.answers(X).tobytes()
+    assert fitted.predict_proba(X).tobytes() == bundle.predictions(X).tobytes()
 
 
 def test_the_attributes_describe_the_network() -> None:
@@ -316,7 +316,7 @@ def test_with_early_stopping_there_is_no_partial_fit() -> None:
     assert goes_on.bundle_.about["seed"] == 3
 
 
-# --- a quantity
+# --- a regression target
 
 ROWS, TARGETS = load_diabetes(return_X_y=True)
 
@@ -343,7 +343,7 @@ def test_a_regressor_has_the_bits_of_a_retrained_study(loss: str | None, batch_s
     bundle = fit_prepared(divide(definition, Dataset.of(ROWS, TARGETS, task="regression"), None), definition.train)
     fitted = hpsearch.MLPRegressor(random_state=3).set_params(**train).fit(ROWS, TARGETS)
     assert fitted.bundle_.parameters.tobytes() == bundle.parameters.tobytes()
-    assert fitted.predict(ROWS).tobytes() == bundle.answers(ROWS)[:, 0].tobytes()
+    assert fitted.predict(ROWS).tobytes() == bundle.predictions(ROWS)[:, 0].tobytes()
     assert fitted.loss_ == pytest.approx(bundle.about["training"]["loss"], rel=1e-6)
     assert fitted.score(ROWS, TARGETS) == pytest.approx(bundle.about["training"]["r2"], rel=1e-6)
 

@@ -89,7 +89,7 @@ def test_it_finds_what_a_study_file_finds_and_refits_what_retrain_fits(source: s
     export(best, tmp_path / "best.toml")
     model = hpsearch.retrain(tmp_path / "best.toml", storage=url)
     assert found.best_estimator_.bundle_.parameters.tobytes() == model.parameters.tobytes()
-    assert found.best_estimator_.bundle_.answers(rows[0]).tobytes() == model.answers(rows[0]).tobytes()
+    assert found.best_estimator_.bundle_.predictions(rows[0]).tobytes() == model.predictions(rows[0]).tobytes()
 
 
 def test_the_best_parameters_make_the_best_configuration(fitted: hpsearch.KFoldSearchCV) -> None:

@@ -265,7 +265,7 @@ def test_a_saved_model_predicts_from_raw_rows(suffix: str, tmp_path: Path, mixed
     if suffix == "parquet":
         frame.to_parquet(path)
     predictions = predict_file(model, path, notice=silent)
-    expected = model.answers(data.features)
+    expected = model.predictions(data.features)
     np.testing.assert_array_equal(predictions.drop(columns="class"), expected)
     np.testing.assert_array_equal(model.probabilities(frame, notice=silent), expected)
     array = frame[list(model.plan.names)].astype(object).to_numpy()

@@ -64,7 +64,7 @@ def test_a_row_of_weight_two_is_two_rows_and_one_of_weight_zero_is_none(scaling:
     one, other = (
         fit_prepared(study(rows, scaling), study(rows, scaling).definition.train) for rows in (data, repeated)
     )
-    np.testing.assert_allclose(one.answers(data.features), other.answers(data.features), rtol=1e-7)
+    np.testing.assert_allclose(one.predictions(data.features), other.predictions(data.features), rtol=1e-7)
     assert one.about["training"]["loss"] == pytest.approx(other.about["training"]["loss"], rel=1e-7)
 
 

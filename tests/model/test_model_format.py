@@ -78,7 +78,7 @@ def test_what_is_saved_is_loaded_as_it_was(
     first = files(bundle, tmp_path / "model")
     loaded = Bundle.load(tmp_path / "model")
     features, _ = bundle.plan.expand(random_raws(bundle, 300))
-    assert loaded.answers(features).tobytes() == bundle.answers(features).tobytes()
+    assert loaded.predictions(features).tobytes() == bundle.predictions(features).tobytes()
     assert (loaded.plan, loaded.class_names, loaded.about) == (bundle.plan, bundle.class_names, bundle.about)
     assert (loaded.target_centre, loaded.target_scale) == (bundle.target_centre, bundle.target_scale)
     assert files(loaded, tmp_path / "again") == first
@@ -115,7 +115,7 @@ def test_a_reader_that_knows_the_format_alone_gets_the_same_predictions(tmp_path
         if layer < layers:
             values = np.where(values > 0, values, plain["network"]["leaky_slope"] * values)
     features, _ = bundle.plan.expand(raws)
-    np.testing.assert_allclose(bundle.answers(features)[:, 1], 1 / (1 + np.exp(-values[:, 0])), rtol=1e-12)
+    np.testing.assert_allclose(bundle.predictions(features)[:, 1], 1 / (1 + np.exp(-values[:, 0])), rtol=1e-12)
 
 
 # --- accidents
@@ -239,7 +239,7 @@ HOSTILE: dict[str, tuple[tuple[Any, ...], Any, str]] = {
     "a fraction for a number": (("network", "inputs"), 15.0, "network.inputs"),
     "an unknown loss": (("network", "loss"), "hinge", "Unknown loss 'hinge'"),
     "an endless loss": (("network", "loss"), "x" * 10**6, "network.loss"),
-    "a loss of a quantity": (("network", "loss"), "squared_error", "classes must be none"),
+    "a loss of a regression target": (("network", "loss"), "squared_error", "classes must be none"),
     "a loss of two classes": (("network", "loss"), "binary_cross_entropy", "must have two classes"),
     "an unknown activation": (("network", "activation"), "swish", "Unknown activation 'swish'"),
     "a steep slope": (("network", "leaky_slope"), 1, "network.leaky_slope"),

@@ -47,7 +47,7 @@ def compare(bundle: Bundle, raws: Sequence[Raw]) -> float:
             columns[raw.name] = raw.values.reshape(-1, 1)
     *labels, predictions = session.run(None, columns)
     features, _ = bundle.plan.expand(raws)
-    expected = bundle.answers(features)
+    expected = bundle.predictions(features)
     assert predictions.shape == expected.shape
     assert predictions.dtype == expected.dtype
     if bundle.class_names:
@@ -78,7 +78,7 @@ def test_single_precision_inputs_would_not_do() -> None:
     bundle = random_bundle(offset=1e6, spread=1.0)
     raws = random_raws(bundle, 2000)
     cast = [raw if raw.kind != "numeric" else replace(raw, values=raw.values.astype(np.float32)) for raw in raws]
-    predictions = [bundle.answers(bundle.plan.expand(rows)[0]) for rows in (raws, cast)]
+    predictions = [bundle.predictions(bundle.plan.expand(rows)[0]) for rows in (raws, cast)]
     assert np.abs(predictions[0] - predictions[1]).max() > 1e-3
 
 
@@ -151,7 +151,7 @@ def test_missing_values_and_unseen_categories_mean_what_they_mean_to_the_model()
     types = {"port": object, "sex": object}
     columns = {name: np.array(values, types.get(name, np.float64))[:, np.newaxis] for name, values in rows.items()}
     _, predictions = session.run(None, columns)
-    np.testing.assert_allclose(predictions, bundle.answers(features), atol=1e-12)
+    np.testing.assert_allclose(predictions, bundle.predictions(features), atol=1e-12)
 
 
 def test_no_row_one_row_and_many_go_through_the_same_graph() -> None:
@@ -261,7 +261,7 @@ def test_a_retrained_model_is_checked_on_every_row_of_its_study(
     features = np.concatenate([prepared.search.features, prepared.held_out.features])
     exported = OnnxModel(Path("model.onnx").read_bytes())
     _, predictions = exported.predict(raw_columns(bundle.plan, features))
-    assert np.abs(predictions - bundle.answers(features)).max() <= 1e-5 * bundle.target_scale
+    assert np.abs(predictions - bundle.predictions(features)).max() <= 1e-5 * bundle.target_scale
 
 
 @pytest.fixture

@@ -71,7 +71,7 @@ def test_a_training_that_goes_on_has_the_bits_of_one_that_was_never_stopped(
 @each_batching
 @pytest.mark.parametrize("loss", LOSSES)
 def test_a_checkpoints_losses_are_those_of_the_parameters_at_that_moment(loss: str, batch_size: int | None) -> None:
-    """Those of a quantity are in its own unit, and so is the penalty: their sum is what training descends, times it."""
+    """Those of a regression are in the target's unit, and so is the penalty: training descends their sum."""
     one = scene(epochs=9, evaluate_every=3, batch_size=batch_size, loss=loss, rates=0.03)
     params, points = one.start()
     seen = []
@@ -82,8 +82,8 @@ def test_a_checkpoints_losses_are_those_of_the_parameters_at_that_moment(loss: s
         for lane in range(3):
             plain = one.reference(lane, params)
             data_loss, unit = plain.data_loss(*one.rows(lane, one.training_rows(lane))), one.unit(lane)
-            # Sums of some 100 numbers in another order; of a quantity of some 300 units with one digit less for each
-            # that its errors are smaller.
+            # Sums of some 100 numbers in another order; of a target of some 300 units with one digit less for
+            # each that its errors are smaller.
             np.testing.assert_allclose(point.training_loss[lane], unit * data_loss, rtol=1e-11)
             np.testing.assert_allclose(point.penalty[lane], unit * plain.penalty(), rtol=1e-12)
         seen.append(point)

@@ -76,7 +76,7 @@ def test_the_agreement_holds_every_prediction_of_a_quantity(seen: dict[str, Snap
     facts, study = FIGURES["agreement"].facts(seen["quantity"]), seen["quantity"]
     assert facts.count == len(facts.rows) == len(study.layout.rows) == study.data.rows
     np.testing.assert_array_equal(np.sort(facts.rows["true"]), np.sort(study.data.labels))
-    errors = study.rows.answers[:, 0] - study.data.labels[study.layout.rows]
+    errors = study.rows.predictions[:, 0] - study.data.labels[study.layout.rows]
     assert facts.bias == pytest.approx(errors.mean())
     assert np.mean(np.abs(errors) <= facts.within) == pytest.approx(0.9, abs=0.03)
     assert (errors**2).mean() == pytest.approx(study.complete[0].value, rel=0.05)  # folds differ by a row at most
@@ -174,14 +174,14 @@ def test_confusion_and_calibration_agree_with_the_accuracy_of_the_trial(
     assert np.trace(confusion.counts) / 45 == pytest.approx(accuracy)
     rows, layout = seen["full"].rows, seen["full"].layout
     for true in range(3):
-        own = rows.answers[layout.labels == true].argmax(axis=1)
+        own = rows.predictions[layout.labels == true].argmax(axis=1)
         assert confusion.counts[true].tolist() == [int((own == predicted).sum()) for predicted in range(3)]
     calibration = FIGURES["calibration"].facts(seen["full"])
     bins = calibration.bins
     assert bins["count"].sum() == 45
     assert (bins["accuracy"] * bins["count"]).sum() / 45 == pytest.approx(accuracy)
-    sure = rows.answers.max(axis=1).astype(float)
-    right = rows.answers.argmax(axis=1) == layout.labels
+    sure = rows.predictions.max(axis=1).astype(float)
+    right = rows.predictions.argmax(axis=1) == layout.labels
     expected = 0.0
     for low in np.arange(10) / 10:
         some = (sure > low) & (sure <= low + 0.1)

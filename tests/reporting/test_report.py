@@ -129,7 +129,7 @@ def test_a_report_of_a_quantity_says_so_and_has_its_figures(pages: dict[str, str
     assert set(page.data()["figures"]) == set(FIGURES) - {"regions", "confusion", "calibration"}
     visible = page.visible()
     assert "Losses are in squared units of the target, without penalty." in visible
-    assert "a quantity (<img" in visible
+    assert "a regression target (<img" in visible
     assert "R²" in visible
     assert "accuracy" not in visible
     assert "nats" not in visible

@@ -34,7 +34,7 @@ def test_trials_are_trained_again_on_splits_and_seeds_that_the_search_did_not_ha
     from hpsearch.data.splits import make_splits
     from hpsearch.validation.cross_validate import cross_validate
 
-    splits = make_splits(search.search, "kfold", replace(definition.validation.dealing, repeats=2), seed)
+    splits = make_splits(search.search, "kfold", replace(definition.validation.split_options, repeats=2), seed)
     of_search = {split.validation.tobytes() for split in search.splits}
     assert not of_search & {split.validation.tobytes() for split in splits}
     for one in found.trials:

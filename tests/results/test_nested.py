@@ -43,8 +43,8 @@ def test_each_outer_result_is_its_stored_study_s_best_retrained_and_scored(small
         from hpsearch.model.retrain import fit_prepared
 
         model = fit_prepared(inner, best.config)
-        answers = model.probabilities(prepared.search.features[split.validation])
-        true = answers[np.arange(len(answers)), prepared.search.labels[split.validation]]
+        predictions = model.probabilities(prepared.search.features[split.validation])
+        true = predictions[np.arange(len(predictions)), prepared.search.labels[split.validation]]
         losses.append(-np.log(np.clip(true, 1e-7, 1 - 1e-7)))
         assert result.loss == pytest.approx(losses[-1].mean(), rel=1e-5)
     assert found.loss.mean == pytest.approx(np.concatenate(losses).mean(), rel=1e-5)

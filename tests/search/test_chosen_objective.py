@@ -80,7 +80,7 @@ def test_the_objective_is_the_mean_of_scikit_learn_s_metric_over_the_splits(smal
         results = [stored_result(trial) for trial in stored.trials()]
         complete = [result for result in results if result.value is not None]
         for result in complete:
-            probabilities = stored.row_results.of(result).answers
+            probabilities = stored.row_results.of(result).predictions
             parts = [np.flatnonzero(layout.splits == split) for split in range(3)]
             scores = [metric.score(labels[layout.rows[part]], probabilities[part], 3) for part in parts]
             folds = [fold["validation_loss" if name == "loss" else "objective"] for fold in result.folds]
@@ -281,7 +281,7 @@ def test_the_metrics_table_is_scikit_learn_s_of_the_predictions(small: Path) -> 
     assert table["rows"].tolist() == [15] * 6 + [90]
     assert table["accuracy"].iloc[:6].mean() == pytest.approx(run.best.result.value)
     with open_study("small") as stored:
-        layout, probabilities = stored.row_results.layout(), stored.row_results.of(run.best.result).answers
+        layout, probabilities = stored.row_results.layout(), stored.row_results.of(run.best.result).predictions
     labels, predicted = layout.labels, probabilities.argmax(axis=1)
     pooled = table.iloc[-1]
     assert pooled["macro_f1"] == sklearn.metrics.f1_score(labels, predicted, average="macro")

@@ -17,7 +17,7 @@ import optuna
 import pytest
 from threadpoolctl import threadpool_limits
 
-from hpsearch.data.splits import Dealing, make_splits
+from hpsearch.data.splits import SplitOptions, make_splits
 from hpsearch.definition.pruners import PRUNERS
 from hpsearch.definition.study import StudyDefinition
 from hpsearch.errors import DataError
@@ -157,7 +157,7 @@ def test_a_result_is_the_cross_validation_of_the_chosen_configuration(checkpoint
     result = evaluate(study, TrialTask(0, {"learning_rate": 0.5, "neurons": 8}))
     data = study.search
     config = Config(neurons=8, learning_rate=0.5, epochs=20, evaluate_every=4, batch_size=8, init="he")
-    theirs = cross_validate(data, make_splits(data, "kfold", Dealing(3), 3), config, 3, rule=checkpoint)
+    theirs = cross_validate(data, make_splits(data, "kfold", SplitOptions(3), 3), config, 3, rule=checkpoint)
     assert (result.state, result.value, result.accuracy) == ("COMPLETE", theirs.value, theirs.accuracy)
     assert (result.best_epoch, result.parameters) == (theirs.best_epoch, (2 + 1) * 8 + (8 + 1) * 3)
     assert (result.epochs, result.intermediate) == ([4, 8, 12, 16, 20], theirs.curve.means)

@@ -1,4 +1,4 @@
-"""Studies of a quantity, and of two classes with one output: refused where they make no sense, else as any other."""
+"""Regressions, and studies of two classes with one output: refused where they make no sense, else as any other."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ CONTRADICTIONS: dict[str, tuple[dict[str, Any], str]] = {
         r"\[train\] loss must be for a regr.*squared_error",
     ),
     "binary loss": ({"train": {"loss": "binary_cross_entropy"}}, r"\[train\] loss must be for a regression target"),
-    "loss of a quantity": (
+    "loss of a regression target": (
         {"data": CLASSES, "train": {"loss": "squared_error"}},
         r"\[train\] loss must be for classes.*cross_entropy",
     ),
@@ -121,7 +121,7 @@ CONTRADICTIONS: dict[str, tuple[dict[str, Any], str]] = {
         {"search": {"objective": "accuracy"}},
         r"\[search\] objective must be a metric of a regression, but is 'accuracy'\. Choose one of: loss, mae, mse, r2",
     ),
-    "objective of a quantity": (
+    "objective of a regression target": (
         {"data": CLASSES, "search": {"objective": "r2"}},
         r"\[search\] objective must be a metric of a classification, but is 'r2'\. Choose one of: accuracy",
     ),
@@ -254,7 +254,7 @@ def test_a_rate_for_all_layers_and_one_for_each_are_one_configuration() -> None:
 
 
 def test_rows_kept_before_there_were_quantities_are_read_as_they_were(small: Path) -> None:
-    """Their files call the answers probabilities, and the study does not say its loss."""
+    """Their files call the predictions probabilities, and the study does not say its loss."""
     run = hpsearch.run(small, trials=5)
     with open_study("small") as stored:
         before = stored.row_results.of(run.best.result)
@@ -263,7 +263,7 @@ def test_rows_kept_before_there_were_quantities_are_read_as_they_were(small: Pat
                 old = {name.replace("answers", "probabilities"): array for name, array in arrays.items()}
             np.savez(file, **old)
         after = stored.row_results.of(run.best.result)
-    assert np.array_equal(after.answers, before.answers)
+    assert np.array_equal(after.predictions, before.predictions)
     assert np.array_equal(after.losses, before.losses)
 
 
@@ -304,12 +304,12 @@ def test_the_objective_is_the_mean_of_scikit_learn_s_metric_over_the_splits(quan
         complete = [result for result in results if result.value is not None]
         np.testing.assert_array_equal(layout.labels, targets[layout.rows])
         for result in complete:
-            answers = stored.row_results.of(result).answers
-            assert answers.dtype == np.float64
+            predictions = stored.row_results.of(result).predictions
+            assert predictions.dtype == np.float64
             parts = [np.flatnonzero(layout.splits == split) for split in range(3)]
-            scores = [metric.score(targets[layout.rows[part]], answers[part], 0) for part in parts]
-            r2 = [r2_score(targets[layout.rows[part]], answers[part, 0]) for part in parts]
-            # The same answers in float64; of R² what is left of 1 - x.
+            scores = [metric.score(targets[layout.rows[part]], predictions[part], 0) for part in parts]
+            r2 = [r2_score(targets[layout.rows[part]], predictions[part, 0]) for part in parts]
+            # The same predictions in float64; of R² what is left of 1 - x.
             assert result.value == pytest.approx(np.mean(scores), rel=1e-9)
             assert result.r2 == pytest.approx(np.mean(r2), rel=1e-9)
             assert [fold["r2"] for fold in result.folds] == pytest.approx(r2, rel=1e-9)
@@ -380,13 +380,13 @@ def test_the_best_is_exported_retrained_and_scored_in_the_target_s_own_unit(
     assert model.about["as_exported"]
     held = prepare(exported).held_out
     assert held is not None
-    score, answers = model.about["holdout"], model.answers(held.features)[:, 0]
+    score, predictions = model.about["holdout"], model.predictions(held.features)[:, 0]
     theirs = mean_squared_error if loss == "squared_error" else mean_absolute_error
-    # The same answers, in float64 both.
-    assert score["loss"] == pytest.approx(theirs(held.labels, answers), rel=1e-12)
-    assert score["r2"] == pytest.approx(r2_score(held.labels, answers), rel=1e-10)
+    # The same predictions, in float64 both.
+    assert score["loss"] == pytest.approx(theirs(held.labels, predictions), rel=1e-12)
+    assert score["r2"] == pytest.approx(r2_score(held.labels, predictions), rel=1e-10)
     if objective == "mae":
-        assert score["mae"] == pytest.approx(mean_absolute_error(held.labels, answers), rel=1e-12)
+        assert score["mae"] == pytest.approx(mean_absolute_error(held.labels, predictions), rel=1e-12)
     assert "accuracy" not in score
     assert 0 < score["low"] < score["loss"] < score["high"]
     model.save("model")
@@ -394,7 +394,7 @@ def test_the_best_is_exported_retrained_and_scored_in_the_target_s_own_unit(
     raw = rows.drop(columns="price")
     np.testing.assert_array_equal(Bundle.load("model").predict(raw), model.predict(raw))
     # Rows held out are rows of the file.
-    assert set(answers) <= set(model.predict(raw))
+    assert set(predictions) <= set(model.predict(raw))
     done = hpsearch("predict", "model", "rows.csv", "-o", "answers.csv")
     assert done.status == 0, done.err
     written = read_exactly("answers.csv")
@@ -478,7 +478,7 @@ def test_figures_report_and_notes_know_that_it_is_a_quantity(quantity: Path, obj
     page = Path("report.html").read_text(encoding="utf-8")
     text = page.partition('<script type="application/json"')[0]
     assert "Losses are in squared units of the target, without penalty." in text
-    assert "a quantity (price)" in text
+    assert "a regression target (price)" in text
     for word in ("nats", "accuracy", "0 classes", ">None<"):
         assert word not in text
     assert "R²" in text

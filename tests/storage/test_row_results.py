@@ -43,13 +43,13 @@ def test_the_stored_losses_and_probabilities_are_those_of_the_tables(small: Path
             rows = stored.row_results.of(result)
             # float32 keeps seven digits of each row's loss.
             assert rows.losses @ layout.shares == pytest.approx(result.intermediate, rel=1e-6)
-            right = rows.answers.argmax(axis=1) == data.labels[layout.rows]
+            right = rows.predictions.argmax(axis=1) == data.labels[layout.rows]
             shares = [fold["accuracy"] for fold in result.folds]
             assert [right[layout.splits == s].mean() for s in range(len(shares))] == pytest.approx(shares)
             chosen = rows.losses[result.epochs.index(result.best_epoch or 0)]
-            true = rows.answers[np.arange(len(right)), layout.labels]
+            true = rows.predictions[np.arange(len(right)), layout.labels]
             assert np.exp(-chosen) == pytest.approx(np.clip(true, 1e-7, 1 - 1e-7), rel=1e-5)
-            assert rows.answers.sum(axis=1) == pytest.approx(1, abs=1e-6)
+            assert rows.predictions.sum(axis=1) == pytest.approx(1, abs=1e-6)
         assert layout.labels.tolist() == data.labels[layout.rows].tolist()
 
 
@@ -109,7 +109,7 @@ def test_files_that_are_gone_or_of_another_study_are_named_and_all_else_goes_on(
         assert found.result.value == best.result.value
         file.write_bytes(whole)
     with np.load(file) as arrays:
-        np.savez(file, losses=arrays["losses"][1:], answers=arrays["answers"])
+        np.savez(file, losses=arrays["losses"][1:], predictions=arrays["answers"])
     with open_study("small") as stored, pytest.raises(StorageError, match="but is of another study"):
         stored.row_results.of(best.result)
 

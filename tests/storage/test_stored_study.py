@@ -13,7 +13,7 @@ import hpsearch
 from hpsearch.definition.study import StudyDefinition
 from hpsearch.errors import StorageError, UnknownStudyError
 from hpsearch.search.objective import TrialTask, evaluate, prepare
-from hpsearch.storage.database import close, open_storage, shown
+from hpsearch.storage.database import close, open_storage, shown_url
 from hpsearch.storage.stored_study import Proposal, StoredStudy, stored_result
 
 URL = "sqlite:///hpsearch.db"
@@ -98,7 +98,7 @@ def test_a_missing_database_driver_is_named_and_the_password_is_not(tmp_path: Pa
 
 
 def test_passwords_are_never_shown() -> None:
-    assert shown("postgresql://me:secret@host/db") == "postgresql://me:***@host/db"
+    assert shown_url("postgresql://me:secret@host/db") == "postgresql://me:***@host/db"
 
 
 def test_an_unknown_study_is_refused_with_the_nearest_name(small: Path) -> None:

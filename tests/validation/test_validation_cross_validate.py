@@ -16,7 +16,7 @@ from sklearn.preprocessing import FunctionTransformer, MinMaxScaler, StandardSca
 from hpsearch import seeds
 from hpsearch.data.dataset import Dataset
 from hpsearch.data.preprocess import SCALINGS
-from hpsearch.data.splits import SPLITTERS, Dealing, Split, make_splits
+from hpsearch.data.splits import SPLITTERS, Split, SplitOptions, make_splits
 from hpsearch.nn.network import NetworkShape, initial_parameters
 from hpsearch.nn.optimizers import OPTIMIZERS
 from hpsearch.nn.passes import Architecture
@@ -44,7 +44,7 @@ def clouds(rows: int = 46, seed: int = 0, classes: int = 3, noise: float = 1.0) 
 
 
 def splits_of(data: Dataset, splitter: str = "kfold", n_splits: int = 3, repeats: int = 1) -> tuple[Split, ...]:
-    return make_splits(data, splitter, Dealing(n_splits, repeats), STUDY_SEED)
+    return make_splits(data, splitter, SplitOptions(n_splits, repeats), STUDY_SEED)
 
 
 def validate(

@@ -363,16 +363,16 @@ def test_rows_without_a_class_leave_some_metrics_undefined(name: str, classes: i
     assert metric.undefined(all_labels, names) is None
     assert metric.undefined(all_labels, names, np.ones(len(all_labels))) is None
     assert metric.undefined(labels, names) == metric.undefined(all_labels, names, weights) == expected
-    answers = [
+    predictions = [
         metric.score(labels, p[0], classes),
         metric.score(all_labels, probabilities[0], classes, weights),
         *metric.resampled(keep(name, labels, p[:1]), labels, classes, np.ones((1, len(labels))))[0],
         *metric.resampled(keep(name, all_labels, probabilities[:1]), all_labels, classes, weights[np.newaxis])[0],
     ]
     if expected:
-        assert all(math.isnan(answer) for answer in answers)
+        assert all(math.isnan(answer) for answer in predictions)
     else:
-        assert answers == pytest.approx([answers[0]] * 4, rel=1e-6)
+        assert predictions == pytest.approx([predictions[0]] * 4, rel=1e-6)
     # The other resamples beside it are none the worse.
     both = np.stack([weights, np.ones(len(rows))])
     beside = metric.resampled(keep(name, all_labels, probabilities[:1]), all_labels, classes, both)

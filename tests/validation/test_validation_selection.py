@@ -130,8 +130,8 @@ def test_every_metric_can_be_corrected(name: str, classes: int) -> None:
     metric, where, draw = METRICS[name], layout(90, 3, classes=classes), np.random.default_rng(6)
 
     def kept(count: int) -> np.ndarray[Any, Any]:
-        answers = draw.dirichlet(np.ones(classes), (count, 90)).astype(np.float32)
-        return np.stack([metric.row_values(where.labels, one) for one in answers])
+        predictions = draw.dirichlet(np.ones(classes), (count, 90)).astype(np.float32)
+        return np.stack([metric.row_values(where.labels, one) for one in predictions])
 
     one = kept(1)
     by_split = [

@@ -1,4 +1,4 @@
-"""Cross-validation of a quantity and of two classes with one output: every number is that of a plain network."""
+"""Cross-validation of a regression and of two classes with one output: every number is that of a plain network."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sklearn.preprocessing import StandardScaler
 
 from hpsearch import seeds
 from hpsearch.data.dataset import Dataset
-from hpsearch.data.splits import Dealing, Split, make_splits
+from hpsearch.data.splits import Split, SplitOptions, make_splits
 from hpsearch.errors import DataError, DefinitionError
 from hpsearch.nn.network import NetworkShape, initial_parameters
 from hpsearch.validation.config import Config
@@ -57,7 +57,7 @@ each_head = pytest.mark.parametrize("head", DATA)
 
 
 def splits_of(data: Dataset, n_splits: int = 3, repeats: int = 1) -> tuple[Split, ...]:
-    return make_splits(data, "kfold", Dealing(n_splits, repeats), SEED)
+    return make_splits(data, "kfold", SplitOptions(n_splits, repeats), SEED)
 
 
 def validate(data: Dataset, splits: Sequence[Split] | None = None, **settings: Any) -> CrossValidation:
@@ -142,7 +142,7 @@ def test_every_number_is_that_of_a_plain_network_trained_on_the_split_alone(head
     for lane, split in enumerate(splits):
         points = trained_alone(data, split, head, config)
         features, _ = scaled(data, split)
-        kept = ours.rows.answers[ends[lane] - len(split.validation) : ends[lane]]
+        kept = ours.rows.predictions[ends[lane] - len(split.validation) : ends[lane]]
         for number, weights in enumerate(points):
             outputs = answers_of(weights, features)[1]
             for rows, curve in (
@@ -173,7 +173,7 @@ def test_every_number_is_that_of_a_plain_network_trained_on_the_split_alone(head
     assert value == pytest.approx(np.mean([getattr(fold, name) for fold in ours.folds]), rel=1e-14)
 
 
-# --- a quantity
+# --- a regression target
 
 
 @each_loss
@@ -184,15 +184,15 @@ def test_validation_losses_are_scikit_learns_of_the_kept_answers(loss: str, batc
     splits = splits_of(data, repeats=2)
     result = validate(data, splits, loss=loss, batch_size=batch_size, dtype=dtype)
     assert result.rows is not None
-    assert result.rows.answers.dtype == np.float64
-    assert result.rows.answers.shape == (2 * 47, 1)
+    assert result.rows.predictions.dtype == np.float64
+    assert result.rows.predictions.shape == (2 * 47, 1)
     ends = np.cumsum([len(split.validation) for split in splits])
     for fold, split, end in zip(result.folds, splits, ends, strict=True):
-        answers = result.rows.answers[end - len(split.validation) : end, 0]
-        # The same answers, in float64 both: the order of the sum.
-        theirs = OF_QUANTITIES[loss](data.labels[split.validation], answers)
+        predictions = result.rows.predictions[end - len(split.validation) : end, 0]
+        # The same predictions, in float64 both: the order of the sum.
+        theirs = OF_QUANTITIES[loss](data.labels[split.validation], predictions)
         assert fold.validation_loss == pytest.approx(theirs, rel=1e-12)
-        assert fold.r2 == pytest.approx(r2_score(data.labels[split.validation], answers), rel=1e-10)
+        assert fold.r2 == pytest.approx(r2_score(data.labels[split.validation], predictions), rel=1e-10)
     assert result.value == pytest.approx(np.mean([fold.validation_loss for fold in result.folds]), rel=1e-14)
 
 
@@ -207,8 +207,8 @@ def test_any_metric_can_be_the_objective(loss: str, objective: str) -> None:
     assert result.rows is not None
     ends = np.cumsum([len(split.validation) for split in splits])
     for fold, split, end in zip(result.folds, splits, ends, strict=True):
-        answers = result.rows.answers[end - len(split.validation) : end]
-        assert fold.value == pytest.approx(metric.score(data.labels[split.validation], answers, 0), rel=1e-10)
+        predictions = result.rows.predictions[end - len(split.validation) : end]
+        assert fold.value == pytest.approx(metric.score(data.labels[split.validation], predictions, 0), rel=1e-10)
     better = max if metric.direction == "maximize" else min
     assert result.value == better(result.curve.means)
     # Training descends the loss; which of its checkpoints is chosen is the objective's.
@@ -232,7 +232,7 @@ def test_the_targets_of_validation_rows_reach_no_training(loss: str, batch_size:
         assert after.folds[0].penalty == before.folds[0].penalty
         assert before.rows is not None
         assert after.rows is not None
-        assert np.array_equal(after.rows.answers, before.rows.answers)
+        assert np.array_equal(after.rows.predictions, before.rows.predictions)
         assert after.value != before.value
 
 
@@ -365,14 +365,14 @@ def test_a_corrected_r2_may_be_below_0(seed: int) -> None:
 
 def test_a_factor_of_the_target_is_one_of_its_corrected_loss() -> None:
     data = quantity(rows=60)
-    answers = []
+    scores = []
     for factor in (1.0, 1024.0):  # exact in binary
         of = replace(data, labels=factor * data.labels)
         layout, candidates = layout_and_candidates("mae", of, CANDIDATES)
-        answers.append(corrected(candidates, layout, METRICS["mae"], 0))
+        scores.append(corrected(candidates, layout, METRICS["mae"], 0))
     for part in ("value", "low", "high"):
         # The training's own rounding.
-        assert getattr(answers[1], part) == pytest.approx(1024 * getattr(answers[0], part), rel=1e-9)
+        assert getattr(scores[1], part) == pytest.approx(1024 * getattr(scores[0], part), rel=1e-9)
 
 
 @each_loss
@@ -454,7 +454,7 @@ def test_weights_of_training_rows_are_those_of_scikit_learns_mean(loss: str) -> 
     result, seen = (validate(of, [one], loss=loss, rule="last") for one in (split, everything))
     assert seen.rows is not None
     assert result.curve.training_loss == seen.curve.training_loss
-    theirs = OF_QUANTITIES[loss](data.labels[:30], seen.rows.answers[:, 0], sample_weight=weights[:30])
+    theirs = OF_QUANTITIES[loss](data.labels[:30], seen.rows.predictions[:, 0], sample_weight=weights[:30])
     assert result.folds[0].training_loss == pytest.approx(theirs, rel=1e-12)
 
 
@@ -483,7 +483,7 @@ def test_two_probabilities_are_a_softmax_of_0_and_the_output(batch_size: Any, se
     result = validate(data, splits, loss="binary_cross_entropy", batch_size=batch_size, dtype=dtype)
     assert result.parameters == (3 + 1) * 5 + (5 + 1) * 1
     assert result.rows is not None
-    p = result.rows.answers
+    p = result.rows.predictions
     assert p.dtype == np.float32
     assert p.shape == (46, 2)
     # Each of the two is rounded for itself.

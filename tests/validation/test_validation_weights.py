@@ -18,7 +18,7 @@ from sklearn.utils.class_weight import compute_class_weight
 from hpsearch.api import open_study
 from hpsearch.data.dataset import Dataset
 from hpsearch.data.sources import Bundled
-from hpsearch.data.splits import Dealing, Split, make_splits
+from hpsearch.data.splits import Split, SplitOptions, make_splits
 from hpsearch.definition.study import StudyDefinition
 from hpsearch.errors import DataError, StudyChangedError
 from hpsearch.model.retrain import fit_prepared
@@ -145,8 +145,8 @@ def test_the_training_descends_the_weighted_loss() -> None:
     )
 
     def loss(at: NDArray[np.float64]) -> float:
-        answers = predict(trainer.architecture, at[np.newaxis], data.features)
-        return float(np.average(-np.log(answers[rows, data.labels]), weights=weights[0]))
+        predictions = predict(trainer.architecture, at[np.newaxis], data.features)
+        return float(np.average(-np.log(predictions[rows, data.labels]), weights=weights[0]))
 
     before = params[0].copy()
     moves = 1e-5 * np.eye(len(before))
@@ -327,7 +327,7 @@ def test_weights_that_are_none_are_refused(small: Path, weights: list[Any], mess
 def test_a_split_whose_validation_rows_count_nothing_is_refused(small: Path) -> None:
     definition = weighted_study(small, [1.0] * 60)
     data = definition.data.load(small.parent, 0)
-    splits = make_splits(data, "kfold", Dealing(3), 0)
+    splits = make_splits(data, "kfold", SplitOptions(3), 0)
     from hpsearch.search.objective import require_defined
 
     weights = np.ones(60)

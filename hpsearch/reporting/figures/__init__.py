@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from hpsearch.reporting.figures.kind import Kind
 from hpsearch.reporting.figures.predictions import Calibration, Confusion, Regions
-from hpsearch.reporting.figures.quantities import Agreement
+from hpsearch.reporting.figures.regression import Agreement
 from hpsearch.reporting.figures.search import History, Pruning
-from hpsearch.reporting.figures.space import Importance, Parallel, Slices
+from hpsearch.reporting.figures.search_space import Importance, Parallel, Slices
+from hpsearch.reporting.figures.study_figure import StudyFigure
 from hpsearch.reporting.figures.trials import Curves, Folds, Gap, Size
 
-GROUPS: dict[str, dict[str, Kind[Any]]] = {
+GROUPS: dict[str, dict[str, StudyFigure[Any]]] = {
     "What the best configuration predicts": {
         "regions": Regions(),
         "confusion": Confusion(),
@@ -32,4 +32,4 @@ GROUPS: dict[str, dict[str, Kind[Any]]] = {
         "gap": Gap(),
     },
 }
-FIGURES: dict[str, Kind[Any]] = {name: kind for group in GROUPS.values() for name, kind in group.items()}
+FIGURES: dict[str, StudyFigure[Any]] = {name: kind for group in GROUPS.values() for name, kind in group.items()}

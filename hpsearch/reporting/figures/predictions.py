@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from plotly.subplots import make_subplots
 
 from hpsearch.errors import HpsearchError, StorageError
-from hpsearch.reporting.figures.kind import Kind
+from hpsearch.reporting.figures.study_figure import StudyFigure
 from hpsearch.reporting.figures.style import ALONE, BEST, CLASSES, COMPLETE, PRUNED, SHAPES, faint, figure, plain
 from hpsearch.reporting.snapshot import Snapshot
 
@@ -30,7 +30,7 @@ class ConfusionFacts:
     classes: tuple[str, ...]
 
 
-class Confusion(Kind[ConfusionFacts]):
+class Confusion(StudyFigure[ConfusionFacts]):
     title = "Which classes are mistaken for which"
     task = "classification"
     how = (
@@ -41,7 +41,7 @@ class Confusion(Kind[ConfusionFacts]):
 
     def facts(self, study: Snapshot) -> ConfusionFacts:
         self.require_task(study)
-        predicted, names = study.rows.answers.argmax(axis=1), study.class_names
+        predicted, names = study.rows.predictions.argmax(axis=1), study.class_names
         pairs = study.layout.labels * len(names) + predicted
         counts = np.bincount(pairs, minlength=len(names) ** 2).reshape(len(names), -1)
         return ConfusionFacts(counts.astype(np.int64), names)
@@ -104,7 +104,7 @@ class CalibrationFacts:
     error: float
 
 
-class Calibration(Kind[CalibrationFacts]):
+class Calibration(StudyFigure[CalibrationFacts]):
     title = "Does 80 % mean 80 %?"
     task = "classification"
     how = (
@@ -115,7 +115,7 @@ class Calibration(Kind[CalibrationFacts]):
 
     def facts(self, study: Snapshot) -> CalibrationFacts:
         self.require_task(study)
-        probabilities = study.rows.answers
+        probabilities = study.rows.predictions
         sure = probabilities.max(axis=1).astype(np.float64)
         right = probabilities.argmax(axis=1) == study.layout.labels
         place = np.clip(np.ceil(sure * _BINS).astype(int) - 1, 0, _BINS - 1)
@@ -191,7 +191,7 @@ def _wilson(share: float, count: int) -> tuple[float, float]:
 
 @dataclass(frozen=True)
 class RegionsFacts:
-    """What the retrained best configuration answers on a grid, and the rows to search with.
+    """What the retrained best configuration predicts on a grid, and the rows to search with.
 
     Attributes:
         x, y: where the grid's points lie, (G,) each.
@@ -212,7 +212,7 @@ class RegionsFacts:
     accuracy: float
 
 
-class Regions(Kind[RegionsFacts]):
+class Regions(StudyFigure[RegionsFacts]):
     title = "What the network has learnt: its decision regions"
     task = "classification"
     how = (
@@ -233,14 +233,14 @@ class Regions(Kind[RegionsFacts]):
         margin = np.where(high > low, 0.06 * (high - low), 1.0)
         x, y = (np.linspace(low[i] - margin[i], high[i] + margin[i], _GRID) for i in (0, 1))
         points = np.stack([axis.ravel() for axis in np.meshgrid(x, y)], axis=1).astype(study.data.features.dtype)
-        answers = study.predict(points)
+        predictions = study.predict(points)
         rows = pd.DataFrame({"x": values[:, 0], "y": values[:, 1], "label": labels})
         rows["wrong"] = _mispredicted(study)
         return RegionsFacts(
             x,
             y,
-            answers.argmax(axis=1).reshape(_GRID, _GRID),
-            answers.max(axis=1).reshape(_GRID, _GRID).astype(np.float64),
+            predictions.argmax(axis=1).reshape(_GRID, _GRID),
+            predictions.max(axis=1).reshape(_GRID, _GRID).astype(np.float64),
             rows,
             study.data.feature_names,
             study.data.class_names,
@@ -310,7 +310,7 @@ def _mispredicted(study: Snapshot) -> NDArray[np.bool_]:
     """(N,): which rows to search with were mispredicted as validation rows, in any repeat."""
     found = np.zeros(study.data.rows, bool)
     try:
-        wrong = study.rows.answers.argmax(axis=1) != study.layout.labels
+        wrong = study.rows.predictions.argmax(axis=1) != study.layout.labels
     except StorageError:  # what was kept is gone; the regions can be drawn all the same
         return found
     found[study.layout.rows[wrong]] = True

@@ -12,7 +12,7 @@ import plotly.graph_objects as go
 from hpsearch.errors import HpsearchError
 from hpsearch.markup import counted
 from hpsearch.numbers import rounded
-from hpsearch.reporting.figures.kind import Kind
+from hpsearch.reporting.figures.study_figure import StudyFigure
 from hpsearch.reporting.figures.style import (
     BEST,
     COMPLETE,
@@ -68,7 +68,7 @@ class HistoryFacts:
     corrected: Corrected | None
 
 
-class History(Kind[HistoryFacts]):
+class History(StudyFigure[HistoryFacts]):
     title = "Every trial, and the best so far"
     how = (
         "Each dot is a configuration, in the order it was tried. The orange line is the best value "
@@ -158,7 +158,7 @@ def _last(values: list[float]) -> float:
     return values[-1] if values else float("nan")
 
 
-class Pruning(Kind[pd.DataFrame]):
+class Pruning(StudyFigure[pd.DataFrame]):
     """Facts: trial, state, epoch, value, best (whether it is the best trial's)."""
 
     title = "Pruning as it happened"

@@ -12,8 +12,8 @@ import plotly.graph_objects as go
 
 from hpsearch.errors import HpsearchError
 from hpsearch.numbers import rounded
-from hpsearch.reporting.figures.kind import Kind
 from hpsearch.reporting.figures.search import label, loss_label, objective, of_objective
+from hpsearch.reporting.figures.study_figure import StudyFigure
 from hpsearch.reporting.figures.style import BEST, COMPLETE, CORRECTED, PRUNED, WIDE, axis, faint, figure, joined
 from hpsearch.reporting.snapshot import Snapshot
 from hpsearch.storage.trial_result import fold_value, one_se_result, standard_error
@@ -22,7 +22,7 @@ _SHOWN = 3  # learning curves
 _RANKED = 40  # trials with their folds
 
 
-class Curves(Kind[pd.DataFrame]):
+class Curves(StudyFigure[pd.DataFrame]):
     """Facts: a row a checkpoint of the best trials: trial, epoch, training, validation (means over the splits), low and
     high (of the splits' validation losses), chosen (whether this is the chosen checkpoint)."""
 
@@ -101,7 +101,7 @@ class Curves(Kind[pd.DataFrame]):
         return drawn
 
 
-class Folds(Kind[pd.DataFrame]):
+class Folds(StudyFigure[pd.DataFrame]):
     """Facts: a row a split of the best trials: rank (from 1), trial, repeat, fold, value, mean."""
 
     title = "How sure the ranking is: the splits of each trial"
@@ -181,7 +181,7 @@ class SizeFacts:
     chosen: int | None
 
 
-class Size(Kind[SizeFacts]):
+class Size(StudyFigure[SizeFacts]):
     title = "What a larger network buys"
     how = (
         "Each dot is a complete trial: how many weights and biases it has, and its value. The dashed line lies one "
@@ -232,7 +232,7 @@ class Size(Kind[SizeFacts]):
         return _dots(drawn, looks, "parameters", "value", "trial %{customdata}: %{x:,} parameters<br>%{y:.5~g}")
 
 
-class Gap(Kind[pd.DataFrame]):
+class Gap(StudyFigure[pd.DataFrame]):
     """Facts: number, training and validation (means over the splits at the chosen checkpoint) of complete trials, best
     first."""
 

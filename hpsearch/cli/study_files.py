@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperCommand
 
 from hpsearch.atomic_write import require_replaceable, write_atomically
-from hpsearch.cli import completion, display
+from hpsearch.cli import completion, terminal
 from hpsearch.errors import HpsearchError, Setting
 
 if TYPE_CHECKING:
@@ -78,12 +78,12 @@ def _from_example(example: str, name: str | None, output: Path | None, force: bo
     if output == _STDOUT:
         typer.echo(_without_schema(text), nl=False)
         if found.rows is not None:
-            display.say_aside(f"Its rows, {found.rows[0]}, are not written with -o -.")
+            terminal.say_aside(f"Its rows, {found.rows[0]}, are not written with -o -.")
         return
     path = output or Path(f"{example}.toml")
     beside = {} if found.rows is None else {path.parent / found.rows[0]: found.rows[1]}
     _write(path, text, beside, force)
-    display.say(f"Written to {path}{_and(beside)}.\n\nNext: hpsearch run {path}")
+    terminal.say(f"Written to {path}{_and(beside)}.\n\nNext: hpsearch run {path}")
 
 
 def _renamed(text: str, name: str) -> str:
@@ -119,15 +119,15 @@ def _say(made: Draft, path: Path) -> None:
     from hpsearch.definition.draft_text import left_out_because
 
     found = made.found
-    task = "is a quantity" if found.classes is None else f"has {len(found.classes)} classes"
+    task = "is a regression target" if found.classes is None else f"has {len(found.classes)} classes"
     count = len(found.columns)
     columns = f"{count} {'column' if count == 1 else 'columns'} to predict from"
-    display.say(f"{found.rows} rows; {found.target!r} {task}; {columns}.")
+    terminal.say(f"{found.rows} rows; {found.target!r} {task}; {columns}.")
     for name, why in found.left_out.items():
-        display.say(f"Left out: {name!r}, which {left_out_because(why)}.")
-    if made.copies:
-        display.say(f"Left out: {made.copies} of the rows, which repeat another in all features and the target.")
-    display.say(f"Written to {path}.\n\nNext: hpsearch check {path} && hpsearch run {path}")
+        terminal.say(f"Left out: {name!r}, which {left_out_because(why)}.")
+    if made.duplicates:
+        terminal.say(f"Left out: {made.duplicates} of the rows, which repeat another in all features and the target.")
+    terminal.say(f"Written to {path}.\n\nNext: hpsearch check {path} && hpsearch run {path}")
 
 
 def schema(
@@ -144,7 +144,7 @@ def schema(
         return
     require_replaceable(output, force, "an earlier schema", _is_earlier_schema)
     write_atomically(output, schema_text().encode())
-    display.say(f"Written to {output}.")
+    terminal.say(f"Written to {output}.")
 
 
 def _write(path: Path, text: str, beside: Mapping[Path, bytes], force: bool) -> None:

@@ -1,4 +1,4 @@
-"""Metrics of a quantity: each is what its definition says, in the target's unit, and undefined where it should be."""
+"""Metrics of a regression: each is what its definition says, in the target's unit, and undefined where it should be."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from hpsearch.validation.score import SCORE_NAMES
 Array = NDArray[Any]
 CHECKPOINTS, RESAMPLES, ROWS = 3, 2, 57
 
-# The metrics of a quantity, and what the objective "loss" is with each loss that is for one.
+# The metrics of a regression target, and what the objective "loss" is with each loss that is for one.
 OURS: dict[str, Metric] = {
     **{name: METRICS[name] for name in ("mae", "mse", "r2", "rmse")},
     "absolute_error": objective_metric("loss", "absolute_error"),
@@ -312,16 +312,16 @@ def test_one_and_the_same_target_leaves_r2_undefined_and_nothing_else(name: str,
     assert metric.undefined(targets[alike], ()) == metric.undefined(targets, (), weights) == expected
     kept = keep(name, targets, predictions)
     resampled = metric.resampled(kept, targets, 0, np.stack([weights, 0.3 * weights, np.ones(ROWS)]))
-    answers = [
+    predictions = [
         metric.score(targets[alike], predictions[0][alike], 0),
         metric.score(targets, predictions[0], 0, weights),
         *metric.resampled(kept[:1, alike], targets[alike], 0, np.ones((1, alike.sum())))[0],
         *resampled[:2, 0],
     ]
     if expected:
-        assert all(math.isnan(answer) for answer in answers)
+        assert all(math.isnan(answer) for answer in predictions)
     else:
-        assert answers == pytest.approx([answers[0]] * 5, **CLOSE)
+        assert predictions == pytest.approx([predictions[0]] * 5, **CLOSE)
     assert resampled[2] == pytest.approx([metric.score(targets, p, 0) for p in predictions], **CLOSE)
 
 

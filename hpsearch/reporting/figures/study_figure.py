@@ -14,7 +14,7 @@ from hpsearch.reporting.snapshot import Snapshot
 Facts = TypeVar("Facts")
 
 
-class Kind(ABC, Generic[Facts]):
+class StudyFigure(ABC, Generic[Facts]):
     """One kind of figure.
 
     Attributes:

@@ -32,7 +32,7 @@ _TYPES = {"rows_of": "str", "repeat": "Int64", "fold": "Int64", "rows": "int64"}
 
 
 def metrics_table(stored: StoredStudy, trial: int | None = None) -> pd.DataFrame:
-    """One row a split and one for all; the columns are described in :mod:`hpsearch.results.metrics`.
+    """One row a split and one for all; the columns are described in :mod:`hpsearch.results.metrics_table`.
 
     Args:
         stored: the study.
@@ -43,13 +43,13 @@ def metrics_table(stored: StoredStudy, trial: int | None = None) -> pd.DataFrame
         StorageError: its predictions are not there any more.
     """
     result = _complete(stored, trial)
-    layout, given = stored.row_results.layout(), stored.row_results.of(result).answers
+    layout, given = stored.row_results.layout(), stored.row_results.of(result).predictions
     classes, metrics = given.shape[1], metrics_of(stored.loss)
 
     def row(rows_of: str, places: np.ndarray[Any, Any], **which: int) -> dict[str, Any]:
-        labels, answers = layout.labels[places], given[places]
+        labels, predictions = layout.labels[places], given[places]
         weights = None if layout.weights is None else layout.weights[places]
-        values = {name: metric.score(labels, answers, classes, weights) for name, metric in metrics.items()}
+        values = {name: metric.score(labels, predictions, classes, weights) for name, metric in metrics.items()}
         return {"rows_of": rows_of, **which, "rows": len(labels), **values}
 
     rows = [

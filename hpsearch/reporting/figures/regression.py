@@ -1,4 +1,4 @@
-"""Figures of what the best configuration predicts of a quantity, for rows that its networks were not trained on."""
+"""Figures of a regression: what the best configuration predicts for rows that its networks were not trained on."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from hpsearch.numbers import rounded
-from hpsearch.reporting.figures.kind import Kind
+from hpsearch.reporting.figures.study_figure import StudyFigure
 from hpsearch.reporting.figures.style import BEST, COMPLETE, PRUNED, faint, figure, plain
 from hpsearch.reporting.snapshot import Snapshot
 
@@ -25,7 +25,7 @@ class AgreementFacts:
         count: how many there are.
         within: the error that nine of ten predictions stay below.
         bias: the mean of predicted - true.
-        name: of the quantity.
+        name: of the regression target.
     """
 
     rows: pd.DataFrame
@@ -35,7 +35,7 @@ class AgreementFacts:
     name: str
 
 
-class Agreement(Kind[AgreementFacts]):
+class Agreement(StudyFigure[AgreementFacts]):
     title = "Predicted against true"
     task = "regression"
     how = (
@@ -47,7 +47,7 @@ class Agreement(Kind[AgreementFacts]):
 
     def facts(self, study: Snapshot) -> AgreementFacts:
         self.require_task(study)
-        true, predicted = study.layout.labels, study.rows.answers[:, 0]
+        true, predicted = study.layout.labels, study.rows.predictions[:, 0]
         errors = predicted - true
         # Every so-manieth of the true values in order: their spread stays what it is.
         order = np.argsort(true, kind="stable")[:: -(-len(true) // _MOST)]

@@ -15,8 +15,8 @@ from plotly.subplots import make_subplots
 from hpsearch.definition.dimension import Dimension
 from hpsearch.errors import HpsearchError
 from hpsearch.numbers import rounded
-from hpsearch.reporting.figures.kind import Kind
 from hpsearch.reporting.figures.search import objective, of_objective
+from hpsearch.reporting.figures.study_figure import StudyFigure
 from hpsearch.reporting.figures.style import (
     ALONE,
     BEST,
@@ -39,7 +39,7 @@ _FEW = 8  # whole numbers that each get a tick
 _GOOD = 5  # of them are called good, or a tenth if that is more
 
 
-class Importance(Kind[pd.DataFrame]):
+class Importance(StudyFigure[pd.DataFrame]):
     """Facts: hyperparameter, importance (they sum to 1), the most important first."""
 
     title = "Which hyperparameters mattered"
@@ -111,7 +111,7 @@ class SpaceFacts:
         return [str(choice) for choice in self.dimensions[name].choice or ()]
 
 
-class _OfSpace(Kind[SpaceFacts]):
+class _OfSpace(StudyFigure[SpaceFacts]):
     def facts(self, study: Snapshot) -> SpaceFacts:
         dimensions = _require_space(study)
         numbers = [result.number for result in study.complete]

@@ -1,4 +1,4 @@
-"""Rows with a quantity to predict: what sources give and refuse, how rows are dealt, what the audit sees."""
+"""Rows with a regression target to predict: what sources give and refuse, how rows are dealt, what the audit sees."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from hpsearch.data.audit import Finding, audit
 from hpsearch.data.columns import Plan, Raw
 from hpsearch.data.dataset import Dataset
 from hpsearch.data.sources import SOURCES, source_class
-from hpsearch.data.splits import SPLITTERS, Dealing, hold_out, make_splits
+from hpsearch.data.splits import SPLITTERS, SplitOptions, hold_out, make_splits
 from hpsearch.data.units import independent_units
 from hpsearch.errors import DataError, DefinitionError, HpsearchError
 
@@ -48,7 +48,7 @@ def refusal(call: Callable[[], Any]) -> str:
 
 
 def noisy(seed: int = 0, rows: int = 200) -> Dataset:
-    """A quantity that four normal features explain half of."""
+    """A regression target that four normal features explain half of."""
     draw = np.random.default_rng(seed)
     features = draw.standard_normal((rows, 4))
     targets = 50 + 7 * (features.sum(axis=1) + 2 * draw.standard_normal(rows))
@@ -138,9 +138,9 @@ def test_the_fingerprint_changes_with_any_bit_of_any_target(row: int) -> None:
 
 
 def test_the_task_is_part_of_the_fingerprint() -> None:
-    """The same columns of whole numbers, as classes and as a quantity."""
+    """The same columns of whole numbers, as classes and as a regression target."""
     assert Dataset.of(FEATURES, [0, 1, 0]).fingerprint != of([0, 1, 0]).fingerprint
-    # Neither do the bytes of a quantity pass for those of classes.
+    # Neither do the bytes of a regression target pass for those of classes.
     labels = np.array([0, 1, 0])
     assert Dataset.of(FEATURES, labels).fingerprint != of(labels.astype(np.int64).view(np.float64)).fingerprint
 
@@ -402,22 +402,22 @@ def test_a_quantity_is_dealt_by_every_splitter_that_needs_no_classes(splitter: s
     search, held = hold_out(data, 0.25, splitter, seed)
     assert search.rows + held.rows == 200
     assert sorted([*search.labels, *held.labels]) == sorted(data.labels)
-    splits = make_splits(search, splitter, Dealing(), seed)
+    splits = make_splits(search, splitter, SplitOptions(), seed)
     assert len(splits) == 5
     for split in splits:
         assert not set(split.training) & set(split.validation)
     # Which rows go where has nothing to do with what they have for a target.
     other, _ = hold_out(replace(data, labels=data.labels[::-1].copy()), 0.25, splitter, seed)
     np.testing.assert_array_equal(other.features, search.features)
-    again = make_splits(other, splitter, Dealing(), seed)
+    again = make_splits(other, splitter, SplitOptions(), seed)
     assert all(np.array_equal(a.validation, b.validation) for a, b in zip(splits, again, strict=True))
 
 
 def test_training_rows_with_one_target_are_no_reason_to_refuse_a_split() -> None:
-    """Of classes every one must be trained on; of a quantity any values will do."""
+    """Of classes every one must be trained on; of a regression target any values will do."""
     targets = np.repeat([1.0, 2.0], 5)
     data = of(targets, np.arange(10.0)[:, np.newaxis])
-    splits = make_splits(data, "kfold", Dealing(2, shuffle=False), 0)
+    splits = make_splits(data, "kfold", SplitOptions(2, shuffle=False), 0)
     assert [set(targets[split.training]) for split in splits] == [{2.0}, {1.0}]
 
 
@@ -425,7 +425,7 @@ def test_training_rows_with_one_target_are_no_reason_to_refuse_a_split() -> None
 
 
 def found(data: Dataset, held_out: Dataset | None = None, seed: int = 0) -> list[Finding]:
-    return audit(data, held_out, make_splits(data, "kfold", Dealing(), seed), "kfold")
+    return audit(data, held_out, make_splits(data, "kfold", SplitOptions(), seed), "kfold")
 
 
 def names(findings: list[Finding]) -> set[tuple[str, str]]:

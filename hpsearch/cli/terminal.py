@@ -1,0 +1,95 @@
+"""Lines and tables: rich's on a terminal, plain where output is piped."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import sys
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from hpsearch.numbers import rounded
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from rich.console import Console
+    from rich.table import Table
+
+
+def columns(show_header: bool = True) -> Table:
+    """A table of plain columns, two spaces apart."""
+    from rich.table import Table
+
+    return Table(box=None, pad_edge=False, show_header=show_header, padding=(0, 2, 0, 0))
+
+
+def draw(drawn: Table) -> None:
+    """Print a table, without the spaces that rich puts at line ends."""
+    console = open_console()
+    with console.capture() as captured:
+        console.print(drawn)
+    lines = captured.get().splitlines()
+    sys.stdout.write("".join(f"{line.rstrip()}\n" for line in lines))
+
+
+def open_console(stderr: bool = False) -> Console:
+    stream = sys.stderr if stderr else sys.stdout
+    # A pipe has no width: nothing is cut there.
+    from rich.console import Console  # not for --help, a quarter of whose time it would take
+
+    return Console(file=stream, highlight=False, width=None if stream.isatty() else 10_000)
+
+
+def say(text: str) -> None:
+    open_console().print(text, markup=False, soft_wrap=True)
+
+
+def say_aside(text: str) -> None:
+    """A line that is no result: to stderr."""
+    open_console(stderr=True).print(text, markup=False, soft_wrap=True)
+
+
+def complain(text: str) -> None:
+    say_aside(f"hpsearch: {text}")
+
+
+def _cell(value: Any) -> str:
+    import pandas as pd
+
+    if pd.isna(value):
+        return ""
+    return rounded(value)
+
+
+def table(frame: pd.DataFrame) -> None:
+    """A pandas table; columns with nothing in them are left out.
+
+    On a terminal, headers fold at their underscores, and the last columns that do not fit are named and left out.
+    Values are never cut.
+    """
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    shown = [name for name in frame.columns if not frame[name].isna().all()] if len(frame) else list(frame.columns)
+    cells = {name: [_cell(value) for value in frame[name].tolist()] for name in shown}
+    heads = {name: [name] for name in shown}
+    if width is not None and _width(heads, cells) > width:
+        heads = {name: re.sub(r"[_.]", r"\g<0>\n", name).split("\n") for name in shown}
+    left_out: list[str] = []
+    while width is not None and len(heads) > 1 and _width(heads, cells) > width:
+        left_out.insert(0, next(reversed(heads)))
+        del heads[left_out[0]]
+    height = max(map(len, heads.values()), default=0)
+    aligned = []
+    for name, head in heads.items():
+        text = frame[name].dtype == "str"
+        lines = [""] * (height - len(head)) + head + cells[name]
+        wide = max(map(len, lines))
+        aligned.append([line.ljust(wide) if text else line.rjust(wide) for line in lines])
+    for row in zip(*aligned, strict=True):
+        sys.stdout.write("  ".join(row).rstrip() + "\n")
+    if left_out:
+        sys.stdout.write(f"(too narrow for {', '.join(left_out)}: --format csv has all)\n")
+
+
+def _width(heads: Mapping[str, list[str]], cells: Mapping[str, list[str]]) -> int:
+    """What a table takes with two blanks between columns."""
+    return sum(max(map(len, [*head, *cells[name]])) + 2 for name, head in heads.items()) - 2
