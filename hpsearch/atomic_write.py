@@ -56,8 +56,10 @@ def require_replaceable(
         failure: the kind of error to raise.
 
     Raises:
-        HpsearchError: the file is there and may not be replaced, as a ``failure``.
+        HpsearchError: the file is there and may not be replaced, or is a folder, as a ``failure``.
     """
+    if path.is_dir():
+        raise failure("must be a file that can be written", "is a folder", "Name another.", where=str(path))
     if not path.exists() or force or is_earlier(path):
         return
     must = f"must not exist yet or be {earlier}" if earlier else "must not exist yet"

@@ -164,10 +164,15 @@ def test_the_python_examples_run(name: str, folder: Path, capsys: pytest.Capture
     assert re.search(r"epochs|accuracy|weight_l2", capsys.readouterr().out)
 
 
+def resolved(schema: dict[str, Any]) -> dict[str, Any]:
+    """A schema that another names, or this one."""
+    return SCHEMA["$defs"][schema["$ref"].rpartition("/")[2]] if "$ref" in schema else schema
+
+
 def properties_of(section: str) -> dict[str, Any]:
     """The keys of a section with their schemas; of all sources, for ``data``."""
     schema = SCHEMA["properties"][section]
-    parts = schema.get("oneOf", [schema])
+    parts = [resolved(part) for part in schema.get("oneOf", [schema])]
     return {key: value for part in parts for key, value in part["properties"].items()}
 
 

@@ -103,8 +103,6 @@ def export(
     form = EXPORTS[kind]
     form.require()
     target = Path(f"{folder.resolve().name}.{kind}") if path is None else path
-    if target.is_dir():
-        raise BundleError("must be a file", "is a folder", "Name another.", where=str(target))
     require_replaceable(target, force, failure=BundleError)
     bundle = Bundle.load(folder)
     content = form.write(bundle)

@@ -97,7 +97,7 @@ def test_retraining_twice_gives_the_same_bytes(tmp_path: Path) -> None:
 
 
 def test_a_search_space_is_refused() -> None:
-    with pytest.raises(DefinitionError, match="space must be empty to retrain"):
+    with pytest.raises(DefinitionError, match=r"\[space\] must be empty to retrain"):
         hpsearch.retrain(hpsearch.StudyDefinition.from_file(STUDIES / "flowers.toml"))
 
 
