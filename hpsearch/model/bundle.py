@@ -87,7 +87,7 @@ class Bundle:
         return self.targets_of(self.predictions(self._features(rows, notice)))
 
     def targets_of(self, predictions: FloatArray) -> NDArray[Any]:
-        """What :meth:`predict` gives, (N,), of what :meth:`answers` gives."""
+        """What :meth:`predict` gives, (N,), of what :meth:`predictions` gives."""
         return np.array(self.class_names)[predictions.argmax(axis=1)] if self.class_names else predictions[:, 0]
 
     def probabilities(self, rows: Any, notice: Callable[[str], None] = warnings.warn) -> FloatArray:
@@ -121,6 +121,8 @@ class Bundle:
         with threadpool_limits(1):
             predictions = predict(self.architecture, self.parameters, self.scaling.apply(features))
         return predictions if self.class_names else predictions * np.float64(self.target_scale) + self.target_centre
+
+    answers = predictions  # its name before 0.1.0
 
     @property
     def preprocessing(self) -> list[dict[str, Any]]:
