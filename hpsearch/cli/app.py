@@ -159,7 +159,7 @@ def check(file: File, set_: Set = None, as_json: Json = False) -> None:
     from dataclasses import asdict
 
     from hpsearch.data.audit import refusal
-    from hpsearch.definition.wording import as_key
+    from hpsearch.definition.study import as_key
     from hpsearch.errors import DataError, Setting
     from hpsearch.search.objective import prepare
 

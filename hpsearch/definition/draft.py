@@ -21,7 +21,7 @@ from hpsearch.data.units import first_of_each
 from hpsearch.definition.draft_text import SEED, Budget, SplitPlan, write
 from hpsearch.definition.problems import first_problem
 from hpsearch.definition.sections import StudySection
-from hpsearch.definition.wording import as_key
+from hpsearch.definition.study import as_key
 from hpsearch.errors import DataError, located
 
 FEWEST_HELD_OUT_FROM = 50  # fewer rows are all needed for the search

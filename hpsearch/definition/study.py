@@ -7,7 +7,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
@@ -27,7 +27,7 @@ from hpsearch.definition.sections import (
     ValidationSection,
 )
 from hpsearch.definition.space import Space, configure
-from hpsearch.definition.wording import as_key
+from hpsearch.definition.wording import key_of, keys_by_section
 from hpsearch.errors import DefinitionError, Setting, did_you_mean, located, reason
 from hpsearch.validation.config import ADDED, Config
 from hpsearch.validation.metric import Metric
@@ -299,6 +299,16 @@ class StudyDefinition(Section):
         flat = {key: value for key, value in flat.items() if key not in _LATER or value != _LATER[key]}
         plain: dict[str, Any] = json.loads(json.dumps(flat, default=str))
         return plain
+
+
+def as_key(setting: Setting) -> str:
+    """How a study file writes a setting: the wording of errors for who has written one."""
+    return key_of(setting, _keys())
+
+
+@cache
+def _keys() -> dict[str, set[str]]:
+    return keys_by_section(StudyDefinition)
 
 
 def _problem(error: ValidationError) -> DefinitionError:

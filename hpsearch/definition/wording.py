@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from functools import cache
+from collections.abc import Collection, Mapping
 from typing import Any
 
-from pydantic import RootModel
+from pydantic import BaseModel, RootModel
 
 from hpsearch.definition.registered import Registered
 from hpsearch.errors import Setting, as_argument
@@ -16,9 +16,13 @@ _KEYS = {"holdout_fraction": "holdout.fraction", "fraction": "validation.fractio
 _TABLE = r"space\.layer\d+|[^.]+"
 
 
-def as_key(setting: Setting) -> str:
-    """``[data] drop = ["x"]`` for ``drop`` or ``data.drop``; what is no key of a study file as Python has it."""
-    sections = _sections()
+def key_of(setting: Setting, sections: Mapping[str, Collection[str]]) -> str:
+    """``[data] drop = ["x"]`` for ``drop`` or ``data.drop``; what is no key of a study file as Python has it.
+
+    Args:
+        setting: by its name, after its section or alone.
+        sections: the keys of each section, as :func:`keys_by_section` gives them.
+    """
     name = setting.name
     if "." not in name and name not in sections:
         name = _KEYS.get(name) or next(
@@ -38,15 +42,12 @@ def as_toml(value: Any) -> str:
     return str(tomlkit.item(value).as_string())
 
 
-@cache
-def _sections() -> dict[str, set[str]]:
-    """The keys of each section; none of ``[origin]``, which nobody sets."""
-    from hpsearch.definition.study import StudyDefinition
-
+def keys_by_section(model: type[BaseModel]) -> dict[str, set[str]]:
+    """The keys of each section of a study file's model; none of a section that may be missing, which nobody sets."""
     keys: dict[str, set[str]] = {}
-    for name, section in StudyDefinition.model_fields.items():
+    for name, section in model.model_fields.items():
         unions = [mark for mark in section.metadata if isinstance(mark, Registered)]
         kinds = unions[0].registry.values() if unions else [section.annotation]
         models = [kind for kind in kinds if isinstance(kind, type) and not issubclass(kind, RootModel)]
-        keys[name] = {key for model in models for key in getattr(model, "model_fields", ())}
+        keys[name] = {key for kind in models for key in getattr(kind, "model_fields", ())}
     return keys

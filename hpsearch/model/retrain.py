@@ -11,8 +11,7 @@ from typing import Any
 from hpsearch.data.dataset import Dataset
 from hpsearch.data.splits import SPLITTERS
 from hpsearch.data.units import independent_units
-from hpsearch.definition.study import StudyDefinition
-from hpsearch.definition.wording import as_key
+from hpsearch.definition.study import StudyDefinition, as_key
 from hpsearch.errors import BundleError, DataError, DefinitionError, Setting, StorageError, located
 from hpsearch.model.bundle import Bundle
 from hpsearch.model.fit import fit

@@ -12,7 +12,7 @@ from threadpoolctl import threadpool_limits
 
 from hpsearch import seeds
 from hpsearch.data.splits import SPLITTERS, make_splits
-from hpsearch.definition.wording import as_key
+from hpsearch.definition.study import as_key
 from hpsearch.errors import DataError, HpsearchError, located
 from hpsearch.search.correction import definition_of
 from hpsearch.search.objective import prepare, require_defined

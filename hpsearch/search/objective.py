@@ -18,8 +18,7 @@ from hpsearch.data.columns import summary
 from hpsearch.data.dataset import Dataset
 from hpsearch.data.preprocess import Scaling
 from hpsearch.data.splits import Split, hold_out, make_splits
-from hpsearch.definition.study import StudyDefinition
-from hpsearch.definition.wording import as_key
+from hpsearch.definition.study import StudyDefinition, as_key
 from hpsearch.errors import DataError, HpsearchError, Setting, Wording, located
 from hpsearch.search.probe import probe
 from hpsearch.search.pruning import PriorTrial, Pruning

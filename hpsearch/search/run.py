@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 
 from hpsearch.data.audit import Finding, refusal
-from hpsearch.definition.wording import as_key
+from hpsearch.definition.study import as_key
 from hpsearch.errors import DefinitionError, Setting
 from hpsearch.extras import require
 from hpsearch.search.coordinator import Coordinator, Progress, TimeUpError

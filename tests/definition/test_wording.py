@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from hpsearch.data.sources import SOURCES
 from hpsearch.definition.sections import HoldoutSection, SearchSection, StudySection, ValidationSection
-from hpsearch.definition.wording import as_key
+from hpsearch.definition.study import as_key
 from hpsearch.errors import Setting
 from hpsearch.validation.config import Config
 
