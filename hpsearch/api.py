@@ -58,7 +58,10 @@ def study_name(study: str | Path, overrides: Sequence[str] = ()) -> str:
     if isinstance(study, str) and not text.endswith(".toml") and os.sep not in text:
         if overrides:
             raise HpsearchError(
-                "must go with a study's file", f"{text!r} is a name, which has no keys", "Leave it out.", Setting("set")
+                "must go with a study's file",
+                f"{text!r} is a name, which has no keys",
+                "Leave it out.",
+                Setting("overrides"),
             )
         return text
     from hpsearch.definition.study import StudyDefinition
@@ -426,7 +429,7 @@ def export(
 
     Raises:
         HpsearchError: no such model or format, rows that do not fit it, a file that is there, packages that are not.
-        ExportError: an answer that is not the model's; nothing is written.
+        ExportError: a prediction that is not the model's; nothing is written.
     """
     from hpsearch.model.export import export as write
 

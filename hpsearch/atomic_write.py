@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
@@ -15,8 +17,9 @@ def write_atomically(
 ) -> None:
     """Write a file under a temporary name beside it, then give it its own; a file that is there is replaced.
 
-    The file's mode is what the process's umask makes of 0666. A process that is killed meanwhile leaves the temporary
-    file, ``.NAME.PID.part``.
+    A new file's mode is what the process's umask makes of 0666; a file that is replaced keeps its own. Behind a
+    symbolic link the file that it names is replaced; into a pipe or a device the content is written as it is. A process
+    that is killed meanwhile leaves the temporary file, ``.NAME.PID.part``.
 
     Args:
         path: the file; its folder must exist.
@@ -26,17 +29,36 @@ def write_atomically(
     Raises:
         HpsearchError: the file cannot be written, as a ``failure``.
     """
-    whole = path.absolute()
-    partial = whole.with_name(f".{whole.name}.{os.getpid()}.part")
     try:
+        whole = _real(path)
+        if whole.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        if whole.exists() and not whole.is_file():
+            with whole.open("wb") as file:
+                _fill(file, content)
+            return
+        partial = whole.with_name(f".{whole.name[:40]}.{os.getpid()}.part")  # a name has at most 255 bytes
         try:
             with partial.open("wb") as file:
-                file.write(content) if isinstance(content, bytes) else content(file)
+                _fill(file, content)
+            if whole.exists():
+                partial.chmod(stat.S_IMODE(whole.stat().st_mode))
             os.replace(partial, whole)
         finally:
             partial.unlink(missing_ok=True)
     except OSError as error:
         raise failure("must be a file that can be written", reason(error), where=str(path)) from error
+
+
+def _real(path: Path) -> Path:
+    try:
+        return Path(os.path.realpath(path))
+    except ValueError as error:  # a NUL in the name
+        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL)) from error
+
+
+def _fill(file: BinaryIO, content: bytes | Callable[[BinaryIO], object]) -> None:
+    file.write(content) if isinstance(content, bytes) else content(file)
 
 
 def require_replaceable(
@@ -56,11 +78,9 @@ def require_replaceable(
         failure: the kind of error to raise.
 
     Raises:
-        HpsearchError: the file is there and may not be replaced, or is a folder, as a ``failure``.
+        HpsearchError: the file is there and may not be replaced, as a ``failure``.
     """
-    if path.is_dir():
-        raise failure("must be a file that can be written", "is a folder", "Name another.", where=str(path))
-    if not path.exists() or force or is_earlier(path):
+    if not path.exists() or path.is_dir() or force or is_earlier(path):  # writing refuses a folder
         return
     must = f"must not exist yet or be {earlier}" if earlier else "must not exist yet"
     do: Text = ("Name another, or replace it with ", Setting("force", True), ".")

@@ -28,7 +28,7 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Self
@@ -191,6 +191,17 @@ def did_you_mean(name: object, valid: Iterable[str]) -> str:
     names = sorted(valid)
     near = difflib.get_close_matches(str(name), names, n=1)
     return f"Choose one of: {', '.join(names)}." + (f" Did you mean {near[0]!r}?" if near else "")
+
+
+def one_line(error: object, most: int = 200) -> str:
+    """What another program's error, or another text, says, in one line that is not long; without a full stop."""
+    text = " ".join((reason(error) if isinstance(error, OSError) else str(error)).split()).rstrip(".")
+    return text if len(text) <= most else f"{text[:most]} …"
+
+
+def listed(names: Sequence[object], most: int = 5) -> str:
+    """The first few of some names, and how many more there are."""
+    return ", ".join(map(str, names[:most])) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def reason(error: OSError) -> str:

@@ -21,10 +21,10 @@ from hpsearch import api
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
-Study = str | Path | api.StudyResult
+StudyLike = str | Path | api.StudyResult
 
 
-def _make(name: str, study: Study, storage: str | None) -> Figure:
+def _make(name: str, study: StudyLike, storage: str | None) -> Figure:
     from hpsearch.reporting.figures import FIGURES
 
     with api.snapshot(study, storage) as stored:
@@ -42,66 +42,66 @@ def save(figure: Figure, path: str | Path) -> None:
     write(figure, Path(path))
 
 
-def agreement(study: Study, storage: str | None = None) -> Figure:
+def agreement(study: StudyLike, storage: str | None = None) -> Figure:
     """What the best configuration predicts of a regression target against the truth, from validation predictions."""
     return _make("agreement", study, storage)
 
 
-def calibration(study: Study, storage: str | None = None) -> Figure:
+def calibration(study: StudyLike, storage: str | None = None) -> Figure:
     """How often the best configuration is right, against how sure it is, from its validation predictions."""
     return _make("calibration", study, storage)
 
 
-def confusion(study: Study, storage: str | None = None) -> Figure:
+def confusion(study: StudyLike, storage: str | None = None) -> Figure:
     """Which classes the best configuration takes for which, from its validation predictions."""
     return _make("confusion", study, storage)
 
 
-def curves(study: Study, storage: str | None = None) -> Figure:
+def curves(study: StudyLike, storage: str | None = None) -> Figure:
     """The learning curves of the best trials, with the spread over the splits."""
     return _make("curves", study, storage)
 
 
-def folds(study: Study, storage: str | None = None) -> Figure:
+def folds(study: StudyLike, storage: str | None = None) -> Figure:
     """The loss on each split, trial by trial from the best to the worst."""
     return _make("folds", study, storage)
 
 
-def gap(study: Study, storage: str | None = None) -> Figure:
+def gap(study: StudyLike, storage: str | None = None) -> Figure:
     """The training loss against the validation loss of each complete trial."""
     return _make("gap", study, storage)
 
 
-def history(study: Study, storage: str | None = None) -> Figure:
+def history(study: StudyLike, storage: str | None = None) -> Figure:
     """Every trial in the order of asking, the best so far, and the corrected score."""
     return _make("history", study, storage)
 
 
-def importance(study: Study, storage: str | None = None) -> Figure:
+def importance(study: StudyLike, storage: str | None = None) -> Figure:
     """How much each searched hyperparameter mattered."""
     return _make("importance", study, storage)
 
 
-def parallel(study: Study, storage: str | None = None) -> Figure:
+def parallel(study: StudyLike, storage: str | None = None) -> Figure:
     """The configurations of all complete trials as lines across one axis a hyperparameter."""
     return _make("parallel", study, storage)
 
 
-def pruning(study: Study, storage: str | None = None) -> Figure:
+def pruning(study: StudyLike, storage: str | None = None) -> Figure:
     """The mean curve of every trial, up to where it was pruned."""
     return _make("pruning", study, storage)
 
 
-def regions(study: Study, storage: str | None = None) -> Figure:
+def regions(study: StudyLike, storage: str | None = None) -> Figure:
     """What the best configuration, retrained, predicts for any two numeric inputs; no held-out row is used."""
     return _make("regions", study, storage)
 
 
-def size(study: Study, storage: str | None = None) -> Figure:
+def size(study: StudyLike, storage: str | None = None) -> Figure:
     """The validation loss against the number of parameters, with the one-standard-error rule."""
     return _make("size", study, storage)
 
 
-def slices(study: Study, storage: str | None = None) -> Figure:
+def slices(study: StudyLike, storage: str | None = None) -> Figure:
     """The loss of the complete trials against each searched hyperparameter."""
     return _make("slices", study, storage)

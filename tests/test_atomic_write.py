@@ -44,3 +44,37 @@ def test_a_folder_that_is_not_there_is_one_line(tmp_path: Path) -> None:
     assert str(caught.value) == f"{path}: must be a file that can be written, but no such file or directory."
     with pytest.raises(StorageLostError):
         write_atomically(path, b"", StorageLostError)
+
+
+def test_a_file_that_is_replaced_keeps_its_mode_and_a_link_its_place(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"before")
+    (tmp_path / "file").chmod(0o600)
+    (tmp_path / "link").symlink_to("file")
+    write_atomically(tmp_path / "link", b"after")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "file").read_bytes() == b"after"
+    assert stat.S_IMODE((tmp_path / "file").stat().st_mode) == 0o600
+
+
+def test_a_pipe_is_written_to_and_stays_one(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        write_atomically(tmp_path / "pipe", b"through")
+        assert os.read(reader, 100) == b"through"
+    finally:
+        os.close(reader)
+    assert stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode)
+
+
+@pytest.mark.parametrize("name", [".", "/", "a\0b", "no/file"])
+def test_what_cannot_be_a_file_is_refused_in_one_line(tmp_path: Path, name: str) -> None:
+    with pytest.raises(HpsearchError, match="must be a file that can be written, but ") as caught:
+        write_atomically(tmp_path / name, b"")
+    assert "\n" not in str(caught.value)
+    assert not any(tmp_path.iterdir())
+
+
+def test_the_longest_name_that_a_file_can_have_is_written(tmp_path: Path) -> None:
+    write_atomically(tmp_path / ("n" * 255), b"long")
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"long"]

@@ -427,7 +427,7 @@ def export(
     force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Write a saved model in a format of others, once it was seen to answer every row of the data as the model does."""
+    """Write a saved model in a format of others, once it predicts every row of the data as the model does."""
     from dataclasses import asdict
 
     found = api.export(model, output, format=kind, data=data, force=force)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hpsearch.cli.terminal import columns, complain, draw, say, say_aside, table
-from hpsearch.numbers import readable, setting_text
+from hpsearch.numbers import readable, rounded, score_text, setting_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -71,7 +71,7 @@ def _mean(objective: str, value: float | None, score_name: str, score: float | N
     """A mean over splits of the objective, and of the score if that is another."""
     from hpsearch.validation.metrics import METRICS
 
-    more = "" if objective == score_name or score is None else f", {METRICS[score_name].title} {score:.3f}"
+    more = "" if objective == score_name or score is None else f", {METRICS[score_name].title} {score_text(score)}"
     return f"Mean {METRICS[objective].title} {readable(value or 0.0)}{more}"
 
 
@@ -193,7 +193,7 @@ def nested(found: Nested, name: str) -> None:
     say("\nWhat the searches chose, one value an outer split:\n")
     drawn = columns(show_header=False)
     for hyperparameter, values in found.chosen.items():
-        drawn.add_row(hyperparameter, *("–" if value is None else _short(value) for value in values))
+        drawn.add_row(hyperparameter, *("–" if value is None else rounded(value) for value in values))
     draw(drawn)
     sure = found.loss
     interval = (
@@ -217,11 +217,7 @@ def _number(value: float | None, digits: int = 4) -> str:
     """A metric of some rows, which may lack what defines it."""
     if value is None:
         return "undefined"
-    return readable(value) if digits == 4 else f"{value:.{digits}f}"
-
-
-def _short(value: Any) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
+    return readable(value) if digits == 4 else score_text(value)
 
 
 def _title(metric: str) -> str:

@@ -148,7 +148,7 @@ def schema(
 
 
 def _write(path: Path, text: str, beside: Mapping[Path, bytes], force: bool) -> None:
-    """Write a study file, its schema and what else it needs: all of them, or none.
+    """Write a study file, its schema and what else it needs: of those that are new, all or none.
 
     Raises:
         HpsearchError: a file that is there and may not be replaced, or cannot be written.

@@ -17,7 +17,7 @@ from hpsearch.data.columns import Plan
 from hpsearch.data.dataset import Dataset
 from hpsearch.data.splits import SPLITTERS, Split
 from hpsearch.data.units import keys_by_chance, keys_of_unlike_targets, labelled_keys
-from hpsearch.errors import DataError, Setting, Text, Wording, as_argument, worded
+from hpsearch.errors import DataError, Setting, Text, Wording, as_argument, listed, worded
 
 # Repeated rows below this share of the validation rows are worth a word; from it on they carry the result, unless the
 # columns have so few values that rows of independent columns would repeat each other about as often.
@@ -27,7 +27,7 @@ FEW = 0.02
 # A feature that alone is right this often, on rows that it was not looked at with, is likely the target in disguise.
 NEARLY_PERFECT = 0.99
 SAMPLED_ROWS = 5000  # of the check of single features
-FEWEST_ROWS = 20  # to tell an identifier from a coincidence
+FEWEST_AUDITED = 20  # to tell an identifier from a coincidence
 
 
 @dataclass(frozen=True)
@@ -66,17 +66,13 @@ class Audited:
     splitter: str
 
 
-def _listed(names: Sequence[object]) -> str:
-    return ", ".join(map(str, names[:5])) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
-
-
 def _duplicates(audited: Audited) -> Iterator[Finding]:
     """Rows of a validation part that stand in its training rows too."""
     data, splits = audited.data, audited.splits
     exact, count = _repeated(splits, labelled_keys(data))
     what = (
         f"{len(exact)} of {count} validation rows ({len(exact) / count:.1%}) occur again exactly among the training "
-        f"rows of their split: rows {_listed(exact)}."
+        f"rows of their split: rows {listed(exact)}."
     )
 
     def by_chance() -> Iterator[int]:
@@ -89,7 +85,7 @@ def _duplicates(audited: Audited) -> Iterator[Finding]:
             "duplicates",
             "warning",
             f"{len(alike)} of {count} validation rows ({len(alike) / count:.1%}) occur again in all but the target "
-            f"among the training rows of their split: rows {_listed(alike)}.",
+            f"among the training rows of their split: rows {listed(alike)}.",
             _REMEMBERED,
             ("If such rows belong together, give them a group column and ", Setting("splitter", "group"), "."),
         )
@@ -154,9 +150,9 @@ def _groups(audited: Audited) -> Iterator[Finding]:
                 "groups",
                 "error",
                 f"{len(both)} groups stand on both sides of split {split.fold} (repeat {split.repeat}): rows "
-                f"{_listed(rows)} validate what their own group trained.",
+                f"{listed(rows)} validate what their own group trained.",
                 "Rows of a group are alike, so the loss says how well known groups are predicted, not new ones.",
-                ("Use ", Setting("splitter", "group"), ' or "stratified-group".'),
+                ("Use ", Setting("splitter", "group"), " or ", Setting("splitter", "stratified-group"), "."),
             )
             return
 
@@ -175,7 +171,7 @@ def _time(audited: Audited) -> Iterator[Finding]:
                 "time",
                 "warning" if ordered else "error",
                 f"{len(early)} of {len(split.validation)} validation rows of split {split.fold} (repeat "
-                f"{split.repeat}) are not later than its last training row: rows {_listed(early)}.",
+                f"{split.repeat}) are not later than its last training row: rows {listed(early)}.",
                 "The network is then trained on the future of what it predicts.",
                 "Use a gap, so that rows of one moment stay on one side."
                 if ordered
@@ -209,7 +205,11 @@ def _order_rows(data: Dataset) -> Iterator[tuple[str, str]]:
         values = data.features[:, place.start]
         there = ~np.isnan(values)
         targets = data.labels[there]
-        if there.sum() < FEWEST_ROWS or place.stop - place.start > 2 or 0 in (np.ptp(values[there]), np.ptp(targets)):
+        if (
+            there.sum() < FEWEST_AUDITED
+            or place.stop - place.start > 2
+            or 0 in (np.ptp(values[there]), np.ptp(targets))
+        ):
             continue
         agreement = abs(float(np.corrcoef(rankdata(values[there]), rankdata(targets))[0, 1]))
         if agreement >= NEARLY_PERFECT:
@@ -259,7 +259,7 @@ def identifiers(features: NDArray[Any], plan: Plan) -> list[str]:
         plan: what the features are made of.
     """
     rows, found = len(features), []
-    if rows < FEWEST_ROWS:
+    if rows < FEWEST_AUDITED:
         return []
     for name, place in plan.places.items():
         values = np.asarray(features[:, place.start], np.float64)
@@ -279,7 +279,7 @@ def _hold_out(audited: Audited) -> Iterator[Finding]:
     rows, count = _known(labelled_keys(data), labelled_keys(held_out)), held_out.rows
     what = (
         f"{len(rows)} of {count} held-out rows ({len(rows) / count:.1%}) stand among the rows to search with: of the "
-        f"held-out, rows {_listed(rows)}."
+        f"held-out, rows {listed(rows)}."
     )
 
     def by_chance() -> Iterator[int]:
@@ -308,7 +308,7 @@ def _constant(audited: Audited) -> Iterator[Finding]:
         yield Finding(
             "constant",
             "note",
-            f"{len(columns)} {have} one value in all rows: {_listed(columns)}.",
+            f"{len(columns)} {have} one value in all rows: {listed(columns)}.",
             "They tell rows apart no more than a bias does, and are not scaled.",
             (Setting("drop"), " leaves them out of a file."),
         )

@@ -14,7 +14,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from hpsearch.errors import DataError, Setting, Text
+from hpsearch.errors import DataError, Setting, Text, listed
 
 Kind = Literal["boolean", "categorical", "numeric"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -194,7 +194,7 @@ class Plan:
                     names = [raw.categories[code] for code in np.unique(raw.values[unseen])]
                     notices.append(
                         f"Column {column.name!r}: {_rows(unseen)} a category that training had not "
-                        f"({_listed(names)}), taken as none of its categories."
+                        f"({listed([*map(repr, names)])}), taken as none of its categories."
                     )
             else:
                 block[:, 0] = raw.values
@@ -237,7 +237,3 @@ def summary(described: Sequence[Mapping[str, Any]]) -> str:
 def _rows(chosen: NDArray[np.bool_]) -> str:
     count = np.count_nonzero(chosen)
     return f"{count} row has" if count == 1 else f"{count} rows have"
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(map(repr, names[:5])) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

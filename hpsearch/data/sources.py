@@ -19,7 +19,7 @@ from hpsearch.data.dataset import Dataset, Task
 from hpsearch.data.frames import as_text, frame_columns, has_plain_numbers
 from hpsearch.data.source import Source
 from hpsearch.data.table_sources import METADATA, Csv, Parquet, with_metadata
-from hpsearch.errors import DataError, DefinitionError, Setting, did_you_mean, located
+from hpsearch.errors import DataError, DefinitionError, Setting, did_you_mean, located, one_line
 
 
 class Packaged(Source):
@@ -150,8 +150,7 @@ class PythonFunction(Source):
                     options["seed"] = seed
                 return call(**options)
         except Exception as error:
-            text = " ".join(str(error).split())
-            raise DataError("must give rows", f"raised {type(error).__name__}: {text}") from error
+            raise DataError("must give rows", f"raised {type(error).__name__}: {one_line(error)}") from error
 
     def _dataset(self, returned: Any) -> Dataset:
         if not isinstance(returned, tuple) or len(returned) not in (2, 3):

@@ -12,7 +12,7 @@ from hpsearch.data.cells import is_number
 from hpsearch.data.columns import Plan, Raw
 from hpsearch.data.table_file import Table, Wanted
 from hpsearch.data.table_reader import format_of, read_table
-from hpsearch.errors import DataError, Setting, located
+from hpsearch.errors import DataError, Setting, listed, located
 
 # More different whole numbers than this are regression targets; classes are seldom so many, or numbered without names.
 MOST_NUMBERED_CLASSES = 20
@@ -82,7 +82,7 @@ def survey(path: Path, target: str | None) -> Surveyed:
         raise DataError(
             "the column to predict must be named",
             "is not",
-            (f"It has {_listed(names)}. For example: ", Setting("target", likely_target(names)), "."),
+            (f"It has {listed([*map(repr, names)], 20)}. For example: ", Setting("target", likely_target(names)), "."),
             where=str(path),
         )
     table = read_table(path, Wanted((target,), lenient=True))
@@ -134,7 +134,3 @@ def likely_target(names: Sequence[str]) -> str:
     """The column that looks most like what is to be predicted: one that is often called so, or the last."""
     usual = {name.strip().lower(): name for name in reversed(names)}
     return next((usual[name] for name in _OFTEN_TARGETS if name in usual), names[-1])
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(map(repr, names[:20])) + (f" and {len(names) - 20} more" if len(names) > 20 else "")

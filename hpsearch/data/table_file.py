@@ -9,7 +9,7 @@ from pathlib import Path
 
 from hpsearch.data.cells import Filled, Types
 from hpsearch.data.columns import Raw, column_error
-from hpsearch.errors import DataError, HpsearchError, Setting, did_you_mean, located, reason
+from hpsearch.errors import DataError, HpsearchError, Setting, did_you_mean, located, one_line
 
 # The rows are held in memory, and trained on again and again.
 MOST_BYTES = 2**30
@@ -133,8 +133,7 @@ def reading(path: Path, what: str, errors: tuple[type[Exception], ...] = ()) -> 
             # A ValueError: a NUL in the path, or whatever a library says. (Our own are some too.)
             if isinstance(error, HpsearchError) or not isinstance(error, (OSError, ValueError, *errors)):
                 raise
-            why = reason(error) if isinstance(error, OSError) else str(error)
-            raise DataError(f"must be a readable {what} file", " ".join(why.split()).rstrip(".")) from error
+            raise DataError(f"must be a readable {what} file", one_line(error)) from error
 
 
 def _check_header(header: Sequence[str]) -> None:

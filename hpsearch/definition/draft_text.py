@@ -65,11 +65,11 @@ def write(
         file_name: what to call the study file.
     """
     command = file_name if file_name.isprintable() else "FILE"
-    kept = f"{len(found.columns)} of {len(found.columns) + len(found.left_out)} columns"
+    used = f"{len(found.columns)} of {len(found.columns) + len(found.left_out)} columns"
     head = [
         f"# Which small network predicts {_shown(found.target)} best? Written by `hpsearch init` for "
         f"{_shown(rows_name)}: {found.rows} rows,",
-        f"# {kept} to predict from. Change what you like: `hpsearch check {command}` says whether it is fit to run,",
+        f"# {used} to predict from. Change what you like: `hpsearch check {command}` says whether it is fit to run,",
         f"# `hpsearch run {command}` runs it, and `hpsearch schema` lists all that can be set.",
     ]
     sections = [
@@ -105,13 +105,13 @@ def _data(found: Surveyed, plan: SplitPlan, path: str) -> list[str]:
     lines.append(
         "# What each column was taken for. One that is something else: numeric, categorical or boolean = [...]."
     )
-    kept = {raw.name: _described(raw) for raw in found.columns[:MOST_COLUMNS_SHOWN]}
+    used = {raw.name: _described(raw) for raw in found.columns[:MOST_COLUMNS_SHOWN]}
     left_out = {
         name: f"left out: it {left_out_because(found.left_out[name])}"
         for name in [*found.left_out][:MOST_COLUMNS_SHOWN]
     }
-    width = max(len(_shown(name)) for name in [*kept, *left_out])
-    for described, every in ((kept, len(found.columns)), (left_out, len(found.left_out))):
+    width = max(len(_shown(name)) for name in [*used, *left_out])
+    for described, every in ((used, len(found.columns)), (left_out, len(found.left_out))):
         for name, what in described.items():
             lines += _comment(what, " " * (width + 4), f"#   {_shown(name):{width}}  ")
         if every > len(described):

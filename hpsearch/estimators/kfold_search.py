@@ -31,6 +31,7 @@ from hpsearch.estimators.base import NetworkEstimator, assign
 from hpsearch.estimators.classifier import MLPClassifier
 from hpsearch.estimators.cv_results import cv_results, greater_is_better, parameters
 from hpsearch.estimators.regressor import MLPRegressor
+from hpsearch.numbers import readable
 from hpsearch.results.best import find_best
 from hpsearch.results.tables import trials_table
 from hpsearch.search.coordinator import Progress
@@ -323,7 +324,7 @@ class _PrintTrials:
 
     def __call__(self, progress: Progress) -> None:
         for done, result in enumerate(progress.results[self._shown :], start=self._shown + 1):
-            value = "" if result.value is None else f", {result.value:.4f}"
+            value = "" if result.value is None else f", {readable(result.value)}"
             print(f"{done}/{progress.trials}  trial {result.number} {result.state.lower()}{value}")
         self._shown = len(progress.results)
 

@@ -71,7 +71,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hpsearch.errors import BundleError, reason
+from hpsearch.errors import BundleError, one_line, reason
 from hpsearch.model.manifest import (
     ARRAYS,
     FORMAT,
@@ -81,7 +81,6 @@ from hpsearch.model.manifest import (
     VERSION,
     Manifest,
     data_bytes,
-    one_line,
     parse,
 )
 

@@ -13,7 +13,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from hpsearch.data.columns import Column, Impute, Kind
-from hpsearch.errors import BundleError, DataError, located
+from hpsearch.errors import BundleError, DataError, located, one_line
 from hpsearch.nn.layers import ACTIVATIONS
 from hpsearch.nn.losses import LOSSES
 from hpsearch.validation.config import one_of
@@ -34,21 +34,21 @@ Texts = Annotated[list[str], Field(fail_fast=True)]
 Widths = Annotated[list[Width], Field(fail_fast=True)]
 
 
-class Part(BaseModel):
+class ManifestPart(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
-class Tensor(Part):
+class Tensor(ManifestPart):
     shape: Widths
     dtype: Dtype
 
 
-class Arrays(Part):
+class Arrays(ManifestPart):
     sha256: Digest
     tensors: dict[str, Tensor]
 
 
-class NetworkPart(Part):
+class NetworkPart(ManifestPart):
     inputs: Width
     neurons: Annotated[Widths, Field(max_length=1000)]
     outputs: Width
@@ -58,27 +58,27 @@ class NetworkPart(Part):
     dtype: Dtype
 
 
-class ColumnPart(Part):
+class ColumnPart(ManifestPart):
     name: str
     kind: Kind
     indicator: bool
     categories: Texts
 
 
-class Preprocessing(Part):
+class Preprocessing(ManifestPart):
     impute: Impute
     missing: Texts
     columns: Annotated[list[ColumnPart], Field(fail_fast=True)]
 
 
-class Target(Part):
+class Target(ManifestPart):
     name: str
     classes: Texts
     centre: float
     scale: Annotated[float, Field(gt=0)]
 
 
-class About(Part):
+class About(ManifestPart):
     model_config = ConfigDict(extra="allow")
 
     not_features: list[str] | None = None
@@ -86,7 +86,7 @@ class About(Part):
     rows: dict[str, Any] | None = None
 
 
-class Manifest(Part):
+class Manifest(ManifestPart):
     """``model.json``, but for its checksum."""
 
     arrays: Arrays
@@ -250,9 +250,3 @@ def _check_plain(value: Any) -> None:
 
 def _not_plain(got: str) -> BundleError:
     return BundleError("must be plain JSON", got)
-
-
-def one_line(error: object) -> str:
-    """A reason in one line that is not long."""
-    text = " ".join(str(error).split()).rstrip(".")
-    return text if len(text) <= 200 else f"{text[:200]} …"

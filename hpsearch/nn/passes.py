@@ -93,8 +93,8 @@ class ForwardPass:
         ]
         # The derivative of an activation is that of its outputs, before anything was dropped.
         self.outputs = [
-            seen[:, :-1] if dropped is None else np.empty(shape, dtype)
-            for seen, dropped, shape in zip(self.inputs[1:], self.dropouts, shapes, strict=True)
+            inputs[:, :-1] if dropped is None else np.empty(shape, dtype)
+            for inputs, dropped, shape in zip(self.inputs[1:], self.dropouts, shapes, strict=True)
         ]
         self._last = np.empty((lanes, network.outputs, rows), dtype)
 
@@ -164,11 +164,11 @@ class Evaluator:
         self._chunks = [rows.index[:, start : start + EVALUATION_ROWS] for start in starts]
         self._passes = {chunk.shape[1]: ForwardPass(architecture, data.lanes, chunk.shape[1]) for chunk in self._chunks}
         of_a_lane = rows.index.shape[1] * (data.features.shape[1] + 1 + data.predictions) * architecture.dtype.itemsize
-        self._kept: list[tuple[FloatArray, FloatArray]] = []
+        self._gathered: list[tuple[FloatArray, FloatArray]] = []
         if of_a_lane <= KEPT_BYTES:  # gathered once, in the order that matrix products like best
             for chunk in self._chunks:
                 forward = self._gather(chunk)
-                self._kept.append((forward.inputs[0].copy(order="C"), forward.targets.copy()))
+                self._gathered.append((forward.inputs[0].copy(order="C"), forward.targets.copy()))
 
     def _gather(self, chunk: IntArray) -> ForwardPass:
         forward = self._passes[chunk.shape[1]]
@@ -193,9 +193,9 @@ class Evaluator:
         """(predictions, row losses) of one chunk of rows after another; the next one overwrites the former."""
         matrices = self._architecture.matrices(params)
         for number, chunk in enumerate(self._chunks):
-            if self._kept:
+            if self._gathered:
                 forward = self._passes[chunk.shape[1]]
-                forward.see(*self._kept[number])
+                forward.see(*self._gathered[number])
             else:
                 forward = self._gather(chunk)
             # A lane that diverged computes with inf and nan; it is reported, not warned about.

@@ -66,17 +66,17 @@ class LaneData:
         columns = ("centre", "scale", "fill", "target_centre", "target_scale")
         of_lanes = {name: values[lanes] for name in columns if (values := getattr(self, name)) is not None}
         part = replace(self, targets=self.labels if self.classes else self.targets, **of_lanes)
-        if (kept := self._kept(dtype)) is not None:
-            part._scaled[dtype.str] = kept[lanes]
+        if (scaled := self._scaled_rows(dtype)) is not None:
+            part._scaled[dtype.str] = scaled[lanes]
         return part
 
     def gather(self, rows: IntArray, inputs: FloatArray, targets: FloatArray) -> None:
         """Write ``rows`` (…, L, B) to ``inputs`` (…, L, B, inputs + 1), whose last column is ones already, and to
         ``targets`` (…, L, A, B)."""
-        kept = self._kept(inputs.dtype)
-        if kept is not None:
-            lanes, count, width = kept.shape
-            flat = kept.reshape(-1, width)
+        scaled = self._scaled_rows(inputs.dtype)
+        if scaled is not None:
+            lanes, count, width = scaled.shape
+            flat = scaled.reshape(-1, width)
             # mode="clip" writes straight to `out`; by default take writes to a buffer first.
             np.take(flat, rows + count * np.arange(lanes)[:, np.newaxis], axis=0, out=inputs, mode="clip")
         else:
@@ -112,16 +112,16 @@ class LaneData:
         """A byte a label instead of eight: half the time to pick and to compare them."""
         return self.labels.astype(np.min_scalar_type(self.classes))
 
-    def _kept(self, dtype: np.dtype[Any]) -> FloatArray | None:
+    def _scaled_rows(self, dtype: np.dtype[Any]) -> FloatArray | None:
         """All rows as each lane sees them, or None if that is too much to keep."""
         count, width = self.features.shape
         shape = (self.lanes, count, width + 1)
         if math.prod(shape) * dtype.itemsize > SCALED_BYTES:
             return None
         if dtype.str not in self._scaled:
-            kept = self._scaled[dtype.str] = np.ones(shape, dtype)
+            scaled = self._scaled[dtype.str] = np.ones(shape, dtype)
             for lane in range(self.lanes):
-                self._scale(self.features, lane, out=kept[lane, :, :-1])
+                self._scale(self.features, lane, out=scaled[lane, :, :-1])
         return self._scaled[dtype.str]
 
     def _scale(self, features: NDArray[Any], lane: int, out: FloatArray) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import optuna
 from optuna.study._frozen import FrozenStudy
 
-from hpsearch.errors import HpsearchError, Setting, reason
+from hpsearch.errors import HpsearchError, Setting, one_line
 from hpsearch.reporting.guard import Guard
 from hpsearch.reporting.notes import study_note, trial_note
 from hpsearch.reporting.snapshot import Snapshot
@@ -52,7 +52,7 @@ def serve(
     try:
         server = waitress.create_server(guard, host=host, port=port, threads=THREADS, ident=None)
     except (OSError, ValueError) as error:
-        got = reason(error) if isinstance(error, OSError) else str(error).lower().rstrip(".")
+        got = one_line(error).lower()
         others = ("Choose others with ", Setting("host"), " and ", Setting("port"), ".")
         raise HpsearchError(f"The address {host} and the port {port} must be free", got, others) from error
     guard.hosts = hosts_of(host, server.effective_port, names)  # the port is known once the server listens

@@ -23,6 +23,7 @@ from hpsearch.atomic_write import require_replaceable, write_atomically
 from hpsearch.data.columns import summary
 from hpsearch.errors import HpsearchError
 from hpsearch.markup import counted, table, text
+from hpsearch.numbers import score_text
 from hpsearch.reporting.figures import GROUPS
 from hpsearch.reporting.figures.style import TEMPLATES, swaps
 from hpsearch.reporting.snapshot import Snapshot
@@ -178,7 +179,7 @@ def _numbers(study: Snapshot) -> str:
     elif name == "accuracy":
         also = f"it predicts {score:.1%} of the validation rows right, with"
     else:
-        also = f"it has a mean {METRICS[name].title} of {score:.3f} on validation rows, and"
+        also = f"it has a mean {METRICS[name].title} of {score_text(score)} on validation rows, and"
     line = (
         f"Mean {best.definition.metric.title} of trial {result.number} at epoch {result.best_epoch}; {also} "
         f"{result.parameters:,} parameters."

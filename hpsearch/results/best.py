@@ -10,7 +10,7 @@ from hpsearch.definition.space import split_name
 from hpsearch.definition.study import StudyDefinition
 from hpsearch.errors import HpsearchError, Setting, did_you_mean
 from hpsearch.markup import table, text
-from hpsearch.numbers import readable, setting_text
+from hpsearch.numbers import readable, score_text, setting_text
 from hpsearch.search.correction import Correction, correct, definition_of
 from hpsearch.search.objective import data_fingerprint
 from hpsearch.storage.stored_study import SCORINGS, StoredStudy, stored_result
@@ -169,7 +169,7 @@ class Best:
 
     def _repr_html_(self) -> str:
         result = self.result
-        score = "" if result.score is None else f"{METRICS[self.score_name].title} {result.score:.3f}, "
+        score = "" if result.score is None else f"{METRICS[self.score_name].title} {score_text(result.score)}, "
         head = (
             f"<p><b>Best configuration of {text(self.definition.name)}</b>: trial {result.number} of {self.trials}, "
             f"{score}{result.parameters:,} parameters, epoch {result.best_epoch}</p>"

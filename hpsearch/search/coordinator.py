@@ -14,6 +14,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field, replace
 
 from hpsearch.definition.study import StudyDefinition
+from hpsearch.errors import one_line
 from hpsearch.search.executors import STARTED, TrialExecutor
 from hpsearch.search.objective import Prepared, TrialTask, failed
 from hpsearch.search.proposer import Proposer
@@ -258,9 +259,8 @@ class Coordinator:
             (number,) = lost
             self._failures[number] = self._failures.get(number, 0) + 1
             if self._failures[number] >= MAX_FAILURES:
-                reason = (
-                    f"its worker died {MAX_FAILURES} times with nothing else to do, the last time: {_one_line(error)}"
-                )
+                last = f"{type(error).__name__}: {one_line(error, 120)}"
+                reason = f"its worker died {MAX_FAILURES} times with nothing else to do, the last time: {last}"
                 self._finished[number] = failed(self._definition, self._task(number), reason)
                 self._clear(number)
         self._suspects = [
@@ -296,8 +296,3 @@ class Coordinator:
     def _check_clock(self) -> None:
         if time.monotonic() > self._deadline:
             raise TimeUpError
-
-
-def _one_line(error: BaseException) -> str:
-    """The first line of an error, for a table."""
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:120]}"

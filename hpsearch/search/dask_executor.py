@@ -13,7 +13,7 @@ from typing import Any
 
 from threadpoolctl import threadpool_limits
 
-from hpsearch.errors import HpsearchError, Setting
+from hpsearch.errors import HpsearchError, Setting, one_line
 from hpsearch.search.executors import STARTED, OnMessage, TrialExecutor
 from hpsearch.search.objective import Prepared, TrialTask, evaluate
 from hpsearch.search.probe import probe
@@ -71,7 +71,7 @@ class DaskExecutor(TrialExecutor):
         except (OSError, TimeoutError, ValueError) as error:
             raise HpsearchError(
                 "must be the address of a running Dask scheduler, as tcp://host:8786",
-                f"{self._address!r} cannot be reached: {' '.join(str(error).split())[:120]}",
+                f"{self._address!r} cannot be reached: {one_line(error, 120)}",
                 where=Setting("scheduler"),
             ) from error
         try:

@@ -52,11 +52,11 @@ class TrialExecutor(ABC):
 
     @abstractmethod
     def poll(self) -> None:
-        """OnMessage the messages that have come."""
+        """Pass on the messages that have come."""
 
     @abstractmethod
     def forget(self, number: int) -> None:
-        """OnMessage no more messages of a trial: it has ended."""
+        """Pass on no more messages of a trial: it has ended."""
 
     @abstractmethod
     def restart(self) -> None:

@@ -23,12 +23,12 @@ from hpsearch.errors import DataError, HpsearchError, Setting, Wording, located
 from hpsearch.search.probe import probe
 from hpsearch.search.pruning import PriorTrial, Pruning
 from hpsearch.storage.quiet import quiet
-from hpsearch.storage.trial_result import MACHINE, State, TrialResult
+from hpsearch.storage.trial_result import MACHINE, TrialResult, TrialState
 from hpsearch.validation.cross_validate import CrossValidation, Outcome, cross_validate
 from hpsearch.validation.lanes import architecture_of, fit_scalings, training_weights
 from hpsearch.validation.layout import Layout
 
-_STATES: dict[Outcome, State] = {"complete": "COMPLETE", "pruned": "PRUNED", "diverged": "FAIL"}
+_STATES: dict[Outcome, TrialState] = {"complete": "COMPLETE", "pruned": "PRUNED", "diverged": "FAIL"}
 # Another version of these may give other bits.
 _VERSIONED = ("hpsearch", "numpy", "nnfs", "optuna", "scikit-learn")
 

@@ -12,6 +12,7 @@ import io
 import zipfile
 import zlib
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,7 +22,7 @@ from numpy.typing import NDArray
 from sqlalchemy.engine import make_url
 
 from hpsearch.atomic_write import write_atomically
-from hpsearch.errors import StorageError, StorageLostError, reason
+from hpsearch.errors import StorageError, StorageLostError, one_line, reason
 from hpsearch.storage.trial_result import TrialResult
 from hpsearch.validation.cross_validate import RowResults
 from hpsearch.validation.layout import Layout
@@ -58,7 +59,8 @@ class RowResultFiles:
             StorageLostError: a folder that cannot be written.
         """
         for partial in self.folder.glob(".*.part"):
-            partial.unlink(missing_ok=True)
+            with suppress(OSError):  # what cannot be removed does no harm
+                partial.unlink()
         self._write(self.folder / "layout.npz", vars(layout))
 
     def write(self, number: int, rows: RowResults) -> None:
@@ -107,5 +109,5 @@ class RowResultFiles:
             with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as arrays:
                 return content(**{_NAMED.get(name, name): array for name, array in arrays.items()})
         except _UNREADABLE as error:
-            got = "is not there" if isinstance(error, FileNotFoundError) else f"cannot be read ({error})"
+            got = "is not there" if isinstance(error, FileNotFoundError) else f"cannot be read ({one_line(error)})"
             raise StorageError("must be kept with the storage", got, where=str(path.resolve())) from error

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from hpsearch.validation.cross_validate import RowResults
     from hpsearch.validation.metric import Metric
 
-State = Literal["COMPLETE", "PRUNED", "FAIL", "RUNNING"]
+TrialState = Literal["COMPLETE", "PRUNED", "FAIL", "RUNNING"]
 MACHINE = "machine.probe"  # of a study's identity
 
 
@@ -40,7 +40,7 @@ class TrialResult(Scored):
     """
 
     number: int
-    state: State
+    state: TrialState
     value: float | None
     parameters: int
     seconds: float

@@ -452,7 +452,7 @@ def test_rows_of_a_file_that_do_not_fit_are_refused_and_nothing_is_written(mixed
     for arguments, message in (
         (["--data", "few.csv"], "must have a column 'member', but has not"),
         (["--data", "absent.csv"], "absent.csv: must be a readable CSV file"),
-        (["-o", "model"], "model: must be a file that can be written, but is a folder. Name another."),
+        (["-o", "model"], "model: must be a file that can be written, but is a directory."),
         (["-o", "absent/model.onnx"], "absent/model.onnx: must be a file that can be written"),
     ):
         done = hpsearch("export", "model", *arguments)

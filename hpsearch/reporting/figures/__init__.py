@@ -6,7 +6,7 @@ from typing import Any
 
 from hpsearch.reporting.figures.predictions import Calibration, Confusion, Regions
 from hpsearch.reporting.figures.regression import Agreement
-from hpsearch.reporting.figures.search import History, Pruning
+from hpsearch.reporting.figures.search import History, PruningFigure
 from hpsearch.reporting.figures.search_space import Importance, Parallel, Slices
 from hpsearch.reporting.figures.study_figure import StudyFigure
 from hpsearch.reporting.figures.trials import Curves, Folds, Gap, Size
@@ -20,7 +20,7 @@ GROUPS: dict[str, dict[str, StudyFigure[Any]]] = {
     },
     "The search": {
         "history": History(),
-        "pruning": Pruning(),
+        "pruning": PruningFigure(),
         "importance": Importance(),
         "slices": Slices(),
         "parallel": Parallel(),

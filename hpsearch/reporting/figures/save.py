@@ -32,7 +32,7 @@ def _image(kind: str) -> Callable[[go.Figure], bytes]:
     return draw
 
 
-KINDS: dict[str, Callable[[go.Figure], bytes]] = {
+IMAGE_FORMATS: dict[str, Callable[[go.Figure], bytes]] = {
     "html": _page,
     **{kind: _image(kind) for kind in ("pdf", "png", "svg")},
 }
@@ -46,8 +46,8 @@ def save(figure: go.Figure, path: Path) -> None:
         MissingExtraError: a picture without Kaleido.
     """
     kind = path.suffix.removeprefix(".").lower()
-    if kind not in KINDS:
+    if kind not in IMAGE_FORMATS:
         raise HpsearchError(
-            "must end in a kind of file", f"ends in {kind!r}", did_you_mean(kind, KINDS), where=str(path)
+            "must end in a kind of file", f"ends in {kind!r}", did_you_mean(kind, IMAGE_FORMATS), where=str(path)
         )
-    write_atomically(path, KINDS[kind](figure))
+    write_atomically(path, IMAGE_FORMATS[kind](figure))

@@ -158,7 +158,7 @@ def _last(values: list[float]) -> float:
     return values[-1] if values else float("nan")
 
 
-class Pruning(StudyFigure[pd.DataFrame]):
+class PruningFigure(StudyFigure[pd.DataFrame]):
     """Facts: trial, state, epoch, value, best (whether it is the best trial's)."""
 
     title = "Pruning as it happened"
