@@ -259,6 +259,6 @@ def source_class(name: str) -> type[Source]:
         return PythonFunction
     if name not in SOURCES:
         raise DefinitionError(
-            "must be a source of rows", f"is {name!r}", did_you_mean(name, SOURCES), where=Setting("source")
+            "must name a source of rows", f"is {name!r}", did_you_mean(name, SOURCES), where=Setting("source")
         )
     return SOURCES[name]

@@ -168,6 +168,13 @@ def _check_rows(data: Dataset, splitter: str, options: SplitOptions) -> None:
             "Use a smaller gap or fewer splits.",
             where=Setting("gap"),
         )
+    if splitter == "shuffle" and math.ceil(options.fraction * data.rows) >= data.rows:
+        raise DataError(
+            f"must leave a row to train on of {data.rows}",
+            f"is {options.fraction}",
+            "Use a smaller fraction.",
+            where=Setting("fraction"),
+        )
     if not kind.stratifies:
         return
     counts = np.bincount(data.labels, minlength=len(data.class_names))

@@ -316,3 +316,14 @@ def test_a_hold_out_that_takes_a_whole_class_is_refused_naming_it() -> None:
                 hold_out(data, 0.3, "kfold", seed)
         else:
             hold_out(data, 0.3, "kfold", seed)
+
+
+@pytest.mark.parametrize("rows", [2, 50, 144])
+def test_a_fraction_that_leaves_no_row_to_train_on_is_refused(rows: int) -> None:
+    targets = np.arange(float(rows))  # of classes, every one must be trained on
+    data = Dataset.of(np.arange(2.0 * rows).reshape(rows, 2), targets, task="regression")
+    most = (rows - 1) / rows
+    (split,) = make_splits(data, "shuffle", SplitOptions(1, fraction=most), 0)
+    assert (len(split.training), len(split.validation)) == (1, rows - 1)
+    with pytest.raises(DataError, match=f"^fraction must leave a row to train on of {rows}, but is 0.9999"):
+        make_splits(data, "shuffle", SplitOptions(1, fraction=0.9999), 0)
