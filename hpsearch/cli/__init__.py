@@ -6,7 +6,7 @@ import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from hpsearch.errors import HpsearchError, Setting, Wording
+    from hpsearch.errors import Setting, Wording
 
 INTERRUPTED = 130
 
@@ -21,7 +21,7 @@ def main() -> None:
     except HpsearchError as error:
         if "--debug" in sys.argv:
             raise
-        print(f"hpsearch: {error.text(_wording(error))}", file=sys.stderr)
+        print(f"hpsearch: {error.text(_wording())}", file=sys.stderr)
         sys.exit(error.exit_status)
     except SystemExit as ended:
         if ended.code == INTERRUPTED:
@@ -29,13 +29,14 @@ def main() -> None:
         raise
 
 
-def _wording(error: HpsearchError) -> Wording:
-    """Settings as options of the command that was called, where it has them; others as the error has them."""
+def _wording() -> Wording:
+    """Settings as options of the command that was called, where it has them; others as keys of a study file."""
     import shlex
 
     from typer.main import get_command
 
     from hpsearch.cli.app import app
+    from hpsearch.definition.study import as_key
 
     commands = getattr(get_command(app), "commands", {})
     called = next((commands[word] for word in sys.argv[1:] if word in commands), None)
@@ -44,9 +45,8 @@ def _wording(error: HpsearchError) -> Wording:
     def worded(setting: Setting) -> str:
         option = options.get("set" if setting.name == "overrides" else setting.name)
         if option is None:
-            return error.wording(setting)
-        return (
-            f"{option} {shlex.quote(str(setting.value))}" if setting.has_value and setting.value is not True else option
-        )
+            return as_key(setting)
+        shown = "" if not setting.has_value or setting.value is True else f" {shlex.quote(str(setting.value))}"
+        return f"{option}{shown}"
 
     return worded

@@ -47,7 +47,11 @@ def _read(file: BufferedReader, wanted: Wanted) -> Table:
     head = file.peek(16)[:16]
     check_uncompressed(head)
     if head.startswith(b"PAR1"):
-        raise DataError("must be a CSV file", "is a Parquet file", ("Use ", Setting("source", "parquet"), "."))
+        raise DataError(
+            "must be a CSV file",
+            "is a Parquet file",
+            ("Name it .parquet, or in a study file set ", Setting("source", "parquet"), "."),
+        )
     rows = _rows(file)
     _, header = next(rows, (0, []))
     if not header:

@@ -82,6 +82,7 @@ def _record_scoring(definition: StudyDefinition, fingerprint: str, url: str, fol
             else:
                 not_recorded = f"the study {name!r} in {shown_url(url)} has another hold-out."
     except StorageError as error:
+        error.do = ""  # to whoever retrains a model without its study, what to do is no news
         not_recorded = str(error)
     if folder is not None and folder.exists():
         with suppress(BundleError):

@@ -431,7 +431,7 @@ def test_another_encoding_is_refused_naming_row_and_byte(content: bytes, words: 
 
 def test_a_parquet_file_is_no_csv_file(tmp_path: Path, mixed: Mixed) -> None:
     mixed().to_parquet(tmp_path / "rows.csv")
-    assert "Use source='parquet'" in refusal(tmp_path)
+    assert "in a study file set source='parquet'" in refusal(tmp_path)
 
 
 @pytest.mark.parametrize("kind", KINDS)
