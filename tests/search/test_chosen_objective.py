@@ -220,7 +220,7 @@ def test_the_default_is_the_same_study_as_before_there_was_a_choice(small: Path)
         folder = stored.row_results.folder
         for path in folder.glob("trial-*.npz"):
             with np.load(path) as arrays:
-                assert set(arrays) == {"losses", "answers"}
+                assert set(arrays) == {"losses", "predictions"}
     assert "objective" not in hpsearch.load_folds("small").columns
     hpsearch.run(with_objective(small, "loss"), trials=4)
     with pytest.raises(StudyChangedError, match=r"search\.objective was None and is 'accuracy'"):

@@ -253,14 +253,16 @@ def test_a_rate_for_all_layers_and_one_for_each_are_one_configuration() -> None:
     assert zero == zeros == definition(train={"neurons": [8, 4]}).train.fingerprint
 
 
-def test_rows_kept_before_there_were_quantities_are_read_as_they_were(small: Path) -> None:
-    """Their files call the predictions probabilities, and the study does not say its loss."""
+@pytest.mark.parametrize("name_before", ["probabilities", "answers"])
+def test_per_row_results_of_earlier_studies_are_read_as_they_were(small: Path, name_before: str) -> None:
+    """Their files call the predictions otherwise."""
     run = hpsearch.run(small, trials=5)
     with open_study("small") as stored:
         before = stored.row_results.of(run.best.result)
         for file in stored.row_results.folder.glob("trial-*.npz"):
             with np.load(file) as arrays:
-                old = {name.replace("answers", "probabilities"): array for name, array in arrays.items()}
+                old = {name.replace("predictions", name_before): array for name, array in arrays.items()}
+            assert name_before in old
             np.savez(file, **old)
         after = stored.row_results.of(run.best.result)
     assert np.array_equal(after.predictions, before.predictions)

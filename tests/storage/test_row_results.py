@@ -109,7 +109,7 @@ def test_files_that_are_gone_or_of_another_study_are_named_and_all_else_goes_on(
         assert found.result.value == best.result.value
         file.write_bytes(whole)
     with np.load(file) as arrays:
-        np.savez(file, losses=arrays["losses"][1:], predictions=arrays["answers"])
+        np.savez(file, losses=arrays["losses"][1:], predictions=arrays["predictions"])
     with open_study("small") as stored, pytest.raises(StorageError, match="but is of another study"):
         stored.row_results.of(best.result)
 

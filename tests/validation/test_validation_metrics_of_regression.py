@@ -312,16 +312,16 @@ def test_one_and_the_same_target_leaves_r2_undefined_and_nothing_else(name: str,
     assert metric.undefined(targets[alike], ()) == metric.undefined(targets, (), weights) == expected
     kept = keep(name, targets, predictions)
     resampled = metric.resampled(kept, targets, 0, np.stack([weights, 0.3 * weights, np.ones(ROWS)]))
-    predictions = [
+    scores = [
         metric.score(targets[alike], predictions[0][alike], 0),
         metric.score(targets, predictions[0], 0, weights),
         *metric.resampled(kept[:1, alike], targets[alike], 0, np.ones((1, alike.sum())))[0],
         *resampled[:2, 0],
     ]
     if expected:
-        assert all(math.isnan(answer) for answer in predictions)
+        assert all(math.isnan(score) for score in scores)
     else:
-        assert predictions == pytest.approx([predictions[0]] * 5, **CLOSE)
+        assert scores == pytest.approx([scores[0]] * 5, **CLOSE)
     assert resampled[2] == pytest.approx([metric.score(targets, p, 0) for p in predictions], **CLOSE)
 
 
