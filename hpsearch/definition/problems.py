@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import Annotated, Any, get_args, get_origin
 
 from pydantic import BaseModel, RootModel, ValidationError
 
@@ -84,6 +84,11 @@ def _model_of(annotation: Any) -> type[BaseModel] | None:
     return next((kind for kind in models if issubclass(kind, BaseModel)), None)
 
 
+def _bare(annotation: Any) -> Any:
+    """A type without what ``Annotated`` says of it, which pydantic takes away since 2.11."""
+    return get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation
+
+
 @dataclass(frozen=True)
 class _Place:
     """Where a problem is.
@@ -110,7 +115,8 @@ class _Place:
                 break
             keys += (part,)
             if issubclass(kind, RootModel):
-                kind = _model_of(*get_args(kind.model_fields["root"].annotation)[1:])
+                values = get_args(_bare(kind.model_fields["root"].annotation))[1:]
+                kind = _model_of(*values)
                 continue
             owner = kind
             found = {field.alias or name: field for name, field in owner.model_fields.items()}.get(part)
