@@ -97,7 +97,7 @@ def test_it_is_used_from_an_empty_directory(installed: Installed) -> None:
     run("hpsearch", "report", "spiral", "-o", "report.html")
     page = (folder / "report.html").read_text(encoding="utf-8")
     for part in ("report.css", "report.js"):
-        assert (TOP / "hpsearch" / "results" / part).read_text(encoding="utf-8").strip()[:200] in page
+        assert (TOP / "hpsearch" / "reporting" / part).read_text(encoding="utf-8").strip()[:200] in page
 
 
 def test_a_users_program_is_type_checked_against_it(installed: Installed) -> None:
