@@ -53,7 +53,7 @@ def to_toml(best: Best, folder: Path) -> str:
     name = f"{best.definition.name[:95]}-best"
     document["study"] = {"name": name, "seed": best.definition.seed}
     document["data"] = best.definition.data.moved(best.definition.folder, folder)
-    for section in ("holdout", "validation"):
+    for section in ("holdout", "validation", "retrain"):
         if section in raw:
             document[section] = dict(raw[section])
     if best.definition.search.objective != "loss":
@@ -79,5 +79,9 @@ def to_toml(best: Best, folder: Path) -> str:
         for key in ("value", "low", "high"):
             origins[f"corrected_{key}"] = getattr(best.corrected, key)
         origins["corrected_value"].comment("the best value without the luck of having been it, and its interval")
+    if best.ensemble is not None:
+        for key in ("value", "low", "high"):
+            origins[f"ensemble_{key}"] = getattr(best.ensemble, key)
+        origins["ensemble_value"].comment("that of networks averaged, in the finals, and its interval")
     document["origin"] = origins
     return tomlkit.dumps(document)
