@@ -75,7 +75,9 @@ def test_weighted_rows_give_an_estimator_and_a_study_the_same_bits(scaling: str,
     prepared = study(data, scaling)
     bundle = fit_prepared(prepared, prepared.definition.train)
     kind = hpsearch.MLPClassifier if task == "classification" else hpsearch.MLPRegressor
-    fitted = kind(**TRAIN, scaling=scaling, random_state=3).fit(data.features, data.labels, sample_weight=data.weights)
+    fitted = kind(**TRAIN, scaling=scaling, members=8, random_state=3).fit(
+        data.features, data.labels, sample_weight=data.weights
+    )
     for ours, theirs in zip(fitted.bundle_.arrays().values(), bundle.arrays().values(), strict=True):
         assert ours.tobytes() == theirs.tobytes()
     assert fitted.bundle_.target_centre == bundle.target_centre
