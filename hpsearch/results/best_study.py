@@ -53,7 +53,7 @@ def to_toml(best: Best, folder: Path) -> str:
     name = f"{best.definition.name[:95]}-best"
     document["study"] = {"name": name, "seed": best.definition.seed}
     document["data"] = best.definition.data.moved(best.definition.folder, folder)
-    for section in ("holdout", "validation", "retrain"):
+    for section in ("holdout", "validation"):
         if section in raw:
             document[section] = dict(raw[section])
     if best.definition.search.objective != "loss":
@@ -63,6 +63,8 @@ def to_toml(best: Best, folder: Path) -> str:
         train.add(key, _inline(value) if isinstance(value, dict) else value)
         train[key].comment(origin)
     document["train"] = train
+    if "retrain" in raw:
+        document["retrain"] = dict(raw["retrain"])
     origins = tomlkit.table()
     origins["study"], origins["trial"], origins["trials"] = best.definition.name, result.number, best.trials
     origins["objective"] = best.definition.search.objective
