@@ -58,7 +58,6 @@ class TrialResult(Scored):
     rows: RowResults | None = field(default=None, repr=False, compare=False)
     ensemble: EnsembleCurve | None = None
 
-
     @property
     def ensemble_value(self) -> float | None:
         """The ensemble's objective at its chosen checkpoint."""
