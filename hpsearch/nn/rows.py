@@ -33,6 +33,7 @@ class LaneData:
         scale: (L, inputs), divides what remains.
         fill: (L, inputs), stands in for nan, before that; None if no feature is nan.
         target_centre, target_scale: (L,), of a regression target: a lane sees (t - centre) / scale; None for classes.
+        lambdas: (L, inputs), of the power transformation between filling and centring; None if no lane has one.
 
     Few rows are scaled once and kept, (L, N, inputs + 1); of many, no lane has a copy.
     """
@@ -45,6 +46,7 @@ class LaneData:
     fill: NDArray[Any] | None = None
     target_centre: NDArray[np.float64] | None = None
     target_scale: NDArray[np.float64] | None = None
+    lambdas: NDArray[Any] | None = None
     _scaled: dict[str, FloatArray] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
@@ -63,7 +65,7 @@ class LaneData:
 
     def only(self, lanes: slice, dtype: np.dtype[Any]) -> LaneData:
         """Some of the lanes, which share what these lanes keep."""
-        columns = ("centre", "scale", "fill", "target_centre", "target_scale")
+        columns = ("centre", "scale", "fill", "lambdas", "target_centre", "target_scale")
         of_lanes = {name: values[lanes] for name in columns if (values := getattr(self, name)) is not None}
         part = replace(self, targets=self.labels if self.classes else self.targets, **of_lanes)
         if (scaled := self._scaled_rows(dtype)) is not None:
@@ -125,9 +127,9 @@ class LaneData:
         return self._scaled[dtype.str]
 
     def _scale(self, features: NDArray[Any], lane: int, out: FloatArray) -> None:
-        fill = None if self.fill is None else self.fill[lane]
+        fill, lambdas = (None if values is None else values[lane] for values in (self.fill, self.lambdas))
         with np.errstate(all="ignore"):  # a feature beyond float32 becomes inf, and its lane diverges
-            transform(features, self.centre[lane], self.scale[lane], fill, out)
+            transform(features, self.centre[lane], self.scale[lane], fill, out, lambdas)
 
 
 @dataclass(frozen=True)
