@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpsearch.data.columns import Impute, Plan, column_error
+from hpsearch.data.power import fit_lambda
 from hpsearch.errors import Setting
 from hpsearch.transform import transform, yeo_johnson
 
@@ -38,7 +39,10 @@ class Scaling:
         return transform(features, self.centre, self.scale, self.fill, lambdas=self.lambdas)
 
     def table(self, plan: Plan) -> list[dict[str, Any]]:
-        """All that was declared and learnt, one entry a column; None for what a column has not."""
+        """All that was declared and learnt, one entry a column; None for what a column has not.
+
+        ``lambda`` is there if any column is transformed.
+        """
         rows: list[dict[str, Any]] = []
         for column in plan.columns:
             first = plan.places[column.name].start
@@ -54,6 +58,8 @@ class Scaling:
                     "categories": list(column.categories),
                 }
             )
+            if self.lambdas is not None:
+                rows[-1]["lambda"] = float(self.lambdas[first]) if number and self.lambdas[first] != 1 else None
         return rows
 
 
@@ -116,17 +122,25 @@ def _minmax(training: TrainingRows) -> Scaling:
 
 
 def _power(training: TrainingRows) -> Scaling:
-    from sklearn.preprocessing import PowerTransformer, StandardScaler
+    from sklearn.preprocessing import StandardScaler
 
     width = training.features.shape[1]
     centre, scale, lambdas = np.zeros(width), np.ones(width), np.ones(width)
     shares = None if training.shares is None else training.shares[training.rows]
-    for feature in np.flatnonzero(training.numeric).tolist():
-        values = training.column(feature)[:, np.newaxis]
-        lambdas[feature] = PowerTransformer(standardize=False).fit(values).lambdas_[0]
-        scaler = StandardScaler().fit(yeo_johnson(values, lambdas[feature]), sample_weight=shares)
-        centre[feature], scale[feature] = scaler.mean_[0], scaler.scale_[0]
+    for feature in np.flatnonzero(training.numeric).tolist():  # one column's copies at a time
+        values = training.column(feature)
+        lambdas[feature] = fit_lambda(values, shares)
+        transformed = yeo_johnson(values, lambdas[feature])[:, np.newaxis]
+        unit = _unit(transformed)
+        scaler = StandardScaler().fit(transformed / unit, sample_weight=shares)
+        centre[feature], scale[feature] = scaler.mean_[0] * unit, scaler.scale_[0] * unit
     return Scaling(centre, scale, lambdas=None if (lambdas == 1).all() else lambdas)
+
+
+def _unit(values: NDArray[np.float64]) -> float:
+    """A power of 2 by which values can be divided before they are squared; 1 but for very large ones."""
+    _, exponent = np.frexp(np.abs(values).max())
+    return 2.0 ** int(exponent) if exponent > 500 else 1.0
 
 
 # What is learnt from the training rows.

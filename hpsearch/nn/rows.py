@@ -17,6 +17,8 @@ from hpsearch.transform import transform
 
 # Rows that all lanes together see in this much memory are scaled once and kept, not once a batch.
 SCALED_BYTES = 32 * 2**20
+# Rows that are transformed before are worth more of it: a power takes ten times as long as a difference and a quotient.
+TRANSFORMED_BYTES = 128 * 2**20
 # Batches are gathered a block at a time: one call for many steps, and still small enough for the cache.
 BLOCK_BYTES = 2**19
 
@@ -118,7 +120,8 @@ class LaneData:
         """All rows as each lane sees them, or None if that is too much to keep."""
         count, width = self.features.shape
         shape = (self.lanes, count, width + 1)
-        if math.prod(shape) * dtype.itemsize > SCALED_BYTES:
+        most = SCALED_BYTES if self.lambdas is None else TRANSFORMED_BYTES
+        if math.prod(shape) * dtype.itemsize > most:
             return None
         if dtype.str not in self._scaled:
             scaled = self._scaled[dtype.str] = np.ones(shape, dtype)
