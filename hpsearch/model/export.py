@@ -171,8 +171,8 @@ def check(bundle: Bundle, exported: RunnableExport, raws: Sequence[Raw]) -> floa
 def made_rows(bundle: Bundle, rows: int) -> list[Raw]:
     """Rows that look like those of training as far as the preprocessing table knows them, a tenth of values missing.
 
-    Numbers lie around what fills a missing one, by twice what they are scaled by, or around what is subtracted from them
-    once they are transformed; categories are any of a column's, or one that it has not.
+    Numbers lie around what fills a missing one, by twice what they are scaled by; those that are transformed first lie
+    so around what is subtracted from them then. Categories are any of a column's, or one that it has not.
     """
     draw, raws = np.random.default_rng(0), []
     for column, entry in zip(bundle.plan.columns, bundle.preprocessing, strict=True):
