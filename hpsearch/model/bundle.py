@@ -126,7 +126,7 @@ class Bundle:
 
     @property
     def preprocessing(self) -> list[dict[str, Any]]:
-        """What becomes of each column: kind, fill, indicator, centre, scale, categories."""
+        """What becomes of each column: kind, fill, indicator, centre, scale, categories; ``lambda`` if any has one."""
         return self.scaling.table(self.plan)
 
     def score(self, data: Dataset) -> dict[str, Any]:
