@@ -44,7 +44,8 @@ class MLPClassifier(ClassifierMixin, NetworkEstimator):
         weight_l1, weight_l2, bias_l1, bias_l2: lambda of each penalty: one for all layers, or a list.
         epochs: passes over the training rows, the most of them with ``early_stopping``.
         batch_size: rows of an update, or ``full``.
-        scaling: of the features, learnt from the training rows: ``standard``, ``minmax``, ``none``.
+        scaling: of the features, learnt from the training rows: ``standard``, ``minmax``, ``none``, or ``power``,
+            Yeo and Johnson's transformation before ``standard``.
         evaluate_every: epochs between checkpoints; by default a twentieth of ``epochs``.
         dtype: number type of the training, ``float32`` or ``float64``.
         class_weight: what rows of each class count in training: ``balanced``, or a dict by class.

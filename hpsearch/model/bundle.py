@@ -169,7 +169,7 @@ class Bundle:
 
     @property
     def preprocessing(self) -> list[dict[str, Any]]:
-        """What becomes of each column: kind, fill, indicator, centre, scale, categories."""
+        """What becomes of each column: kind, fill, indicator, centre, scale, categories; ``lambda`` if any has one."""
         return self.scaling.table(self.plan)
 
     def score(self, data: Dataset) -> dict[str, Any]:
@@ -191,7 +191,7 @@ class Bundle:
         """What the safetensors file holds."""
         views = self.architecture.network.named(self.parameters)
         named = {name: np.ascontiguousarray(values) for name, values in views.items()}
-        learnt = {"fill": self.scaling.fill, "centre": self.scaling.centre, "scale": self.scaling.scale}
+        learnt = {name: getattr(self.scaling, name) for name in ("fill", "lambdas", "centre", "scale")}
         return {**named, **{name: values for name, values in learnt.items() if values is not None}}
 
     @property
@@ -259,7 +259,7 @@ class Bundle:
         return cls(
             Architecture(network, part.activation, part.leaky_slope, dtype, part.loss),
             parameters,
-            Scaling(arrays["centre"], arrays["scale"], arrays["fill"]),
+            Scaling(arrays["centre"], arrays["scale"], arrays["fill"], arrays.get("lambdas")),
             Plan.from_plain(manifest.preprocessing.model_dump()),
             tuple(target.classes),
             target.name,

@@ -54,7 +54,11 @@ def lane_data(data: Dataset, scalings: Sequence[Scaling], row_sets: Sequence[Int
     centre, scale = (np.stack([getattr(s, part) for s in scalings]) for part in ("centre", "scale"))
     fills = [s.fill for s in scalings if s.fill is not None]
     fill = np.stack(fills) if fills and data.columns.may_miss else None
-    lanes = LaneData(data.features, data.labels, len(data.class_names), centre, scale, fill)
+    powers = [s.lambdas for s in scalings]
+    lambdas = None  # 1 is the identity
+    if any(of_lane is not None for of_lane in powers):
+        lambdas = np.stack([np.ones(centre.shape[1]) if of_lane is None else of_lane for of_lane in powers])
+    lanes = LaneData(data.features, data.labels, len(data.class_names), centre, scale, fill, lambdas=lambdas)
     if data.task == "classification":
         return lanes
     spreads = [_spread(data.labels[rows], None if data.weights is None else data.weights[rows]) for rows in row_sets]

@@ -194,7 +194,7 @@ def test_what_a_class_counts_is_what_its_rows_count(labels: NDArray[Any]) -> Non
     assert np.abs(by_class.predict_proba(X) - alike.predict_proba(X)).max() > 0.01
 
 
-@pytest.mark.parametrize("scaling", ["standard", "minmax"])
+@pytest.mark.parametrize("scaling", ["standard", "minmax", "power"])
 def test_a_row_of_weight_two_is_two_rows_and_one_of_weight_zero_is_none(scaling: str) -> None:
     counts = np.random.default_rng(0).integers(0, 3, len(Y))
     weighted = network(scaling=scaling).fit(X, Y, sample_weight=counts)

@@ -12,6 +12,7 @@ from hpsearch.model.bundle import Bundle
 from hpsearch.nn.losses import LOSSES
 from hpsearch.nn.network import NetworkShape
 from hpsearch.nn.passes import Architecture
+from hpsearch.transform import inverse_yeo_johnson, yeo_johnson
 
 MIXED = (
     Column("age", "numeric", indicator=True),
@@ -35,8 +36,12 @@ def random_bundle(
     offset: float = 40.0,
     spread: float = 12.0,
     members: int = 1,
+    power: float | None = None,
 ) -> Bundle:
-    """A model of a loss, its weights by He; the numbers of its columns lie around ``offset`` by ``spread``."""
+    """A model of a loss, its weights by He; the numbers of its columns lie around ``offset`` by ``spread``.
+
+    With ``power`` they are transformed with that lambda, and then centred and scaled.
+    """
     draw, plan = np.random.default_rng(seed), Plan(tuple(columns), missing=("?",))
     quantity = LOSSES[loss].regression
     names = () if quantity else tuple(classes[:2] if loss == "binary_cross_entropy" else classes)
@@ -53,6 +58,11 @@ def random_bundle(
         np.where(numeric, spread * draw.uniform(0.5, 2, len(numeric)), 1.0),
         np.where(numeric, centre + spread, np.where(boolean, 1.0, 0.0)),
     )
+    if power is not None:
+        lambdas = np.where(numeric, power, 1.0)
+        seen = yeo_johnson(scaling.centre + scaling.scale * draw.standard_normal((500, len(numeric))), lambdas)
+        centre, scale = np.where(numeric, seen.mean(axis=0), 0.0), np.where(numeric, seen.std(axis=0), 1.0)
+        scaling = Scaling(centre, scale, scaling.fill, lambdas)
     unit = (1500.0, 250.0) if quantity else (0.0, 1.0)
     kind = Architecture(network, activation, 0.03, np.dtype(dtype), loss)
     return Bundle(kind, parameters.astype(dtype), scaling, plan, names, "target", {"study": "none"}, *unit)
@@ -72,6 +82,9 @@ def random_raws(bundle: Bundle, rows: int, seed: int = 0, missing: float = 0.2) 
         place = bundle.plan.places[column.name].start
         centre, scale = bundle.scaling.centre[place], bundle.scaling.scale[place]
         numbers = centre + 1.5 * scale * draw.standard_normal(rows)
+        if bundle.scaling.lambdas is not None and bundle.scaling.fill is not None:
+            numbers = inverse_yeo_johnson(numbers, bundle.scaling.lambdas[place])
+            numbers = np.where(np.isfinite(numbers), numbers, bundle.scaling.fill[place])
         values = numbers if column.kind == "numeric" else draw.integers(2, size=rows).astype(np.float64)
         raws.append(Raw(column.name, column.kind, np.where(gap, np.nan, values)))
     return raws

@@ -72,11 +72,19 @@ def attempt(rest: bytes, packed: bytes) -> tuple[Manifest, dict[str, Any]] | Non
 @pytest.mark.parametrize("loss", sorted(LOSSES))
 @pytest.mark.parametrize("activation", sorted(ACTIVATIONS))
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize(("neurons", "members"), [((), 3), ((4,), 1), ((7, 5, 3), 2)])
+@pytest.mark.parametrize(
+    ("neurons", "members", "power"), [((), 3, None), ((4,), 1, 0.3), ((7, 5, 3), 2, None), ((5,), 3, -0.5)]
+)
 def test_what_is_saved_is_loaded_as_it_was(
-    tmp_path: Path, loss: str, activation: str, dtype: str, neurons: tuple[int, ...], members: int
+    tmp_path: Path,
+    loss: str,
+    activation: str,
+    dtype: str,
+    neurons: tuple[int, ...],
+    members: int,
+    power: float | None,
 ) -> None:
-    bundle = random_bundle(loss, activation, dtype, neurons=neurons, members=members)
+    bundle = random_bundle(loss, activation, dtype, neurons=neurons, members=members, power=power)
     first = files(bundle, tmp_path / "model")
     loaded = Bundle.load(tmp_path / "model")
     features, _ = bundle.plan.expand(random_raws(bundle, 300))
@@ -84,13 +92,18 @@ def test_what_is_saved_is_loaded_as_it_was(
     assert loaded.parameters.tobytes() == bundle.parameters.tobytes()
     assert (loaded.plan, loaded.class_names, loaded.about) == (bundle.plan, bundle.class_names, bundle.about)
     assert (loaded.target_centre, loaded.target_scale) == (bundle.target_centre, bundle.target_scale)
+    assert (loaded.scaling.lambdas is None) == (power is None)
+    assert loaded.preprocessing == bundle.preprocessing
     assert files(loaded, tmp_path / "again") == first
 
 
-@pytest.mark.parametrize("members", [1, 3])
-def test_a_reader_that_knows_the_format_alone_gets_the_same_predictions(members: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("members", "power"), [(1, None), (3, None), (3, -0.5), (1, 0.0), (2, 2.0)])
+def test_a_reader_that_knows_the_format_alone_gets_the_same_predictions(
+    tmp_path: Path, members: int, power: float | None
+) -> None:
     """From the specification: nothing of ours is used but the files."""
-    bundle = random_bundle("binary_cross_entropy", "leaky_relu", "float64", members=members)
+    options = {"members": members, "power": power, "offset": 1.0, "spread": 2.0}
+    bundle = random_bundle("binary_cross_entropy", "leaky_relu", "float64", **options)
     rest, packed = files(bundle, tmp_path / "model")
     plain, arrays = json.loads(rest), safetensors.numpy.load(packed)
     digits = plain["sha256"].encode()
@@ -112,7 +125,15 @@ def test_a_reader_that_knows_the_format_alone_gets_the_same_predictions(members:
         blocks += [gaps] if column["indicator"] else []
     values = np.array(blocks).T
     values = np.where(np.isnan(values), arrays["fill"], values)
+    assert ("lambdas" in arrays) == (power is not None)
+    if power is not None:
+        assert values.min() < -1
+        p = np.where(values >= 0, arrays["lambdas"], 2 - arrays["lambdas"])
+        with np.errstate(invalid="ignore"):
+            raised = ((1 + np.abs(values)) ** p - 1) / p
+        values = np.sign(values) * np.where(p == 0, np.log(1 + np.abs(values)), raised)
     values = (values - arrays["centre"]) / arrays["scale"]
+    assert np.abs(values).max() < 1000
     layers = len(plain["network"]["neurons"]) + 1
     for layer in range(1, layers + 1):
         values = values @ arrays[f"layer{layer}.weights"] + arrays[f"layer{layer}.biases"][:, np.newaxis]
@@ -331,6 +352,19 @@ HOSTILE: dict[str, tuple[tuple[Any, ...], Any, str]] = {
     "an earlier version": (("version",), 2, "is of version 2. Retrain it"),
     "another format": (("format",), "safetensors", "must be a hpsearch-bundle"),
 }
+
+
+@pytest.mark.parametrize(("change", "message"), [("shape", "must be those of the network"), ("nan", "finite")])
+def test_lambdas_that_are_none_are_refused(tmp_path: Path, change: str, message: str) -> None:
+    rest, packed = files(random_bundle(power=0.3), tmp_path / "model")
+    plain, arrays = json.loads(rest), safetensors.numpy.load(packed)
+    if change == "shape":
+        plain["arrays"]["tensors"]["lambdas"]["shape"] = [1]
+        arrays["lambdas"] = arrays["lambdas"][:1]
+    else:
+        arrays["lambdas"] = np.full_like(arrays["lambdas"], np.nan)
+    packed = safetensors.numpy.save(arrays)
+    assert message in refuse(signed(plain, packed), packed)
 
 
 @pytest.mark.parametrize("case", HOSTILE)
