@@ -258,7 +258,7 @@ def retrained(bundle: Bundle, folder: Path) -> None:
             limits = origin["corrected_low"], origin["corrected_high"]
             whose = "" if origin["rule"] == "lowest" else " of the best trial"
             row(f"corrected score{whose}", {searched: origin["corrected_value"]}, {searched: limits})
-        if origin.get("ensemble_value") is not None:
+        if origin["ensemble_value"] is not None:
             limits = origin["ensemble_low"], origin["ensemble_high"]
             row("ensemble of the finals", {searched: origin["ensemble_value"]}, {searched: limits})
     if held_out:
@@ -271,7 +271,9 @@ def retrained(bundle: Bundle, folder: Path) -> None:
     say("")
     draw(drawn)
     if not held_out:
-        believe = "There was no hold-out to score: believe the corrected score, if there is one."
+        finals = about["as_exported"] and origin["ensemble_value"] is not None
+        which = "ensemble's score of the finals" if finals else "corrected score, if there is one"
+        believe = f"There was no hold-out to score: believe the {which}."
     elif about["scorings"] > 1:
         believe = (
             f"This hold-out was scored {_times(about['scorings'] - 1)} before: it is no longer untouched. Whoever "

@@ -59,6 +59,7 @@ def test_the_main_job_end_to_end(small: Path, hpsearch: Call) -> None:
         ("studies",),
         ("trials", "small"),
         ("folds", "small"),
+        ("finals", "small"),
         ("curves", "small.toml"),
         ("best", "small"),
         ("confirm", "small"),
@@ -169,8 +170,8 @@ def test_check_trains_and_stores_nothing(small: Path, hpsearch: Call) -> None:
 
 
 COMMANDS = (
-    *("best", "check", "confirm", "curves", "cv", "dashboard", "export", "folds", "init", "metrics", "nested"),
-    *("predict", "report", "retrain", "run", "schema", "studies", "trials"),
+    *("best", "check", "confirm", "curves", "cv", "dashboard", "export", "finals", "folds", "init", "metrics"),
+    *("nested", "predict", "report", "retrain", "run", "schema", "studies", "trials"),
 )
 
 
@@ -201,11 +202,11 @@ def test_where_a_file_only_names_a_study_overrides_say_which(finished: Path, hps
     assert hpsearch("run", finished, "--trials", "2", "--set", "study.name=other").status == 0
     assert len(json.loads(hpsearch("trials", finished, "--set", "study.name=other", "--json").out)) == 2
     assert len(json.loads(hpsearch("trials", finished, "--set", "train.epochs=9", "--json").out)) == 6
-    for command in ("trials", "folds", "curves", "metrics", "best"):
+    for command in ("trials", "folds", "curves", "finals", "metrics", "best"):
         by_file = hpsearch(command, finished, "--set", "study.name=other")
         assert by_file == hpsearch(command, "other")
         assert by_file.status == 0
-    for command in ("trials", "folds", "curves", "metrics", "best", "confirm", "report"):
+    for command in ("trials", "folds", "curves", "finals", "metrics", "best", "confirm", "report"):
         refused = hpsearch(command, "small", "--set", "study.name=other")
         assert refused.status == 2
         assert refused.err == (
