@@ -36,6 +36,7 @@ def random_bundle(
     offset: float = 40.0,
     spread: float = 12.0,
     power: float | None = None,
+    members: int = 1,
 ) -> Bundle:
     """A model of a loss, its weights by He; the numbers of its columns lie around ``offset`` by ``spread``.
 
@@ -45,9 +46,10 @@ def random_bundle(
     quantity = LOSSES[loss].regression
     names = () if quantity else tuple(classes[:2] if loss == "binary_cross_entropy" else classes)
     network = NetworkShape(len(plan.feature_names), neurons, LOSSES[loss].outputs(len(names)))
-    parameters = draw.normal(0, 0.3, (1, network.size))
+    parameters = draw.normal(0, 0.3, (members, network.size))
     for block in network.layers:
-        parameters[0, block.weights] = draw.normal(0, np.sqrt(2 / block.fan_in), block.fan_in * block.fan_out)
+        shape = (members, block.fan_in * block.fan_out)
+        parameters[:, block.weights] = draw.normal(0, np.sqrt(2 / block.fan_in), shape)
     numeric = np.array([kind == "numeric" for kind in plan.feature_kinds])
     boolean = np.array([kind == "boolean" for kind in plan.feature_kinds])
     centre = np.where(numeric, offset + draw.normal(0, spread, len(numeric)), 0.0)

@@ -66,10 +66,11 @@ BITS = {"float32": 5e-6, "float64": 1e-13}
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("loss", sorted(LOSSES))
 @pytest.mark.parametrize("activation", sorted(ACTIVATIONS))
+@pytest.mark.parametrize("members", [1, 5])
 def test_every_kind_of_network_predicts_every_row_alike(
-    activation: str, loss: str, dtype: str, offset: float, spread: float
+    members: int, activation: str, loss: str, dtype: str, offset: float, spread: float
 ) -> None:
-    bundle = random_bundle(loss, activation, dtype, seed=1, offset=offset, spread=spread)
+    bundle = random_bundle(loss, activation, dtype, seed=1, offset=offset, spread=spread, members=members)
     assert compare(bundle, random_raws(bundle, 2000, seed=2)) < BITS[dtype]
 
 
@@ -128,6 +129,7 @@ def test_every_table_is_predicted_alike(data: st.DataObject) -> None:
         data.draw(tables()),
         seed=data.draw(st.integers(0, 1000)),
         neurons=tuple(data.draw(st.lists(st.integers(1, 9), max_size=3))),
+        members=data.draw(st.integers(1, 4)),
         offset=data.draw(st.floats(-1e9, 1e9)),
         spread=data.draw(st.floats(1e-3, 1e6)),
     )
