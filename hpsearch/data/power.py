@@ -36,6 +36,8 @@ def fit_lambda(values: NDArray[np.float64], weights: NDArray[np.float64] | None 
     slope = float(signed.sum() if weights is None else weights @ signed)
 
     def psi(power: float) -> NDArray[np.float64]:
+        if not len(below):  # as in most columns: half the time
+            return _raised(logs, power)
         transformed = np.empty_like(logs)
         transformed[below], transformed[above] = -_raised(logs_below, 2 - power), _raised(logs_above, power)
         return transformed

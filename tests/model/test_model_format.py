@@ -102,7 +102,7 @@ def test_a_reader_that_knows_the_format_alone_gets_the_same_predictions(
     tmp_path: Path, members: int, power: float | None
 ) -> None:
     """From the specification: nothing of ours is used but the files."""
-    options = {"members": members, "power": power, "offset": 1.0, "spread": 2.0}
+    options: dict[str, Any] = {"members": members, "power": power, "offset": 1.0, "spread": 2.0}
     bundle = random_bundle("binary_cross_entropy", "leaky_relu", "float64", **options)
     rest, packed = files(bundle, tmp_path / "model")
     plain, arrays = json.loads(rest), safetensors.numpy.load(packed)
