@@ -16,10 +16,9 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from hpsearch.data.dataset import Dataset
 from hpsearch.definition.study import StudyDefinition
 from hpsearch.search.coordinator import LIVE_SECONDS, Progress
-from hpsearch.search.objective import Prepared, TrialTask, fresh_splits
+from hpsearch.search.objective import Prepared, TrialTask
 from hpsearch.search.supervisor import Supervisor, Work
 from hpsearch.storage.stored_study import StoredStudy, stored_result
 from hpsearch.storage.trial_result import TrialResult, ranked
@@ -98,12 +97,6 @@ def choose(finals: Sequence[TrialResult], definition: StudyDefinition, ensemble:
     return min(choices, key=lambda choice: sign * choice.value, default=None)
 
 
-def finals_layout(definition: StudyDefinition, data: Dataset) -> Layout:
-    """Which row every per-row result of a finalist belongs to."""
-    splits = fresh_splits(definition, data, "finals", definition.search.finalist_repeats)
-    return ensemble_layout(data, splits, definition.validation.splitter)
-
-
 class Finals(Work):
     """Evaluates the finalists of a stored study whose trials are told; this process is its sole owner."""
 
@@ -140,13 +133,18 @@ class Finals(Work):
         """
         wanted = [result.number for result in self._finalists if result.number not in self._finals]
         if wanted:
-            self._stored.final_row_results.begin(finals_layout(self._prepared.definition, self._prepared.search))
+            self._stored.final_row_results.begin(self._layout())
         for number in wanted:
             self._report()
             result = self._supervisor.result(number)
             self._stored.write_final(result)
             self._finals[number] = replace(result, rows=None)
         self._report()
+
+    def _layout(self) -> Layout:
+        """Which row every per-row result of a finalist belongs to."""
+        prepared = self._prepared
+        return ensemble_layout(prepared.search, prepared.final_splits, prepared.definition.validation.splitter)
 
     def _report(self) -> None:
         self._reported_at = time.monotonic()

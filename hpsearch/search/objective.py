@@ -6,6 +6,7 @@ import hashlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from importlib.metadata import version
 from typing import Any
 
@@ -46,6 +47,19 @@ class Prepared:
     held_out: Dataset | None
     splits: tuple[Split, ...]
     scalings: Mapping[str, Sequence[Scaling]]
+    _of_finals: dict[str, Sequence[Scaling]] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    @cached_property
+    def final_splits(self) -> tuple[Split, ...]:
+        """The fresh splits of the finals."""
+        return fresh_splits(self.definition, self.search, "finals", self.definition.search.finalist_repeats)
+
+    def final_scalings(self, name: str) -> Sequence[Scaling]:
+        """What a scaling learns from the training rows of each of them: once a process, for all finalists."""
+        if name not in self._of_finals:
+            training = [split.training for split in self.final_splits]
+            self._of_finals[name] = fit_scalings(self.search, training, name)
+        return self._of_finals[name]
 
     def identity(self) -> dict[str, Any]:
         """The definition's identity, with the data's fingerprint, and the versions and machine that compute."""
@@ -168,13 +182,14 @@ def divide(definition: StudyDefinition, data: Dataset, held_out: Dataset | None)
             where=Setting("search.stop"),
         )
     training = [split.training for split in splits]
-    if definition.finalists:
-        require_defined(definition, data, fresh_splits(definition, data, "finals", definition.search.finalist_repeats))
     # Classes that there are not, and a loss for others than there are, are refused before anything runs.
     training_weights(definition.train, data, training)
     architecture_of(definition.train, data.features.shape[1], len(data.class_names))
     scalings = {name: fit_scalings(data, training, name) for name in definition.scalings}
-    return Prepared(definition, data, held_out, splits, scalings)
+    prepared = Prepared(definition, data, held_out, splits, scalings)
+    if definition.finalists:
+        require_defined(definition, data, prepared.final_splits)
+    return prepared
 
 
 def fresh_splits(
@@ -283,7 +298,7 @@ def evaluate(
     config = definition.config(task.chosen)
 
     def validate(
-        splits: Sequence[Split], seed: int, scalings: Sequence[Scaling] | None, stop: Callable[[int, float], bool]
+        splits: Sequence[Split], seed: int, scalings: Sequence[Scaling], stop: Callable[[int, float], bool]
     ) -> CrossValidation:
         def should_stop(epoch: int, mean: float) -> bool:
             report(epoch, mean)
@@ -305,9 +320,8 @@ def evaluate(
     # One BLAS thread: on such small matrices more cost more than they save, and sums would depend on their number.
     with quiet(), threadpool_limits(1):
         if task.final:
-            splits = fresh_splits(definition, data, "finals", definition.search.finalist_repeats)
-            seed = seeds.integer_seed(definition.seed, "finals")
-            outcome, attributes = validate(splits, seed, None, lambda epoch, mean: False), {}
+            seed, scalings = seeds.integer_seed(definition.seed, "finals"), prepared.final_scalings(config.scaling)
+            outcome, attributes = validate(prepared.final_splits, seed, scalings, lambda epoch, mean: False), {}
         else:
             pruning = Pruning(definition, task.number, task.prior_trials)
             scalings = prepared.scalings[config.scaling]
