@@ -146,7 +146,7 @@ class SearchSection(Section):
     ] = None
     finalist_repeats: Annotated[
         int, Field(ge=1, le=100, description="times that the rows are dealt into folds anew for the finalists")
-    ] = 5
+    ] = 4
 
 
 class RetrainSection(Section):

@@ -159,7 +159,7 @@ class KFoldSearchCV(MetaEstimatorMixin, BaseEstimator):
         checkpoint: str = "best",
         in_flight: int = 8,
         finalists: int | None = None,
-        finalist_repeats: int = 5,
+        finalist_repeats: int = 4,
         workers: int = 1,
         refit: bool = True,
         members: int | None = None,
