@@ -166,8 +166,8 @@ class Fit:
 
     @property
     def diverged(self) -> NDArray[np.bool_]:
-        """(M,): members whose loss is no longer a finite number."""
-        return self.checkpoints[-1].diverged
+        """(M,): members whose loss was not a finite number at some checkpoint."""
+        return np.any([point.diverged for point in self.checkpoints], axis=0)
 
 
 def fit(
