@@ -167,7 +167,8 @@ class Fit:
     @property
     def diverged(self) -> NDArray[np.bool_]:
         """(M,): members whose loss was not a finite number at some checkpoint."""
-        return np.any([point.diverged for point in self.checkpoints], axis=0)
+        lost: NDArray[np.bool_] = np.any([point.diverged for point in self.checkpoints], axis=0)
+        return lost
 
 
 def fit(
