@@ -166,8 +166,9 @@ class Fit:
 
     @property
     def diverged(self) -> NDArray[np.bool_]:
-        """(M,): members whose loss is no longer a finite number."""
-        return self.checkpoints[-1].diverged
+        """(M,): members whose loss was not a finite number at some checkpoint."""
+        lost: NDArray[np.bool_] = np.any([point.diverged for point in self.checkpoints], axis=0)
+        return lost
 
 
 def fit(

@@ -12,7 +12,13 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 import hpsearch
 
 FAST: dict[str, Any] = {"neurons": 8, "epochs": 40, "learning_rate": 0.1, "init": "he"}
-EARLY: dict[str, Any] = {"dtype": "float64", "batch_size": 5, "early_stopping": True, "validation_fraction": 0.3}
+EARLY: dict[str, Any] = {
+    "dtype": "float64",
+    "batch_size": 5,
+    "early_stopping": True,
+    "validation_fraction": 0.3,
+    "members": 2,
+}
 SEARCH: dict[str, Any] = {"n_trials": 2, "n_splits": 2, "sampler": "random"}
 SPACE = {"learning_rate": {"float": [0.05, 0.2]}}
 

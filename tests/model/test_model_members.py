@@ -21,6 +21,7 @@ from hpsearch.model.fit import EarlyStopping, Fit, ResumableEnsemble, fit, set_a
 from hpsearch.model.predict_file import predict_file
 from hpsearch.model.retrain import fit_prepared
 from hpsearch.nn.losses import LOSSES
+from hpsearch.nn.trainer import Checkpoint
 from hpsearch.results.best_study import export
 from hpsearch.results.nested import outer_studies
 from hpsearch.search.objective import prepare
@@ -208,6 +209,13 @@ def test_a_member_that_diverges_with_three_seeds_ends_it(
     assert "must keep a finite loss" in line
     assert "with 3 seeds in turn" in line
     assert ("of 1 of 3 networks" in line) == (members == 3)
+
+
+def test_a_loss_that_was_infinite_once_is_a_divergence_though_it_came_back() -> None:
+    ensemble = ResumableEnsemble.initial(config(), rows_for("cross_entropy"), 0, range(3))
+    losses = [[1.0, 1.0, 1.0], [0.9, np.inf, 0.8], [0.8, 0.7, 0.7]]
+    points = [Checkpoint(epoch, np.ones(3), np.array(of_lanes), np.zeros(3)) for epoch, of_lanes in enumerate(losses)]
+    assert Fit(ensemble, points).diverged.tolist() == [False, True, False]
 
 
 def test_where_all_members_have_diverged_training_ends() -> None:
