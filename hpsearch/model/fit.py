@@ -2,7 +2,7 @@
 
 It is the search's own pipeline on all rows given. Whatever is learnt from rows is learnt from the training rows by
 their weights: a row of weight 2 counts as two rows and one of weight 0 as none in the features' scaling, in what fills
-missing values, in a regression target's centre and scale, and in the training loss. Class weights count in the training
+missing values, in a regression target's scaling, and in the training loss. Class weights count in the training
 loss alone. Initial weights, the order of mini-batches and dropout come from streams that no trial draws from.
 """
 
@@ -26,10 +26,12 @@ from hpsearch.nn.network import initial_parameters
 from hpsearch.nn.passes import Architecture, Evaluator
 from hpsearch.nn.rows import LaneData, PaddedRows
 from hpsearch.nn.trainer import Checkpoint, Descent
+from hpsearch.target_transform import TargetTransform
 from hpsearch.validation.config import Config
 from hpsearch.validation.lanes import (
     architecture_of,
     fit_scalings,
+    fit_targets,
     lane_data,
     make_trainer,
     training_weights,
@@ -48,6 +50,7 @@ class ResumableNetwork:
         scaling: of the features, learnt from the rows that it began with.
         parameters: (1, P), trained in place.
         target_centre, target_scale: (1,), of a regression target, learnt likewise; None for classes.
+        target_transform: of it, likewise; None if it has none.
         batches, dropout: where the order of mini-batches comes from, and what dropout drops.
         descent: the updates done and the optimizer's state.
     """
@@ -59,6 +62,7 @@ class ResumableNetwork:
     parameters: FloatArray
     target_centre: NDArray[np.float64] | None
     target_scale: NDArray[np.float64] | None
+    target_transform: TargetTransform | None
     batches: np.random.Generator
     dropout: np.random.Generator
     descent: Descent = field(default_factory=Descent)
@@ -68,19 +72,24 @@ class ResumableNetwork:
         """A network before its first update, to be trained on these rows."""
         rows = [np.arange(data.rows)]
         (scaling,) = fit_scalings(data, rows, config.scaling, fill_all=True)  # new rows may lack any value
-        lanes = lane_data(data, [scaling], rows)
+        lanes = lane_data(data, [scaling], rows, fit_targets(data, rows, config.target_scaling))
         architecture = architecture_of(config, data.features.shape[1], len(data.class_names))
         weights, batches, dropout = (
             seeds.generator(seed, f"retrain-{what}") for what in ("weights", "batches", "dropout")
         )
         parameters = initial_parameters(architecture.network, config.init, [weights], architecture.dtype)
-        spread = lanes.target_centre, lanes.target_scale
-        return cls(architecture, config.optimizer, seed, scaling, parameters, *spread, batches, dropout)
+        target = lanes.target_centre, lanes.target_scale, lanes.target_transform
+        return cls(architecture, config.optimizer, seed, scaling, parameters, *target, batches, dropout)
 
     def lanes(self, data: Dataset) -> LaneData:
         """Rows as the network sees them, scaled as those that it began with."""
         lanes = lane_data(data, [self.scaling], [np.arange(data.rows)])
-        return replace(lanes, target_centre=self.target_centre, target_scale=self.target_scale)
+        return replace(
+            lanes,
+            target_centre=self.target_centre,
+            target_scale=self.target_scale,
+            target_transform=self.target_transform,
+        )
 
     def train(self, config: Config, data: Dataset, evaluate_every: int | None = None) -> Iterator[Checkpoint]:
         """Train on these rows for the epochs of ``config``, from where the network is.
@@ -114,7 +123,8 @@ class ResumableNetwork:
         bundle = Bundle(self.architecture, parameters, self.scaling, data.columns, *names, about)
         if self.target_centre is None or self.target_scale is None:
             return bundle
-        return replace(bundle, target_centre=float(self.target_centre[0]), target_scale=float(self.target_scale[0]))
+        centre, scale = float(self.target_centre[0]), float(self.target_scale[0])
+        return replace(bundle, target_centre=centre, target_scale=scale, target_transform=self.target_transform)
 
 
 @dataclass(frozen=True)

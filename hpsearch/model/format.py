@@ -29,6 +29,7 @@ target.classes      C different texts, at least 2, in the order of their probabi
                     regression
 target.centre,      a regression's prediction is the output times ``scale``, plus ``centre``, in the target's own unit;
 target.scale        0 and 1 of classes; ``scale`` is above 0
+target.transform    of a regression whose target is transformed as well: an object, see below; left out otherwise
 about               how the model came to be, for people: any keys. Of those that are read again ``not_features`` is
                     null or a list of texts, ``scorings`` an integer of at least 0, ``rows`` null or an object
 ==================  ====================================================================================================
@@ -56,6 +57,20 @@ array                  shape, dtype         meaning
 
 The probabilities are the softmax of the outputs; with ``binary_cross_entropy`` 1 / (1 + exp(-output)) is that of the
 second class; of a regression see ``target``.
+
+With ``target.transform``, the output times ``scale``, plus ``centre``, is not the prediction t but f(t). The object has
+``scaling``, which names f, and f's constants, all numbers in the target's own unit but ``power``.
+
+=========  =============================================================================================================
+scaling    f
+=========  =============================================================================================================
+``log``    ln(t)
+``power``  ψ((t - ``mean``) / ``deviation``), ψ(x) = sign(x) · ((1 + |x|)^p - 1) / p, or sign(x) · ln(1 + |x|) if p = 0;
+           p is ``power`` where x is at least 0 and 2 - ``power`` elsewhere
+=========  =============================================================================================================
+
+Both have ``deviation``, above 0, the standard deviation of the training targets, and ``low`` and ``high``: a prediction
+below ``low`` or above ``high`` is that instead. ``power`` is from 0 to 2, so that f reaches every number.
 """
 
 from __future__ import annotations
