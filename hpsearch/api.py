@@ -299,7 +299,6 @@ def cross_validate(study: str | Path | StudyDefinition) -> CrossValidation:
             definition.train,
             definition.seed,
             scalings=prepared.scalings[definition.train.scaling],
-            targets=prepared.targets[definition.train.target_scaling],
             rule=definition.validation.checkpoint,
             objective=definition.search.objective,
         )

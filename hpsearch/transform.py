@@ -7,6 +7,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+MOST_EXPONENT = 700.0  # exp of it is a double with room to be centred
+NEARLY_ZERO = 2.0**-100  # a power that gives every bit of its limit, 0
+# Transformed numbers end so many standard deviations from the mean. Of n training rows none is more than √n away.
+FURTHEST = 1000.0
+BLOCK_NUMBERS = 2**16  # transformed at once: what they need meanwhile stays in the cache
+
 
 def transform(
     features: NDArray[Any],
@@ -14,20 +20,110 @@ def transform(
     scale: NDArray[Any],
     fill: NDArray[Any] | None = None,
     out: NDArray[Any] | None = None,
+    lambdas: NDArray[Any] | None = None,
 ) -> NDArray[Any]:
-    """x ← (x - centre) / scale, feature by feature, after ``fill`` stood in for nan.
+    """x ← (ψ(x) - centre) / scale, feature by feature, after ``fill`` stood in for nan; see :func:`yeo_johnson`.
+
+    Where ψ is not the identity the result ends at ±:data:`FURTHEST`: a power may carry a row not far outside the
+    training rows beyond all numbers.
 
     Args:
         features: (…, D), nan where a value is missing.
-        centre: (D,), as the next two.
+        centre: (D,), as the next two and ``lambdas``.
         scale: not 0.
         fill: None where no value can be missing.
         out: (…, D) to write to, in its own number type.
+        lambdas: of ψ, which is the identity where they are 1; None if it is of all features.
 
     Returns:
         (…, D): ``out``, or a new array.
     """
+    if lambdas is not None:
+        return _transform_powers(
+            features, centre, scale, fill, np.empty(features.shape) if out is None else out, lambdas
+        )
     if fill is not None:
         features = np.where(np.isnan(features), fill, features)
     transformed: NDArray[Any] = np.divide(features - centre, scale, out=out)
     return transformed
+
+
+def _transform_powers(
+    features: NDArray[Any],
+    centre: NDArray[Any],
+    scale: NDArray[Any],
+    fill: NDArray[Any] | None,
+    out: NDArray[Any],
+    lambdas: NDArray[Any],
+) -> NDArray[Any]:
+    changed = lambdas != 1
+    limits = np.where(changed, FURTHEST, np.inf).astype(out.dtype)
+    # Where some features are left alone, which is quick, the others are taken out: powers are slow.
+    places = slice(None) if changed.all() else np.flatnonzero(changed)
+    powers = lambdas[places]
+    count = max(1, len(features) * BLOCK_NUMBERS // max(1, features.size))
+    for start in range(0, len(features), count):
+        block = features[start : start + count].astype(np.float64)
+        if fill is not None:
+            block = np.where(np.isnan(block), fill, block)
+        block[..., places] = yeo_johnson(block[..., places], powers)
+        with np.errstate(over="ignore"):
+            block -= centre
+            part = np.divide(block, scale, out=out[start : start + count])
+        np.maximum(np.minimum(part, limits, out=part), -limits, out=part)
+    return out
+
+
+def yeo_johnson(values: NDArray[Any], lambdas: NDArray[Any]) -> NDArray[np.float64]:
+    """ψ(x) = sign(x) · ((1 + |x|)^p - 1) / p, p being λ where x ≥ 0 and 2 - λ elsewhere; its limit where p is 0.
+
+    The power transformation of Yeo & Johnson, "A new family of power transformations to improve normality or symmetry",
+    Biometrika 87 (2000), equation 2.1. It increases. Where λ is 1 the values are given back bit for bit. No finite
+    value becomes infinite: (1 + |x|)^p grows no further than e^700.
+
+    Args:
+        values: (…, D).
+        lambdas: (D,), or whatever goes with ``values``.
+
+    Returns:
+        As ``values``, in double precision.
+    """
+    up, down = powers_of(lambdas)
+    powers = np.where(values < 0, down, up)
+    raised: NDArray[np.float64] = np.abs(values, dtype=np.float64)
+    np.log1p(raised, out=raised)
+    with np.errstate(over="ignore"):
+        raised *= powers
+    np.minimum(raised, MOST_EXPONENT, out=raised)
+    np.expm1(raised, out=raised)
+    raised /= powers
+    np.copysign(raised, values, out=raised)
+    np.copyto(raised, values, where=np.equal(lambdas, 1))
+    return raised
+
+
+def inverse_yeo_johnson(values: NDArray[Any], lambdas: NDArray[Any]) -> NDArray[np.float64]:
+    """x of which ψ(x), see :func:`yeo_johnson`, is ``values``: sign(y) · ((1 + p·|y|)^(1 / p) - 1).
+
+    Where p is below 0, ψ stays within 1 / |p| of 0: from there on the answer is infinite.
+
+    Args:
+        values: (…, D).
+        lambdas: (D,), or whatever goes with ``values``.
+
+    Returns:
+        As ``values``, in double precision.
+    """
+    up, down = powers_of(lambdas)
+    powers = np.where(values < 0, down, up)
+    with np.errstate(divide="ignore", over="ignore"):
+        logs = np.log1p(np.maximum(powers * np.abs(values, dtype=np.float64), -1)) / powers
+        found: NDArray[np.float64] = np.copysign(np.expm1(logs), values)
+    np.copyto(found, values, where=np.equal(lambdas, 1))
+    return found
+
+
+def powers_of(lambdas: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """p of :func:`yeo_johnson` where values are at least 0, and below; never quite 0, since it divides."""
+    up, down = (np.where(powers == 0, NEARLY_ZERO, powers) for powers in (lambdas, 2.0 - lambdas))
+    return up, down

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hpsearch.data.columns import Impute, Plan, column_error
+from hpsearch.data.power import fit_lambda
 from hpsearch.errors import Setting
-from hpsearch.transform import transform
+from hpsearch.transform import transform, yeo_johnson
 
 BATCH_ROWS = 1024  # of the rows that a scaling is fitted on
 
@@ -21,22 +22,27 @@ IMPUTERS: dict[Impute, str] = {"mean": "mean", "median": "median", "most-frequen
 
 @dataclass(frozen=True)
 class Scaling:
-    """x ← (x - centre) / scale, feature by feature, after ``fill`` stood in for nan; all (D,).
+    """x ← (ψ(x) - centre) / scale, feature by feature, after ``fill`` stood in for nan; all (D,).
 
-    Only numbers are centred and scaled: of other features centre is 0 and scale 1. One-hot features and indicators are
-    never nan. ``fill`` is None where no feature can be.
+    Only numbers are transformed, centred and scaled: of other features lambda is 1, centre 0 and scale 1. One-hot
+    features and indicators are never nan. ``fill`` is None where no feature can be, and ``lambdas`` where ψ, which is
+    :func:`hpsearch.transform.yeo_johnson`, is the identity of all features.
     """
 
     centre: NDArray[np.float64]
     scale: NDArray[np.float64]
     fill: NDArray[np.float64] | None = None
+    lambdas: NDArray[np.float64] | None = None
 
     def apply(self, features: NDArray[Any]) -> NDArray[Any]:
-        """Filled and scaled features, (N, D)."""
-        return transform(features, self.centre, self.scale, self.fill)
+        """Filled, transformed and scaled features, (N, D)."""
+        return transform(features, self.centre, self.scale, self.fill, lambdas=self.lambdas)
 
     def table(self, plan: Plan) -> list[dict[str, Any]]:
-        """All that was declared and learnt, one entry a column; None for what a column has not."""
+        """All that was declared and learnt, one entry a column; None for what a column has not.
+
+        ``lambda`` is there if any column is transformed.
+        """
         rows: list[dict[str, Any]] = []
         for column in plan.columns:
             first = plan.places[column.name].start
@@ -52,39 +58,98 @@ class Scaling:
                     "categories": list(column.categories),
                 }
             )
+            if self.lambdas is not None:
+                rows[-1]["lambda"] = float(self.lambdas[first]) if number and self.lambdas[first] != 1 else None
         return rows
 
 
-# Rows (n, D), and what each counts, (n,); None if all count alike.
-Batches = Iterable[tuple[NDArray[Any], NDArray[np.float64] | None]]
+@dataclass(frozen=True)
+class TrainingRows:
+    """What a scaling learns from: some rows of ``features`` (N, D), filled as they are read.
+
+    Attributes:
+        features: nan where a value is missing.
+        rows: to learn from.
+        numeric: (D,), which features are numbers.
+        fill: (D,), or None.
+        shares: (N,), what each row counts, 1 in the mean of ``rows``; None if all count alike.
+    """
+
+    features: NDArray[Any]
+    rows: NDArray[np.intp]
+    numeric: NDArray[np.bool_]
+    fill: NDArray[np.float64] | None = None
+    shares: NDArray[np.float64] | None = None
+
+    # In batches: a copy of all training rows, in float64 inside scikit-learn, would be several times the data.
+    def batches(self) -> Iterator[tuple[NDArray[Any], NDArray[np.float64] | None]]:
+        """Rows (n, D), and what each counts, (n,); None if all count alike."""
+        for start in range(0, len(self.rows), BATCH_ROWS):
+            some = self.rows[start : start + BATCH_ROWS]
+            batch = self.features[some]
+            if self.fill is not None:
+                batch = np.where(np.isnan(batch), self.fill, batch)
+            yield batch, None if self.shares is None else self.shares[some]
+
+    def column(self, feature: int) -> NDArray[np.float64]:
+        """All values of one feature, (n,)."""
+        values: NDArray[np.float64] = self.features[self.rows, feature].astype(np.float64)
+        return values if self.fill is None else np.where(np.isnan(values), self.fill[feature], values)
 
 
-def _none(batches: Batches) -> Scaling:
-    width = next(iter(batches))[0].shape[1]
+def _none(training: TrainingRows) -> Scaling:
+    width = training.features.shape[1]
     return Scaling(np.zeros(width), np.ones(width))
 
 
-def _standard(batches: Batches) -> Scaling:
+def _standard(training: TrainingRows) -> Scaling:
     from sklearn.preprocessing import StandardScaler
 
     scaler = StandardScaler()
-    for batch, weights in batches:
+    for batch, weights in training.batches():
         scaler.partial_fit(batch, sample_weight=weights)
     return Scaling(scaler.mean_.astype(np.float64), scaler.scale_.astype(np.float64))
 
 
-def _minmax(batches: Batches) -> Scaling:
+def _minmax(training: TrainingRows) -> Scaling:
     from sklearn.preprocessing import MinMaxScaler
 
     scaler = MinMaxScaler()
-    for batch, _ in batches:
+    for batch, _ in training.batches():
         scaler.partial_fit(batch)
     scale = 1 / scaler.scale_  # scikit-learn's own word for the range, 1 where a column is constant
     return Scaling(scaler.data_min_.astype(np.float64), scale.astype(np.float64))
 
 
-# What is learnt from the training rows, given in batches.
-SCALINGS: dict[str, Callable[[Batches], Scaling]] = {"minmax": _minmax, "none": _none, "standard": _standard}
+def _power(training: TrainingRows) -> Scaling:
+    from sklearn.preprocessing import StandardScaler
+
+    width = training.features.shape[1]
+    centre, scale, lambdas = np.zeros(width), np.ones(width), np.ones(width)
+    shares = None if training.shares is None else training.shares[training.rows]
+    for feature in np.flatnonzero(training.numeric).tolist():  # one column's copies at a time
+        values = training.column(feature)
+        lambdas[feature] = fit_lambda(values, shares)
+        transformed = yeo_johnson(values, lambdas[feature])[:, np.newaxis]
+        unit = _unit(transformed)
+        scaler = StandardScaler().fit(transformed / unit, sample_weight=shares)
+        centre[feature], scale[feature] = scaler.mean_[0] * unit, scaler.scale_[0] * unit
+    return Scaling(centre, scale, lambdas=None if (lambdas == 1).all() else lambdas)
+
+
+def _unit(values: NDArray[np.float64]) -> float:
+    """A power of 2 by which values can be divided before they are squared; 1 but for very large ones."""
+    _, exponent = np.frexp(np.abs(values).max())
+    return 2.0 ** int(exponent) if exponent > 500 else 1.0
+
+
+# What is learnt from the training rows.
+SCALINGS: dict[str, Callable[[TrainingRows], Scaling]] = {
+    "minmax": _minmax,
+    "none": _none,
+    "power": _power,
+    "standard": _standard,
+}
 
 
 def fit_scaling(
@@ -117,18 +182,13 @@ def fit_scaling(
     # Their sum is what scikit-learn takes for the number of rows where it tells what is constant.
     shares = None if weights is None else weights / weights[rows].mean()
 
-    # In batches: a copy of all training rows, in float64 inside scikit-learn, would be several times the data.
-    def batches() -> Batches:
-        for start in range(0, len(rows), BATCH_ROWS):
-            some = rows[start : start + BATCH_ROWS]
-            batch = features[some] if fill is None else np.where(np.isnan(features[some]), fill, features[some])
-            yield batch, None if shares is None else shares[some]
-
-    learnt = SCALINGS[name](batches())
-    if plan is None or plan.plain:
-        return Scaling(learnt.centre, learnt.scale, fill)
-    numeric = np.array([kind == "numeric" for kind in plan.feature_kinds])
-    return Scaling(np.where(numeric, learnt.centre, 0.0), np.where(numeric, learnt.scale, 1.0), fill)
+    plain = plan is None or plan.plain
+    kinds = ["numeric"] * features.shape[1] if plan is None else plan.feature_kinds
+    numeric = np.array([kind == "numeric" for kind in kinds])
+    learnt = replace(SCALINGS[name](TrainingRows(features, rows, numeric, fill, shares)), fill=fill)
+    if plain:
+        return learnt
+    return replace(learnt, centre=np.where(numeric, learnt.centre, 0.0), scale=np.where(numeric, learnt.scale, 1.0))
 
 
 def _fit_fill(

@@ -157,7 +157,7 @@ class Bundle:
         named = {
             name: np.ascontiguousarray(v[0]) for name, v in self.architecture.network.named(self.parameters).items()
         }
-        learnt = {"fill": self.scaling.fill, "centre": self.scaling.centre, "scale": self.scaling.scale}
+        learnt = {name: getattr(self.scaling, name) for name in ("fill", "lambdas", "centre", "scale")}
         return {**named, **{name: values for name, values in learnt.items() if values is not None}}
 
     @property
@@ -225,7 +225,7 @@ class Bundle:
         return cls(
             Architecture(network, part.activation, part.leaky_slope, dtype, part.loss),
             parameters,
-            Scaling(arrays["centre"], arrays["scale"], arrays["fill"]),
+            Scaling(arrays["centre"], arrays["scale"], arrays["fill"], arrays.get("lambdas")),
             Plan.from_plain(manifest.preprocessing.model_dump()),
             tuple(target.classes),
             target.name,

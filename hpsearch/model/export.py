@@ -18,6 +18,7 @@ from hpsearch.model.bundle import Bundle
 from hpsearch.model.onnx import OnnxModel, require_packages, to_onnx
 from hpsearch.model.predict_file import read_rows
 from hpsearch.model.study_rows import rows_of, study_rows
+from hpsearch.transform import inverse_yeo_johnson
 
 # Of a probability, or of a regression's prediction over the target's scale. Where the target is transformed, the
 # transforms of two predictions are compared: it is they that the network tells apart.
@@ -182,8 +183,8 @@ def _differences(bundle: Bundle, predictions: NDArray[Any], expected: NDArray[An
 def made_rows(bundle: Bundle, rows: int) -> list[Raw]:
     """Rows that look like those of training as far as the preprocessing table knows them, a tenth of values missing.
 
-    Numbers lie around what fills a missing one, by twice what they are scaled by; categories are any of a column's, or
-    one that it has not.
+    Numbers lie around what fills a missing one, by twice what they are scaled by, or around what is subtracted from them
+    once they are transformed; categories are any of a column's, or one that it has not.
     """
     draw, raws = np.random.default_rng(0), []
     for column, entry in zip(bundle.plan.columns, bundle.preprocessing, strict=True):
@@ -197,7 +198,13 @@ def made_rows(bundle: Bundle, rows: int) -> list[Raw]:
                 Raw(column.name, column.kind, np.where(missing, -1, draw.integers(len(words), size=rows)), words)
             )
         else:
-            numbers = (entry["fill"] or 0.0) + 2 * (entry["scale"] or 1.0) * draw.standard_normal(rows)
+            fill, power = entry["fill"] or 0.0, entry.get("lambda")
+            numbers = 2 * (entry["scale"] or 1.0) * draw.standard_normal(rows)
+            if power is None:
+                numbers = fill + numbers
+            else:  # back to the column's own unit, where that is possible
+                numbers = inverse_yeo_johnson(entry["centre"] + numbers, np.array(power))
+                numbers = np.where(np.isfinite(numbers), numbers, fill)
             values = numbers if column.kind == "numeric" else draw.integers(2, size=rows).astype(np.float64)
             raws.append(Raw(column.name, column.kind, np.where(missing, np.nan, values)))
     return raws

@@ -31,7 +31,6 @@ from hpsearch.validation.config import Config
 from hpsearch.validation.lanes import (
     architecture_of,
     fit_scalings,
-    fit_targets,
     lane_data,
     make_trainer,
     training_weights,
@@ -72,7 +71,7 @@ class ResumableNetwork:
         """A network before its first update, to be trained on these rows."""
         rows = [np.arange(data.rows)]
         (scaling,) = fit_scalings(data, rows, config.scaling, fill_all=True)  # new rows may lack any value
-        lanes = lane_data(data, [scaling], rows, fit_targets(data, rows, config.target_scaling))
+        lanes = lane_data(data, [scaling], rows, config.target_scaling)
         architecture = architecture_of(config, data.features.shape[1], len(data.class_names))
         weights, batches, dropout = (
             seeds.generator(seed, f"retrain-{what}") for what in ("weights", "batches", "dropout")

@@ -51,9 +51,18 @@ array                  shape, dtype         meaning
                        ``network.dtype``    times weights, plus biases
 ``layerN.biases``      (fan_out,), likewise
 ``fill``               (D,), float64        what stands in for a feature that has no value
+``lambdas``            (D,), float64        of ψ below; only where some feature is transformed
 ``centre``, ``scale``  (D,), float64        a feature x becomes (x - centre) / scale in float64, and is then cast to
                                             ``network.dtype``; ``scale`` is above 0
 =====================  ===================  ====================================================================
+
+With ``lambdas`` a feature x whose lambda λ is not 1 becomes (ψ(x) - centre) / scale instead, cut off at ±1000. ψ is the
+power transformation of Yeo & Johnson (A new family of power transformations to improve normality or symmetry,
+Biometrika 87, 2000, equation 2.1), p being λ where x is at least 0 and 2 - λ elsewhere:
+
+    ψ(x) = sign(x) · ((1 + |x|)^p - 1) / p, or its limit, sign(x) · ln(1 + |x|), where p is 0
+
+It is computed as sign(x) · expm1(p · log1p(|x|)) / p, in which p · log1p(|x|) is taken to be at most 700.
 
 The probabilities are the softmax of the outputs; with ``binary_cross_entropy`` 1 / (1 + exp(-output)) is that of the
 second class; of a regression see ``target``.

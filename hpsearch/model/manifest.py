@@ -116,14 +116,15 @@ class Manifest(ManifestPart):
     about: dict[str, Any]
 
 
-def tensors(network: NetworkPart) -> dict[str, Tensor]:
-    """The arrays that a bundle of such a network has."""
+def tensors(network: NetworkPart, transformed: bool = False) -> dict[str, Tensor]:
+    """The arrays that a bundle of such a network has, ``transformed`` if features are before they are scaled."""
     widths = [network.inputs, *network.neurons, network.outputs]
     expected = {}
     for number, (fan_in, fan_out) in enumerate(pairwise(widths), start=1):
         expected[f"layer{number}.weights"] = Tensor(shape=[fan_in, fan_out], dtype=network.dtype)
         expected[f"layer{number}.biases"] = Tensor(shape=[fan_out], dtype=network.dtype)
-    return expected | {name: Tensor(shape=[network.inputs], dtype="float64") for name in ("centre", "fill", "scale")}
+    learnt = ("centre", "fill", "scale", *(["lambdas"] if transformed else []))
+    return expected | {name: Tensor(shape=[network.inputs], dtype="float64") for name in learnt}
 
 
 def parse(rest: bytes, origin: str) -> Manifest:
@@ -180,7 +181,7 @@ def _check_whole(manifest: Manifest) -> None:
         BundleError: with what does not.
     """
     network, target = manifest.network, manifest.target
-    if manifest.arrays.tensors != tensors(network):
+    if manifest.arrays.tensors != tensors(network, "lambdas" in manifest.arrays.tensors):
         raise BundleError("arrays.tensors must be those of the network", "are others")
     if data_bytes(manifest.arrays.tensors) > MOST_ARRAY_BYTES:
         raise BundleError(f"the arrays must have at most {MOST_ARRAY_BYTES / 2**30:g} GiB", "claim more")

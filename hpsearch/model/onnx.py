@@ -34,6 +34,7 @@ from hpsearch.errors import BundleError
 from hpsearch.extras import require
 from hpsearch.model.bundle import Bundle
 from hpsearch.target_transform import LogTransform, PowerTransform, TargetTransform
+from hpsearch.transform import FURTHEST, MOST_EXPONENT, powers_of
 
 if TYPE_CHECKING:
     import onnx
@@ -175,9 +176,39 @@ def _transform(graph: _Graph, bundle: Bundle, features: str) -> str:
     if scaling.fill is not None:
         missing = graph.node("IsNaN", features)
         features = graph.node("Where", missing, graph.constant(scaling.fill), features)
+    if scaling.lambdas is not None:
+        transformed = _yeo_johnson(graph, scaling.lambdas, features)
+        features = graph.node("Where", graph.constant(scaling.lambdas != 1), transformed, features)
     features = graph.node("Sub", features, graph.constant(scaling.centre))
     features = graph.node("Div", features, graph.constant(scaling.scale))
+    if scaling.lambdas is not None:
+        limits = np.where(scaling.lambdas != 1, FURTHEST, np.inf)
+        features = graph.node("Min", graph.node("Max", features, graph.constant(-limits)), graph.constant(limits))
     return graph.node("Cast", features, to=_type(bundle))
+
+
+def _yeo_johnson(graph: _Graph, lambdas: NDArray[np.float64], values: str) -> str:
+    """:func:`hpsearch.transform.yeo_johnson`. ONNX has neither log1p nor expm1: they are made as W. Kahan did.
+
+    In u = 1 + x the rounding of x is that of log(u) too, and x / (u - 1) takes it out of their quotient; and likewise
+    in exp(x) - 1. See N. Higham, Accuracy and Stability of Numerical Algorithms, 2nd edition (2002), section 1.14.1.
+    """
+    zero, one, minus_one = (graph.constant(np.array(number)) for number in (0.0, 1.0, -1.0))
+    up, down = map(graph.constant, powers_of(lambdas))
+    below, sizes = graph.node("Less", values, zero), graph.node("Abs", values)
+    more = graph.node("Add", sizes, one)
+    added = graph.node("Sub", more, one)
+    logs = graph.node("Mul", graph.node("Log", more), graph.node("Div", sizes, added))
+    logs = graph.node("Where", graph.node("Equal", added, zero), sizes, logs)
+    powers = graph.node("Where", below, down, up)
+    exponents = graph.node("Min", graph.node("Mul", logs, powers), graph.constant(np.array(MOST_EXPONENT)))
+    raised = graph.node("Exp", exponents)
+    less = graph.node("Sub", raised, one)
+    found = graph.node("Mul", less, graph.node("Div", exponents, graph.node("Log", raised)))
+    found = graph.node("Where", graph.node("Equal", less, minus_one), minus_one, found)
+    found = graph.node("Where", graph.node("Equal", less, zero), exponents, found)
+    found = graph.node("Div", found, powers)
+    return graph.node("Where", below, graph.node("Neg", found), found)
 
 
 def _network(graph: _Graph, bundle: Bundle, values: str) -> str:
@@ -208,9 +239,8 @@ def _predictions(graph: _Graph, bundle: Bundle, values: str) -> list[Any]:
         if bundle.target_transform is None:
             name = graph.node("Add", values, centre, output="prediction")
         else:
-            name = TARGETS[type(bundle.target_transform)](
-                graph, bundle.target_transform, graph.node("Add", values, centre)
-            )
+            values = graph.node("Add", values, centre)
+            name = TARGETS[type(bundle.target_transform)](graph, bundle.target_transform, values)
         return [helper.make_tensor_value_info(name, TensorProto.DOUBLE, ["N", 1])]
     label = graph.name("label")
     if bundle.architecture.loss == "binary_cross_entropy":
@@ -241,7 +271,6 @@ def _from_power(graph: _Graph, transform: PowerTransform, values: str) -> str:
         if exponent == 0:
             return graph.node("Sub", graph.node("Exp", sizes), one)
         base = graph.node("Add", graph.node("Mul", sizes, graph.constant(np.array(exponent))), one)
-        base = graph.node("Max", base, graph.constant(np.array(0.0)))
         return graph.node("Sub", graph.node("Pow", base, graph.constant(np.array(1 / exponent))), one)
 
     below = graph.node("Less", values, graph.constant(np.array(0.0)))

@@ -18,6 +18,8 @@ from hpsearch.transform import transform
 
 # Rows that all lanes together see in this much memory are scaled once and kept, not once a batch.
 SCALED_BYTES = 32 * 2**20
+# Rows that are transformed before are worth more of it: a power takes ten times as long as a difference and a quotient.
+TRANSFORMED_BYTES = 128 * 2**20
 # Batches are gathered a block at a time: one call for many steps, and still small enough for the cache.
 BLOCK_BYTES = 2**19
 
@@ -35,6 +37,7 @@ class LaneData:
         fill: (L, inputs), stands in for nan, before that; None if no feature is nan.
         target_centre, target_scale: (L,), of a regression target: a lane sees (t - centre) / scale; None for classes.
         target_transform: of L lanes, which it sees that of, instead of t; None if it sees t itself.
+        lambdas: (L, inputs), of the power transformation between filling and centring; None if no lane has one.
 
     Few rows are scaled once and kept, (L, N, inputs + 1); of many, no lane has a copy.
     """
@@ -48,6 +51,7 @@ class LaneData:
     target_centre: NDArray[np.float64] | None = None
     target_scale: NDArray[np.float64] | None = None
     target_transform: TargetTransform | None = None
+    lambdas: NDArray[Any] | None = None
     _scaled: dict[str, FloatArray] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
@@ -66,7 +70,7 @@ class LaneData:
 
     def only(self, lanes: slice, dtype: np.dtype[Any]) -> LaneData:
         """Some of the lanes, which share what these lanes keep."""
-        columns = ("centre", "scale", "fill", "target_centre", "target_scale")
+        columns = ("centre", "scale", "fill", "lambdas", "target_centre", "target_scale")
         of_lanes: dict[str, Any] = {
             name: values[lanes] for name in columns if (values := getattr(self, name)) is not None
         }
@@ -128,7 +132,8 @@ class LaneData:
         """All rows as each lane sees them, or None if that is too much to keep."""
         count, width = self.features.shape
         shape = (self.lanes, count, width + 1)
-        if math.prod(shape) * dtype.itemsize > SCALED_BYTES:
+        most = SCALED_BYTES if self.lambdas is None else TRANSFORMED_BYTES
+        if math.prod(shape) * dtype.itemsize > most:
             return None
         if dtype.str not in self._scaled:
             scaled = self._scaled[dtype.str] = np.ones(shape, dtype)
@@ -137,9 +142,9 @@ class LaneData:
         return self._scaled[dtype.str]
 
     def _scale(self, features: NDArray[Any], lane: int, out: FloatArray) -> None:
-        fill = None if self.fill is None else self.fill[lane]
+        fill, lambdas = (None if values is None else values[lane] for values in (self.fill, self.lambdas))
         with np.errstate(all="ignore"):  # a feature beyond float32 becomes inf, and its lane diverges
-            transform(features, self.centre[lane], self.scale[lane], fill, out)
+            transform(features, self.centre[lane], self.scale[lane], fill, out, lambdas)
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from hpsearch.data.columns import summary
 from hpsearch.data.dataset import Dataset
 from hpsearch.data.preprocess import Scaling
 from hpsearch.data.splits import Split, hold_out, make_splits
-from hpsearch.data.target_scaling import FittedTarget
+from hpsearch.data.target_scaling import require_scalable
 from hpsearch.definition.study import StudyDefinition, as_key
 from hpsearch.errors import DataError, HpsearchError, Setting, Wording, located
 from hpsearch.search.probe import probe
@@ -26,7 +26,7 @@ from hpsearch.search.pruning import PriorTrial, Pruning
 from hpsearch.storage.quiet import quiet
 from hpsearch.storage.trial_result import MACHINE, TrialResult, TrialState
 from hpsearch.validation.cross_validate import CrossValidation, Outcome, cross_validate
-from hpsearch.validation.lanes import architecture_of, fit_scalings, fit_targets, training_weights
+from hpsearch.validation.lanes import architecture_of, fit_scalings, training_weights
 from hpsearch.validation.layout import Layout
 
 _STATES: dict[Outcome, TrialState] = {"complete": "COMPLETE", "pruned": "PRUNED", "diverged": "FAIL"}
@@ -38,8 +38,8 @@ _VERSIONED = ("hpsearch", "numpy", "nnfs", "optuna", "scikit-learn")
 class Prepared:
     """A study's data, loaded once: the rows to search with, the rows held out, and the splits of the former.
 
-    ``scalings`` and ``targets`` hold what each scaling of the features, and of a regression target, that a trial may use
-    learns from the training rows of each split: the same for all trials, so it is learnt once, by the owner.
+    ``scalings`` holds what each scaling that a trial may use learns from the training rows of each split: the same for
+    all trials, so it is learnt once, by the owner.
     """
 
     definition: StudyDefinition
@@ -47,7 +47,6 @@ class Prepared:
     held_out: Dataset | None
     splits: tuple[Split, ...]
     scalings: Mapping[str, Sequence[Scaling]]
-    targets: Mapping[str, Sequence[FittedTarget]] = field(default_factory=dict)
 
     def identity(self) -> dict[str, Any]:
         """The definition's identity, with the data's fingerprint, and the versions and machine that compute."""
@@ -170,13 +169,14 @@ def divide(definition: StudyDefinition, data: Dataset, held_out: Dataset | None)
             where=Setting("search.stop"),
         )
     training = [split.training for split in splits]
-    # Classes that there are not, a loss for others than there are, and targets that cannot be scaled are refused before
-    # anything runs.
+    # Classes that there are not, a loss for others than there are, and targets that a scaling is not for are refused
+    # before anything runs.
     training_weights(definition.train, data, training)
     architecture_of(definition.train, data.features.shape[1], len(data.class_names))
+    for name in definition.target_scalings:
+        require_scalable(name, data.labels)
     scalings = {name: fit_scalings(data, training, name) for name in definition.scalings}
-    targets = {name: fit_targets(data, training, name) for name in definition.target_scalings}
-    return Prepared(definition, data, held_out, splits, scalings, targets)
+    return Prepared(definition, data, held_out, splits, scalings)
 
 
 def require_defined(definition: StudyDefinition, data: Dataset, splits: Sequence[Split]) -> None:
@@ -259,7 +259,6 @@ def evaluate(
             config,
             definition.seed,
             scalings=prepared.scalings[config.scaling],
-            targets=prepared.targets.get(config.target_scaling),
             evaluate_every=definition.evaluate_every,
             rule=definition.validation.checkpoint,
             objective=definition.search.objective,

@@ -13,21 +13,13 @@ from hpsearch import seeds
 from hpsearch.data.dataset import Dataset
 from hpsearch.data.preprocess import Scaling
 from hpsearch.data.splits import Split
-from hpsearch.data.target_scaling import FittedTarget
 from hpsearch.nn.network import initial_parameters
 from hpsearch.nn.passes import Evaluation, Evaluator
 from hpsearch.nn.rows import PaddedRows
 from hpsearch.nn.trainer import Checkpoint
 from hpsearch.validation.config import Config
 from hpsearch.validation.estimates import Estimate, estimate
-from hpsearch.validation.lanes import (
-    fit_scalings,
-    fit_targets,
-    lane_data,
-    make_trainer,
-    training_weights,
-    validation_weights,
-)
+from hpsearch.validation.lanes import fit_scalings, lane_data, make_trainer, training_weights, validation_weights
 from hpsearch.validation.metric import Metric
 from hpsearch.validation.metrics import METRICS, objective_metric
 from hpsearch.validation.score import SCORE_NAMES, Scored, as_plain
@@ -166,7 +158,6 @@ def cross_validate(
     study_seed: int,
     *,
     scalings: Sequence[Scaling] | None = None,
-    targets: Sequence[FittedTarget] | None = None,
     evaluate_every: int | None = None,
     rule: CheckpointRule = "best",
     objective: str = "loss",
@@ -180,7 +171,6 @@ def cross_validate(
         config: shared by all lanes.
         study_seed: initial weights and batch order follow from it, the repeat and the split; not from ``config``.
         scalings: what ``config.scaling`` learns from each split's training rows, if that is known already.
-        targets: what ``config.target_scaling`` learns from them, likewise.
         evaluate_every: epochs between checkpoints; ``config``'s own if None.
         rule: the chosen checkpoint: ``best``, where the mean objective is, or ``last``.
         objective: of ``METRICS``; it must be defined on the validation rows of each split.
@@ -191,8 +181,7 @@ def cross_validate(
     training = [split.training for split in splits]
     weights = training_weights(config, data, training)
     scalings = scalings or fit_scalings(data, training, config.scaling)
-    targets = targets or fit_targets(data, training, config.target_scaling)
-    lanes = lane_data(data, scalings, training, targets)
+    lanes = lane_data(data, scalings, training, config.target_scaling)
     trainer = make_trainer(config, lanes, training, evaluate_every or config.checkpoint_epochs, weights)
     architecture = trainer.architecture
     longest = max(len(split.validation) for split in splits)

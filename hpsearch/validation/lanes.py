@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from hpsearch.arrays import IntArray
 from hpsearch.data.dataset import Dataset
 from hpsearch.data.preprocess import Scaling, fit_scaling
-from hpsearch.data.target_scaling import FittedTarget, fit_target, require_scalable
+from hpsearch.data.target_scaling import fit_target, require_scalable
 from hpsearch.errors import DataError, Setting, did_you_mean
 from hpsearch.nn.losses import LOSSES
 from hpsearch.nn.network import NetworkShape
@@ -43,43 +43,33 @@ def fit_scalings(data: Dataset, row_sets: Sequence[IntArray], scaling: str, fill
     return [fit_scaling(scaling, data.features, rows, data.columns, fill_all, data.weights) for rows in row_sets]
 
 
-def fit_targets(data: Dataset, row_sets: Sequence[IntArray], target_scaling: str) -> list[FittedTarget]:
-    """One scaling of a regression target a lane, learnt like those of the features; see :func:`fit_target`.
-
-    Returns:
-        None at all for classes.
-
-    Raises:
-        DataError: targets that it is not for, trained on or not.
-    """
-    if data.task == "classification":
-        return []
-    require_scalable(target_scaling, data.labels)
-    weights = [None if data.weights is None else data.weights[rows] for rows in row_sets]
-    return [fit_target(target_scaling, data.labels[rows], w) for rows, w in zip(row_sets, weights, strict=True)]
-
-
 def lane_data(
-    data: Dataset,
-    scalings: Sequence[Scaling],
-    row_sets: Sequence[IntArray],
-    targets: Sequence[FittedTarget] | None = None,
+    data: Dataset, scalings: Sequence[Scaling], row_sets: Sequence[IntArray], target_scaling: str = "standard"
 ) -> LaneData:
     """The rows as the lanes see them: shared, each lane with its own scaling.
 
     Args:
         data: the rows.
         scalings: of the features, one a lane.
-        row_sets: the training rows of each lane.
-        targets: of a regression target, one a lane; by default its mean and standard deviation in those rows.
+        row_sets: the training rows of each lane, which a regression target's scaling is learnt from, by their weights.
+        target_scaling: its name; see :func:`hpsearch.data.target_scaling.fit_target`.
+
+    Raises:
+        DataError: targets that the scaling is not for, trained on or not.
     """
     centre, scale = (np.stack([getattr(s, part) for s in scalings]) for part in ("centre", "scale"))
     fills = [s.fill for s in scalings if s.fill is not None]
     fill = np.stack(fills) if fills and data.columns.may_miss else None
-    lanes = LaneData(data.features, data.labels, len(data.class_names), centre, scale, fill)
+    powers = [s.lambdas for s in scalings]
+    lambdas = None  # 1 is the identity
+    if any(of_lane is not None for of_lane in powers):
+        lambdas = np.stack([np.ones(centre.shape[1]) if of_lane is None else of_lane for of_lane in powers])
+    lanes = LaneData(data.features, data.labels, len(data.class_names), centre, scale, fill, lambdas=lambdas)
     if data.task == "classification":
         return lanes
-    fitted = targets or fit_targets(data, row_sets, "standard")
+    require_scalable(target_scaling, data.labels)
+    weights = [None if data.weights is None else data.weights[rows] for rows in row_sets]
+    fitted = [fit_target(target_scaling, data.labels[rows], w) for rows, w in zip(row_sets, weights, strict=True)]
     transforms = [of_lane.transform for of_lane in fitted if of_lane.transform is not None]
     return replace(
         lanes,
