@@ -142,7 +142,8 @@ def in_own_unit(
         transform: None if the target is only centred and scaled; then an infinite output stays so.
     """
     column = (-1, *[1] * (outputs.ndim - 1))
-    values: NDArray[np.float64] = outputs * scale.reshape(column) + centre.reshape(column)
+    with np.errstate(over="ignore"):
+        values: NDArray[np.float64] = outputs * scale.reshape(column) + centre.reshape(column)
     if transform is None:
         return values
     return np.where(np.isfinite(outputs), transform.inverse(values), np.nan)
