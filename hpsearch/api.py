@@ -118,21 +118,22 @@ class StudyResult:
         """The complete trial with the best objective value."""
         return load_best(self.name, self.storage)
 
-    def retrain(self, rule: str = "lowest") -> Bundle:
+    def retrain(self, rule: str = "lowest", members: int | None = None) -> Bundle:
         """Fit the best configuration on all rows that are not held out, and score the hold-out.
 
         It is what ``hpsearch best -o best.toml`` and ``hpsearch retrain best.toml`` do: the scoring is recorded.
 
         Args:
             rule: by which the best is chosen, of :data:`hpsearch.results.best.RULES`.
+            members: networks whose predictions are averaged; those of the study file's ``[retrain]`` if None.
 
         Raises:
             HpsearchError: no trial is complete; data that cannot be used, or are no longer the study's.
-            DivergedError: a training that diverges.
+            DivergedError: a training that diverges with every seed.
         """
         from hpsearch.results.best_study import exported
 
-        return retrain(exported(load_best(self.name, self.storage, rule)), self.storage)
+        return retrain(exported(load_best(self.name, self.storage, rule)), self.storage, members=members)
 
     def _repr_html_(self) -> str:
         from hpsearch.markup import counted, text
@@ -382,7 +383,11 @@ def load_best(study: str | Path, storage: str | None = None, rule: str = "lowest
 
 
 def retrain(
-    study: str | Path | StudyDefinition, storage: str | None = None, folder: str | Path | None = None
+    study: str | Path | StudyDefinition,
+    storage: str | None = None,
+    folder: str | Path | None = None,
+    *,
+    members: int | None = None,
 ) -> Bundle:
     """Fit ``[train]`` on all rows that are not held out and score the hold-out; see :mod:`hpsearch.model.retrain`.
 
@@ -394,14 +399,18 @@ def retrain(
         study: a study file without a search space, such as an export of ``best``, or a definition.
         storage: where the study is kept that the configuration came from: each scoring of its hold-out is recorded.
         folder: where the model will be saved.
+        members: networks whose predictions are averaged; those of the study's ``[retrain]`` if None.
 
     Raises:
         HpsearchError: a definition or data that cannot be used.
-        DivergedError: a training that diverges.
+        DivergedError: a training that diverges with every seed.
     """
     from hpsearch.model.retrain import retrain as fit_and_score
 
-    return fit_and_score(_definition(study), storage_url(storage), None if folder is None else Path(folder))
+    definition = _definition(study)
+    if members is not None:
+        definition = definition.with_members(members)
+    return fit_and_score(definition, storage_url(storage), None if folder is None else Path(folder))
 
 
 def export(

@@ -7,7 +7,7 @@ With no function at all, f(t) = t.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Self
 
@@ -57,9 +57,9 @@ class TargetTransform(ABC):
             )
         return targets
 
-    def only(self, lanes: slice) -> Self:
-        """Of some of the lanes."""
-        return type(self)(**{field.name: getattr(self, field.name)[lanes] for field in fields(self)})
+    def each(self, change: Callable[[NDArray[np.float64]], NDArray[np.float64]]) -> Self:
+        """Of other lanes, given what to do with a constant of all."""
+        return type(self)(**{field.name: change(getattr(self, field.name)) for field in fields(self)})
 
     @classmethod
     def stack(cls, transforms: Sequence[Self]) -> Self:
@@ -136,7 +136,7 @@ def in_own_unit(
     """Predictions in the target's own unit, of outputs (L, …); nan where an output is not finite.
 
     Args:
-        outputs: of networks.
+        outputs: of networks; their first axis may be longer than that of one lane's constants, which then go for all.
         centre: (L,), of the transformed target.
         scale: (L,), likewise.
         transform: None if the target is only centred and scaled; then an infinite output stays so.

@@ -370,6 +370,13 @@ def retrain(
     file: File,
     output: Annotated[Path, typer.Option("-o", "--output", help="The folder to save the model in.")] = Path("model"),
     force: Annotated[bool, typer.Option("--force", help="Replace a saved model that is there.")] = False,
+    members: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="Networks whose predictions are averaged, instead of the file's number; 1 is one network.",
+        ),
+    ] = None,
     storage: Storage = None,
     set_: Set = None,
     as_json: Json = False,
@@ -378,7 +385,7 @@ def retrain(
     from hpsearch.model.bundle import require_free
 
     require_free(output, force)
-    bundle = api.retrain(_definition(file, set_), storage, output)
+    bundle = api.retrain(_definition(file, set_), storage, output, members=members)
     bundle.save(output, force)
     if as_json:
         _print_json({"model": str(output), **bundle.about})
@@ -392,6 +399,9 @@ def predict(
     rows: Annotated[
         Path, typer.Argument(help="A CSV or .parquet file with the model's feature columns.", show_default=False)
     ],
+    spread: Annotated[
+        bool, typer.Option("--spread", help="Add how far the model's networks disagree, a standard deviation.")
+    ] = False,
     kind: TableFormat = None,
     output: Output = None,
     as_json: Json = False,
@@ -400,7 +410,8 @@ def predict(
     from hpsearch.model.bundle import Bundle
     from hpsearch.model.predict_file import predict_file
 
-    _emit(predict_file(Bundle.load(model), rows, notice=terminal.say_aside), kind, output, as_json)
+    predicted = predict_file(Bundle.load(model), rows, notice=terminal.say_aside, spread=spread)
+    _emit(predicted, kind, output, as_json)
 
 
 @app.command()

@@ -260,7 +260,12 @@ def retrained(bundle: Bundle, folder: Path) -> None:
             row(f"corrected score{whose}", {searched: origin["corrected_value"]}, {searched: limits})
     if held_out:
         row("hold-out", held_out, {"loss": (held_out["low"], held_out["high"])})
-    say(f"Trained for {about['train']['epochs']} epochs; final learning rate {about['learning_rate_at_end']:.8g}.\n")
+    members, again = about["members"], about["trained_again"]
+    trained = "Trained" if members == 1 else f"Trained {members} networks, whose predictions are averaged,"
+    say(f"{trained} for {about['train']['epochs']} epochs; final learning rate {about['learning_rate_at_end']:.8g}.")
+    if again:
+        say(f"A training diverged {_times(again)} and was begun again with the next seed.")
+    say("")
     draw(drawn)
     if not held_out:
         believe = "There was no hold-out to score: believe the corrected score, if there is one."

@@ -14,9 +14,9 @@ def fit_lambda(values: NDArray[np.float64], weights: NDArray[np.float64] | None 
     """The most likely lambda of ψ, which is :func:`hpsearch.transform.yeo_johnson`; 1, the identity, if none helps.
 
     It maximises (λ - 1) · Σ sign(x)·ln(1 + |x|) - n/2 · ln(variance of ψ(x)), the profile log-likelihood of Yeo &
-    Johnson, Biometrika 87 (2000), section 3, between the bounds and to the tolerance of scikit-learn's
-    ``PowerTransformer`` (that is SciPy's ``yeojohnson_normmax``), at a tenth of its time: ln(1 + |x|) is taken once.
-    With weights each row is as many rows as it counts.
+    Johnson, Biometrika 87 (2000), section 3. Without weights that is the lambda of scikit-learn's ``PowerTransformer``,
+    found as SciPy's ``yeojohnson_normmax`` does, but in a fraction of the time: ln(1 + |x|) is taken once. With weights
+    each row is as many rows as it counts.
 
     1 is the answer for values that are all alike, that are of both signs and so large that one side would overflow, or
     that the likeliest lambda would bring as near to each other as rounding is, as it does with some far from 0.
@@ -27,34 +27,34 @@ def fit_lambda(values: NDArray[np.float64], weights: NDArray[np.float64] | None 
     """
     from scipy.optimize import fminbound
 
-    if np.ptp(values) == 0:
+    if values.min() == values.max():
         return 1.0
-    negative = values < 0
-    logs, signs = np.log1p(np.abs(values)), np.where(negative, -1.0, 1.0)
-    below, above = logs[negative], logs[~negative]
-    if weights is None:
-        total, slope = float(len(values)), float((signs * logs).sum())
-    else:
-        total, slope = float(weights.sum()), float(weights @ (signs * logs))
-        weights = np.concatenate([weights[negative], weights[~negative]])
+    below, above = np.flatnonzero(values < 0), np.flatnonzero(values >= 0)
+    logs = np.log1p(np.abs(values))
+    logs_below, logs_above, signed = logs[below], logs[above], np.sign(values) * logs
+    total = float(len(values) if weights is None else weights.sum())
+    slope = float(signed.sum() if weights is None else weights @ signed)
 
-    def spread(power: float) -> tuple[float, float]:
-        """The variance of ψ(x), and the greatest |ψ(x)|."""
-        transformed = np.concatenate([-_raised(below, 2 - power), _raised(above, power)])
+    def psi(power: float) -> NDArray[np.float64]:
+        if not len(below):  # as in most columns: half the time
+            return _raised(logs, power)
+        transformed = np.empty_like(logs)
+        transformed[below], transformed[above] = -_raised(logs_below, 2 - power), _raised(logs_above, power)
+        return transformed
+
+    def variance(transformed: NDArray[np.float64]) -> float:
         if weights is None:
-            variance = transformed.var()
-        else:
-            variance = weights @ (transformed - weights @ transformed / total) ** 2 / total
-        return float(variance), float(np.abs(transformed).max())
+            return float(transformed.var())
+        return float(weights @ (transformed - weights @ transformed / total) ** 2 / total)
 
     def loss(power: float) -> float:
-        variance, _ = spread(power)
-        return total / 2 * np.log(variance) - (power - 1) * slope if variance >= _DOUBLE.tiny else np.inf
+        spread = variance(psi(power))
+        return total / 2 * np.log(spread) - (power - 1) * slope if spread >= _DOUBLE.tiny else np.inf
 
     # Values up to 20 times as large as these neither overflow nor vanish, nor do their squares.
     largest = np.log1p(min(20 * float(np.abs(values).max()), _DOUBLE.max))
-    exponents = np.log([_DOUBLE.tiny / _DOUBLE.eps, _DOUBLE.max * _DOUBLE.eps]) / 2
-    low, high = exponents / largest
+    low = (np.log(_DOUBLE.tiny) - np.log(_DOUBLE.eps)) / 2 / largest
+    high = (np.log(_DOUBLE.max) + np.log(_DOUBLE.eps)) / 2 / largest
     if not len(above):
         low, high = 2 - high, 2 - low
     elif len(below):
@@ -63,8 +63,9 @@ def fit_lambda(values: NDArray[np.float64], weights: NDArray[np.float64] | None 
         return 1.0
     with np.errstate(invalid="ignore"):  # it takes differences of losses, infinite ones too
         power = float(fminbound(loss, low, high, xtol=1.48e-8))
-    variance, greatest = spread(power)
-    return power if variance >= max(_DOUBLE.tiny, (LEAST_SPREAD * greatest) ** 2) else 1.0
+    found = psi(power)
+    least = max(_DOUBLE.tiny, float(LEAST_SPREAD * np.abs(found).max()) ** 2)
+    return power if variance(found) >= least else 1.0
 
 
 def _raised(logs: NDArray[np.float64], power: float) -> NDArray[np.float64]:

@@ -132,7 +132,8 @@ def _power(training: TrainingRows) -> Scaling:
         lambdas[feature] = fit_lambda(values, shares)
         transformed = yeo_johnson(values, lambdas[feature])[:, np.newaxis]
         unit = _unit(transformed)
-        scaler = StandardScaler().fit(transformed / unit, sample_weight=shares)
+        with np.errstate(invalid="ignore"):  # the weighted variance of what is constant may round below 0
+            scaler = StandardScaler().fit(transformed / unit, sample_weight=shares)
         centre[feature], scale[feature] = scaler.mean_[0] * unit, scaler.scale_[0] * unit
     return Scaling(centre, scale, lambdas=None if (lambdas == 1).all() else lambdas)
 

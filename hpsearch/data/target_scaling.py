@@ -35,8 +35,8 @@ class Spread(NamedTuple):
             mean = np.average(targets, weights=weights)
             deviation = np.sqrt(np.average((targets - mean) ** 2, weights=weights))
         # Training rows that are all alike are left in their own unit, as scikit-learn's StandardScaler leaves them.
-        # (Their standard deviation may be the rounding of their mean.)
-        return cls(float(mean), float(deviation) if np.ptp(targets) > 0 else 1.0)
+        # (Their standard deviation may be the rounding of their mean. That of others may be 0: their squares vanish.)
+        return cls(float(mean), float(deviation) if np.ptp(targets) > 0 and deviation > 0 else 1.0)
 
 
 @dataclass(frozen=True)

@@ -142,6 +142,15 @@ class SearchSection(Section):
     ] = None
 
 
+class RetrainSection(Section):
+    """``[retrain]``: what is fitted for good, of whatever configuration the search has found."""
+
+    members: Annotated[
+        int,
+        Field(ge=1, le=64, description="networks that differ in everything random, whose predictions are averaged"),
+    ] = 8
+
+
 class OriginSection(Section):
     """``[origin]``: where an exported configuration came from; written by ``best``."""
 

@@ -22,6 +22,7 @@ from hpsearch.definition.sections import (
     SOURCE,
     HoldoutSection,
     OriginSection,
+    RetrainSection,
     SearchSection,
     StudySection,
     ValidationSection,
@@ -95,6 +96,9 @@ class StudyDefinition(Section):
     search: Annotated[
         SearchSection, Field(description="What is searched for, how many trials, who proposes and stops them.")
     ] = SearchSection()
+    retrain: Annotated[RetrainSection, Field(description="What retrain fits for good; no part of the search.")] = (
+        RetrainSection()
+    )
     origin: Annotated[
         OriginSection | None, Field(description="Where an exported configuration came from; written by best.")
     ] = None
@@ -280,10 +284,21 @@ class StudyDefinition(Section):
         Raises:
             DefinitionError: fewer than 1, or more than one where nothing is searched.
         """
-        raw = {**self.raw, "search": {**self.raw.get("search", {}), "trials": trials}}
-        more = StudyDefinition.from_mapping(raw, self.folder)
-        more._location = self._location
-        return more
+        return self._with("search", {"trials": trials})
+
+    def with_members(self, members: int) -> StudyDefinition:
+        """The same study, whose configuration is fitted as so many networks.
+
+        Raises:
+            DefinitionError: fewer than 1, or too many.
+        """
+        return self._with("retrain", {"members": members})
+
+    def _with(self, section: str, values: Mapping[str, Any]) -> StudyDefinition:
+        raw = {**self.raw, section: {**self.raw.get(section, {}), **values}}
+        changed = StudyDefinition.from_mapping(raw, self.folder)
+        changed._location = self._location
+        return changed
 
     def attributes(self) -> dict[str, Any]:
         """What a storage keeps with the study, in plain values: enough to read its tables without its file."""
@@ -300,9 +315,11 @@ class StudyDefinition(Section):
         return configure(self.train, chosen)
 
     def identity(self) -> dict[str, Any]:
-        """What makes two studies the same study, as one flat table: all but the number of trials and file paths."""
+        """What makes two studies the same study, as one flat table: all but the number of trials, file paths, and what
+        is fitted afterwards."""
         file = {"path"} if isinstance(self.data, TableFile) else set()
         beside: Any = {"data": file, "validation": {"allow"}, "search": {"trials"}, "space": True, "origin": True}
+        beside["retrain"] = True
         sections = self.model_dump(exclude=beside)
         sections["train"]["evaluate_every"] = self.evaluate_every
         for name, dimension in self.space.dimensions.items():

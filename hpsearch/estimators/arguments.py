@@ -14,6 +14,7 @@ from sklearn.utils.validation import column_or_1d, validate_data
 
 from hpsearch.data.dataset import Dataset
 from hpsearch.definition.problems import first_problem
+from hpsearch.definition.sections import RetrainSection
 from hpsearch.errors import DataError, Setting
 from hpsearch.validation.config import Config
 
@@ -60,6 +61,18 @@ def config_of(estimator: Any, names_by_label: Mapping[Any, str]) -> Config:
         return Config.model_validate(given)
     except ValidationError as error:
         raise first_problem(error, Config).at(type(estimator).__name__) from error
+
+
+def members_of(estimator: Any) -> int:
+    """How many networks an estimator's ``members`` says.
+
+    Raises:
+        DefinitionError: no integer, or one out of range.
+    """
+    try:
+        return RetrainSection.model_validate({"members": plain(estimator.members)}).members
+    except ValidationError as error:
+        raise first_problem(error, RetrainSection).at(type(estimator).__name__) from error
 
 
 def checked_rows(

@@ -14,16 +14,17 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from hpsearch.arrays import FloatArray
 from hpsearch.data.dataset import Dataset
 from hpsearch.errors import DefinitionError, Setting
-from hpsearch.estimators.arguments import seed_of
+from hpsearch.estimators.arguments import members_of, seed_of
 from hpsearch.model.bundle import Bundle
-from hpsearch.model.fit import EarlyStopping, ResumableNetwork, fit
+from hpsearch.model.fit import EarlyStopping, ResumableEnsemble, diverged_error, fit
 from hpsearch.validation.config import Config
 from hpsearch.validation.lanes import architecture_of
 
 
 class NetworkEstimator(BaseEstimator):
-    """An estimator that is one network."""
+    """An estimator that is one network, or the average of several."""
 
+    members: Any
     early_stopping: bool
     validation_fraction: float
     n_iter_no_change: int
@@ -32,16 +33,17 @@ class NetworkEstimator(BaseEstimator):
     bundle_: Bundle
     loss_curve_: list[float]
     n_iter_: int
-    _network: ResumableNetwork
+    _ensemble: ResumableEnsemble
 
     @property
     def coefs_(self) -> list[FloatArray]:
-        """The weights of each layer, (fan_in, fan_out), applied to scaled features."""
+        """The weights of each layer, (fan_in, fan_out), applied to scaled features; of M > 1 members
+        (M, fan_in, fan_out)."""
         return self._layers("weights")
 
     @property
     def intercepts_(self) -> list[FloatArray]:
-        """The biases of each layer, (fan_out,)."""
+        """The biases of each layer, (fan_out,); of M > 1 members (M, fan_out)."""
         return self._layers("biases")
 
     @property
@@ -51,49 +53,53 @@ class NetworkEstimator(BaseEstimator):
 
     @property
     def loss_(self) -> float:
-        """Data loss + penalty on the training rows at the last checkpoint."""
+        """Data loss + penalty on the training rows at the last checkpoint, the mean over the members."""
         return self.loss_curve_[-1]
 
     def _layers(self, what: str) -> list[FloatArray]:
         views = self.bundle_.architecture.network.named(self.bundle_.parameters)
-        return [values[0] for name, values in views.items() if name.endswith(what)]
+        single = self.bundle_.members == 1
+        return [values[0] if single else values for name, values in views.items() if name.endswith(what)]
 
     def _fit_network(self, data: Dataset, config: Config) -> None:
         """From initial parameters to the end."""
-        seed = seed_of(self.random_state)
-        done = fit(config, data, seed, early_stopping=self._stopping() if self.early_stopping else None)
+        members, stopping = members_of(self), self._stopping() if self.early_stopping else None
+        done = fit(config, data, seed_of(self.random_state), members=members, early_stopping=stopping)
         epochs, scores = [point.epoch for point in done.checkpoints], [-loss for loss in done.validation_losses]
-        self.loss_curve_, self.n_iter_ = [float(point.total_loss[0]) for point in done.checkpoints], epochs[-1]
+        self.loss_curve_, self.n_iter_ = [float(point.total_loss.mean()) for point in done.checkpoints], epochs[-1]
         self.validation_scores_ = scores if self.early_stopping else None
         self.best_validation_score_ = max(scores) if self.early_stopping else None
         self.best_loss_ = None if self.early_stopping else min(self.loss_curve_)
         self.best_epoch_ = epochs[int(np.argmax(scores))] if self.early_stopping else epochs[-1]
-        self._set_network(done.network, data, config)
+        self._set_ensemble(done.ensemble, data, config)
 
     def _train_one_epoch(self, data: Dataset, config: Config) -> None:
-        """From where the network is, if there is one."""
-        network: ResumableNetwork | None = getattr(self, "_network", None)
-        if network is None:
-            network = ResumableNetwork.initial(config, data, seed_of(self.random_state))
+        """From where the members are, if there are any."""
+        ensemble: ResumableEnsemble | None = getattr(self, "_ensemble", None)
+        members = members_of(self)
+        if ensemble is None:
+            ensemble = ResumableEnsemble.initial(config, data, seed_of(self.random_state), range(members))
             self.loss_curve_, self.n_iter_ = [], 0
-        now = architecture_of(config, data.features.shape[1], len(data.class_names)), config.optimizer
-        before = network.architecture, network.optimizer
+        now = architecture_of(config, data.features.shape[1], len(data.class_names)), config.optimizer, members
+        before = ensemble.architecture, ensemble.optimizer, ensemble.members
         if now != before:
             raise DefinitionError(
-                f"partial_fit must go on with the network and the optimizer that it began with, {before}",
+                f"partial_fit must go on with the network, optimizer and members that it began with, {before}",
                 f"they are now {now}",
                 "Set them back, or begin anew with fit.",
             )
-        for checkpoint in network.train(config.replaced({"epochs": 1}), data):
-            self.loss_curve_ = [*self.loss_curve_, float(checkpoint.total_loss[0])]
+        for checkpoint in ensemble.train(config.replaced({"epochs": 1}), data):
+            if checkpoint.diverged.any():  # of the rows of earlier calls no member can be trained again
+                raise diverged_error(config, [checkpoint])
+            self.loss_curve_ = [*self.loss_curve_, float(checkpoint.total_loss.mean())]
         self.n_iter_ += 1
         self.best_loss_, self.best_epoch_ = min(self.loss_curve_), self.n_iter_
         self.validation_scores_ = self.best_validation_score_ = None
-        self._set_network(network, data, config)
+        self._set_ensemble(ensemble, data, config)
 
-    def _set_network(self, network: ResumableNetwork, data: Dataset, config: Config) -> None:
-        about = {"hpsearch": version("hpsearch"), "seed": network.seed, "train": config.model_dump(mode="json")}
-        self._network, self.bundle_ = network, network.bundle(data, about)
+    def _set_ensemble(self, ensemble: ResumableEnsemble, data: Dataset, config: Config) -> None:
+        about = {"hpsearch": version("hpsearch"), "seed": ensemble.seed, "train": config.model_dump(mode="json")}
+        self._ensemble, self.bundle_ = ensemble, ensemble.bundle(data, about | {"members": ensemble.members})
 
     def _stopping(self) -> EarlyStopping:
         bounds: dict[str, tuple[Callable[[Any], bool], str]] = {

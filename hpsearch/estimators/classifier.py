@@ -17,12 +17,13 @@ from hpsearch.estimators.base import NetworkEstimator, assign, trains_on_all_row
 
 
 class MLPClassifier(ClassifierMixin, NetworkEstimator):
-    """A fully connected network that classifies, trained by one lane of the core.
+    """A fully connected network that classifies, or the average of several, trained as lanes of the core.
 
     The parameters up to ``class_weight`` are the hyperparameters of ``[train]`` in a study file, with its names, bounds
-    and defaults (:class:`hpsearch.validation.config.Config`); those after it are scikit-learn's. With one seed it
-    computes what ``hpsearch retrain`` computes on these rows, bit for bit. Features are finite numbers: put text and
-    missing values through a ``ColumnTransformer`` first. They are scaled inside, by ``scaling``.
+    and defaults (:class:`hpsearch.validation.config.Config`); then ``members``, as in ``[retrain]``; those after it are
+    scikit-learn's. With one seed it computes what ``hpsearch retrain`` computes on these rows, bit for bit. Features
+    are finite numbers: put text and missing values through a ``ColumnTransformer`` first. They are scaled inside, by
+    ``scaling``.
 
     Args:
         neurons: neurons of the hidden layers: one number for all, or a list.
@@ -43,14 +44,18 @@ class MLPClassifier(ClassifierMixin, NetworkEstimator):
         weight_l1, weight_l2, bias_l1, bias_l2: lambda of each penalty: one for all layers, or a list.
         epochs: passes over the training rows, the most of them with ``early_stopping``.
         batch_size: rows of an update, or ``full``.
-        scaling: of the features, learnt from the training rows: ``standard``, ``minmax``, ``none``.
+        scaling: of the features, learnt from the training rows: ``standard``, ``minmax``, ``none``, or ``power``,
+            Yeo and Johnson's transformation before ``standard``.
         evaluate_every: epochs between checkpoints; by default a twentieth of ``epochs``.
         dtype: number type of the training, ``float32`` or ``float64``.
         class_weight: what rows of each class count in training: ``balanced``, or a dict by class.
+        members: networks that differ in everything random, whose probabilities are averaged. The default, 1, is a plain
+            network, as users of scikit-learn expect; ``hpsearch retrain`` and :class:`hpsearch.KFoldSearchCV` fit 8.
         random_state: an integer is the seed of a study file; of a ``RandomState``, or None for NumPy's global one, a
             seed is drawn.
         early_stopping: carve out ``validation_fraction`` of the rows, the same share of each class, train on the
-            others, and keep the parameters of the checkpoint with the lowest validation loss.
+            others, and keep the parameters of the checkpoint with the lowest validation loss; of several members, of
+            the one checkpoint where that of their averaged probabilities is lowest.
         validation_fraction: above 0 and below 1.
         n_iter_no_change: checkpoints in a row (scikit-learn counts epochs) without an improvement that end it.
         tol: what an improvement of the validation loss is more than.
@@ -60,15 +65,17 @@ class MLPClassifier(ClassifierMixin, NetworkEstimator):
         n_features_in_, feature_names_in_: of the features; names if the rows came with them.
         n_iter_: epochs done.
         best_epoch_: epochs of the parameters that it has.
-        loss_curve_, loss_: data loss + penalty on the training rows at every checkpoint, and at the last.
+        loss_curve_, loss_: data loss + penalty on the training rows at every checkpoint, and at the last; the mean over
+            the members.
         best_loss_: the lowest of them; None with ``early_stopping``.
         validation_scores_, best_validation_score_: minus the validation loss at every checkpoint, in nats
             (scikit-learn's is the accuracy), and the highest; None without ``early_stopping``.
-        coefs_, intercepts_, n_layers_: weights and biases of each layer, for scaled features; layers with the inputs'.
+        coefs_, intercepts_, n_layers_: weights and biases of each layer, for scaled features, with a first axis of the
+            members if there are several; layers with the inputs'.
         bundle_: the network as ``hpsearch retrain`` has it: ``bundle_.save("model")`` is for ``hpsearch predict``.
 
-    Unlike scikit-learn's: a training that diverges raises :class:`hpsearch.DivergedError`; without ``early_stopping``
-    all epochs are done.
+    Unlike scikit-learn's: a network that diverges is trained again from the next seed, twice at most (not in
+    ``partial_fit``); then :class:`hpsearch.DivergedError` is raised; without ``early_stopping`` all epochs are done.
 
     >>> import hpsearch
     >>> from sklearn.datasets import load_iris
@@ -107,6 +114,7 @@ class MLPClassifier(ClassifierMixin, NetworkEstimator):
         evaluate_every: int | None = None,
         dtype: str = "float32",
         class_weight: Any = None,
+        members: int = 1,
         random_state: Any = None,
         early_stopping: bool = False,
         validation_fraction: float = 0.1,

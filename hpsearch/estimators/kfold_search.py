@@ -42,7 +42,7 @@ from hpsearch.storage.stored_study import StoredStudy
 
 # The constructor's parameters that are called otherwise in a study file; of whole sections there are none.
 _PARAMETERS = {"trials": "n_trials"} | dict.fromkeys(
-    ("study", "data", "holdout", "validation", "search"), "KFoldSearchCV:"
+    ("study", "data", "holdout", "validation", "search", "retrain"), "KFoldSearchCV:"
 )
 # What a splitter splits by that rows in memory have; folds of one's own are for study files.
 _SPLITTERS = sorted(name for name, kind in SPLITTERS.items() if kind.needs != "folds")
@@ -94,6 +94,9 @@ class KFoldSearchCV(MetaEstimatorMixin, BaseEstimator):
         in_flight: trials proposed before the oldest is told; part of what the search is.
         workers: processes that train; the tables do not depend on them.
         refit: train the best configuration on all rows, for the epochs of its best checkpoint.
+        members: networks of the best configuration that ``refit`` trains and whose predictions are averaged. By default
+            the ``estimator``'s own ``members`` if it has more than one; otherwise 8, as ``hpsearch retrain`` does. 1
+            refits a single network.
         random_state: an integer is the study's seed; else a seed is drawn, as in :class:`hpsearch.MLPClassifier`. An
             ``estimator`` without one is refitted from this seed too.
         storage: a URL such as ``sqlite:///hpsearch.db``, where each fit leaves a study under a fresh name, for
@@ -152,6 +155,7 @@ class KFoldSearchCV(MetaEstimatorMixin, BaseEstimator):
         in_flight: int = 8,
         workers: int = 1,
         refit: bool = True,
+        members: int | None = None,
         random_state: Any = None,
         storage: str | None = None,
         verbose: int = 0,
@@ -163,6 +167,7 @@ class KFoldSearchCV(MetaEstimatorMixin, BaseEstimator):
     splitter: str
     workers: int
     refit: bool
+    members: int | None
     random_state: Any
     storage: str | None
     verbose: int
@@ -207,7 +212,7 @@ class KFoldSearchCV(MetaEstimatorMixin, BaseEstimator):
         if classes is not None:
             self.classes_ = classes
         if self.refit:
-            self._refit(X, y, sample_weight, seed)
+            self._refit(X, y, sample_weight, seed, prepared.definition.retrain.members)
         return self
 
     def _read(self, stored: StoredStudy) -> None:
@@ -273,12 +278,18 @@ class KFoldSearchCV(MetaEstimatorMixin, BaseEstimator):
             "space": own["space"],
             "search": {name: own[name] for name in ("sampler", "pruner", "objective", "in_flight")}
             | {"trials": own["n_trials"]},
+            "retrain": self._retrain(),
         }
         return StudyDefinition.from_mapping(plain(raw), Path.cwd())
 
-    def _refit(self, X: Any, y: Any, sample_weight: Any, seed: int) -> None:
+    def _retrain(self) -> dict[str, Any]:
+        """``[retrain]``, with the members that are asked for, if any are."""
+        asked = self.estimator.members if self.members is None else self.members
+        return {} if self.members is None and asked == 1 else {"members": asked}
+
+    def _refit(self, X: Any, y: Any, sample_weight: Any, seed: int, members: int) -> None:
         begun = time.perf_counter()
-        best = clone(self.estimator).set_params(**deepcopy(self.best_params_))
+        best = clone(self.estimator).set_params(**deepcopy(self.best_params_), members=members)
         if best.random_state is None:  # of the search's own seed, or it could not be repeated
             best.set_params(random_state=seed)
         self.best_estimator_ = best.fit(X, y, sample_weight=sample_weight)

@@ -13,7 +13,7 @@ from hpsearch.estimators.base import NetworkEstimator, assign, trains_on_all_row
 
 
 class MLPRegressor(RegressorMixin, NetworkEstimator):
-    """A fully connected network for regression, trained by one lane of the core.
+    """A fully connected network for regression, or the average of several, trained as lanes of the core.
 
     It is :class:`hpsearch.MLPClassifier` in all that is not said here. The target is scaled inside, by what is learnt
     from the training rows; losses and predictions have its own unit.
@@ -25,6 +25,7 @@ class MLPRegressor(RegressorMixin, NetworkEstimator):
         weight_l1, weight_l2, bias_l1, bias_l2, epochs, batch_size, scaling, evaluate_every, dtype: likewise.
         target_scaling: ``standard``, by mean and standard deviation; or before that the logarithm (``log``, of targets
             above 0) or Yeo and Johnson's power transformation (``power``).
+        members: networks that differ in everything random, whose predictions are averaged; see there.
         random_state, early_stopping, validation_fraction, n_iter_no_change: likewise; rows are carved at random.
         tol: what an improvement of the validation loss is more than, in its unit.
 
@@ -70,6 +71,7 @@ class MLPRegressor(RegressorMixin, NetworkEstimator):
         target_scaling: str = "standard",
         evaluate_every: int | None = None,
         dtype: str = "float32",
+        members: int = 1,
         random_state: Any = None,
         early_stopping: bool = False,
         validation_fraction: float = 0.1,

@@ -27,7 +27,7 @@ from hpsearch.errors import BundleError, DataError, Setting, located, reason
 from hpsearch.model.format import encode, pack, read
 from hpsearch.model.manifest import ARRAYS, REST
 from hpsearch.nn.network import NetworkShape
-from hpsearch.nn.passes import Architecture, predict
+from hpsearch.nn.passes import Architecture, averaged, predict
 from hpsearch.target_transform import TargetTransform, in_own_unit
 from hpsearch.validation.metrics import METRICS
 from hpsearch.validation.score import SCORE_NAMES
@@ -38,7 +38,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Bundle:
-    """A fitted network with all it takes to predict from raw rows.
+    """A fitted ensemble of networks, or one network, with all it takes to predict from raw rows.
+
+    Every prediction is the mean of the members': of their probabilities, or of their regression predictions.
 
     >>> import hpsearch
     >>> definition = hpsearch.StudyDefinition.from_file("studies/tutorial-a.toml", ["train.epochs=200"])
@@ -49,13 +51,13 @@ class Bundle:
     True
 
     Attributes:
-        architecture: shape, activation, number type.
-        parameters: (1, P).
+        architecture: shape, activation, number type, shared by all members.
+        parameters: (M, P), one row a member.
         scaling: of the features, and what fills missing values; fitted on the rows it was trained on.
         plan: the columns it was trained with, and the features that they become.
         class_names, target_name: the classes, none of a regression, and what the target is called.
         about: how it came to be: configuration, scores, origin; plain JSON values.
-        target_centre, target_scale: of a regression: its prediction is the network's output, times the scale, plus the
+        target_centre, target_scale: of a regression: a member's prediction is its output, times the scale, plus the
             centre.
         target_transform: of one lane: the prediction is what that is the transform of; None if there is none.
     """
@@ -70,6 +72,11 @@ class Bundle:
     target_centre: float = 0.0
     target_scale: float = 1.0
     target_transform: TargetTransform | None = None
+
+    @property
+    def members(self) -> int:
+        """M, how many networks predict together."""
+        return len(self.parameters)
 
     @property
     def task(self) -> Task:
@@ -105,6 +112,38 @@ class Bundle:
             raise DataError("Probabilities need classes", got, "Use predict.")
         return self.predictions(self._features(rows, notice))
 
+    def spread(self, rows: Any, notice: Callable[[str], None] = warnings.warn) -> FloatArray:
+        """How far the members disagree on each row, (N,), of rows as :meth:`predict` takes them.
+
+        The standard deviation over the members (with M - 1) of the predicted class's probability, or of the regression
+        prediction, in the target's own unit.
+
+        Raises:
+            DataError: as there.
+            BundleError: a model of one member.
+        """
+        self.require_several()
+        return self.spread_of(self.member_predictions(self._features(rows, notice)))
+
+    def require_several(self) -> None:
+        """Refuse a model of one member.
+
+        Raises:
+            BundleError: it is one.
+        """
+        if self.members == 1:
+            must = "A model must have several members for how far they disagree"
+            raise BundleError(must, "has one", ("Retrain it with more ", Setting("members"), "."))
+
+    def spread_of(self, member_predictions: FloatArray) -> FloatArray:
+        """What :meth:`spread` gives, (N,), of what :meth:`member_predictions` gives."""
+        of_rows = member_predictions[:, :, 0]
+        if self.class_names:
+            predicted = averaged(member_predictions).argmax(axis=1)
+            of_rows = np.take_along_axis(member_predictions, predicted[np.newaxis, :, np.newaxis], axis=2)[:, :, 0]
+        deviations: FloatArray = of_rows.std(axis=0, ddof=1)
+        return deviations
+
     def _features(self, rows: Any, notice: Callable[[str], None]) -> NDArray[Any]:
         if not hasattr(rows, "columns"):
             import pandas as pd
@@ -122,19 +161,22 @@ class Bundle:
 
     def predictions(self, features: NDArray[Any]) -> FloatArray:
         """The probability of each class, (N, C), or the predicted target, (N, 1), of features (N, D) of the plan."""
+        return averaged(self.member_predictions(features))
+
+    def member_predictions(self, features: NDArray[Any]) -> FloatArray:
+        """What each member alone predicts, (M, N, C) or (M, N, 1), of features (N, D) of the plan."""
         with threadpool_limits(1):
             predictions = predict(self.architecture, self.parameters, self.scaling.apply(features))
         if self.class_names:
             return predictions
         centre, scale = np.array([self.target_centre]), np.array([self.target_scale])
-        predicted: FloatArray = in_own_unit(predictions[np.newaxis], centre, scale, self.target_transform)[0]
-        return predicted
+        return in_own_unit(predictions, centre, scale, self.target_transform)
 
     answers = predictions  # its name before 0.1.0
 
     @property
     def preprocessing(self) -> list[dict[str, Any]]:
-        """What becomes of each column: kind, fill, indicator, centre, scale, categories."""
+        """What becomes of each column: kind, fill, indicator, centre, scale, categories; ``lambda`` if any has one."""
         return self.scaling.table(self.plan)
 
     def score(self, data: Dataset) -> dict[str, Any]:
@@ -154,9 +196,8 @@ class Bundle:
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """What the safetensors file holds."""
-        named = {
-            name: np.ascontiguousarray(v[0]) for name, v in self.architecture.network.named(self.parameters).items()
-        }
+        views = self.architecture.network.named(self.parameters)
+        named = {name: np.ascontiguousarray(values) for name, values in views.items()}
         learnt = {name: getattr(self.scaling, name) for name in ("fill", "lambdas", "centre", "scale")}
         return {**named, **{name: values for name, values in learnt.items() if values is not None}}
 
@@ -176,6 +217,7 @@ class Bundle:
         network = self.architecture.network
         parts = {
             "network": {
+                "members": self.members,
                 "inputs": network.inputs,
                 "neurons": list(network.neurons),
                 "outputs": network.outputs,
@@ -219,9 +261,9 @@ class Bundle:
         part, target = manifest.network, manifest.target
         network = NetworkShape(part.inputs, tuple(part.neurons), part.outputs)
         dtype = np.dtype(part.dtype)
-        parameters = np.zeros((1, network.size), dtype)
+        parameters = np.zeros((part.members, network.size), dtype)
         for name, view in network.named(parameters).items():
-            view[0] = arrays[name]
+            view[:] = arrays[name]  # of version 3 without the axis of its one member
         return cls(
             Architecture(network, part.activation, part.leaky_slope, dtype, part.loss),
             parameters,

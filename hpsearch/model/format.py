@@ -9,13 +9,14 @@ them is ever executed. Integers are JSON numbers without a point, other numbers 
 key                 value
 ==================  ====================================================================================================
 format              ``"hpsearch-bundle"``
-version             3
+version             4
 sha256              64 lower-case hexadecimal digits: the SHA-256 of this file with the first occurrence of these digits
                     replaced by 64 times ``0``
 arrays.sha256       the SHA-256 of ``model.safetensors``
 arrays.tensors      of each array by name: ``shape``, a list of integers, and ``dtype``, ``"float32"`` or ``"float64"``
+network.members     M, the number of networks that predict together, at most 1,000
 network.inputs      D, the number of features
-network.neurons     a list of the hidden layers' widths, at most 1,000; may be empty
+network.neurons     a list of the hidden layers' widths, at most 1,000; may be empty; the same of all members
 network.outputs     C with ``cross_entropy``, otherwise 1
 network.loss        ``cross_entropy``, ``binary_cross_entropy`` (C = 2), ``squared_error`` or ``absolute_error``
 network.activation  ``relu``, ``leaky_relu`` or ``tanh``, of the hidden layers
@@ -27,8 +28,8 @@ preprocessing       ``impute`` (``mean``, ``median`` or ``most-frequent``: how `
 target.name         text
 target.classes      C different texts, at least 2, in the order of their probabilities; none of a
                     regression
-target.centre,      a regression's prediction is the output times ``scale``, plus ``centre``, in the target's own unit;
-target.scale        0 and 1 of classes; ``scale`` is above 0
+target.centre,      a regression prediction is the output times ``scale``, plus ``centre``, in the target's own unit; 0
+target.scale        and 1 of classes; ``scale`` is above 0
 target.transform    of a regression whose target is transformed as well: an object, see below; left out otherwise
 about               how the model came to be, for people: any keys. Of those that are read again ``not_features`` is
                     null or a list of texts, ``scorings`` an integer of at least 0, ``rows`` null or an object
@@ -47,9 +48,11 @@ most 1 MiB.
 =====================  ===================  ====================================================================
 array                  shape, dtype         meaning
 =====================  ===================  ====================================================================
-``layerN.weights``     (fan_in, fan_out),   of dense layer N = 1, 2, …, the output layer last: outputs are inputs
-                       ``network.dtype``    times weights, plus biases
-``layerN.biases``      (fan_out,), likewise
+``layerN.weights``     (M, fan_in,          of dense layer N = 1, 2, …, the output layer last, one matrix a member:
+                       fan_out),            outputs are inputs times weights, plus biases
+                       ``network.dtype``
+``layerN.biases``      (M, fan_out),
+                       likewise
 ``fill``               (D,), float64        what stands in for a feature that has no value
 ``lambdas``            (D,), float64        of ψ below; only where some feature is transformed
 ``centre``, ``scale``  (D,), float64        a feature x becomes (x - centre) / scale in float64, and is then cast to
@@ -64,13 +67,6 @@ Biometrika 87, 2000, equation 2.1), p being λ where x is at least 0 and 2 - λ 
 
 It is computed as sign(x) · expm1(p · log1p(|x|)) / p, in which p · log1p(|x|) is taken to be at most 700.
 
-The probabilities are the softmax of the outputs; with ``binary_cross_entropy`` 1 / (1 + exp(-output)) is that of the
-second class; of a regression see ``target``.
-
-With ``target.transform``, the output times ``scale``, plus ``centre``, is not the prediction t but f(t). The object has
-``scaling``, which names f, and f's constants, all numbers in the target's own unit but ``power``.
-
-=========  =============================================================================================================
 scaling    f
 =========  =============================================================================================================
 ``log``    ln(t)
@@ -80,6 +76,15 @@ scaling    f
 
 Both have ``deviation``, above 0, the standard deviation of the training targets, and ``low`` and ``high``: a prediction
 below ``low`` or above ``high`` is that instead. ``power`` is from 0 to 2, so that f reaches every number.
+=======
+A member's probabilities are the softmax of its outputs; with ``binary_cross_entropy`` 1 / (1 + exp(-output)) is that of
+the second class; of a regression see ``target``. What the model predicts is the mean of its members' predictions.
+
+With ``target.transform``, the output times ``scale``, plus ``centre``, is not a prediction t but f(t). The object has
+``scaling``, which names f, and f's constants, all numbers in the target's own unit but ``power``.
+
+=========  ======================================================================================================
+Version 3 is read too. It is a model of one member: it has no ``network.members``, and its arrays no axis of members.
 """
 
 from __future__ import annotations

@@ -20,7 +20,8 @@ from hpsearch.nn.losses import LOSSES
 from hpsearch.target_transform import TargetTransform
 from hpsearch.validation.config import one_of
 
-FORMAT, VERSION = "hpsearch-bundle", 3
+FORMAT, VERSION = "hpsearch-bundle", 4
+SINGLE_VERSION = 3  # still read: one network, whose arrays have no axis of members
 ARRAYS, REST = "model.safetensors", "model.json"
 MOST_REST_BYTES, MOST_ARRAY_BYTES = 2**24, 2**31
 DEEPEST = 32
@@ -51,6 +52,7 @@ class Arrays(ManifestPart):
 
 
 class NetworkPart(ManifestPart):
+    members: Annotated[int, Field(ge=1, le=1000)]
     inputs: Width
     neurons: Annotated[Widths, Field(max_length=1000)]
     outputs: Width
@@ -107,8 +109,9 @@ class About(ManifestPart):
 
 
 class Manifest(ManifestPart):
-    """``model.json``, but for its checksum."""
+    """``model.json``, but for its checksum; of :data:`SINGLE_VERSION` with the one member that it has."""
 
+    version: Literal[3, 4]
     arrays: Arrays
     network: NetworkPart
     preprocessing: Preprocessing
@@ -116,13 +119,14 @@ class Manifest(ManifestPart):
     about: dict[str, Any]
 
 
-def tensors(network: NetworkPart, transformed: bool = False) -> dict[str, Tensor]:
+def tensors(network: NetworkPart, version: int, transformed: bool = False) -> dict[str, Tensor]:
     """The arrays that a bundle of such a network has, ``transformed`` if features are before they are scaled."""
     widths = [network.inputs, *network.neurons, network.outputs]
+    members = [] if version == SINGLE_VERSION else [network.members]
     expected = {}
     for number, (fan_in, fan_out) in enumerate(pairwise(widths), start=1):
-        expected[f"layer{number}.weights"] = Tensor(shape=[fan_in, fan_out], dtype=network.dtype)
-        expected[f"layer{number}.biases"] = Tensor(shape=[fan_out], dtype=network.dtype)
+        expected[f"layer{number}.weights"] = Tensor(shape=[*members, fan_in, fan_out], dtype=network.dtype)
+        expected[f"layer{number}.biases"] = Tensor(shape=[*members, fan_out], dtype=network.dtype)
     learnt = ("centre", "fill", "scale", *(["lambdas"] if transformed else []))
     return expected | {name: Tensor(shape=[network.inputs], dtype="float64") for name in learnt}
 
@@ -146,16 +150,20 @@ def parse(rest: bytes, origin: str) -> Manifest:
         raise _not_plain(one_line(error)).at(origin) from error
     if not isinstance(plain, dict) or plain.pop("format", None) != FORMAT:
         raise BundleError(f"must be a {FORMAT}", "is not", where=origin)
-    version, signature = plain.pop("version", None), plain.pop("sha256", None)
-    if type(version) is not int or version != VERSION:
+    version, signature = plain.get("version"), plain.pop("sha256", None)
+    if type(version) is not int or version not in (SINGLE_VERSION, VERSION):
         raise BundleError(
-            f"must be a {FORMAT} of version {VERSION}",
+            f"must be a {FORMAT} of version {SINGLE_VERSION} or {VERSION}",
             f"is of version {one_line(repr(version))}",
             "Retrain it with this version of hpsearch.",
             where=origin,
         )
     if not isinstance(signature, str) or not _signed(rest, signature):
         raise BundleError("must have the SHA-256 that it names", "was changed since it was saved", where=origin)
+    if version == SINGLE_VERSION and isinstance(network := plain.get("network"), dict):
+        if "members" in network:
+            raise BundleError("must have no network.members in version 3", "has", where=origin)
+        network["members"] = 1
     try:
         manifest = Manifest.model_validate(plain)
         About.model_validate(manifest.about)
@@ -181,7 +189,7 @@ def _check_whole(manifest: Manifest) -> None:
         BundleError: with what does not.
     """
     network, target = manifest.network, manifest.target
-    if manifest.arrays.tensors != tensors(network, "lambdas" in manifest.arrays.tensors):
+    if manifest.arrays.tensors != tensors(network, manifest.version, "lambdas" in manifest.arrays.tensors):
         raise BundleError("arrays.tensors must be those of the network", "are others")
     if data_bytes(manifest.arrays.tensors) > MOST_ARRAY_BYTES:
         raise BundleError(f"the arrays must have at most {MOST_ARRAY_BYTES / 2**30:g} GiB", "claim more")

@@ -1,4 +1,4 @@
-"""A saved model as one ONNX graph from raw columns to predictions: preprocessing and network in one file.
+"""A saved model as one ONNX graph from raw columns to predictions: preprocessing and networks in one file.
 
 ==========================  ==========================  ============================================================
 input or output             type, shape                 meaning
@@ -212,11 +212,11 @@ def _yeo_johnson(graph: _Graph, lambdas: NDArray[np.float64], values: str) -> st
 
 
 def _network(graph: _Graph, bundle: Bundle, values: str) -> str:
-    """The outputs of the last layer."""
+    """The outputs of the last layer, (M, N, outputs): all members see the same rows."""
     architecture = bundle.architecture
     for number, matrix in enumerate(architecture.matrices(bundle.parameters), start=1):
-        weights, biases = (graph.constant(np.ascontiguousarray(part)) for part in (matrix[0, :-1], matrix[0, -1]))
-        values = graph.node("Gemm", values, weights, biases)
+        weights, biases = (graph.constant(np.ascontiguousarray(part)) for part in (matrix[:, :-1], matrix[:, -1:]))
+        values = graph.node("Add", graph.node("MatMul", values, weights), biases)
         if number == len(architecture.network.layers):
             break
         if architecture.activation == "leaky_relu":
@@ -229,26 +229,27 @@ def _network(graph: _Graph, bundle: Bundle, values: str) -> str:
 
 
 def _predictions(graph: _Graph, bundle: Bundle, values: str) -> list[Any]:
-    """Add what makes predictions of the last layer's outputs; returns what the graph gives."""
+    """Add what makes predictions of the last layer's outputs (M, N, outputs), the members' mean; returns what the graph
+    gives."""
     from onnx import TensorProto, helper
 
     if not bundle.class_names:
         values = graph.node("Cast", values, to=TensorProto.DOUBLE)
         values = graph.node("Mul", values, graph.constant(np.array(bundle.target_scale)))
         centre = graph.constant(np.array(bundle.target_centre))
-        if bundle.target_transform is None:
-            name = graph.node("Add", values, centre, output="prediction")
-        else:
-            values = graph.node("Add", values, centre)
-            name = TARGETS[type(bundle.target_transform)](graph, bundle.target_transform, values)
+        values = graph.node("Add", values, centre)
+        if bundle.target_transform is not None:
+            values = TARGETS[type(bundle.target_transform)](graph, bundle.target_transform, values)
+        name = graph.node("ReduceMean", values, axes=[0], keepdims=0, output="prediction")
         return [helper.make_tensor_value_info(name, TensorProto.DOUBLE, ["N", 1])]
     label = graph.name("label")
     if bundle.architecture.loss == "binary_cross_entropy":
         # Each from the logit: 1 - p would have no digits left where p is near 1.
         first = graph.node("Sigmoid", graph.node("Neg", values))
-        name = graph.node("Concat", first, graph.node("Sigmoid", values), axis=1, output="probabilities")
+        values = graph.node("Concat", first, graph.node("Sigmoid", values), axis=2)
     else:
-        name = graph.node("Softmax", values, axis=1, output="probabilities")
+        values = graph.node("Softmax", values, axis=2)
+    name = graph.node("ReduceMean", values, axes=[0], keepdims=0, output="probabilities")
     place = graph.node("ArgMax", name, axis=1, keepdims=0)
     classes = graph.constant(np.array(bundle.class_names, object))
     graph.nodes.append(helper.make_node("Gather", [classes, place], [label]))
@@ -280,9 +281,9 @@ def _from_power(graph: _Graph, transform: PowerTransform, values: str) -> str:
 
 
 def _kept(graph: _Graph, transform: TargetTransform, values: str) -> str:
-    """The graph's prediction: values between the bounds."""
+    """Values between the bounds of predictions."""
     bounds = (graph.constant(bound[0].reshape(())) for bound in (transform.low, transform.high))
-    return graph.node("Clip", values, *bounds, output="prediction")
+    return graph.node("Clip", values, *bounds)
 
 
 # What makes predictions of a transformed target.

@@ -13,9 +13,12 @@ from hpsearch.data.columns import Raw
 from hpsearch.data.table_file import Wanted
 from hpsearch.data.table_reader import read_table
 from hpsearch.model.bundle import Bundle
+from hpsearch.nn.passes import averaged
 
 
-def predict_file(bundle: Bundle, path: Path, notice: Callable[[str], None] = warnings.warn) -> pd.DataFrame:
+def predict_file(
+    bundle: Bundle, path: Path, notice: Callable[[str], None] = warnings.warn, *, spread: bool = False
+) -> pd.DataFrame:
     """The prediction for each row of a CSV or Parquet file, one row each.
 
     Of classes: the predicted one in ``class``, and a column with the probability of every one; of a
@@ -29,19 +32,25 @@ def predict_file(bundle: Bundle, path: Path, notice: Callable[[str], None] = war
         path: the file.
         notice: told a line on each thing that training did not meet: a category, or a missing value in a column that
             had none.
+        spread: add a column ``spread``: how far the members disagree; see :meth:`hpsearch.Bundle.spread`.
 
     Raises:
         DataError: a column missing or unknown, or a value that is not of its column's kind.
+        BundleError: a spread of a model of one member.
     """
+    if spread:
+        bundle.require_several()
     features, notices = bundle.plan.expand(read_rows(bundle, path))
     for line in notices:
         notice(line)
-    predictions = bundle.predictions(features)
+    of_members = bundle.member_predictions(features)
+    predictions = averaged(of_members)
     predicted = bundle.targets_of(predictions)
+    disagreement = {"spread": bundle.spread_of(of_members)} if spread else {}
     if not bundle.class_names:
-        return pd.DataFrame({"prediction": predicted})
+        return pd.DataFrame({"prediction": predicted, **disagreement})
     probabilities = {f"probability_{name}": predictions[:, i] for i, name in enumerate(bundle.class_names)}
-    return pd.DataFrame({"class": pd.array(predicted.tolist(), dtype="str"), **probabilities})
+    return pd.DataFrame({"class": pd.array(predicted.tolist(), dtype="str"), **probabilities, **disagreement})
 
 
 def read_rows(bundle: Bundle, path: Path) -> list[Raw]:

@@ -1,4 +1,7 @@
-"""Fit one configuration on every row that is not held out, score the hold-out, and record that it was scored."""
+"""Fit one configuration on every row that is not held out, score the hold-out, and record that it was scored.
+
+Every number is of the ensemble that is saved, never of one of its networks.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +44,7 @@ def require_no_space(definition: StudyDefinition) -> None:
 
 @located(wording=as_key)
 def retrain(definition: StudyDefinition, url: str, folder: Path | None = None) -> Bundle:
-    """Train ``[train]`` for its epochs on all rows that are not held out, from initial weights that no trial used.
+    """Train the members of ``[retrain]`` on all rows that are not held out, from initial weights that no trial used.
 
     Args:
         definition: without a search space.
@@ -52,7 +55,7 @@ def retrain(definition: StudyDefinition, url: str, folder: Path | None = None) -
     Raises:
         DefinitionError: a study with a search space.
         DataError: data that cannot be used, or other than those that an exported configuration was found with.
-        DivergedError: a training that diverges.
+        DivergedError: a training that diverges with every seed.
     """
     require_no_space(definition)
     prepared = prepare(definition)
@@ -99,11 +102,11 @@ def _objective(bundle: Bundle, data: Dataset, definition: StudyDefinition) -> di
 
 
 def fit_prepared(prepared: Prepared, config: Config) -> Bundle:
-    """Train a configuration on all rows to search with; no held-out row is looked at.
+    """Train the ensemble of a configuration on all rows to search with; no held-out row is looked at.
 
     Raises:
         DataError: other rows than those that an exported configuration was found with.
-        DivergedError: a training that diverges.
+        DivergedError: a training that diverges with every seed.
     """
     definition = prepared.definition
     origin = definition.origin
@@ -124,8 +127,9 @@ def fit_prepared(prepared: Prepared, config: Config) -> Bundle:
             ),
         )
     data = prepared.search
-    done = fit(config, data, definition.seed, evaluate_every=definition.evaluate_every)
-    bundle, last = done.network.bundle(data, {}), done.checkpoints[-1]
+    members, every = definition.retrain.members, definition.evaluate_every
+    done = fit(config, data, definition.seed, members=members, evaluate_every=every)
+    bundle, last = done.ensemble.bundle(data, {}), done.checkpoints[-1]
     about = {
         "hpsearch": version("hpsearch"),
         "study": definition.name,
@@ -136,8 +140,10 @@ def fit_prepared(prepared: Prepared, config: Config) -> Bundle:
         "train": config.model_dump(mode="json"),
         "origin": None if origin is None else origin.model_dump(),
         "as_exported": origin is not None and origin.configuration == config.fingerprint,
+        "members": members,
+        "trained_again": done.trained_again,
         "learning_rate_at_end": float(last.learning_rate[0]),
-        "training": bundle.score(data) | _objective(bundle, data, definition) | {"penalty": float(last.penalty[0])},
+        "training": bundle.score(data) | _objective(bundle, data, definition) | {"penalty": float(last.penalty.mean())},
         "holdout": None,
     }
     return replace(bundle, about=about)

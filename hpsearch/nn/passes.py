@@ -178,19 +178,31 @@ class Evaluator:
     def evaluate(self, params: FloatArray) -> Evaluation:
         """Losses and predictions of parameters (L, P)."""
         losses, predictions = [], []
-        for prediction, of_rows in self._predictions(params):
-            losses.append(of_rows)
+        for prediction, targets in self._predictions(params):
+            losses.append(self._losses(prediction, targets))
             predictions.append(prediction.copy())
         row_losses = np.concatenate(losses, axis=1)
         return Evaluation(row_losses, np.concatenate(predictions, axis=2), weighted_mean(row_losses, self._weights))
 
     def loss(self, params: FloatArray) -> NDArray[np.float64]:
         """The mean losses (L,) alone, without keeping every row's predictions."""
-        row_losses = np.concatenate([of_rows for _, of_rows in self._predictions(params)], axis=1)
+        row_losses = np.concatenate([self._losses(*chunk) for chunk in self._predictions(params)], axis=1)
         return weighted_mean(row_losses, self._weights)
 
-    def _predictions(self, params: FloatArray) -> Iterator[tuple[FloatArray, NDArray[np.float64]]]:
-        """(predictions, row losses) of one chunk of rows after another; the next one overwrites the former."""
+    def loss_of_average(self, params: FloatArray) -> float:
+        """The mean loss of the lanes' averaged predictions, for lanes that have the same rows."""
+        losses = []
+        for predictions, targets in self._predictions(params):
+            losses.append(self._losses(averaged(predictions)[np.newaxis], targets[:1]))
+        return float(weighted_mean(np.concatenate(losses, axis=1), self._weights[:1])[0])
+
+    def _losses(self, predictions: FloatArray, targets: FloatArray) -> NDArray[np.float64]:
+        """The data loss of each row, (L, B)."""
+        with np.errstate(all="ignore"):  # as below
+            return self._architecture.head.of_rows(predictions, targets)
+
+    def _predictions(self, params: FloatArray) -> Iterator[tuple[FloatArray, FloatArray]]:
+        """(predictions, targets) of one chunk of rows after another; the next one overwrites the former."""
         matrices = self._architecture.matrices(params)
         for number, chunk in enumerate(self._chunks):
             if self._gathered:
@@ -202,17 +214,34 @@ class Evaluator:
             with np.errstate(all="ignore"):
                 prediction = forward.run(matrices)
                 prediction, targets = self._data.in_own_unit(prediction, forward.targets, chunk)
-                losses = self._architecture.head.of_rows(prediction, targets)
-            yield prediction, losses
+            yield prediction, targets
 
 
 def predict(architecture: Architecture, params: FloatArray, inputs: NDArray[Any]) -> FloatArray:
-    """What one network, parameters (1, P), predicts for ``inputs`` (N, inputs): (N, A), scaled in a regression."""
-    matrices, predictions = architecture.matrices(params), []
+    """What networks, parameters (L, P), predict for ``inputs`` (N, inputs): (L, N, A), scaled in a regression."""
+    matrices, chunks = architecture.matrices(params), []
     with np.errstate(all="ignore"):
         for start in range(0, max(1, len(inputs)), EVALUATION_ROWS):
             rows = inputs[start : start + EVALUATION_ROWS]
             forward = ForwardPass(architecture, 1, len(rows))
             forward.rows[0, :, :-1] = rows
-            predictions.append(forward.run(matrices)[0].T.copy())
-    return np.concatenate(predictions)
+            # One network after the other: all of them see the same rows, and their values need no more memory.
+            of_lanes = [
+                forward.run([matrix[lane : lane + 1] for matrix in matrices])[0].T.copy() for lane in range(len(params))
+            ]
+            chunks.append(np.stack(of_lanes))
+    return np.concatenate(chunks, axis=1)
+
+
+def averaged(predictions: FloatArray) -> FloatArray:
+    """The mean over networks of what they predict: (L, …) to (…).
+
+    Added up one after the other, so that the bits of a row do not depend on how many rows there are, and one network's
+    are its own.
+    """
+    total: FloatArray = predictions[0].copy()
+    with np.errstate(all="ignore"):  # networks that diverged predict inf and nan
+        for of_one in predictions[1:]:
+            total += of_one
+        total /= len(predictions)
+    return total

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -38,8 +38,10 @@ class LaneData:
         target_centre, target_scale: (L,), of a regression target: a lane sees (t - centre) / scale; None for classes.
         target_transform: of L lanes, which it sees that of, instead of t; None if it sees t itself.
         lambdas: (L, inputs), of the power transformation between filling and centring; None if no lane has one.
+        alike: whether all lanes see the rows alike, as they do after :meth:`repeated`.
 
-    Few rows are scaled once and kept, (L, N, inputs + 1); of many, no lane has a copy.
+    Few rows are scaled once and kept, (L, N, inputs + 1), or (1, N, inputs + 1) for lanes that see them alike; of many,
+    no lane has a copy.
     """
 
     features: NDArray[Any]
@@ -52,6 +54,7 @@ class LaneData:
     target_scale: NDArray[np.float64] | None = None
     target_transform: TargetTransform | None = None
     lambdas: NDArray[Any] | None = None
+    alike: bool = False
     _scaled: dict[str, FloatArray] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
@@ -70,26 +73,33 @@ class LaneData:
 
     def only(self, lanes: slice, dtype: np.dtype[Any]) -> LaneData:
         """Some of the lanes, which share what these lanes keep."""
-        columns = ("centre", "scale", "fill", "lambdas", "target_centre", "target_scale")
-        of_lanes: dict[str, Any] = {
-            name: values[lanes] for name in columns if (values := getattr(self, name)) is not None
-        }
-        if self.target_transform is not None:
-            of_lanes["target_transform"] = self.target_transform.only(lanes)
+        of_lanes = self._of_lanes(lambda values: values[lanes])
         part = replace(self, targets=self.labels if self.classes else self.targets, **of_lanes)
         if (scaled := self._scaled_rows(dtype)) is not None:
-            part._scaled[dtype.str] = scaled[lanes]
+            part._scaled[dtype.str] = scaled if self.alike else scaled[lanes]
         return part
+
+    def repeated(self, lanes: int) -> LaneData:
+        """So many lanes that see the rows as this one lane does."""
+        return replace(self, alike=True, **self._of_lanes(lambda values: np.repeat(values, lanes, axis=0)))
+
+    def _of_lanes(self, change: Callable[[NDArray[Any]], NDArray[Any]]) -> dict[str, Any]:
+        """What each lane has of its own, by attribute, once ``change`` has made it that of other lanes."""
+        columns = ("centre", "scale", "fill", "lambdas", "target_centre", "target_scale")
+        changed = {name: change(values) for name in columns if (values := getattr(self, name)) is not None}
+        return (
+            changed if (form := self.target_transform) is None else {**changed, "target_transform": form.each(change)}
+        )
 
     def gather(self, rows: IntArray, inputs: FloatArray, targets: FloatArray) -> None:
         """Write ``rows`` (…, L, B) to ``inputs`` (…, L, B, inputs + 1), whose last column is ones already, and to
         ``targets`` (…, L, A, B)."""
         scaled = self._scaled_rows(inputs.dtype)
         if scaled is not None:
-            lanes, count, width = scaled.shape
+            kept, count, width = scaled.shape
             flat = scaled.reshape(-1, width)
             # mode="clip" writes straight to `out`; by default take writes to a buffer first.
-            np.take(flat, rows + count * np.arange(lanes)[:, np.newaxis], axis=0, out=inputs, mode="clip")
+            np.take(flat, rows + count * np.arange(kept)[:, np.newaxis], axis=0, out=inputs, mode="clip")
         else:
             for lane in range(self.lanes):
                 self._scale(self.features[rows[..., lane, :]], lane, out=inputs[..., lane, :, :-1])
@@ -131,13 +141,13 @@ class LaneData:
     def _scaled_rows(self, dtype: np.dtype[Any]) -> FloatArray | None:
         """All rows as each lane sees them, or None if that is too much to keep."""
         count, width = self.features.shape
-        shape = (self.lanes, count, width + 1)
+        shape = (1 if self.alike else self.lanes, count, width + 1)
         most = SCALED_BYTES if self.lambdas is None else TRANSFORMED_BYTES
         if math.prod(shape) * dtype.itemsize > most:
             return None
         if dtype.str not in self._scaled:
             scaled = self._scaled[dtype.str] = np.ones(shape, dtype)
-            for lane in range(self.lanes):
+            for lane in range(len(scaled)):
                 self._scale(self.features, lane, out=scaled[lane, :, :-1])
         return self._scaled[dtype.str]
 

@@ -98,22 +98,33 @@ class Trainer:
         params: FloatArray,
         generators: Sequence[np.random.Generator],
         dropping: Sequence[np.random.Generator] = (),
+        descent: Descent | None = None,
     ) -> Iterator[Checkpoint]:
         """Train ``params`` (L, P) in place, stopping at each checkpoint; whoever iterates decides whether to go on.
 
+        Trained for k epochs and then, with the same generators and ``descent``, for m more, the lanes have the bits of
+        k + m epochs.
+
         Args:
-            params: initial parameters, of the architecture's dtype.
+            params: parameters, of the architecture's dtype.
             generators: one a lane, for the order of its rows in mini-batches.
             dropping: one a lane, for what dropout drops; not needed without.
+            descent: where the training goes on from; it goes along. By default the training begins.
         """
+        descent = Descent() if descent is None else descent
+        if descent.state is None:
+            descent.state = self.optimizer.init(params)
         groups = self._groups()
         if len(groups) == 1:
-            yield from self.resume(params, generators, dropping, Descent())
+            yield from self._run_group(params, generators, dropping, descent)
             return
+        parts = [Descent(descent.step, tuple(values[lanes] for values in descent.state)) for lanes in groups]
         runs = [
-            self._only(lanes).resume(params[lanes], generators[lanes], dropping[lanes], Descent()) for lanes in groups
+            self._only(lanes)._run_group(params[lanes], generators[lanes], dropping[lanes], part)
+            for lanes, part in zip(groups, parts, strict=True)
         ]
         for points in zip(*runs, strict=True):
+            descent.step = parts[0].step
             columns = ("learning_rate", "training_loss", "penalty")
             yield Checkpoint(
                 points[0].epoch, *(np.concatenate([getattr(point, name) for point in points]) for name in columns)
@@ -151,25 +162,21 @@ class Trainer:
             training=self.training.only(lanes),
         )
 
-    def resume(
+    def _run_group(
         self,
         params: FloatArray,
         generators: Sequence[np.random.Generator],
         dropping: Sequence[np.random.Generator],
         descent: Descent,
     ) -> Iterator[Checkpoint]:
-        """:meth:`run`, all lanes as one group, from where ``descent`` is, which goes along.
-
-        Trained for k epochs and then, with the same generators, for m more, the lanes have the bits of k + m epochs.
-        """
+        """:meth:`run`, all lanes as one group, from where ``descent`` is, which has a state."""
+        assert descent.state is not None
         forward = ForwardPass(self.architecture, self.data.lanes, self.batching.rows, self.dropout, dropping)
         backward = BackwardPass(forward)
         evaluator = Evaluator(self.architecture, self.data, self.training)
         feed = Feed(self.data, self.training, self.batching, generators, params.dtype)
         grads, scratch = np.empty_like(params), np.empty_like(params)
         matrices, grad_matrices = self.architecture.matrices(params), self.architecture.matrices(grads)
-        if descent.state is None:
-            descent.state = self.optimizer.init(params)
         rates = schedule(self.learning_rate, self.decay, params.dtype, descent.step)
         for done in range(0, self.epochs, self.evaluate_every):
             until = min(done + self.evaluate_every, self.epochs)

@@ -63,6 +63,8 @@ def to_toml(best: Best, folder: Path) -> str:
         train.add(key, _inline(value) if isinstance(value, dict) else value)
         train[key].comment(origin)
     document["train"] = train
+    if "retrain" in raw:
+        document["retrain"] = dict(raw["retrain"])
     origins = tomlkit.table()
     origins["study"], origins["trial"], origins["trials"] = best.definition.name, result.number, best.trials
     origins["objective"] = best.definition.search.objective

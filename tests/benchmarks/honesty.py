@@ -158,7 +158,7 @@ class Trained:
     def loss(self, lane: int, data: Dataset) -> np.ndarray:
         """The losses of other rows, in nats."""
         inputs = self.scalings[lane].apply(data.features)
-        predictions = predict(self.architecture, self.params[lane : lane + 1], inputs)
+        predictions = predict(self.architecture, self.params[lane : lane + 1], inputs)[0]
         true = predictions[np.arange(data.rows), data.labels].astype(np.float64)
         return -np.log(np.clip(true, 1e-7, 1 - 1e-7))
 

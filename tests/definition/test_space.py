@@ -28,7 +28,7 @@ beta1 = { choice = [0.8, 0.9] }
 epsilon = { float = [1e-9, 1e-5], log = true }
 leaky_slope = { float = [0.0, 0.3] }
 neurons = { int = [4, 16], step = 4 }
-scaling = { choice = ["none", "minmax", "standard"] }
+scaling = { choice = ["none", "minmax", "power", "standard"] }
 init = { choice = ["he", "glorot"] }
 batch_size = { choice = [8, 16, "full"] }
 epochs = { int = [5, 50], log = true }

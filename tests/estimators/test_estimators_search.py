@@ -197,7 +197,7 @@ def test_it_works_in_a_pipeline_with_a_frame() -> None:
     assert pipeline.score(frame, Y) > 0.9
     assert pipeline[-1].feature_names_in_.tolist() == ["a", "b", "c", "d"]
     pipeline.set_params(kfoldsearchcv__estimator__neurons=7).fit(frame, Y)
-    assert pipeline[-1].best_estimator_.coefs_[0].shape == (4, 7)
+    assert pipeline[-1].best_estimator_.coefs_[0].shape == (8, 4, 7)
 
 
 # --- a study of its own

@@ -12,6 +12,7 @@ from hpsearch.model.bundle import Bundle
 from hpsearch.nn.losses import LOSSES
 from hpsearch.nn.network import NetworkShape
 from hpsearch.nn.passes import Architecture
+from hpsearch.transform import inverse_yeo_johnson, yeo_johnson
 
 MIXED = (
     Column("age", "numeric", indicator=True),
@@ -34,15 +35,21 @@ def random_bundle(
     classes: Sequence[str] = ("once", "yes, twice", "Ångström"),
     offset: float = 40.0,
     spread: float = 12.0,
+    power: float | None = None,
+    members: int = 1,
 ) -> Bundle:
-    """A model of a loss, its weights by He; the numbers of its columns lie around ``offset`` by ``spread``."""
+    """A model of a loss, its weights by He; the numbers of its columns lie around ``offset`` by ``spread``.
+
+    With ``power`` they are transformed with that lambda, and then centred and scaled.
+    """
     draw, plan = np.random.default_rng(seed), Plan(tuple(columns), missing=("?",))
     quantity = LOSSES[loss].regression
     names = () if quantity else tuple(classes[:2] if loss == "binary_cross_entropy" else classes)
     network = NetworkShape(len(plan.feature_names), neurons, LOSSES[loss].outputs(len(names)))
-    parameters = draw.normal(0, 0.3, (1, network.size))
+    parameters = draw.normal(0, 0.3, (members, network.size))
     for block in network.layers:
-        parameters[0, block.weights] = draw.normal(0, np.sqrt(2 / block.fan_in), block.fan_in * block.fan_out)
+        shape = (members, block.fan_in * block.fan_out)
+        parameters[:, block.weights] = draw.normal(0, np.sqrt(2 / block.fan_in), shape)
     numeric = np.array([kind == "numeric" for kind in plan.feature_kinds])
     boolean = np.array([kind == "boolean" for kind in plan.feature_kinds])
     centre = np.where(numeric, offset + draw.normal(0, spread, len(numeric)), 0.0)
@@ -51,6 +58,11 @@ def random_bundle(
         np.where(numeric, spread * draw.uniform(0.5, 2, len(numeric)), 1.0),
         np.where(numeric, centre + spread, np.where(boolean, 1.0, 0.0)),
     )
+    if power is not None:
+        lambdas = np.where(numeric, power, 1.0)
+        seen = yeo_johnson(scaling.centre + scaling.scale * draw.standard_normal((500, len(numeric))), lambdas)
+        centre, scale = np.where(numeric, seen.mean(axis=0), 0.0), np.where(numeric, seen.std(axis=0), 1.0)
+        scaling = Scaling(centre, scale, scaling.fill, lambdas)
     unit = (1500.0, 250.0) if quantity else (0.0, 1.0)
     kind = Architecture(network, activation, 0.03, np.dtype(dtype), loss)
     return Bundle(kind, parameters.astype(dtype), scaling, plan, names, "target", {"study": "none"}, *unit)
@@ -70,6 +82,9 @@ def random_raws(bundle: Bundle, rows: int, seed: int = 0, missing: float = 0.2) 
         place = bundle.plan.places[column.name].start
         centre, scale = bundle.scaling.centre[place], bundle.scaling.scale[place]
         numbers = centre + 1.5 * scale * draw.standard_normal(rows)
+        if bundle.scaling.lambdas is not None and bundle.scaling.fill is not None:
+            numbers = inverse_yeo_johnson(numbers, bundle.scaling.lambdas[place])
+            numbers = np.where(np.isfinite(numbers), numbers, bundle.scaling.fill[place])
         values = numbers if column.kind == "numeric" else draw.integers(2, size=rows).astype(np.float64)
         raws.append(Raw(column.name, column.kind, np.where(gap, np.nan, values)))
     return raws

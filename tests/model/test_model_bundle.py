@@ -81,12 +81,14 @@ def test_retraining_starts_from_weights_that_no_trial_used() -> None:
 
     used = {first_draws("weights", repeat, split) for repeat in range(20) for split in range(20)}
     assert len(used) == 400
-    assert first_draws("retrain-weights") not in used
+    assert not used & {first_draws("retrain-weights", member) for member in range(8)}
     # And retraining does start from there: with a learning rate of next to nothing the weights stay where they began.
     still = hpsearch.retrain(definition("flowers", "train.learning_rate=1e-30", "train.init=he", "train.dtype=float64"))
     first = still.arrays()["layer1.weights"]
-    expected = np.sqrt(2 / 4) * seeds.generator(13, "retrain-weights").standard_normal(first.size)
-    np.testing.assert_allclose(first.ravel(), expected, rtol=1e-12)
+    assert first.shape == (8, 4, 8)
+    for member, weights in enumerate(first):
+        drawn = seeds.generator(13, "retrain-weights", member).standard_normal(weights.size)
+        np.testing.assert_allclose(weights.ravel(), np.sqrt(2 / 4) * drawn, rtol=1e-12)
 
 
 def test_retraining_twice_gives_the_same_bytes(tmp_path: Path) -> None:
@@ -143,12 +145,12 @@ def test_the_arrays_are_plain_safetensors(tmp_path: Path, fitted: hpsearch.Bundl
     fitted.save(tmp_path / "model")
     arrays = safetensors.numpy.load_file(tmp_path / "model" / manifest.ARRAYS)
     assert {name: array.shape for name, array in arrays.items()} == {
-        "layer1.weights": (4, 8),
-        "layer1.biases": (8,),
-        "layer2.weights": (8, 5),
-        "layer2.biases": (5,),
-        "layer3.weights": (5, 3),
-        "layer3.biases": (3,),
+        "layer1.weights": (8, 4, 8),
+        "layer1.biases": (8, 8),
+        "layer2.weights": (8, 8, 5),
+        "layer2.biases": (8, 5),
+        "layer3.weights": (8, 5, 3),
+        "layer3.biases": (8, 3),
         "fill": (4,),
         "centre": (4,),
         "scale": (4,),
@@ -162,9 +164,9 @@ def test_predictions_follow_from_the_arrays_alone(tmp_path: Path) -> None:
     rows = np.random.default_rng(1).normal(3, 1, (50, 4))
     values = (rows - arrays["centre"]) / arrays["scale"]
     for layer in (1, 2, 3):
-        values = values @ arrays[f"layer{layer}.weights"] + arrays[f"layer{layer}.biases"]
+        values = values @ arrays[f"layer{layer}.weights"] + arrays[f"layer{layer}.biases"][:, np.newaxis]
         values = np.maximum(values, 0) if layer < 3 else values
-    expected = np.exp(values) / np.exp(values).sum(axis=1, keepdims=True)
+    expected = (np.exp(values) / np.exp(values).sum(axis=2, keepdims=True)).mean(axis=0)
     # Same sums in another order, in float64.
     np.testing.assert_allclose(hpsearch.Bundle.load(tmp_path / "model").probabilities(rows), expected, rtol=1e-11)
 
@@ -353,5 +355,5 @@ def test_where_features_are_named_other_columns_are_ignored(tmp_path: Path, mixe
 def test_a_model_of_an_earlier_version_is_refused_saying_so(tmp_path: Path, fitted: hpsearch.Bundle) -> None:
     fitted.save(tmp_path / "model")
     edit(tmp_path / "model", version=1)
-    with pytest.raises(BundleError, match=r"of version 3, but is of version 1\. Retrain it"):
+    with pytest.raises(BundleError, match=r"of version 3 or 4, but is of version 1\. Retrain it"):
         hpsearch.Bundle.load(tmp_path / "model")

@@ -27,6 +27,8 @@ from hpsearch.model.manifest import ARRAYS, MOST_REST_BYTES, REST, UNSIGNED, Man
 from hpsearch.nn.layers import ACTIVATIONS
 from hpsearch.nn.losses import LOSSES
 
+MEMBERS = ("network", "members")
+
 
 def files(bundle: Bundle, folder: Path) -> tuple[bytes, bytes]:
     bundle.save(folder, force=True)
@@ -70,23 +72,32 @@ def attempt(rest: bytes, packed: bytes) -> tuple[Manifest, dict[str, Any]] | Non
 @pytest.mark.parametrize("loss", sorted(LOSSES))
 @pytest.mark.parametrize("activation", sorted(ACTIVATIONS))
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("neurons", [(), (4,), (7, 5, 3)])
+@pytest.mark.parametrize(
+    ("neurons", "members", "power"), [((), 3, None), ((4,), 1, 0.3), ((7, 5, 3), 2, -1.5), ((4,), 1, None)]
+)
 def test_what_is_saved_is_loaded_as_it_was(
-    tmp_path: Path, loss: str, activation: str, dtype: str, neurons: tuple[int, ...]
+    tmp_path: Path, loss: str, activation: str, dtype: str, neurons: tuple[int, ...], members: int, power: float | None
 ) -> None:
-    bundle = random_bundle(loss, activation, dtype, neurons=neurons)
+    bundle = random_bundle(loss, activation, dtype, neurons=neurons, members=members, power=power)
     first = files(bundle, tmp_path / "model")
     loaded = Bundle.load(tmp_path / "model")
     features, _ = bundle.plan.expand(random_raws(bundle, 300))
     assert loaded.predictions(features).tobytes() == bundle.predictions(features).tobytes()
+    assert loaded.parameters.tobytes() == bundle.parameters.tobytes()
     assert (loaded.plan, loaded.class_names, loaded.about) == (bundle.plan, bundle.class_names, bundle.about)
     assert (loaded.target_centre, loaded.target_scale) == (bundle.target_centre, bundle.target_scale)
+    assert (loaded.scaling.lambdas is None) == (power is None)
+    assert loaded.preprocessing == bundle.preprocessing
     assert files(loaded, tmp_path / "again") == first
 
 
-def test_a_reader_that_knows_the_format_alone_gets_the_same_predictions(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("members", "power"), [(1, None), (3, None), (1, -0.5), (3, 0.0), (1, 2.0)])
+def test_a_reader_that_knows_the_format_alone_gets_the_same_predictions(
+    members: int, power: float | None, tmp_path: Path
+) -> None:
     """From the specification: nothing of ours is used but the files."""
-    bundle = random_bundle("binary_cross_entropy", "leaky_relu", "float64")
+    options: dict[str, Any] = {"offset": 1.0, "spread": 2.0, "members": members, "power": power}
+    bundle = random_bundle("binary_cross_entropy", "leaky_relu", "float64", **options)
     rest, packed = files(bundle, tmp_path / "model")
     plain, arrays = json.loads(rest), safetensors.numpy.load(packed)
     digits = plain["sha256"].encode()
@@ -108,14 +119,85 @@ def test_a_reader_that_knows_the_format_alone_gets_the_same_predictions(tmp_path
         blocks += [gaps] if column["indicator"] else []
     values = np.array(blocks).T
     values = np.where(np.isnan(values), arrays["fill"], values)
+    assert ("lambdas" in arrays) == (power is not None)
+    if power is not None:
+        assert values.min() < -1
+        p = np.where(values >= 0, arrays["lambdas"], 2 - arrays["lambdas"])
+        with np.errstate(invalid="ignore"):
+            raised = ((1 + np.abs(values)) ** p - 1) / p
+        values = np.sign(values) * np.where(p == 0, np.log(1 + np.abs(values)), raised)
     values = (values - arrays["centre"]) / arrays["scale"]
+    assert np.abs(values).max() < 1000
     layers = len(plain["network"]["neurons"]) + 1
     for layer in range(1, layers + 1):
-        values = values @ arrays[f"layer{layer}.weights"] + arrays[f"layer{layer}.biases"]
+        values = values @ arrays[f"layer{layer}.weights"] + arrays[f"layer{layer}.biases"][:, np.newaxis]
         if layer < layers:
             values = np.where(values > 0, values, plain["network"]["leaky_slope"] * values)
     features, _ = bundle.plan.expand(raws)
-    np.testing.assert_allclose(bundle.predictions(features)[:, 1], 1 / (1 + np.exp(-values[:, 0])), rtol=1e-12)
+    assert plain["network"]["members"] == len(values) == members
+    expected = (1 / (1 + np.exp(-values[:, :, 0]))).mean(axis=0)
+    np.testing.assert_allclose(bundle.predictions(features)[:, 1], expected, rtol=1e-12)
+
+
+def single(plain: dict[str, Any], packed: bytes) -> tuple[dict[str, Any], bytes]:
+    """The first member of a model as version 3 of the format has it, from its specification."""
+    arrays = safetensors.numpy.load(packed)
+    arrays = {name: values[0] if name.startswith("layer") else values for name, values in arrays.items()}
+    plain = copy.deepcopy(plain)
+    del plain["network"]["members"]
+    for name, values in arrays.items():
+        plain["arrays"]["tensors"][name]["shape"] = list(values.shape)
+    return {**plain, "version": 3}, safetensors.numpy.save(arrays)
+
+
+@pytest.mark.parametrize("loss", sorted(LOSSES))
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_version_3_is_read_as_one_member(loss: str, dtype: str, tmp_path: Path) -> None:
+    bundle = random_bundle(loss, dtype=dtype)
+    rest, packed = files(bundle, tmp_path / "model")
+    plain, older = single(json.loads(rest), packed)
+    (tmp_path / "model" / REST).write_bytes(signed(plain, older))
+    (tmp_path / "model" / ARRAYS).write_bytes(older)
+    loaded = Bundle.load(tmp_path / "model")
+    assert (loaded.members, loaded.parameters.shape) == (1, bundle.parameters.shape)
+    features, _ = bundle.plan.expand(random_raws(bundle, 100))
+    assert loaded.predictions(features).tobytes() == bundle.predictions(features).tobytes()
+    assert files(loaded, tmp_path / "again") == (rest, packed), "it is saved as the current version has it"
+
+
+def test_a_model_that_version_3_wrote_predicts_what_it_did() -> None:
+    """Saved, and its predictions printed, by the code before there were members."""
+    loaded = Bundle.load(Path(__file__).parent / "format3")
+    features = np.zeros((2, 8))
+    features[0, 0], features[1, [1, 5]] = 26.068402754166147, 1.0
+    features[1, 0] = np.nan
+    expected = [
+        [0.29203590750694275, 0.4544987082481384, 0.2534653842449188],
+        [0.30151185393333435, 0.0929921492934227, 0.6054959893226624],
+    ]
+    np.testing.assert_allclose(loaded.predictions(features), expected, rtol=1e-6)
+
+
+def test_a_signed_lie_about_members_is_refused(tmp_path: Path) -> None:
+    rest, packed = files(random_bundle(members=3), tmp_path / "model")
+    plain = json.loads(rest)
+    for members in (2, 4, 1000):
+        assert "tensors must be those of the network" in refuse(signed(put(plain, MEMBERS, members)), packed)
+    for members in (0, -1, 1001, 10**400, True, 3.0, None, [3]):
+        assert "network.members" in refuse(signed(put(plain, MEMBERS, members)), packed)
+    older, older_packed = single(plain, packed)
+    refuse(signed({**plain, "version": 3}, packed), packed)
+    refuse(signed({**older, "version": 4}, older_packed), older_packed)
+    for members in (1, None):
+        lie = put(older, ("network",), {**older["network"], "members": members})
+        assert "no network.members in version 3" in refuse(signed(lie, older_packed), older_packed)
+    refuse(signed(older, packed), packed)
+    arrays = safetensors.numpy.load(packed)
+    for name in ("layer1.weights", "layer2.biases"):  # of which one has fewer members than the others
+        fewer = safetensors.numpy.save({**arrays, name: arrays[name][:2].copy()})
+        assert f"{name} must be float32 of shape" in refuse(signed(plain, fewer), fewer)
+        shape = ("arrays", "tensors", name, "shape", 0)
+        assert "tensors must be those of the network" in refuse(signed(put(plain, shape, 2), fewer), fewer)
 
 
 # --- accidents
@@ -266,6 +348,19 @@ HOSTILE: dict[str, tuple[tuple[Any, ...], Any, str]] = {
 }
 
 
+@pytest.mark.parametrize(("change", "message"), [("shape", "must be those of the network"), ("nan", "finite")])
+def test_lambdas_that_are_none_are_refused(tmp_path: Path, change: str, message: str) -> None:
+    rest, packed = files(random_bundle(power=0.3), tmp_path / "model")
+    plain, arrays = json.loads(rest), safetensors.numpy.load(packed)
+    if change == "shape":
+        plain["arrays"]["tensors"]["lambdas"]["shape"] = [1]
+        arrays["lambdas"] = arrays["lambdas"][:1]
+    else:
+        arrays["lambdas"] = np.full_like(arrays["lambdas"], np.nan)
+    packed = safetensors.numpy.save(arrays)
+    assert message in refuse(signed(plain, packed), packed)
+
+
 @pytest.mark.parametrize("case", HOSTILE)
 def test_a_signed_lie_is_refused_saying_which(saved: tuple[bytes, bytes], case: str) -> None:
     path, value, message = HOSTILE[case]
@@ -275,12 +370,12 @@ def test_a_signed_lie_is_refused_saying_which(saved: tuple[bytes, bytes], case: 
 def test_a_billion_neurons_with_arrays_to_match_are_refused_without_allocating(saved: tuple[bytes, bytes]) -> None:
     plain = json.loads(saved[0])
     plain["network"]["neurons"] = [2**31, 2**31]
-    expected = {"layer1.weights": [15, 2**31], "layer1.biases": [2**31], "layer2.weights": [2**31, 2**31]}
-    expected |= {"layer2.biases": [2**31], "layer3.weights": [2**31, 3]}
+    expected = {"layer1.biases": [1, 2**31], "layer2.weights": [1, 2**31, 2**31]}
+    expected |= {"layer2.biases": [1, 2**31], "layer3.weights": [1, 2**31, 3], "layer3.biases": [1, 3]}
     for name, shape in expected.items():
         plain["arrays"]["tensors"][name] = {"shape": shape, "dtype": "float32"}
     inputs = plain["network"]["inputs"]
-    plain["arrays"]["tensors"]["layer1.weights"]["shape"] = [inputs, 2**31]
+    plain["arrays"]["tensors"]["layer1.weights"]["shape"] = [1, inputs, 2**31]
     text = signed(plain)
     tracemalloc.start()
     try:

@@ -66,11 +66,33 @@ BITS = {"float32": 5e-6, "float64": 1e-13}
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("loss", sorted(LOSSES))
 @pytest.mark.parametrize("activation", sorted(ACTIVATIONS))
+@pytest.mark.parametrize("members", [1, 5])
 def test_every_kind_of_network_predicts_every_row_alike(
-    activation: str, loss: str, dtype: str, offset: float, spread: float
+    members: int, activation: str, loss: str, dtype: str, offset: float, spread: float
 ) -> None:
-    bundle = random_bundle(loss, activation, dtype, seed=1, offset=offset, spread=spread)
+    bundle = random_bundle(loss, activation, dtype, seed=1, offset=offset, spread=spread, members=members)
     assert compare(bundle, random_raws(bundle, 2000, seed=2)) < BITS[dtype]
+
+
+@pytest.mark.parametrize(("offset", "spread"), [(40.0, 12.0), (0.0, 1.0), (-3.0, 1.0), (0.0, 1e-8)])
+@pytest.mark.parametrize("power", [-4.0, -1.0, -1e-9, 0.0, 0.3, 1.7, 2.0, 2.0 + 1e-12, 5.0])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_transformed_columns_are_predicted_alike(dtype: str, power: float, offset: float, spread: float) -> None:
+    bundle = random_bundle(dtype=dtype, seed=1, offset=offset, spread=spread, power=power)
+    assert compare(bundle, random_raws(bundle, 2000, seed=2)) < {"float32": 5e-6, "float64": 1e-9}[dtype]
+    exported = OnnxModel(to_onnx(bundle).SerializeToString())
+    assert check(bundle, exported, made_rows(bundle, 200)) < 5e-6
+
+
+@pytest.mark.parametrize("power", [-30.0, 0.5, 30.0])
+def test_transformed_columns_far_outside_are_predicted_alike(power: float) -> None:
+    bundle = random_bundle(seed=1, offset=0.0, power=power)
+    far = [-1.7e308, -1e30, -1e4, -1e-300, 0.0, 1e-300, 1e4, 1e30, 1.7e308]
+    raws = [
+        Raw(raw.name, raw.kind, np.array(far) if raw.kind == "numeric" else raw.values, raw.categories)
+        for raw in random_raws(bundle, len(far))
+    ]
+    assert compare(bundle, raws) < 5e-6
 
 
 def test_single_precision_inputs_would_not_do() -> None:
@@ -107,6 +129,7 @@ def test_every_table_is_predicted_alike(data: st.DataObject) -> None:
         data.draw(tables()),
         seed=data.draw(st.integers(0, 1000)),
         neurons=tuple(data.draw(st.lists(st.integers(1, 9), max_size=3))),
+        members=data.draw(st.integers(1, 4)),
         offset=data.draw(st.floats(-1e9, 1e9)),
         spread=data.draw(st.floats(1e-3, 1e6)),
     )
@@ -239,6 +262,9 @@ REAL: dict[str, tuple[dict[str, Any], int, dict[str, Any]]] = {
     "breast cancer": ({"source": "sklearn:breast_cancer"}, 569, {"loss": "binary_cross_entropy"}),
     "digits": ({"source": "sklearn:digits"}, 1797, {"scaling": "minmax"}),
     "wine, not scaled": ({"source": "sklearn:wine"}, 178, {"scaling": "none", "dtype": "float64"}),
+    "wine, transformed": ({"source": "sklearn:wine"}, 178, {"scaling": "power"}),
+    "digits, transformed": ({"source": "sklearn:digits"}, 1797, {"scaling": "power"}),
+    "diabetes, transformed": ({"source": "sklearn:diabetes"}, 442, {"scaling": "power", "dtype": "float64"}),
     "spiral": ({"source": "nnfs:spiral"}, 300, {"activation": "leaky_relu"}),
     "sine": ({"source": "nnfs:sine", "samples": 200}, 200, {"loss": "absolute_error"}),
 }
@@ -264,13 +290,13 @@ def test_a_retrained_model_is_checked_on_every_row_of_its_study(
     assert np.abs(predictions - bundle.predictions(features)).max() <= 1e-5 * bundle.target_scale
 
 
-@pytest.fixture
-def mixed_model(tmp_path: Path, mixed: Mixed, monkeypatch: pytest.MonkeyPatch) -> Path:
+@pytest.fixture(params=["standard", "power"])
+def mixed_model(tmp_path: Path, mixed: Mixed, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Path:
     """A model of all kinds of columns, beside the rows that it was trained on."""
     monkeypatch.chdir(tmp_path)
     mixed().to_csv("rows.csv", index=False)
     source = {"source": "csv", "path": "rows.csv", "target": "kind", "missing": ["?"]}
-    package.retrain(study(tmp_path, source), folder="model").save("model")
+    package.retrain(study(tmp_path, source, scaling=request.param), folder="model").save("model")
     return tmp_path / "model"
 
 

@@ -256,10 +256,8 @@ def seen_by(data: LaneData, lanes: Callable[[NDArray[Any]], NDArray[Any]]) -> La
     names = ("centre", "scale", "fill", "target_centre", "target_scale")
     columns = {name: getattr(data, name) for name in names}
     seen = replace(data, **{name: lanes(values) for name, values in columns.items() if values is not None})
-    if (transform := data.target_transform) is None:
-        return seen
-    constants = {field.name: lanes(getattr(transform, field.name)) for field in fields(transform)}
-    return replace(seen, target_transform=type(transform)(**constants))
+    transform = data.target_transform
+    return seen if transform is None else replace(seen, target_transform=transform.each(lanes))
 
 
 @dataclass(frozen=True)

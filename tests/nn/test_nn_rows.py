@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from scenes import scene
 
 from hpsearch.nn import passes
@@ -17,6 +18,7 @@ from hpsearch.nn import rows as rows_module
 from hpsearch.nn.optimizers import SGD
 from hpsearch.nn.passes import Evaluation, Evaluator
 from hpsearch.nn.rows import Batching, LaneData, PaddedRows
+from hpsearch.transform import transform
 
 
 def row_sets(counts: list[int], seed: int = 0) -> list[Any]:
@@ -202,6 +204,35 @@ def test_each_lane_fills_what_is_missing_with_its_own_fill(
 
     filled = np.where(missing, fill[lane], features)
     assert seen(np.where(missing, np.nan, features), fill) == seen(filled, None) == seen(filled, fill)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("seed", range(3))
+def test_each_lane_transforms_rows_by_its_own_lambdas(dtype: Any, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a model with that scaling does, to the bit: rows kept or not, alone or among lanes with and without."""
+    draw = np.random.default_rng(seed)
+    features, labels = draw.gumbel(0, 3, (30, 4)), draw.integers(0, 3, 30)
+    features[draw.random((30, 4)) < 0.2] = np.nan
+    centre, scale, fill = draw.standard_normal((3, 4)), draw.uniform(0.5, 2, (3, 4)), draw.standard_normal((3, 4))
+    lambdas = np.array([[0.2, 1.0, -1.0, 3.0], [1.0, 1.0, 1.0, 1.0], [2.0, 0.0, 1.0, 1.0]])
+    rows = draw.integers(0, 30, (3, 9))
+
+    def seen(lanes: slice) -> NDArray[Any]:
+        data = LaneData(features, labels, 3, centre, scale, fill, lambdas=lambdas).only(lanes, np.dtype(dtype))
+        inputs = np.ones((data.lanes, 9, 5), dtype)
+        data.gather(rows[lanes], inputs, np.empty((data.lanes, 3, 9), dtype))
+        return inputs[..., :-1]
+
+    expected = [
+        transform(features[rows[n]], centre[n], scale[n], fill[n], lambdas=None if n == 1 else lambdas[n])
+        for n in range(3)
+    ]
+    kept = seen(slice(3))
+    assert kept.tobytes() == np.array(expected).astype(dtype).tobytes()
+    monkeypatch.setattr(rows_module, "TRANSFORMED_BYTES", 0)
+    assert seen(slice(3)).tobytes() == kept.tobytes()
+    for lane in range(3):
+        assert seen(slice(lane, lane + 1)).tobytes() == kept[lane].tobytes()
 
 
 def test_training_leaves_features_labels_and_row_sets_alone() -> None:

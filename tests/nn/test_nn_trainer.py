@@ -63,7 +63,7 @@ def test_a_training_that_goes_on_has_the_bits_of_one_that_was_never_stopped(
     rates = []
     for epochs in (1, 199, 100):
         trainer = scene(**settings, epochs=epochs, evaluate_every=epochs).trainer
-        rates = [point.learning_rate for point in trainer.resume(params, generators, dropping, descent)]
+        rates = [point.learning_rate for point in trainer.run(params, generators, dropping, descent)]
     assert params.tobytes() == whole.tobytes()
     assert rates[-1].tobytes() == points[-1].learning_rate.tobytes()
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from scipy.special import softmax
 from sklearn.metrics import accuracy_score, log_loss
-from sklearn.preprocessing import FunctionTransformer, MinMaxScaler, StandardScaler
+from sklearn.preprocessing import FunctionTransformer, MinMaxScaler, PowerTransformer, StandardScaler
 
 from hpsearch import seeds
 from hpsearch.data.dataset import Dataset
@@ -27,7 +27,12 @@ from hpsearch.validation.config import Config
 from hpsearch.validation.cross_validate import CrossValidation, cross_validate
 from hpsearch.validation.lanes import fit_scalings
 
-SKLEARN: dict[str, Any] = {"minmax": MinMaxScaler, "none": FunctionTransformer, "standard": StandardScaler}
+SKLEARN: dict[str, Any] = {
+    "minmax": MinMaxScaler,
+    "none": FunctionTransformer,
+    "power": PowerTransformer,
+    "standard": StandardScaler,
+}
 BASE = Config(neurons=5, learning_rate=0.05, epochs=12, evaluate_every=3, init="he", dtype="float64")
 STUDY_SEED = 7
 

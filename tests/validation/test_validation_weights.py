@@ -145,7 +145,7 @@ def test_the_training_descends_the_weighted_loss() -> None:
     )
 
     def loss(at: NDArray[np.float64]) -> float:
-        predictions = predict(trainer.architecture, at[np.newaxis], data.features)
+        predictions = predict(trainer.architecture, at[np.newaxis], data.features)[0]
         return float(np.average(-np.log(predictions[rows, data.labels]), weights=weights[0]))
 
     before = params[0].copy()
