@@ -220,7 +220,7 @@ class StudyDefinition(Section):
         """Refuse what does not go with what is predicted, a class or a regression target.
 
         Raises:
-            DefinitionError: a loss, an objective or a splitter of the other task.
+            DefinitionError: a loss, a target scaling, an objective or a splitter of the other task.
         """
         task, loss = self.data.predicts, self.loss
         fitting = metrics_of(loss)
@@ -230,6 +230,13 @@ class StudyDefinition(Section):
                 f"is {self.search.objective!r}",
                 f"Choose one of: {', '.join(fitting)}.",
                 where=Setting("search.objective"),
+            )
+        if task == "classification" and "target_scaling" in self.space.dimensions:
+            raise DefinitionError(
+                "must go with a regression target",
+                "classes are predicted",
+                "Leave it out.",
+                where=Setting("space.target_scaling"),
             )
         splitter = self.validation.splitter
         if SPLITTERS[splitter].stratifies and task == "regression":
@@ -253,9 +260,17 @@ class StudyDefinition(Section):
     @property
     def scalings(self) -> tuple[str, ...]:
         """The names of the scalings that a trial may use."""
-        searched = self.space.dimensions.get("scaling")
+        return self._names("scaling")
+
+    @property
+    def target_scalings(self) -> tuple[str, ...]:
+        """The names of the target scalings that a trial may use."""
+        return self._names("target_scaling")
+
+    def _names(self, setting: str) -> tuple[str, ...]:
+        searched = self.space.dimensions.get(setting)
         choices = searched.choice or () if searched is not None else ()
-        return tuple(sorted({self.train.scaling, *map(str, choices)}))
+        return tuple(sorted({getattr(self.train, setting), *map(str, choices)}))
 
     def build_pruner(self) -> BasePruner | None:
         """Optuna's pruner with the study's resources; None if it never prunes."""

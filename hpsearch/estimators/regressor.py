@@ -15,14 +15,16 @@ from hpsearch.estimators.base import NetworkEstimator, assign, trains_on_all_row
 class MLPRegressor(RegressorMixin, NetworkEstimator):
     """A fully connected network for regression, or the average of several, trained as lanes of the core.
 
-    It is :class:`hpsearch.MLPClassifier` in all that is not said here. The target is scaled inside, by the mean and the
-    standard deviation of the training rows; losses and predictions have its own unit.
+    It is :class:`hpsearch.MLPClassifier` in all that is not said here. The target is scaled inside, by what is learnt
+    from the training rows; losses and predictions have its own unit.
 
     Args:
         neurons, hidden_layers, activation, leaky_slope, dropout, init: see :class:`hpsearch.MLPClassifier`.
         loss: what training descends: ``squared_error``, the default, or ``absolute_error``.
         optimizer, learning_rate, decay, momentum, rho, epsilon, beta1, beta2: see :class:`hpsearch.MLPClassifier`.
         weight_l1, weight_l2, bias_l1, bias_l2, epochs, batch_size, scaling, evaluate_every, dtype: likewise.
+        target_scaling: ``standard``, by mean and standard deviation; or before that the logarithm (``log``, of targets
+            above 0) or Yeo and Johnson's power transformation (``power``).
         members: networks that differ in everything random, whose predictions are averaged; see there.
         random_state, early_stopping, validation_fraction, n_iter_no_change: likewise; rows are carved at random.
         tol: what an improvement of the validation loss is more than, in its unit.
@@ -66,6 +68,7 @@ class MLPRegressor(RegressorMixin, NetworkEstimator):
         epochs: int = 1000,
         batch_size: int | str = "full",
         scaling: str = "standard",
+        target_scaling: str = "standard",
         evaluate_every: int | None = None,
         dtype: str = "float32",
         members: int = 1,
@@ -97,7 +100,7 @@ class MLPRegressor(RegressorMixin, NetworkEstimator):
     def partial_fit(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Train for one epoch more on these rows; see :meth:`hpsearch.MLPClassifier.partial_fit`.
 
-        The target's centre and scale, too, stay as the first call's rows had them.
+        The target's scaling, too, stays as the first call's rows had it.
 
         Args:
             X: (N, D) finite numbers.

@@ -22,11 +22,13 @@ from hpsearch.data.columns import Plan
 from hpsearch.data.dataset import Dataset, Task
 from hpsearch.data.frames import expand_frame
 from hpsearch.data.preprocess import Scaling
+from hpsearch.data.target_scaling import to_plain
 from hpsearch.errors import BundleError, DataError, Setting, located, reason
 from hpsearch.model.format import encode, pack, read
 from hpsearch.model.manifest import ARRAYS, REST
 from hpsearch.nn.network import NetworkShape
 from hpsearch.nn.passes import Architecture, averaged, predict
+from hpsearch.target_transform import TargetTransform, in_own_unit
 from hpsearch.validation.metrics import METRICS
 from hpsearch.validation.score import SCORE_NAMES
 
@@ -57,6 +59,7 @@ class Bundle:
         about: how it came to be: configuration, scores, origin; plain JSON values.
         target_centre, target_scale: of a regression: a member's prediction is its output, times the scale, plus the
             centre.
+        target_transform: of one lane: the prediction is what that is the transform of; None if there is none.
     """
 
     architecture: Architecture
@@ -68,6 +71,7 @@ class Bundle:
     about: Mapping[str, Any]
     target_centre: float = 0.0
     target_scale: float = 1.0
+    target_transform: TargetTransform | None = None
 
     @property
     def members(self) -> int:
@@ -163,7 +167,10 @@ class Bundle:
         """What each member alone predicts, (M, N, C) or (M, N, 1), of features (N, D) of the plan."""
         with threadpool_limits(1):
             predictions = predict(self.architecture, self.parameters, self.scaling.apply(features))
-        return predictions if self.class_names else predictions * np.float64(self.target_scale) + self.target_centre
+        if self.class_names:
+            return predictions
+        centre, scale = np.array([self.target_centre]), np.array([self.target_scale])
+        return in_own_unit(predictions, centre, scale, self.target_transform)
 
     answers = predictions  # its name before 0.1.0
 
@@ -225,6 +232,7 @@ class Bundle:
                 "classes": list(self.class_names),
                 "centre": self.target_centre,
                 "scale": self.target_scale,
+                **({} if (form := self.target_transform) is None else {"transform": to_plain(form)}),
             },
             "about": dict(self.about),
         }
@@ -266,6 +274,7 @@ class Bundle:
             manifest.about,
             target.centre,
             target.scale,
+            target.read_transform(),
         )
 
 

@@ -20,7 +20,9 @@ from hpsearch.model.predict_file import read_rows
 from hpsearch.model.study_rows import rows_of, study_rows
 from hpsearch.transform import inverse_yeo_johnson
 
-TOLERANCE = 1e-5  # of a probability, or of a regression's prediction over the target's scale
+# Of a probability, or of a regression's prediction over the target's scale. Where the target is transformed, the
+# transforms of two predictions are compared: it is they that the network tells apart.
+TOLERANCE = 1e-5
 MADE_ROWS = 1000
 CHECKED_ROWS = 4096  # at once
 
@@ -146,7 +148,7 @@ def check(bundle: Bundle, exported: RunnableExport, raws: Sequence[Raw]) -> floa
         features, _ = bundle.plan.expand(part)
         expected = bundle.predictions(features).astype(np.float64)
         labels, predictions = exported.predict(part)
-        differences = np.abs(predictions - expected).max(axis=1) / bundle.target_scale
+        differences = _differences(bundle, predictions, expected)
         wrong = ~(differences <= TOLERANCE)  # nan is wrong too
         if labels is not None:
             second, first = np.sort(expected, axis=1)[:, -2:].T
@@ -166,6 +168,18 @@ def check(bundle: Bundle, exported: RunnableExport, raws: Sequence[Raw]) -> floa
             )
         largest = max(largest, float(differences.max()))
     return largest
+
+
+def _differences(bundle: Bundle, predictions: NDArray[Any], expected: NDArray[Any]) -> NDArray[np.float64]:
+    """How far predictions (N, A) are from those expected, (N,), in what :data:`TOLERANCE` is in; nan is far."""
+    if (transform := bundle.target_transform) is not None:
+        inside, expected = (np.clip(values, transform.low, transform.high) for values in (predictions, expected))
+        # Beyond the bounds there is at most the rounding of a mean over members.
+        within = np.isclose(predictions, inside, rtol=1e-9, atol=0)
+        predictions = transform.forward(np.where(within, inside, np.nan)[np.newaxis])[0]
+        expected = transform.forward(expected[np.newaxis])[0]
+    differences: NDArray[np.float64] = np.abs(predictions - expected).max(axis=1) / bundle.target_scale
+    return differences
 
 
 def made_rows(bundle: Bundle, rows: int) -> list[Raw]:

@@ -7,7 +7,7 @@ Vedelsby 1995 for the squared error). One member is a single network, and member
 
 It is the search's own pipeline on all rows given. Whatever is learnt from rows is learnt from the training rows by
 their weights: a row of weight 2 counts as two rows and one of weight 0 as none in the features' scaling, in what fills
-missing values, in a regression target's centre and scale, and in the training loss. Class weights count in the training
+missing values, in a regression target's scaling, and in the training loss. Class weights count in the training
 loss alone. Initial weights, the order of mini-batches and dropout come from streams that no trial draws from, member m
 of a study's seed from the streams of repeat m.
 """
@@ -32,6 +32,7 @@ from hpsearch.nn.network import initial_parameters
 from hpsearch.nn.passes import Architecture, Evaluator
 from hpsearch.nn.rows import LaneData, PaddedRows
 from hpsearch.nn.trainer import Checkpoint, Descent
+from hpsearch.target_transform import TargetTransform
 from hpsearch.validation.config import Config
 from hpsearch.validation.lanes import (
     architecture_of,
@@ -56,6 +57,7 @@ class ResumableEnsemble:
         scaling: of the features, learnt from the rows that it began with.
         parameters: (M, P), trained in place.
         target_centre, target_scale: (1,), of a regression target, learnt likewise; None for classes.
+        target_transform: of it, likewise; None if it has none.
         batches, dropout: of each member, where the order of mini-batches comes from, and what dropout drops.
         descent: the updates done and the optimizer's state.
     """
@@ -67,6 +69,7 @@ class ResumableEnsemble:
     parameters: FloatArray
     target_centre: NDArray[np.float64] | None
     target_scale: NDArray[np.float64] | None
+    target_transform: TargetTransform | None
     batches: list[np.random.Generator]
     dropout: list[np.random.Generator]
     descent: Descent = field(default_factory=Descent)
@@ -83,15 +86,15 @@ class ResumableEnsemble:
         """
         rows = [np.arange(data.rows)]
         (scaling,) = fit_scalings(data, rows, config.scaling, fill_all=True)  # new rows may lack any value
-        lanes = lane_data(data, [scaling], rows)
+        lanes = lane_data(data, [scaling], rows, config.target_scaling)
         architecture = architecture_of(config, data.features.shape[1], len(data.class_names))
         weights, batches, dropout = (
             [seeds.generator(seed, f"retrain-{what}", repeat) for repeat in repeats]
             for what in ("weights", "batches", "dropout")
         )
         parameters = initial_parameters(architecture.network, config.init, weights, architecture.dtype)
-        spread = lanes.target_centre, lanes.target_scale
-        return cls(architecture, config.optimizer, seed, scaling, parameters, *spread, batches, dropout)
+        target = lanes.target_centre, lanes.target_scale, lanes.target_transform
+        return cls(architecture, config.optimizer, seed, scaling, parameters, *target, batches, dropout)
 
     @property
     def members(self) -> int:
@@ -101,8 +104,8 @@ class ResumableEnsemble:
     def lanes(self, data: Dataset) -> LaneData:
         """Rows as the members see them, scaled as those that they began with."""
         lane = lane_data(data, [self.scaling], [np.arange(data.rows)])
-        lane = replace(lane, target_centre=self.target_centre, target_scale=self.target_scale)
-        return lane.repeated(self.members)
+        target = {name: getattr(self, name) for name in ("target_centre", "target_scale", "target_transform")}
+        return replace(lane, **target).repeated(self.members)
 
     def train(self, config: Config, data: Dataset, evaluate_every: int | None = None) -> Iterator[Checkpoint]:
         """Train on these rows for the epochs of ``config``, from where the members are, or until all have diverged.
@@ -129,7 +132,8 @@ class ResumableEnsemble:
         bundle = Bundle(self.architecture, parameters, self.scaling, data.columns, *names, about)
         if self.target_centre is None or self.target_scale is None:
             return bundle
-        return replace(bundle, target_centre=float(self.target_centre[0]), target_scale=float(self.target_scale[0]))
+        centre, scale = float(self.target_centre[0]), float(self.target_scale[0])
+        return replace(bundle, target_centre=centre, target_scale=scale, target_transform=self.target_transform)
 
 
 @dataclass(frozen=True)

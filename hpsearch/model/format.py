@@ -30,6 +30,7 @@ target.classes      C different texts, at least 2, in the order of their probabi
                     regression
 target.centre,      a regression prediction is the output times ``scale``, plus ``centre``, in the target's own unit; 0
 target.scale        and 1 of classes; ``scale`` is above 0
+target.transform    of a regression whose target is transformed as well: an object, see below; left out otherwise
 about               how the model came to be, for people: any keys. Of those that are read again ``not_features`` is
                     null or a list of texts, ``scorings`` an integer of at least 0, ``rows`` null or an object
 ==================  ====================================================================================================
@@ -66,9 +67,23 @@ Biometrika 87, 2000, equation 2.1), p being λ where x is at least 0 and 2 - λ 
 
 It is computed as sign(x) · expm1(p · log1p(|x|)) / p, in which p · log1p(|x|) is taken to be at most 700.
 
+scaling    f
+=========  =============================================================================================================
+``log``    ln(t)
+``power``  ψ((t - ``mean``) / ``deviation``), ψ(x) = sign(x) · ((1 + |x|)^p - 1) / p, or sign(x) · ln(1 + |x|) if p = 0;
+           p is ``power`` where x is at least 0 and 2 - ``power`` elsewhere
+=========  =============================================================================================================
+
+Both have ``deviation``, above 0, the standard deviation of the training targets, and ``low`` and ``high``: a prediction
+below ``low`` or above ``high`` is that instead. ``power`` is from 0 to 2, so that f reaches every number.
+=======
 A member's probabilities are the softmax of its outputs; with ``binary_cross_entropy`` 1 / (1 + exp(-output)) is that of
 the second class; of a regression see ``target``. What the model predicts is the mean of its members' predictions.
 
+With ``target.transform``, the output times ``scale``, plus ``centre``, is not a prediction t but f(t). The object has
+``scaling``, which names f, and f's constants, all numbers in the target's own unit but ``power``.
+
+=========  ======================================================================================================
 Version 3 is read too. It is a model of one member: it has no ``network.members``, and its arrays no axis of members.
 """
 

@@ -13,9 +13,11 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from hpsearch.data.columns import Column, Impute, Kind
+from hpsearch.data.target_scaling import LAMBDAS, TARGET_SCALINGS, from_plain
 from hpsearch.errors import BundleError, DataError, located, one_line
 from hpsearch.nn.layers import ACTIVATIONS
 from hpsearch.nn.losses import LOSSES
+from hpsearch.target_transform import TargetTransform
 from hpsearch.validation.config import one_of
 
 FORMAT, VERSION = "hpsearch-bundle", 4
@@ -73,11 +75,29 @@ class Preprocessing(ManifestPart):
     columns: Annotated[list[ColumnPart], Field(fail_fast=True)]
 
 
+class TransformPart(ManifestPart):
+    scaling: Annotated[Name, one_of(TARGET_SCALINGS, "target scaling")]
+    low: float
+    high: float
+    deviation: Annotated[float, Field(gt=0)]
+    mean: float | None = None
+    power: Annotated[float, Field(ge=LAMBDAS[0], le=LAMBDAS[1])] | None = None
+
+
 class Target(ManifestPart):
     name: str
     classes: Texts
     centre: float
     scale: Annotated[float, Field(gt=0)]
+    transform: TransformPart | None = None
+
+    def read_transform(self) -> TargetTransform | None:
+        """The target's transform, of one lane.
+
+        Raises:
+            ValueError: other constants than it has.
+        """
+        return None if self.transform is None else from_plain(self.transform.model_dump(exclude_none=True))
 
 
 class About(ManifestPart):
@@ -198,6 +218,14 @@ def _check_whole(manifest: Manifest) -> None:
         )
     if not regression and (target.centre, target.scale) != (0, 1):
         raise BundleError("target.centre and target.scale must be 0 and 1 of classes", "are not")
+    if not regression and target.transform is not None:
+        raise BundleError("target.transform must be left out with classes", "is not")
+    try:
+        target.read_transform()
+    except ValueError as error:
+        raise BundleError("the constants of target.transform must be those of its scaling", str(error)) from error
+    if target.transform is not None and target.transform.low > target.transform.high:
+        raise BundleError("target.transform.low must be at most target.transform.high", "is more")
     try:
         outputs = LOSSES[network.loss].outputs(len(target.classes))
     except DataError as error:

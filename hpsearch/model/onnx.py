@@ -22,7 +22,7 @@ not refused.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +33,7 @@ from hpsearch.data.columns import Raw
 from hpsearch.errors import BundleError
 from hpsearch.extras import require
 from hpsearch.model.bundle import Bundle
+from hpsearch.target_transform import LogTransform, PowerTransform, TargetTransform
 from hpsearch.transform import FURTHEST, MOST_EXPONENT, powers_of
 
 if TYPE_CHECKING:
@@ -237,6 +238,8 @@ def _predictions(graph: _Graph, bundle: Bundle, values: str) -> list[Any]:
         values = graph.node("Mul", values, graph.constant(np.array(bundle.target_scale)))
         centre = graph.constant(np.array(bundle.target_centre))
         values = graph.node("Add", values, centre)
+        if bundle.target_transform is not None:
+            values = TARGETS[type(bundle.target_transform)](graph, bundle.target_transform, values)
         name = graph.node("ReduceMean", values, axes=[0], keepdims=0, output="prediction")
         return [helper.make_tensor_value_info(name, TensorProto.DOUBLE, ["N", 1])]
     label = graph.name("label")
@@ -254,6 +257,40 @@ def _predictions(graph: _Graph, bundle: Bundle, values: str) -> list[Any]:
         helper.make_tensor_value_info(label, TensorProto.STRING, ["N"]),
         helper.make_tensor_value_info(name, _type(bundle), ["N", len(bundle.class_names)]),
     ]
+
+
+def _from_log(graph: _Graph, transform: LogTransform, values: str) -> str:
+    return _kept(graph, transform, graph.node("Exp", values))
+
+
+def _from_power(graph: _Graph, transform: PowerTransform, values: str) -> str:
+    """What :func:`hpsearch.transform.inverse_yeo_johnson` does, one side of 0 after the other."""
+    mean, deviation, power = (float(of[0]) for of in (transform.mean, transform.deviation, transform.power))
+    sizes, one = graph.node("Abs", values), graph.constant(np.array(1.0))
+
+    def grown(exponent: float) -> str:
+        if exponent == 0:
+            return graph.node("Sub", graph.node("Exp", sizes), one)
+        base = graph.node("Add", graph.node("Mul", sizes, graph.constant(np.array(exponent))), one)
+        return graph.node("Sub", graph.node("Pow", base, graph.constant(np.array(1 / exponent))), one)
+
+    below = graph.node("Less", values, graph.constant(np.array(0.0)))
+    values = graph.node("Where", below, graph.node("Neg", grown(2 - power)), grown(power))
+    values = graph.node("Mul", values, graph.constant(np.array(deviation)))
+    return _kept(graph, transform, graph.node("Add", values, graph.constant(np.array(mean))))
+
+
+def _kept(graph: _Graph, transform: TargetTransform, values: str) -> str:
+    """Values between the bounds of predictions."""
+    bounds = (graph.constant(bound[0].reshape(())) for bound in (transform.low, transform.high))
+    return graph.node("Clip", values, *bounds)
+
+
+# What makes predictions of a transformed target.
+TARGETS: dict[type[TargetTransform], Callable[[_Graph, Any, str], str]] = {
+    LogTransform: _from_log,
+    PowerTransform: _from_power,
+}
 
 
 def _type(bundle: Bundle) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from hpsearch.arrays import FloatArray, IntArray
 from hpsearch.nn.losses import class_labels, one_hot
+from hpsearch.target_transform import TargetTransform, in_own_unit
 from hpsearch.transform import transform
 
 # Rows that all lanes together see in this much memory are scaled once and kept, not once a batch.
@@ -35,6 +36,7 @@ class LaneData:
         scale: (L, inputs), divides what remains.
         fill: (L, inputs), stands in for nan, before that; None if no feature is nan.
         target_centre, target_scale: (L,), of a regression target: a lane sees (t - centre) / scale; None for classes.
+        target_transform: of L lanes, which it sees that of, instead of t; None if it sees t itself.
         alike: whether all lanes see the rows alike, as they do after :meth:`repeated`.
         lambdas: (L, inputs), of the power transformation between filling and centring; None if no lane has one.
 
@@ -50,6 +52,7 @@ class LaneData:
     fill: NDArray[Any] | None = None
     target_centre: NDArray[np.float64] | None = None
     target_scale: NDArray[np.float64] | None = None
+    target_transform: TargetTransform | None = None
     lambdas: NDArray[Any] | None = None
     alike: bool = False
     _scaled: dict[str, FloatArray] = field(default_factory=dict, init=False, repr=False, compare=False)
@@ -70,7 +73,7 @@ class LaneData:
 
     def only(self, lanes: slice, dtype: np.dtype[Any]) -> LaneData:
         """Some of the lanes, which share what these lanes keep."""
-        of_lanes = {name: values[lanes] for name, values in self._of_lanes().items()}
+        of_lanes = self._of_lanes(lambda values: values[lanes])
         part = replace(self, targets=self.labels if self.classes else self.targets, **of_lanes)
         if (scaled := self._scaled_rows(dtype)) is not None:
             part._scaled[dtype.str] = scaled if self.alike else scaled[lanes]
@@ -78,13 +81,15 @@ class LaneData:
 
     def repeated(self, lanes: int) -> LaneData:
         """So many lanes that see the rows as this one lane does."""
-        of_lanes: dict[str, Any] = {name: np.repeat(values, lanes, axis=0) for name, values in self._of_lanes().items()}
-        return replace(self, alike=True, **of_lanes)
+        return replace(self, alike=True, **self._of_lanes(lambda values: np.repeat(values, lanes, axis=0)))
 
-    def _of_lanes(self) -> dict[str, Any]:
-        """What each lane has of its own, by attribute."""
+    def _of_lanes(self, change: Callable[[NDArray[Any]], NDArray[Any]]) -> dict[str, Any]:
+        """What each lane has of its own, by attribute, once ``change`` has made it that of other lanes."""
         columns = ("centre", "scale", "fill", "lambdas", "target_centre", "target_scale")
-        return {name: values for name in columns if (values := getattr(self, name)) is not None}
+        changed = {name: change(values) for name in columns if (values := getattr(self, name)) is not None}
+        return (
+            changed if (form := self.target_transform) is None else {**changed, "target_transform": form.each(change)}
+        )
 
     def gather(self, rows: IntArray, inputs: FloatArray, targets: FloatArray) -> None:
         """Write ``rows`` (…, L, B) to ``inputs`` (…, L, B, inputs + 1), whose last column is ones already, and to
@@ -109,18 +114,23 @@ class LaneData:
         """Predictions and targets (L, A, B) of ``rows`` (L, B), a regression target in its own unit and in float64."""
         if self.target_centre is None or self.target_scale is None:
             return predictions, targets
-        columns = (values[:, np.newaxis, np.newaxis] for values in (self.target_scale, self.target_centre))
-        scale, centre = columns
-        return predictions * scale + centre, np.asarray(self.targets, np.float64)[rows][:, np.newaxis]
+        predicted = in_own_unit(predictions, self.target_centre, self.target_scale, self.target_transform)
+        return predicted, np.asarray(self.targets, np.float64)[rows][:, np.newaxis]
+
+    @property
+    def target_deviation(self) -> NDArray[np.float64] | None:
+        """(L,): the standard deviation of a regression's training targets in their own unit; None for classes."""
+        return self.target_scale if self.target_transform is None else self.target_transform.deviation
 
     @cached_property
     def _scaled_targets(self) -> NDArray[np.float64]:
         """(L, N): the regression target as each lane sees it."""
         assert self.target_centre is not None
         assert self.target_scale is not None
-        scaled: NDArray[np.float64] = (self.targets - self.target_centre[:, np.newaxis]) / self.target_scale[
-            :, np.newaxis
-        ]
+        targets = self.targets
+        if self.target_transform is not None:
+            targets = self.target_transform.forward(targets[np.newaxis])
+        scaled: NDArray[np.float64] = (targets - self.target_centre[:, np.newaxis]) / self.target_scale[:, np.newaxis]
         return scaled
 
     @cached_property

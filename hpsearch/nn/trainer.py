@@ -23,7 +23,9 @@ class Checkpoint:
     """The state of the training after ``epoch`` epochs.
 
     Losses of classes are in nats, those of a regression in its target's unit (squared in a squared error); so is
-    the penalty.
+    the penalty: that of the scaled target times the standard deviation of the training targets (squared likewise).
+    Where the target is centred and scaled alone, the same factor turns the loss that the updates descend into the one
+    reported. Where it is transformed too, no factor does, and this one keeps penalties of both comparable.
 
     Attributes:
         epoch: epochs done.
@@ -39,7 +41,7 @@ class Checkpoint:
 
     @property
     def total_loss(self) -> NDArray[np.float64]:
-        """(L,): data loss + penalty, which is what the updates descend."""
+        """(L,): data loss + penalty. The updates descend it, but where a target is transformed: see above."""
         return self.training_loss + self.penalty
 
     @property
@@ -131,8 +133,8 @@ class Trainer:
     @property
     def _unit(self) -> NDArray[np.float64]:
         """(L,): what gives the penalty the unit of the data loss, where a regression target is trained on scaled."""
-        scale = self.data.target_scale
-        return np.ones(self.data.lanes) if scale is None else scale**self.architecture.head.power
+        deviation = self.data.target_deviation
+        return np.ones(self.data.lanes) if deviation is None else deviation**self.architecture.head.power
 
     def _groups(self) -> list[slice]:
         """Lanes that go from checkpoint to checkpoint together.

@@ -19,6 +19,7 @@ from hpsearch.data.columns import summary
 from hpsearch.data.dataset import Dataset
 from hpsearch.data.preprocess import Scaling
 from hpsearch.data.splits import Split, hold_out, make_splits
+from hpsearch.data.target_scaling import require_scalable
 from hpsearch.definition.study import StudyDefinition, as_key
 from hpsearch.errors import DataError, HpsearchError, Setting, Wording, located
 from hpsearch.search.probe import probe
@@ -169,7 +170,7 @@ def divide(definition: StudyDefinition, data: Dataset, held_out: Dataset | None)
     """Split rows to search with, and learn from the training rows of each split what its scaling needs.
 
     Raises:
-        DataError: splits that cannot be used, or on which the objective is undefined.
+        DataError: splits that cannot be used, or on which the objective is undefined; targets that cannot be scaled.
     """
     seed, validation = definition.seed, definition.validation
     splits = make_splits(data, validation.splitter, validation.split_options, seed)
@@ -182,9 +183,12 @@ def divide(definition: StudyDefinition, data: Dataset, held_out: Dataset | None)
             where=Setting("search.stop"),
         )
     training = [split.training for split in splits]
-    # Classes that there are not, and a loss for others than there are, are refused before anything runs.
+    # Classes that there are not, a loss for others than there are, and targets that a scaling is not for are refused
+    # before anything runs.
     training_weights(definition.train, data, training)
     architecture_of(definition.train, data.features.shape[1], len(data.class_names))
+    for name in definition.target_scalings:
+        require_scalable(name, data.labels)
     scalings = {name: fit_scalings(data, training, name) for name in definition.scalings}
     prepared = Prepared(definition, data, held_out, splits, scalings)
     if definition.finalists:

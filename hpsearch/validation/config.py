@@ -23,6 +23,7 @@ from pydantic_core.core_schema import no_info_after_validator_function
 
 from hpsearch.data.dataset import Task
 from hpsearch.data.preprocess import SCALINGS
+from hpsearch.data.target_scaling import TARGET_SCALINGS
 from hpsearch.errors import DefinitionError, Setting, did_you_mean
 from hpsearch.nn.layers import ACTIVATION_SETTINGS, ACTIVATIONS
 from hpsearch.nn.losses import LOSSES
@@ -38,7 +39,7 @@ SHARED = ("evaluate_every", "dtype", "class_weight", "loss")
 # The loss of a task, where none is set.
 TASK_LOSSES: dict[Task, str] = {"classification": "cross_entropy", "regression": "squared_error"}
 # Settings that configurations and studies stored before them do not have, and what was so without them.
-ADDED: dict[str, Any] = {"class_weight": None, "loss": None, "dropout": 0.0}
+ADDED: dict[str, Any] = {"class_weight": None, "loss": None, "dropout": 0.0, "target_scaling": "standard"}
 
 
 def one_of(registry: Collection[str], what: str) -> OneOf:
@@ -143,6 +144,9 @@ class Config(BaseModel):
     scaling: Annotated[str, one_of(SCALINGS, "scaling")] = Field(
         "standard", description="of the features, fitted on training rows"
     )
+    target_scaling: Annotated[str, one_of(TARGET_SCALINGS, "target scaling")] = Field(
+        "standard", description="scaling of a regression target in training; what is reported keeps its own unit"
+    )
     evaluate_every: int | None = Field(
         None, ge=1, description="epochs between checkpoints; by default a twentieth of `epochs`"
     )
@@ -181,7 +185,8 @@ class Config(BaseModel):
         """The name of the loss for a task.
 
         Raises:
-            DefinitionError: it is for the other one; class weights where there are no classes.
+            DefinitionError: it is for the other one; class weights where there are no classes; a scaled target where
+                there are.
         """
         name = self.loss or TASK_LOSSES[task]
         if LOSSES[name].regression != (task == "regression"):
@@ -196,6 +201,13 @@ class Config(BaseModel):
         if task == "regression" and self.class_weight is not None:
             raise DefinitionError(
                 "must go with classes", "a regression target is predicted", "Leave it out.", Setting("class_weight")
+            )
+        if task == "classification" and self.target_scaling != "standard":
+            raise DefinitionError(
+                "must go with a regression target",
+                f"is {self.target_scaling!r} where classes are predicted",
+                "Leave it out.",
+                Setting("target_scaling"),
             )
         return name
 

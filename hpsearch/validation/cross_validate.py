@@ -200,7 +200,8 @@ def cross_validate(
     metric = objective_metric(objective, loss_name)
     training = [split.training for split in splits]
     weights = training_weights(config, data, training)
-    lanes = lane_data(data, scalings or fit_scalings(data, training, config.scaling), training)
+    scalings = scalings or fit_scalings(data, training, config.scaling)
+    lanes = lane_data(data, scalings, training, config.target_scaling)
     trainer = make_trainer(config, lanes, training, evaluate_every or config.checkpoint_epochs, weights)
     architecture = trainer.architecture
     longest = max(len(split.validation) for split in splits)

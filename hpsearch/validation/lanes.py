@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from hpsearch.arrays import IntArray
 from hpsearch.data.dataset import Dataset
 from hpsearch.data.preprocess import Scaling, fit_scaling
+from hpsearch.data.target_scaling import fit_target, require_scalable
 from hpsearch.errors import DataError, Setting, did_you_mean
 from hpsearch.nn.losses import LOSSES
 from hpsearch.nn.network import NetworkShape
@@ -42,14 +43,19 @@ def fit_scalings(data: Dataset, row_sets: Sequence[IntArray], scaling: str, fill
     return [fit_scaling(scaling, data.features, rows, data.columns, fill_all, data.weights) for rows in row_sets]
 
 
-def lane_data(data: Dataset, scalings: Sequence[Scaling], row_sets: Sequence[IntArray]) -> LaneData:
+def lane_data(
+    data: Dataset, scalings: Sequence[Scaling], row_sets: Sequence[IntArray], target_scaling: str = "standard"
+) -> LaneData:
     """The rows as the lanes see them: shared, each lane with its own scaling.
 
     Args:
         data: the rows.
         scalings: of the features, one a lane.
-        row_sets: the training rows of each lane, which a regression target's centre and scale are learnt from, by
-            their weights: their mean and their standard deviation.
+        row_sets: the training rows of each lane, which a regression target's scaling is learnt from, by their weights.
+        target_scaling: its name; see :func:`hpsearch.data.target_scaling.fit_target`.
+
+    Raises:
+        DataError: targets that the scaling is not for, trained on or not.
     """
     centre, scale = (np.stack([getattr(s, part) for s in scalings]) for part in ("centre", "scale"))
     fills = [s.fill for s in scalings if s.fill is not None]
@@ -61,22 +67,16 @@ def lane_data(data: Dataset, scalings: Sequence[Scaling], row_sets: Sequence[Int
     lanes = LaneData(data.features, data.labels, len(data.class_names), centre, scale, fill, lambdas=lambdas)
     if data.task == "classification":
         return lanes
-    spreads = [_spread(data.labels[rows], None if data.weights is None else data.weights[rows]) for rows in row_sets]
-    target_centre, target_scale = zip(*spreads, strict=True)
-    return replace(lanes, target_centre=np.array(target_centre), target_scale=np.array(target_scale))
-
-
-def _spread(targets: NDArray[np.float64], weights: NDArray[np.float64] | None) -> tuple[float, float]:
-    """Mean and standard deviation; a row of weight 2 is two rows, one of weight 0 none."""
-    if weights is None:
-        mean, deviation = np.mean(targets), np.std(targets)
-    else:
-        targets, weights = targets[weights > 0], weights[weights > 0]
-        mean = np.average(targets, weights=weights)
-        deviation = np.sqrt(np.average((targets - mean) ** 2, weights=weights))
-    # Training rows that are all alike are left in their own unit, as scikit-learn's StandardScaler leaves them.
-    # (Their standard deviation may be the rounding of their mean.)
-    return float(mean), float(deviation) if np.ptp(targets) > 0 else 1.0
+    require_scalable(target_scaling, data.labels)
+    weights = [None if data.weights is None else data.weights[rows] for rows in row_sets]
+    fitted = [fit_target(target_scaling, data.labels[rows], w) for rows, w in zip(row_sets, weights, strict=True)]
+    transforms = [of_lane.transform for of_lane in fitted if of_lane.transform is not None]
+    return replace(
+        lanes,
+        target_centre=np.array([of_lane.centre for of_lane in fitted]),
+        target_scale=np.array([of_lane.scale for of_lane in fitted]),
+        target_transform=type(transforms[0]).stack(transforms) if transforms else None,
+    )
 
 
 def training_weights(config: Config, data: Dataset, row_sets: Sequence[IntArray]) -> NDArray[np.float64] | None:

@@ -46,7 +46,7 @@ layer4.bias_l1 = { float = [2.0, 3.0] }
 
 def space_of(text: str, **train: Any) -> Space:
     """The space of some lines of ``[space]``, beside some keys of ``[train]``."""
-    head = {"study": {"name": "a"}, "data": {"source": "nnfs:spiral"}}
+    head = {"study": {"name": "a"}, "data": {"source": "sklearn:diabetes" if "target" in text else "nnfs:spiral"}}
     return StudyDefinition.from_mapping({**head, "train": train, "space": tomllib.loads(text)}, Path()).space
 
 

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ValidationError
 from hpsearch.data.preprocess import SCALINGS
 from hpsearch.data.sources import SOURCES, Toy
 from hpsearch.data.splits import SPLITTERS
+from hpsearch.data.target_scaling import TARGET_SCALINGS
 from hpsearch.definition.pruners import PRUNERS
 from hpsearch.definition.samplers import SAMPLERS
 from hpsearch.definition.sections import HoldoutSection, OriginSection, SearchSection, StudySection, ValidationSection
@@ -372,6 +373,7 @@ def test_every_key_of_every_section_has_a_near_name(read: Read) -> None:
         ("train.activation", ACTIVATIONS),
         ("train.init", INITIALISATIONS),
         ("train.scaling", SCALINGS),
+        ("train.target_scaling", TARGET_SCALINGS),
         ("search.sampler", SAMPLERS),
         ("search.pruner", PRUNERS),
         ("search.sampler.name", SAMPLERS),
@@ -489,6 +491,7 @@ def another(name: str) -> Any:
         *ACTIVATIONS,
         *INITIALISATIONS,
         *SCALINGS,
+        *TARGET_SCALINGS,
         "float64",
         "balanced",
         "binary_cross_entropy",
@@ -531,7 +534,7 @@ pruner = "median"
         "validation.repeats=2",
         "validation.shuffle=false",
         "validation.checkpoint=last",
-        *(f"train.{name}={another(name)}" for name in Config.model_fields),
+        *(f"train.{name}={another(name)}" for name in Config.model_fields if name != "target_scaling"),
         "space.neurons={ int = [4, 9] }",
         "space.neurons={ int = [4, 8], log = true }",
         "space.neurons={ int = [4, 8], step = 2 }",
@@ -554,6 +557,31 @@ def test_the_identity_changes_with_whatever_changes_a_trial(override: str, read:
     one, other = read(FULL).identity(), read(FULL, override).identity()
     changed = {key for key in {*one, *other} if one.get(key) != other.get(key)}
     assert {key.split(".")[0] for key in changed} == {override.split(".")[0]}
+
+
+@pytest.mark.parametrize("name", TARGET_SCALINGS)
+def test_the_identity_has_a_target_scaling_where_it_is_not_what_it_always_was(name: str, read: Read) -> None:
+    text = f'{HEAD}[data]\nsource = "sklearn:diabetes"\n[space]\nepochs = {{ int = [4, 8] }}\n'
+    without, identity = read(text).identity(), read(text, f"train.target_scaling={name}").identity()
+    assert identity == (without if name == "standard" else {**without, "train.target_scaling": name})
+
+
+def test_a_target_scaling_needs_a_regression_target(read: Read) -> None:
+    for name in ("log", "power"):
+        line = refusal(read, FULL, f"train.target_scaling={name}")
+        assert line.startswith("[train] target_scaling must go with a regression target, but ")
+        line = refusal(read, FULL, f'space.target_scaling={{ choice = ["standard", "{name}"] }}')
+        assert line.startswith("[space] target_scaling must go with a regression target, but ")
+
+
+def test_the_target_scalings_of_a_study_are_those_that_a_trial_may_use(read: Read) -> None:
+    text = f'{HEAD}[data]\nsource = "sklearn:diabetes"\n[space]\nepochs = {{ int = [4, 8] }}\n'
+    assert read(text).target_scalings == ("standard",)
+    assert read(text, "train.target_scaling=log").target_scalings == ("log",)
+    chosen = read(text, 'space.target_scaling={ choice = ["power", "log"] }')
+    assert chosen.target_scalings == ("log", "power", "standard")
+    assert chosen.config({"target_scaling": "power"}).target_scaling == "power"
+    assert "Did you mean 'log'?" in refusal(read, text, 'space.target_scaling={ choice = ["logg", "power"] }')
 
 
 def test_a_fresh_hold_out_is_another_study_than_a_fraction_or_none(read: Read) -> None:

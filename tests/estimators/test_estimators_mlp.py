@@ -23,6 +23,7 @@ from sklearn.preprocessing import StandardScaler
 
 import hpsearch
 from hpsearch.data.dataset import Dataset
+from hpsearch.data.target_scaling import TARGET_SCALINGS
 from hpsearch.model.fit import set_aside
 from hpsearch.model.retrain import fit_prepared
 from hpsearch.nn.optimizers import OPTIMIZERS
@@ -51,7 +52,7 @@ def assert_same_network(one: Any, other: Any) -> None:
 
 def test_the_hyperparameters_are_those_of_a_study_file_with_their_defaults() -> None:
     parameters = inspect.signature(hpsearch.MLPClassifier).parameters
-    defaults = {name: field.default for name, field in Config.model_fields.items()}
+    defaults = {name: field.default for name, field in Config.model_fields.items() if name != "target_scaling"}
     assert {name: parameters[name].default for name in defaults} == defaults
 
 
@@ -331,6 +332,7 @@ def test_a_regressor_has_all_hyperparameters_but_class_weight() -> None:
         {name: parameter.default for name, parameter in inspect.signature(kind).parameters.items()}
         for kind in (hpsearch.MLPClassifier, hpsearch.MLPRegressor)
     )
+    assert other.pop("target_scaling") == "standard"
     assert other == {name: default for name, default in classifier.items() if name != "class_weight"}
 
 
@@ -361,9 +363,21 @@ def test_the_unit_of_a_target_changes_nothing_but_the_unit(unit: float) -> None:
     np.testing.assert_allclose(other.loss_curve_, np.array(one.loss_curve_) * unit**2, rtol=1e-3)
 
 
+@pytest.mark.parametrize("unit", [1e-6, 1e6])
+@pytest.mark.parametrize(("target", "origin"), [("log", 0.0), ("power", 1e3)])
+def test_nor_does_that_of_a_transformed_one(target: str, origin: float, unit: float) -> None:
+    """A logarithm is of targets above 0, so it has no other origin."""
+    settings = {"target_scaling": target, "dtype": "float64"}
+    one, other = regressor(**settings).fit(ROWS, TARGETS), regressor(**settings).fit(ROWS, (TARGETS + origin) * unit)
+    np.testing.assert_allclose(other.predict(ROWS), (one.predict(ROWS) + origin) * unit, rtol=1e-4)
+    np.testing.assert_allclose(other.loss_curve_, np.array(one.loss_curve_) * unit**2, rtol=1e-3)
+
+
 @each_batching
-def test_a_regressor_trained_epoch_by_epoch_has_the_bits_of_one_fit(batch_size: Any) -> None:
+@pytest.mark.parametrize("target", TARGET_SCALINGS)
+def test_a_regressor_trained_epoch_by_epoch_has_the_bits_of_one_fit(target: str, batch_size: Any) -> None:
     settings = {"batch_size": batch_size, "decay": 0.01, "dropout": 0.3, "optimizer": "rmsprop"}
+    settings["target_scaling"] = target
     parts = regressor(**settings)
     for _ in range(5):
         parts.partial_fit(ROWS, TARGETS)
@@ -372,15 +386,22 @@ def test_a_regressor_trained_epoch_by_epoch_has_the_bits_of_one_fit(batch_size: 
     parts.partial_fit(ROWS[:9], TARGETS[:9] + 1e3)
     errors = (parts.predict(ROWS[:9]) - TARGETS[:9] - 1e3) ** 2
     assert parts.loss_ == pytest.approx(errors.mean(), rel=1e-4)
-    assert (parts.bundle_.target_centre, parts.bundle_.target_scale) == (before.target_centre, before.target_scale)
+    for name in ("target_centre", "target_scale", "target_transform"):
+        assert getattr(parts.bundle_, name) == getattr(before, name)
 
 
-def test_a_target_that_counts_twice_is_two() -> None:
+@pytest.mark.parametrize("target", TARGET_SCALINGS)
+def test_a_target_that_counts_twice_is_two(target: str) -> None:
     counts = np.random.default_rng(0).integers(0, 3, len(TARGETS))
-    weighted = regressor(dtype="float64").fit(ROWS, TARGETS, sample_weight=counts)
-    repeated = regressor(dtype="float64").fit(ROWS.repeat(counts, axis=0), TARGETS.repeat(counts))
-    np.testing.assert_allclose(weighted.predict(ROWS), repeated.predict(ROWS), rtol=1e-9)
-    assert weighted.bundle_.target_centre == pytest.approx(TARGETS.repeat(counts).mean(), rel=1e-12)
+    settings = {"dtype": "float64", "target_scaling": target}
+    weighted = regressor(**settings).fit(ROWS, TARGETS, sample_weight=counts)
+    repeated = regressor(**settings).fit(ROWS.repeat(counts, axis=0), TARGETS.repeat(counts))
+    # Two lambdas, each the end of its own search, agree in some eight digits.
+    close = 1e-5 if target == "power" else 1e-9
+    np.testing.assert_allclose(weighted.predict(ROWS), repeated.predict(ROWS), rtol=close)
+    assert weighted.bundle_.target_scale == pytest.approx(repeated.bundle_.target_scale, rel=close)
+    if target == "standard":
+        assert weighted.bundle_.target_centre == pytest.approx(TARGETS.repeat(counts).mean(), rel=1e-12)
 
 
 def test_a_regressor_stops_early_at_its_best_checkpoint() -> None:
@@ -402,6 +423,10 @@ def test_a_regressor_stops_early_at_its_best_checkpoint() -> None:
             {"loss": "cross_entropy"},
             "loss must be for a regression target, which is what the rows have to predict",
         ),
+        (
+            {"target_scaling": "logg"},
+            "MLPRegressor: Unknown target scaling 'logg'. Choose one of: log, power, standard. Did",
+        ),
         ({"dropout": 1.0}, "MLPRegressor: dropout must be a number of at least 0 and below 1, or a list of them"),
     ],
 )
@@ -409,6 +434,18 @@ def test_what_is_not_for_a_quantity_is_refused(parameters: dict[str, Any], said:
     with pytest.raises(hpsearch.DefinitionError) as caught:
         regressor(**parameters).fit(ROWS, TARGETS)
     assert str(caught.value).startswith(said)
+
+
+def test_a_logarithm_needs_targets_above_0() -> None:
+    with pytest.raises(
+        hpsearch.DataError, match=r"^target_scaling='log' needs targets that are all above 0, but one is"
+    ):
+        regressor(target_scaling="log").fit(ROWS, TARGETS - TARGETS.mean())
+    begun = regressor(target_scaling="log").partial_fit(ROWS, TARGETS)
+    with pytest.raises(
+        hpsearch.DataError, match=r"^target_scaling='log' needs targets that are all above 0, but one is"
+    ):
+        begun.partial_fit(ROWS, TARGETS - TARGETS.mean())
 
 
 def test_two_classes_may_have_one_output() -> None:

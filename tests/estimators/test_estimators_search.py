@@ -75,6 +75,8 @@ def test_it_finds_what_a_study_file_finds_and_refits_what_retrain_fits(source: s
     train = {{ epochs = 20, evaluate_every = 4, batch_size = 30 }}
     """
     space = {**SPACE, "learning_rate": {"float": [1e-3, 0.05], "log": True}}
+    if source == "sklearn:diabetes":
+        space["target_scaling"] = {"choice": ["log", "power", "standard"]}
     raw = {**tomllib.loads(text), "space": space}
     url = f"sqlite:///{tmp_path}/studies.db"
     study = hpsearch.run(hpsearch.StudyDefinition.from_mapping(raw, tmp_path), storage=url)
@@ -288,6 +290,10 @@ def test_rows_in_the_order_of_time_are_validated_on_later_ones() -> None:
         (lambda: search(estimator=LogisticRegression()), "estimator must be an hpsearch.MLPClassifier or MLPRegressor"),
         (lambda: search(estimator=hpsearch.MLPClassifier(early_stopping=True)), "estimator must have early_stopping=F"),
         (lambda: search(estimator=hpsearch.MLPClassifier(epochs=0)), "MLPClassifier: epochs must be at least 1"),
+        (
+            lambda: search({"target_scaling": {"choice": ["log"]}}),
+            "space['target_scaling'] must go with a regr",
+        ),
         (lambda: search(splitter="predefined"), "splitter must be one of group, kfold, shuffle, stratified, "),
         (lambda: search(splitter="group"), "fit must be given groups with splitter='group', but was not."),
         (lambda: search({"learning_rat": {"int": [1, 2]}}), "space has no hyperparameter 'learning_rat'. "),

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from reference import OPTIMIZERS as RULES
 from reference import Layer, Reference
+from scipy.stats import yeojohnson
 
 from hpsearch.arrays import FloatArray
 from hpsearch.nn.network import NetworkShape, initial_parameters
@@ -18,6 +19,7 @@ from hpsearch.nn.passes import Architecture
 from hpsearch.nn.penalties import Penalties, expand_lambdas
 from hpsearch.nn.rows import Batching, LaneData, PaddedRows
 from hpsearch.nn.trainer import Checkpoint, Trainer
+from hpsearch.target_transform import LogTransform, PowerTransform, TargetTransform
 
 CLASSES = 3
 QUANTITIES = ("absolute_error", "squared_error")  # losses of a regression target
@@ -110,11 +112,23 @@ class Scene:
         features = (data.features[index] - data.centre[lane]) / data.scale[lane]
         if data.target_centre is None or data.target_scale is None:
             return features, data.labels[index]
-        return features, (data.targets[index] - data.target_centre[lane]) / data.target_scale[lane]
+        return features, (self.transformed(lane, index) - data.target_centre[lane]) / data.target_scale[lane]
+
+    def transformed(self, lane: int, index: NDArray[np.intp]) -> NDArray[Any]:
+        """The regression target of some rows, through the lane's function of it, as NumPy and SciPy have it."""
+        data = self.trainer.data
+        targets, transform = data.targets[index], data.target_transform
+        if isinstance(transform, LogTransform):
+            return np.log(targets)
+        if isinstance(transform, PowerTransform):
+            standard = (targets - transform.mean[lane]) / transform.deviation[lane]
+            return yeojohnson(standard, transform.power[lane])
+        return targets
 
     def unit(self, lane: int) -> float:
-        """What a loss of the scaled quantity is times for one in its own unit."""
-        scale = self.trainer.data.target_scale
+        """What a loss of the scaled quantity is times for one in its own unit, and a penalty for one in the loss's."""
+        transform = self.trainer.data.target_transform
+        scale = self.trainer.data.target_scale if transform is None else transform.deviation
         return 1.0 if scale is None else float(scale[lane]) ** (2 if "squared" in self.trainer.architecture.loss else 1)
 
     def training_rows(self, lane: int) -> NDArray[np.intp]:
@@ -183,8 +197,12 @@ def scene(
     seed: int = 0,
     loss: str = "cross_entropy",
     dropout: tuple[float, ...] = (),
+    target: str = "standard",
 ) -> Scene:
-    """A training on spirals, whose lanes differ in all that lanes may differ in, unless told otherwise."""
+    """A training on spirals, whose lanes differ in all that lanes may differ in, unless told otherwise.
+
+    A regression's target may be scaled as ``log`` or ``power`` do.
+    """
     outputs = CLASSES if loss == "cross_entropy" else 1
     network, kind = NetworkShape(2, neurons, outputs), np.dtype(dtype)
     features, labels = spiral(samples, seed)
@@ -198,7 +216,15 @@ def scene(
         targets = 300 + 20 * (features[:, 0] + labels)
         of_lanes = [targets[rows] for rows in row_sets]
         centres, scales = np.array([t.mean() for t in of_lanes]), np.array([t.std() + 0.1 for t in of_lanes])
-        data = LaneData(features, targets, 0, centre, scale, None, centres, scales)
+        bounds = np.array([t.min() - 9 for t in of_lanes]), np.array([t.max() + 9 for t in of_lanes])
+        transform: TargetTransform | None = None
+        if target != "standard":
+            powers = 0.3 * np.arange(lanes) % 2.0  # the first one logarithmic
+            constants = (*bounds, scales) if target == "log" else (*bounds, scales, centres, powers)
+            transform = (LogTransform if target == "log" else PowerTransform)(*constants)
+            seen = [transform.forward(targets[np.newaxis])[lane, rows] for lane, rows in enumerate(row_sets)]
+            centres, scales = np.array([z.mean() for z in seen]), np.array([z.std() + 0.1 for z in seen])
+        data = LaneData(features, targets, 0, centre, scale, None, centres, scales, transform)
     elif loss == "binary_cross_entropy":
         data = LaneData(features, labels % 2, 2, centre, scale)
     else:
@@ -229,7 +255,9 @@ def seen_by(data: LaneData, lanes: Callable[[NDArray[Any]], NDArray[Any]]) -> La
     """The rows as other lanes see them, given what to do with a column of lanes."""
     names = ("centre", "scale", "fill", "target_centre", "target_scale")
     columns = {name: getattr(data, name) for name in names}
-    return replace(data, **{name: lanes(values) for name, values in columns.items() if values is not None})
+    seen = replace(data, **{name: lanes(values) for name, values in columns.items() if values is not None})
+    transform = data.target_transform
+    return seen if transform is None else replace(seen, target_transform=transform.each(lanes))
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 import reference
 from numpy.typing import NDArray
-from scenes import Scene, record, scene, seen_by
+from scenes import QUANTITIES, Scene, record, scene, seen_by
+from sklearn.preprocessing import PowerTransformer
 
 from hpsearch.nn.layers import ACTIVATIONS, dense_backward, dense_forward
 from hpsearch.nn.losses import LOSSES, cross_entropy, head_gradient, one_hot, softmax, weighted_mean
@@ -19,6 +20,7 @@ from hpsearch.nn.network import NetworkShape
 from hpsearch.nn.passes import Architecture, BackwardPass, Evaluator, ForwardPass
 from hpsearch.nn.penalties import Penalties
 from hpsearch.nn.rows import PaddedRows
+from hpsearch.target_transform import PowerTransform
 
 Array = NDArray[np.float64]
 
@@ -109,6 +111,48 @@ def test_a_networks_gradient_is_that_of_the_reference(loss: str, activation: str
         plain = np.concatenate([part.ravel() for layer in gradients for part in layer])
         # Sums of some 50 rows in another order: some roundings of 1e-16 of numbers below 1.
         np.testing.assert_allclose(step.grads[lane], plain, rtol=0, atol=1e-14)
+
+
+@each_seed
+@pytest.mark.parametrize("loss", QUANTITIES)
+@pytest.mark.parametrize("target", ["log", "power"])
+def test_what_training_descends_is_the_loss_of_the_transformed_target(target: str, loss: str, seed: int) -> None:
+    """The gradient is that of the reference on targets transformed by NumPy and SciPy, and the derivative of its loss;
+    what is reported is the loss in the target's own unit, of predictions that have come back."""
+    one = scene(activation="tanh", neurons=(5,), loss=loss, target=target, epochs=1, seed=seed)
+    one = replace(one, params=one.params + 0.01)  # no bias at 0, where L1 has no derivative
+    (step,) = record(one)
+    errors = {"absolute_error": np.abs, "squared_error": np.square}[loss]
+    for lane in range(3):
+        index = one.training_rows(lane)
+        features, targets = one.rows(lane, index)
+        plain = one.reference(lane)
+        gradients = plain.gradients(features, targets)
+        flat = np.concatenate([part.ravel() for layer in gradients for part in layer])
+        np.testing.assert_allclose(step.grads[lane], flat, rtol=0, atol=1e-13)
+
+        def total(params: Array, lane: int = lane, features: Array = features, targets: Array = targets) -> float:
+            moved = one.reference(lane, params=np.broadcast_to(params, one.params.shape))
+            return moved.data_loss(features, targets) + moved.penalty()
+
+        if loss == "squared_error":  # elsewhere a target may lie within a step of its prediction
+            difference = central_difference(total, one.params[lane].copy())
+            np.testing.assert_allclose(step.grads[lane], difference, rtol=0, atol=TOLERANCE)
+        data, mine = one.trainer.data, Evaluator(one.trainer.architecture, one.trainer.data, one.trainer.training)
+        transform, reported = data.target_transform, mine.evaluate(one.params)
+        outputs = plain.forward(features)[1][-1][:, 0]
+        outputs = outputs * np.array(data.target_scale)[lane] + np.array(data.target_centre)[lane]
+        if isinstance(transform, PowerTransform):
+            theirs = PowerTransformer(standardize=False).fit(outputs[:, np.newaxis])
+            theirs.lambdas_ = transform.power[[lane]]
+            back = theirs.inverse_transform(outputs[:, np.newaxis])[:, 0]
+            back = transform.mean[lane] + transform.deviation[lane] * back
+        else:
+            back = np.exp(outputs)
+        assert transform is not None
+        back = np.clip(back, transform.low[lane], transform.high[lane])
+        np.testing.assert_allclose(reported.predictions[lane, 0, : len(index)], back, rtol=1e-12)
+        assert reported.loss[lane] == pytest.approx(errors(back - data.targets[index]).mean(), rel=1e-10)
 
 
 # --- activations alone

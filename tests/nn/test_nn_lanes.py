@@ -32,6 +32,7 @@ def scenes(draw: st.DrawFn) -> Any:
         lanes=len(counts),
         neurons=neurons,
         loss=draw(st.sampled_from(sorted(LOSSES))),
+        target=draw(st.sampled_from(["standard", "log", "power"])),
         dropout=draw(rates),
         counts=counts,
         length=length,
@@ -98,7 +99,8 @@ def test_neither_groups_nor_blocks_nor_what_is_kept_changes_a_bit(
     module: Any, limit: str, value: int, batch_size: int | None, dtype: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     others = {"loss": "squared_error", "dropout": (0.2, 0.5), "rates": 0.01}
-    expected = trained(batch_size, dtype), trained(batch_size, dtype, **others)
-    assert expected[0] != expected[1]
+    kinds: list[dict[str, Any]] = [{}, others, {**others, "target": "power"}]
+    expected = [trained(batch_size, dtype, **kind) for kind in kinds]
+    assert len({params for params, _ in expected}) == 3
     monkeypatch.setattr(module, limit, value)
-    assert (trained(batch_size, dtype), trained(batch_size, dtype, **others)) == expected
+    assert [trained(batch_size, dtype, **kind) for kind in kinds] == expected

@@ -63,7 +63,7 @@ pruner = { name = "median", n_startup_trials = 2 }
 in_flight = 3
 finalists = 0
 """
-NEW_KEYS = ("data.duplicates", "data.task", "train.loss", "train.dropout")
+NEW_KEYS = ("data.duplicates", "data.task", "train.loss", "train.dropout", "train.target_scaling")
 
 
 def write_rows(folder: Path) -> None:
@@ -130,6 +130,15 @@ CONTRADICTIONS: dict[str, tuple[dict[str, Any], str]] = {
     "stratified": ({"validation": {"splitter": "stratified"}}, r'\[validation\] splitter .* Use "kfold"\.'),
     "stratified groups": ({"validation": {"splitter": "stratified-group"}}, r'\[validation\] .* Use "group"\.'),
     "class weights": ({"train": {"class_weight": "balanced"}}, r"\[train\] class_weight must go with classes"),
+    "target scaling of classes": (
+        {"data": CLASSES, "train": {"target_scaling": "log"}},
+        r"\[train\] target_scaling must go with a regression target, but is 'log' where classes are predicted\.",
+    ),
+    "target scaling of classes, searched": (
+        {"data": CLASSES, "space": {"target_scaling": {"choice": ["standard", "power"]}}},
+        r"\[space\] target_scaling must go with a regression target, but classes are predicted\.",
+    ),
+    "unknown target scaling": ({"train": {"target_scaling": "sqrt"}}, r"Unknown target scaling 'sqrt'.*standard"),
     "task of a source": ({"data": {"source": "sklearn:diabetes", "task": "regression"}}, r"\[data\] .*task"),
     "unknown task": (
         {"data": {"source": "csv", "path": "a.csv", "target": "y", "task": "ranking"}},
@@ -361,14 +370,25 @@ def test_negative_values_are_maximised_as_any_other(quantity: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("loss", "objective"), [("squared_error", "loss"), ("absolute_error", "r2"), ("squared_error", "mae")]
+    ("loss", "objective", "target"),
+    [
+        ("squared_error", "loss", "standard"),
+        ("absolute_error", "r2", "standard"),
+        ("squared_error", "mae", "standard"),
+        ("absolute_error", "loss", "log"),
+        ("squared_error", "r2", "power"),
+    ],
 )
 def test_the_best_is_exported_retrained_and_scored_in_the_target_s_own_unit(
-    quantity: Path, hpsearch: Callable[..., Any], loss: str, objective: str
+    quantity: Path, hpsearch: Callable[..., Any], loss: str, objective: str, target: str
 ) -> None:
     import hpsearch as package
 
+    if target == "log":
+        table = read_exactly("rows.csv")
+        table.assign(price=table["price"].clip(1000)).to_csv("rows.csv", index=False)
     settings = [f'search.objective="{objective}"', f'train.loss="{loss}"', "search.trials=4"]
+    settings += [f'train.target_scaling="{target}"']
     best = package.run(StudyDefinition.from_file(quantity, settings)).best
     export(best, Path("best.toml"))
     exported = StudyDefinition.from_file("best.toml")
@@ -407,6 +427,31 @@ def test_the_best_is_exported_retrained_and_scored_in_the_target_s_own_unit(
     np.testing.assert_array_equal(written["prediction"], model.predict(raw))
     with pytest.raises(DataError, match="predicts the regression target 'price'"):
         model.probabilities(raw)
+
+
+def test_a_target_scaling_is_searched(quantity: Path) -> None:
+    choice = 'space.target_scaling={ choice = ["power", "standard"] }'
+    found = hpsearch.run(StudyDefinition.from_file(quantity, [choice, "search.trials=8", 'search.pruner="none"']))
+    trials = found.trials
+    assert set(trials["target_scaling"]) == {"power", "standard"}
+    assert (
+        found.best.config.target_scaling == trials.set_index("number").loc[found.best.result.number, "target_scaling"]
+    )
+    # In one unit all of them: their networks are about as good.
+    assert trials["value"].max() < 100 * trials["value"].min()
+
+
+@pytest.mark.parametrize("key", ["train.target_scaling=log", 'space.target_scaling={ choice = ["standard", "log"] }'])
+def test_targets_without_a_logarithm_are_refused_before_anything_runs(quantity: Path, key: str) -> None:
+    table = read_exactly("rows.csv")
+    table.assign(price=table["price"] - table["price"].mean()).to_csv("rows.csv", index=False)
+    for attempt in (hpsearch.run, hpsearch.cross_validate):
+        with pytest.raises(DataError) as caught:
+            attempt(StudyDefinition.from_file(quantity, [key]))
+        line = str(caught.value)
+        assert line.startswith(f'{quantity}: [train] target_scaling = "log" needs targets that are all above 0, but')
+        assert line.endswith('Use [train] target_scaling = "power", which takes any number.')
+    assert not Path("hpsearch.db").exists()
 
 
 def test_confirm_and_nested_measure_in_the_target_s_own_unit(quantity: Path) -> None:

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from hpsearch.data.dataset import Task
 from hpsearch.data.preprocess import SCALINGS
+from hpsearch.data.target_scaling import TARGET_SCALINGS
 from hpsearch.errors import DefinitionError
 from hpsearch.nn.layers import ACTIVATION_SETTINGS, ACTIVATIONS
 from hpsearch.nn.losses import LOSSES
@@ -23,6 +24,7 @@ NAMED = {
     "activation": ACTIVATIONS,
     "init": INITIALISATIONS,
     "scaling": SCALINGS,
+    "target_scaling": TARGET_SCALINGS,
 }
 LAMBDAS = [name for name in PER_LAYER if name not in PER_HIDDEN_LAYER]
 
