@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -92,8 +92,23 @@ SPLITTERS: dict[str, Splitter] = {
 }
 
 
-def make_splits(data: Dataset, splitter: str, options: SplitOptions, study_seed: int) -> tuple[Split, ...]:
+def make_splits(
+    data: Dataset,
+    splitter: str,
+    options: SplitOptions,
+    study_seed: int,
+    check: Callable[[Sequence[Split]], None] = lambda splits: None,
+    deals: int = 1,
+) -> tuple[Split, ...]:
     """Every split of every repeat, rows in ascending order.
+
+    Args:
+        data: the rows.
+        splitter: of ``SPLITTERS``.
+        options: how rows are dealt.
+        study_seed: what it is dealt from.
+        check: raises a :class:`DataError` for splits of a repeat that cannot be used for more reasons than those below.
+        deals: how often a repeat is dealt, from one seed after the other, before what cannot be used is refused.
 
     Raises:
         DataError: rows that do not say what the splitter splits by; more folds than rows or groups; with ``stratified``
@@ -103,12 +118,26 @@ def make_splits(data: Dataset, splitter: str, options: SplitOptions, study_seed:
     _check_rows(data, splitter, options)
     # Rows in time, if time is what they are split by: scikit-learn takes them as they come.
     order = np.argsort(data.times, kind="stable") if kind.needs == "times" and data.times is not None else None
-    splits = []
-    for repeat in range(options.repeats):
-        seed = seeds.integer_seed(study_seed, "splits", repeat) if options.shuffle and kind.shuffles else None
+    dealt = options.shuffle and kind.shuffles
+
+    def deal(repeat: int, number: int) -> list[Split]:
+        seed, splits = seeds.integer_seed(study_seed, "splits", repeat, number) if dealt else None, []
         for fold, pair in enumerate(_folds(data, kind, options, seed)):
             training, validation = (np.sort(rows if order is None else order[rows]) for rows in pair)
+            _check_classes(data, training, f"split {fold} (repeat {repeat})")
             splits.append(Split(repeat, fold, training, validation))
+        check(splits)
+        return splits
+
+    splits: list[Split] = []
+    for repeat in range(options.repeats):
+        for number in range(deals if dealt else 1):
+            try:
+                splits += deal(repeat, number)
+                break
+            except DataError:
+                if number == deals - 1 or not dealt:
+                    raise
     if not splits:
         raise DataError(
             "must give some rows the fold that they validate",
@@ -116,8 +145,6 @@ def make_splits(data: Dataset, splitter: str, options: SplitOptions, study_seed:
             "Nested cross-validation needs at least two folds.",
             where=Setting("fold"),
         )
-    for split in splits:
-        _check_classes(data, split.training, f"split {split.fold} (repeat {split.repeat})")
     return tuple(splits)
 
 

@@ -145,6 +145,6 @@ def _budget(rows: int, inputs: int) -> Budget:
         epochs=epochs,
         trials=trials,
         neurons=(low, max(high, 2 * low)),
-        hidden_layers=(0, 2) if rows < 500 else (1, 2),
+        hidden_layers=(0, 2),
         learning_rate=("1e-3", "1e-1") if batch_size is None else ("3e-4", "3e-2"),
     )

@@ -174,7 +174,6 @@ def _train(found: Surveyed, budget: Budget) -> list[str]:
         "[train]",
         f"epochs = {budget.epochs} # at most: what counts is each trial's best checkpoint",
         batch,
-        'scaling = "standard" # features to mean 0 and deviation 1, learnt from training rows',
         'init = "he" # initial weights to go with relu',
         'activation = "relu" # or tanh, leaky_relu',
         'optimizer = "adam" # or sgd, rmsprop, adagrad',
@@ -192,13 +191,18 @@ def _train(found: Surveyed, budget: Budget) -> list[str]:
 def _space(found: Surveyed, budget: Budget) -> list[str]:
     low, high = budget.learning_rate
     plain = "linear" if found.classes is None else "logistic"
+    numbers = any(raw.kind == "numeric" for raw in found.columns)
     return [
         "[space] # what the search chooses, from what",
-        f"hidden_layers = {{ int = {[*budget.hidden_layers]} }}"
-        + (f" # 0 is plain {plain} regression" if budget.hidden_layers[0] == 0 else ""),
+        f"hidden_layers = {{ int = {[*budget.hidden_layers]} }} # 0 is plain {plain} regression",
         f"neurons = {{ int = {[*budget.neurons]}, log = true }} # of each hidden layer",
         f"learning_rate = {{ float = [{low}, {high}], log = true }}",
         "weight_l2 = { float = [1e-6, 1e-1], log = true } # the penalty on large weights",
+        *(
+            ['scaling = { choice = ["standard", "power"] } # of numeric columns; power takes away skewness']
+            if numbers
+            else []
+        ),
         "# dropout = { float = [0.0, 0.5] } # share of the hidden neurons left out of each update",
     ]
 
@@ -209,6 +213,10 @@ def _search(budget: Budget) -> list[str]:
         f"trials = {budget.trials} # raise it later, and `hpsearch run` goes on",
         'sampler = "tpe" # learns from earlier trials where to look',
         'pruner = "median" # stops trials that fall behind',
+        "finalists = 3 # the best so many once more, on fresh splits, before one is chosen",
+        "",
+        "[retrain]",
+        "members = 8 # networks that retrain fits; their predictions are averaged",
     ]
 
 

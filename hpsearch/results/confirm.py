@@ -16,7 +16,7 @@ from hpsearch.definition.study import as_key
 from hpsearch.errors import DataError, HpsearchError, located
 from hpsearch.search.correction import definition_of
 from hpsearch.search.finals import best_of_each
-from hpsearch.search.objective import fresh_splits, prepare, require_defined
+from hpsearch.search.objective import fresh_splits, prepare
 from hpsearch.storage.stored_study import StoredStudy, stored_result
 from hpsearch.validation.cross_validate import CrossValidation, cross_validate
 from hpsearch.validation.estimates import LEVEL, Estimate, estimate
@@ -120,7 +120,6 @@ def confirm(stored: StoredStudy, top: int = 5, repeats: int = 3) -> Confirmation
         raise DataError(f"The rows must be those that {stored.name!r} searched with", "are others", "Restore the data.")
     seed = seeds.integer_seed(definition.seed, "confirm")
     splits = fresh_splits(definition, prepared.search, "confirm", repeats, shuffle=True)
-    require_defined(definition, prepared.search, splits)
     outcomes: dict[int, CrossValidation] = {}
     for result in chosen:
         config = definition.config(trials[result.number].params).replaced({"epochs": result.best_epoch})

@@ -31,6 +31,7 @@ from hpsearch.validation.lanes import architecture_of, fit_scalings, training_we
 from hpsearch.validation.layout import Layout
 
 _STATES: dict[Outcome, TrialState] = {"complete": "COMPLETE", "pruned": "PRUNED", "diverged": "FAIL"}
+MOST_DEALS = 100  # of fresh splits, where a rare class may be missing by chance
 # Another version of these may give other bits.
 _VERSIONED = ("hpsearch", "numpy", "nnfs", "optuna", "scikit-learn")
 
@@ -192,7 +193,7 @@ def divide(definition: StudyDefinition, data: Dataset, held_out: Dataset | None)
     scalings = {name: fit_scalings(data, training, name) for name in definition.scalings}
     prepared = Prepared(definition, data, held_out, splits, scalings)
     if definition.finalists:
-        require_defined(definition, data, prepared.final_splits)
+        _ = prepared.final_splits  # refused before anything runs, if there are none
     return prepared
 
 
@@ -202,7 +203,8 @@ def fresh_splits(
     """Splits of the rows to search with that no trial was validated on, dealt so many times.
 
     Where the rows or ``shuffle = false`` say how they are split, the splits are the study's own, once more: then the
-    networks alone are fresh. Their seed is that of the same stream.
+    networks alone are fresh. Their seed is that of the same stream. Rows that are dealt so that a split cannot be used,
+    or the objective is undefined on it, are dealt anew, up to ``MOST_DEALS`` times.
 
     Args:
         definition: the study's.
@@ -212,13 +214,20 @@ def fresh_splits(
         shuffle: the study's if None.
 
     Raises:
-        DataError: splits that cannot be used.
+        DataError: splits that cannot be used, however they are dealt.
     """
     validation = definition.validation
     options = replace(validation.split_options, repeats=repeats)
     if shuffle is not None:
         options = replace(options, shuffle=shuffle)
-    return make_splits(data, validation.splitter, options, seeds.integer_seed(definition.seed, stream))
+    return make_splits(
+        data,
+        validation.splitter,
+        options,
+        seeds.integer_seed(definition.seed, stream),
+        lambda splits: require_defined(definition, data, splits),
+        MOST_DEALS,
+    )
 
 
 def require_defined(definition: StudyDefinition, data: Dataset, splits: Sequence[Split]) -> None:

@@ -50,7 +50,7 @@ def test_a_table_becomes_a_study_that_runs_as_it_is(here: Path, hpsearch: Call) 
     assert listed() == ["flowers.csv", "flowers.toml", FILE_NAME]
     text = Path("flowers.toml").read_text(encoding="utf-8")
     assert text.splitlines()[0] == FIRST_LINE
-    assert set(tomllib.loads(text)) == {"study", "data", "holdout", "validation", "train", "space", "search"}
+    assert set(tomllib.loads(text)) == {"study", "data", "holdout", "validation", "train", "space", "search", "retrain"}
     Draft202012Validator(json.loads(Path(FILE_NAME).read_text())).validate(tomllib.loads(text))
     assert hpsearch("check", "flowers.toml").status == 0
     assert hpsearch("run", "flowers.toml", "--trials", "3").status == 0

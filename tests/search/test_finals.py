@@ -20,7 +20,7 @@ from hpsearch.errors import DataError, DefinitionError
 from hpsearch.search.coordinator import Progress
 from hpsearch.search.correction import definition_of
 from hpsearch.search.finals import choose, finals
-from hpsearch.search.objective import TrialTask, divide, evaluate, fresh_splits, prepare
+from hpsearch.search.objective import TrialTask, evaluate, fresh_splits, prepare
 from hpsearch.storage.trial_result import TrialResult
 from hpsearch.validation.cross_validate import cross_validate
 
@@ -258,12 +258,24 @@ def test_numbers_out_of_range_are_refused(key: str, value: int) -> None:
         learns(**{key: value})
 
 
-def test_an_objective_without_a_value_on_fresh_splits_is_refused_before_anything_runs() -> None:
-    """With a class of six rows and three folds some dealing leaves a fold without it."""
-    rows = np.random.default_rng(0).permutation(60)
-    definition = learns(objective="macro_f1", finalist_repeats=60)
-    features = np.random.default_rng(1).standard_normal((60, 3))
-    data = Dataset.of(features, np.where(rows < 6, 1, 0))
-    with pytest.raises(DataError, match="must be defined on the validation rows of each split"):
-        divide(definition, data, None)
-    divide(learns(objective="macro_f1", finalists=0), data, None)
+@pytest.mark.parametrize("objective", ["loss", "macro_f1"])
+def test_rows_of_a_rare_class_are_dealt_anew_until_every_split_can_be_used(objective: str) -> None:
+    """Of three rows in three folds, each fold must have one, or not all of them: hardly any dealing does at once."""
+    draw = np.random.default_rng(1)
+    rare = draw.permutation(60) < 3
+    data = Dataset.of(draw.standard_normal((60, 3)), np.where(rare, 1, 0))
+    definition = learns(objective=objective, finalist_repeats=40)
+    splits = fresh_splits(definition, data, "finals", 40)
+    assert len(splits) == 120
+    for split in splits:
+        assert data.labels[split.training].any()
+        assert objective == "loss" or data.labels[split.validation].any()
+    assert len({split.validation.tobytes() for split in splits}) == 120
+
+
+def test_fresh_splits_that_no_dealing_gives_are_refused_before_anything_runs() -> None:
+    """Two rows of a class cannot stand in all of three folds."""
+    draw = np.random.default_rng(1)
+    data = Dataset.of(draw.standard_normal((60, 3)), np.where(np.arange(60) < 2, 1, 0))
+    with pytest.raises(DataError, match="must be defined on the validation rows|must hold every class"):
+        fresh_splits(learns(objective="macro_f1"), data, "finals", 1)
