@@ -109,16 +109,21 @@ class StudyResult:
         return load_curves(self.name, self.storage)
 
     @property
+    def finals(self) -> pd.DataFrame:
+        """One row a finalist and repeat."""
+        return load_finals(self.name, self.storage)
+
+    @property
     def metrics(self) -> pd.DataFrame:
         """Every metric of the best trial's predictions, one row a fold and one of all of them."""
         return load_metrics(self.name, self.storage)
 
     @property
     def best(self) -> Best:
-        """The complete trial with the best objective value."""
+        """What the finals chose, or the complete trial with the best objective value."""
         return load_best(self.name, self.storage)
 
-    def retrain(self, rule: str = "lowest", members: int | None = None) -> Bundle:
+    def retrain(self, rule: str = "finals", members: int | None = None) -> Bundle:
         """Fit the best configuration on all rows that are not held out, and score the hold-out.
 
         It is what ``hpsearch best -o best.toml`` and ``hpsearch retrain best.toml`` do: the scoring is recorded.
@@ -344,6 +349,20 @@ def load_curves(study: str | Path, storage: str | None = None) -> pd.DataFrame:
         return curves_table(stored)
 
 
+def load_finals(study: str | Path, storage: str | None = None) -> pd.DataFrame:
+    """The finals of a stored study; the table's columns are described in :mod:`hpsearch.results.tables`.
+
+    >>> study = run("studies/wine.toml", trials=3)
+    >>> found = load_finals("wine")
+    >>> sorted(set(found["trial"])), found["chosen"].sum() == found["repeat"].nunique()
+    ([0, 1, 2], True)
+    """
+    from hpsearch.results.tables import finals_table
+
+    with open_study(study, storage) as stored:
+        return finals_table(stored)
+
+
 def load_metrics(study: str | Path, storage: str | None = None, trial: int | None = None) -> pd.DataFrame:
     """Every metric of a trial's out-of-fold predictions, by fold and pooled; see :mod:`hpsearch.results.metrics_table`.
 
@@ -365,7 +384,7 @@ def load_metrics(study: str | Path, storage: str | None = None, trial: int | Non
         return metrics_table(stored, trial)
 
 
-def load_best(study: str | Path, storage: str | None = None, rule: str = "lowest") -> Best:
+def load_best(study: str | Path, storage: str | None = None, rule: str = "finals") -> Best:
     """The best configuration of a stored study, by a rule of :data:`hpsearch.results.best.RULES`.
 
     >>> study = run("studies/wine.toml", trials=3)

@@ -16,6 +16,7 @@ _STREAMS = (
     *("data", "fresh", "holdout", "splits", "weights", "batches", "retrain-weights", "retrain-batches"),
     *("resamples", "confirm", "outer"),
     *("dropout", "retrain-dropout"),
+    "finals",
 )
 
 

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 TOP = Path(__file__).parent.parent
 
-# Small enough to run in a second; conditional and layered hyperparameters, both prunings, mini-batches.
+# Small enough to run in a second; conditional and layered hyperparameters, both prunings, mini-batches; what has finals
+# has FINALS in place of the last line.
 SMALL = """
 [study]
 name = "small"
@@ -54,7 +55,9 @@ trials = 16
 sampler = { name = "tpe", n_startup_trials = 5 }
 pruner = { name = "median", n_startup_trials = 2 }
 in_flight = 3
+finalists = 0
 """
+FINALS = "finalists = 3\nfinalist_repeats = 2"
 
 
 @dataclass(frozen=True)

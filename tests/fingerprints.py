@@ -41,6 +41,7 @@ SHORTER = {"spiral": (12, 200), "digits": (6, 6), "wine": (20, 60), "diabetes": 
 FIGURES = ("agreement", "calibration", "confusion", "curves", "folds", "gap", "history", "importance", "parallel")
 FIGURES += ("pruning", "regions", "size", "slices")
 Hashes = dict[str, str]
+SETTINGS: list[str] = []  # of every study, as --set has them
 
 SMALL = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
 MAKE_ROWS = """
@@ -168,7 +169,7 @@ def rows_of(source: str) -> np.ndarray:
 
 def of_study(file: Path, *settings: str) -> Hashes:
     """All that there is to know of one study."""
-    name, shorter = file.stem, [word for setting in settings for word in ("--set", setting)]
+    name, shorter = file.stem, [word for setting in [*settings, *SETTINGS] for word in ("--set", setting)]
     checked = json.loads(call("check", file, "--json", *shorter))
     hashes = {"check": hashed(checked), "cv": hashed(json.loads(call("cv", file, "--json", *shorter)))}
     call("run", file, "--json", *shorter)
@@ -189,7 +190,11 @@ def shipped(file: Path) -> Hashes:
 
 def small_file(name: str) -> Path:
     file = Path(f"{name}.toml")
-    file.write_text(tomlkit.dumps({"study": {"name": name, "seed": 11}, **SMALL[name]}), encoding="utf-8")
+    raw = {"study": {"name": name, "seed": 11}, **SMALL[name]}
+    file.write_text(tomlkit.dumps(raw), encoding="utf-8")
+    if SETTINGS:
+        raw = dict(hpsearch.StudyDefinition.from_file(file, SETTINGS).raw)
+        file.write_text(tomlkit.dumps(raw), encoding="utf-8")
     return file
 
 
@@ -320,7 +325,11 @@ def main() -> int:
     parser.add_argument("-o", "--output", type=Path, help="write the hashes to this file instead of the terminal")
     parser.add_argument("--against", type=Path, help="an earlier output: say what differs")
     parser.add_argument("--only", default="", help="cases whose name holds this text")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="of every study, as search.finalists=0"
+    )
     options = parser.parse_args()
+    SETTINGS.extend(options.set)
     before = None if options.against is None else json.loads(options.against.read_text(encoding="utf-8"))
     output = options.output and options.output.resolve()
     print(f"hpsearch of {CHECKOUT}", file=sys.stderr)

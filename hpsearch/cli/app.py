@@ -251,6 +251,19 @@ def curves(
 
 
 @app.command()
+def finals(
+    study: Study,
+    storage: Storage = None,
+    kind: TableFormat = None,
+    output: Output = None,
+    set_: Set = None,
+    as_json: Json = False,
+) -> None:
+    """Show a study's finals: its best trials on fresh splits, one row a finalist and repeat."""
+    _emit(api.load_finals(_study(study, set_), storage), kind, output, as_json)
+
+
+@app.command()
 def metrics(
     study: Study,
     trial: Annotated[int | None, typer.Option(min=0, help="A complete trial; by default the best.")] = None,
@@ -292,9 +305,10 @@ def best(
         typer.Option(
             metavar="RULE",
             autocompletion=completion.rules,
-            help="lowest value (or highest, if that is better), or one-se: the smallest within a standard error of it.",
+            help="finals: what they chose; lowest value of the search (or highest, if that is better); or one-se: the "
+            "smallest within a standard error of that.",
         ),
-    ] = "lowest",
+    ] = "finals",
     output: Output = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a file that is no earlier export.")] = False,
     set_: Set = None,

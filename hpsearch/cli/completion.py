@@ -10,7 +10,7 @@ import typer
 from hpsearch import api
 
 # As hpsearch.results.best has them, which takes a second to import.
-RULE_NAMES = ("lowest", "one-se")
+RULE_NAMES = ("finals", "lowest", "one-se")
 
 
 def _quietly(offers: Callable[[typer.Context], list[str]], context: typer.Context, incomplete: str) -> list[str]:

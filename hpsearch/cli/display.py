@@ -47,7 +47,7 @@ def best(found: Best) -> None:
     name = found.definition.search.objective
     _curve(result)
     mean = _mean(name, result.value, found.score_name, result.score)
-    say(f"\n{mean}, {_over(len(result.folds))}, at epoch {result.best_epoch}.\n")
+    say(f"\n{mean}, {_over(len(result.folds))} of the search, at epoch {result.best_epoch}.\n")
     numbers = columns(show_header=False)
     for row in found.scores():
         numbers.add_row(*row)
@@ -258,6 +258,9 @@ def retrained(bundle: Bundle, folder: Path) -> None:
             limits = origin["corrected_low"], origin["corrected_high"]
             whose = "" if origin["rule"] == "lowest" else " of the best trial"
             row(f"corrected score{whose}", {searched: origin["corrected_value"]}, {searched: limits})
+        if origin.get("ensemble_value") is not None:
+            limits = origin["ensemble_low"], origin["ensemble_high"]
+            row("ensemble of the finals", {searched: origin["ensemble_value"]}, {searched: limits})
     if held_out:
         row("hold-out", held_out, {"loss": (held_out["low"], held_out["high"])})
     members, again = about["members"], about["trained_again"]

@@ -57,9 +57,10 @@ class Silence:
 class Lines:
     def __init__(self) -> None:
         self.trials, self._shown = 0, -1
+        self._finals: set[int] | None = None  # those shown; None before there are any
 
     def begin(self, name: str) -> None:
-        self._shown = -1
+        self._shown, self._finals = -1, None
         say_aside(f"{name}:")
 
     def __call__(self, progress: Progress) -> None:
@@ -79,6 +80,19 @@ class Lines:
             lowest = "none yet" if best is None else f"{readable(best.value or 0)} (trial {best.number})"
             say_aside(f"{done:>{width}}/{progress.trials}  trial {last.number} {_outcome(last)}; best {lowest}")
         self._shown = max(self._shown, len(results))
+        self._show_finals(progress)
+
+    def _show_finals(self, progress: Progress) -> None:
+        if not progress.finalists:
+            return
+        if self._finals is None:
+            self._finals = {final.number for final in progress.finals}
+            if len(self._finals) < progress.finalists:
+                say_aside(f"comparing the best {progress.finalists} again, on fresh splits")
+        for final in progress.finals:
+            if final.number not in self._finals:
+                self._finals.add(final.number)
+                say_aside(f"{len(self._finals)}/{progress.finalists}  trial {final.number} {_final_outcome(final)}")
 
 
 def _outcome(result: TrialResult) -> str:
@@ -87,6 +101,13 @@ def _outcome(result: TrialResult) -> str:
     if result.value is not None:
         return f"complete, {readable(result.value)}"
     return f"failed: {result.reason}" if result.state == "FAIL" else str(result.reason)
+
+
+def _final_outcome(final: TrialResult) -> str:
+    from hpsearch.numbers import readable
+
+    value = final.ensemble_value
+    return f"failed: {final.reason}" if value is None else f"{readable(value)} as an ensemble"
 
 
 class Bar:
@@ -109,6 +130,8 @@ class Bar:
         states = [result.state for result in progress.results]
         notes = [f"{states.count('PRUNED')} pruned", f"{states.count('FAIL')} failed"]
         notes.append("best none yet" if best is None else f"best {readable(best.value or 0)} (trial {best.number})")
+        if progress.finalists:
+            notes.append(f"finals {len(progress.finals)}/{progress.finalists}")
         if fresh and done < progress.trials:
             left = (time.monotonic() - self._begun) / fresh * (progress.trials - done)
             minutes, seconds = divmod(round(left), 60)

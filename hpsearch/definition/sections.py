@@ -140,6 +140,13 @@ class SearchSection(Section):
     stop: Annotated[
         int | None, Field(ge=1, description="end when so many trials told brought no gain above a standard error")
     ] = None
+    finalists: Annotated[
+        int | None,
+        Field(ge=0, le=100, description="best trials that are compared again on fresh splits; 0 for none"),
+    ] = None
+    finalist_repeats: Annotated[
+        int, Field(ge=1, le=100, description="times that the rows are dealt into folds anew for the finalists")
+    ] = 5
 
 
 class RetrainSection(Section):
@@ -165,5 +172,10 @@ class OriginSection(Section):
     corrected_value: Annotated[float | None, Field(description="the best value without the luck of being it")] = None
     corrected_low: Annotated[float | None, Field(description="low end of its interval")] = None
     corrected_high: Annotated[float | None, Field(description="high end of its interval")] = None
+    ensemble_value: Annotated[
+        float | None, Field(description="that of networks averaged, without the luck of the choice in the finals")
+    ] = None
+    ensemble_low: Annotated[float | None, Field(description="low end of its interval")] = None
+    ensemble_high: Annotated[float | None, Field(description="high end of its interval")] = None
     configuration: Annotated[str, Field(description="fingerprint of the configuration that was exported")]
     data_fingerprint: Annotated[str, Field(description="of the rows searched with and those held out")]

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 # Keys of the identity that studies stored before them do not have: left out where they say what was always so.
 _LATER = {
     "search.objective": "loss",
+    "search.finalists": 0,
     "data.weight": None,
     "data.task": "classification",
     "data.duplicates": "keep",
@@ -200,6 +201,12 @@ class StudyDefinition(Section):
         return self.search.trials or (100 if self.space.dimensions else 1)
 
     @property
+    def finalists(self) -> int:
+        """How many trials are compared again in the finals: by default 3, or none where nothing is searched."""
+        given = self.search.finalists
+        return given if given is not None else 3 if self.space.dimensions else 0
+
+    @property
     def metric(self) -> Metric:
         """The objective: its mean over the splits is a trial's value."""
         return objective_metric(self.search.objective, self.loss)
@@ -322,6 +329,9 @@ class StudyDefinition(Section):
         beside["retrain"] = True
         sections = self.model_dump(exclude=beside)
         sections["train"]["evaluate_every"] = self.evaluate_every
+        sections["search"]["finalists"] = self.finalists
+        if not self.finalists:
+            del sections["search"]["finalist_repeats"]
         for name, dimension in self.space.dimensions.items():
             sections.setdefault("space", {})[name] = dimension.model_dump(by_alias=True, exclude_defaults=True)
         for name in ("sampler", "pruner"):

@@ -13,12 +13,12 @@ from scipy.stats import rankdata
 from hpsearch.definition.space import split_name
 from hpsearch.definition.study import StudyDefinition
 from hpsearch.storage.stored_study import StoredStudy, stored_result
-from hpsearch.storage.trial_result import TrialResult, fold_value
+from hpsearch.storage.trial_result import fold_value
 from hpsearch.validation.metric import Metric
 from hpsearch.validation.selection import Corrected
 
 
-def parameters(definition: StudyDefinition, chosen: Mapping[str, Any], result: TrialResult) -> dict[str, Any]:
+def parameters(definition: StudyDefinition, chosen: Mapping[str, Any], best_epoch: int | None) -> dict[str, Any]:
     """What ``set_params`` makes the trial's configuration of the estimator with; its best epoch, if it has one.
 
     What is searched for one layer becomes the list of all layers.
@@ -28,7 +28,7 @@ def parameters(definition: StudyDefinition, chosen: Mapping[str, Any], result: T
     if any(layer is not None for layer, _ in names):
         keys.add("hidden_layers")  # the length of the lists
     values = {key: config.depth if key == "hidden_layers" else getattr(config, key) for key in sorted(keys)}
-    return values if result.best_epoch is None else {**values, "epochs": result.best_epoch}
+    return values if best_epoch is None else {**values, "epochs": best_epoch}
 
 
 def cv_results(stored: StoredStudy, definition: StudyDefinition) -> dict[str, Any]:
@@ -36,7 +36,7 @@ def cv_results(stored: StoredStudy, definition: StudyDefinition) -> dict[str, An
     trials = stored.trials()
     results = [stored_result(trial) for trial in trials]
     metric, splits = definition.metric, stored.attributes["n_splits"] * definition.validation.repeats
-    params = [parameters(definition, trial.params, r) for trial, r in zip(trials, results, strict=True)]
+    params = [parameters(definition, trial.params, r.best_epoch) for trial, r in zip(trials, results, strict=True)]
     scores = np.full((len(results), splits), np.nan)
     means = np.full(len(results), np.nan)
     for number, result in enumerate(results):

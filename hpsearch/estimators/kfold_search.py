@@ -92,6 +92,9 @@ class KFoldSearchCV(MetaEstimatorMixin, BaseEstimator):
             :data:`hpsearch.validation.metrics.METRICS`.
         checkpoint: ``best``, a trial's value is its mean curve at the best point, or ``last``.
         in_flight: trials proposed before the oldest is told; part of what the search is.
+        finalists: best trials that are compared again on fresh splits before one is chosen; 0 for none, None for the
+            default of study files.
+        finalist_repeats: times that the rows are dealt into folds anew for them.
         workers: processes that train; the tables do not depend on them.
         refit: train the best configuration on all rows, for the epochs of its best checkpoint.
         members: networks of the best configuration that ``refit`` trains and whose predictions are averaged. By default
@@ -106,9 +109,11 @@ class KFoldSearchCV(MetaEstimatorMixin, BaseEstimator):
 
     Attributes:
         best_params_: for ``estimator.set_params``; ``epochs`` are those of the best checkpoint.
-        best_score_: the best value, negated where lower is better, so that greater is better: optimistic.
+        best_score_: its value in the search, negated where lower is better, so that greater is better: optimistic.
         corrected_score_: what it is without the luck of being the best, with an interval and the same sign
             (:class:`~hpsearch.validation.selection.Corrected`); None where it cannot be told.
+        ensemble_score_: the same of several networks averaged, in the finals; None where one network is refitted, or
+            there were no finals.
         best_index_: the best trial's number.
         best_estimator_, refit_time_: refitted, and the seconds that took; with ``refit``.
         cv_results_: dict of arrays for a DataFrame, a place a trial: ``params``, ``param_*`` (masked where a trial has
@@ -153,6 +158,8 @@ class KFoldSearchCV(MetaEstimatorMixin, BaseEstimator):
         objective: str = "loss",
         checkpoint: str = "best",
         in_flight: int = 8,
+        finalists: int | None = None,
+        finalist_repeats: int = 5,
         workers: int = 1,
         refit: bool = True,
         members: int | None = None,
@@ -221,9 +228,10 @@ class KFoldSearchCV(MetaEstimatorMixin, BaseEstimator):
         metric = best.definition.metric
         self.trials_, self.cv_results_ = trials_table(stored), cv_results(stored, best.definition)
         self.best_index_ = best.result.number
-        self.best_params_ = parameters(best.definition, best.chosen, best.result)
+        self.best_params_ = parameters(best.definition, best.chosen, best.config.epochs)
         self.best_score_ = float(self.cv_results_["mean_test_score"][self.best_index_])
         self.corrected_score_ = greater_is_better(best.corrected, metric)
+        self.ensemble_score_ = greater_is_better(best.ensemble, metric)
 
     def _dataset(self, X: Any, y: Any, groups: Any, sample_weight: Any) -> tuple[Dataset, NDArray[Any] | None]:
         """The rows that count, and the classes as they were given; None for a regression."""
@@ -277,7 +285,8 @@ class KFoldSearchCV(MetaEstimatorMixin, BaseEstimator):
             "train": train.model_dump(mode="json", exclude_unset=True),
             "space": own["space"],
             "search": {name: own[name] for name in ("sampler", "pruner", "objective", "in_flight")}
-            | {"trials": own["n_trials"]},
+            | {"trials": own["n_trials"], "finalist_repeats": own["finalist_repeats"]}
+            | ({} if own["finalists"] is None else {"finalists": own["finalists"]}),
             "retrain": self._retrain(),
         }
         return StudyDefinition.from_mapping(plain(raw), Path.cwd())

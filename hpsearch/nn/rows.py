@@ -37,8 +37,8 @@ class LaneData:
         fill: (L, inputs), stands in for nan, before that; None if no feature is nan.
         target_centre, target_scale: (L,), of a regression target: a lane sees (t - centre) / scale; None for classes.
         target_transform: of L lanes, which it sees that of, instead of t; None if it sees t itself.
-        lambdas: (L, inputs), of the power transformation between filling and centring; None if no lane has one.
         alike: whether all lanes see the rows alike, as they do after :meth:`repeated`.
+        lambdas: (L, inputs), of the power transformation between filling and centring; None if no lane has one.
 
     Few rows are scaled once and kept, (L, N, inputs + 1), or (1, N, inputs + 1) for lanes that see them alike; of many,
     no lane has a copy.

@@ -132,7 +132,7 @@ class Snapshot:
         Raises:
             HpsearchError: no complete trial, or its file is not kept.
         """
-        return self.stored.row_results.of(self.complete[0])
+        return self.stored.row_results.of(self.best.result)
 
     @cached_property
     def predict(self) -> Predict:

@@ -11,7 +11,8 @@ from hpsearch.definition.study import StudyDefinition
 from hpsearch.errors import HpsearchError, Setting, did_you_mean
 from hpsearch.markup import table, text
 from hpsearch.numbers import readable, score_text, setting_text
-from hpsearch.search.correction import Correction, correct, definition_of
+from hpsearch.search.correction import Correction, correct, correct_ensemble, definition_of
+from hpsearch.search.finals import Choice, choose, finals
 from hpsearch.search.objective import data_fingerprint
 from hpsearch.storage.stored_study import SCORINGS, StoredStudy, stored_result
 from hpsearch.storage.trial_result import TrialResult, best_result, one_se_result
@@ -24,18 +25,22 @@ from hpsearch.validation.selection import Corrected
 
 @dataclass(frozen=True)
 class Best:
-    """The complete trial with the best objective value, "lowest" where that is to be minimised.
+    """The best configuration of a study: what the finals chose, or the complete trial with the best objective value.
 
     Attributes:
         definition: the study's.
         chosen: what the search chose for this trial.
         config: the whole configuration; its ``epochs`` are those of the chosen checkpoint.
-        result: the trial's outcome.
+        result: the trial's outcome in the search.
         trials: how many trials had been told: the value is the best of the complete ones among them.
         data_fingerprint: of the rows searched with and those held out.
         rule: by which it was chosen, of ``RULES``.
-        correction: what the best value is without the luck of having been the best, or why that cannot be told.
+        correction: what the best value of the search is without the luck of having been the best, or why that cannot
+            be told. It is of single networks.
         scorings: how often the study's hold-out has been scored.
+        final: what the finals chose; None where they did not choose.
+        ensemble_correction: what the out-of-fold ensemble's value is without the luck of having been chosen in the
+            finals; None where a single network is shipped, or there were no finals.
     """
 
     definition: StudyDefinition
@@ -47,11 +52,28 @@ class Best:
     rule: str
     correction: Correction
     scorings: int
+    final: Choice | None = None
+    ensemble_correction: Correction | None = None
 
     @property
     def corrected(self) -> Corrected | None:
         """The corrected score, if there is one."""
         return self.correction.score
+
+    @property
+    def ensemble(self) -> Corrected | None:
+        """The corrected score of the ensemble that is shipped, if there is one."""
+        return None if self.ensemble_correction is None else self.ensemble_correction.score
+
+    @property
+    def shipped(self) -> Corrected | None:
+        """The corrected score that is about what is shipped, as near as one is."""
+        return self.ensemble or self.corrected
+
+    @property
+    def members(self) -> int:
+        """How many networks are shipped."""
+        return self.definition.retrain.members
 
     @property
     def score_name(self) -> str:
@@ -79,7 +101,8 @@ class Best:
             if name == "evaluate_every":
                 value = self.definition.evaluate_every
             if name == "epochs":
-                origin = f"the chosen checkpoint of trial {self.result.number}, which ran {self.result.epochs[-1]}"
+                where = f"trial {self.result.number}" if self.final is None else "the finals"
+                origin = f"the chosen checkpoint of {where}, which ran {self.result.epochs[-1]}"
             elif name in searched or name in layered:
                 origin = f"searched: trial {self.result.number}"
             else:
@@ -94,6 +117,8 @@ class Best:
         if self.correction.candidates == 1:
             return "of the one candidate there was"
         among = f"{self.corrected.trials} complete trials" if self.corrected else f"{self.trials} trials"
+        if self.final is not None:
+            return f"optimistic: a finalist among {among}"
         rule = "" if self.rule == "lowest" else f" by {self.rule}"
         return f"optimistic: chosen among {among}{rule}"
 
@@ -113,9 +138,12 @@ class Best:
             "value": self.result.value,
             "corrected": self.corrected and asdict(self.corrected),
             "uncorrected": self.uncorrected,
+            "members": self.members,
+            "final": self.final and {"value": self.final.value, "of_ensemble": self.final.of_ensemble},
+            "ensemble": self.ensemble and asdict(self.ensemble),
             "holdout_scorings": self.scorings if self.has_holdout else None,
             self.score_name: self.result.score,
-            "best_epoch": self.result.best_epoch,
+            "best_epoch": self.config.epochs,
             "parameters": self.result.parameters,
             "config": {name: value for name, (value, _) in self.settings().items()},
         }
@@ -124,14 +152,26 @@ class Best:
         """The numbers of the study for reading: name, value, what it is."""
         fixed, splits = self.corrected, len(self.result.folds)
         over = f"over {splits} splits" if splits > 1 else "on a single split"
-        search = ("search score", readable(self.result.value or 0.0), f"{over}; {self.choice}")
+        rows = [("search score", readable(self.result.value or 0.0), f"{over}; {self.choice}")]
         if fixed is None:
-            middle = ("corrected score", "none", f"{self.uncorrected}")
+            rows.append(("corrected score", "none", f"{self.uncorrected}"))
         else:
-            whose = "" if self.rule == "lowest" else ", of the best trial"
-            interval = f"95 % interval {readable(fixed.low)} to {readable(fixed.high)}{whose}"
-            middle = ("corrected score", readable(fixed.value), interval)
-        return [search, middle, ("hold-out", *self._holdout())]
+            whose = "" if self.rule == "lowest" else ", of the best trial of the search"
+            rows.append(("corrected score", readable(fixed.value), f"{_interval(fixed)}{whose}; one network"))
+        if self.final is not None:
+            rows.append(self._final(self.final))
+        return [*rows, ("hold-out", *self._holdout())]
+
+    def _final(self, final: Choice) -> tuple[str, str, str]:
+        finals = self.definition.search.finalist_repeats
+        dealt = f"on {finals} fresh {'repeats' if finals > 1 else 'repeat'} of the splits"
+        if not final.of_ensemble:
+            return "finals", readable(final.value), f"one network, {dealt}; the lowest of the finalists"
+        averaged = f"{finals} networks averaged, {dealt}"
+        if self.ensemble is None:
+            why = self.ensemble_correction and self.ensemble_correction.missing
+            return "ensemble", readable(final.value), f"{averaged}; not corrected: {why}"
+        return "ensemble", readable(self.ensemble.value), f"{_interval(self.ensemble)}; {averaged}"
 
     def _holdout(self) -> tuple[str, str]:
         if not self.has_holdout:
@@ -142,20 +182,25 @@ class Best:
 
     def belief(self) -> str:
         """The one sentence on what to believe."""
-        fixed = self.corrected
         if self.has_holdout and self.scorings == 1:
             return "Believe the hold-out's score that retrain printed: no choice was made with it."
-        if self.has_holdout and self.scorings > 1 and fixed is None:
+        if self.has_holdout and self.scorings > 1 and self.shipped is None:
             return f"The hold-out was scored {self.scorings} times: it is no longer untouched."
-        if fixed is not None:
+        if (shipped := self.shipped) is not None:
             metric = self.definition.metric
-            whose = "these" if self.rule == "lowest" else "the best trial's"
+            if shipped is self.ensemble:
+                name, whose = "ensemble", f"{self.members} networks averaged"
+            else:
+                name, whose = (
+                    "corrected score",
+                    "these networks" if self.rule == "lowest" else "the best trial's networks",
+                )
             verb = "lose" if self.definition.search.objective == "loss" else f"have a mean {metric.title} of"
             unit = f" {metric.unit}" if metric.unit else ""
-            value, low, high = map(readable, (fixed.value, fixed.low, fixed.high))
+            value, low, high = map(readable, (shipped.value, shipped.low, shipped.high))
             return (
-                f"Believe the corrected score: on new rows {whose} networks {verb} about {value}{unit}, with 95 % "
-                f"confidence between {low} and {high}."
+                f"Believe the {name}: on new rows {whose} {verb} about {value}{unit}, with 95 % confidence between "
+                f"{low} and {high}."
             )
         optimistic = "Do not believe the search score, which is optimistic:"
         if self.has_holdout and not self.scorings:
@@ -172,7 +217,7 @@ class Best:
         score = "" if result.score is None else f"{METRICS[self.score_name].title} {score_text(result.score)}, "
         head = (
             f"<p><b>Best configuration of {text(self.definition.name)}</b>: trial {result.number} of {self.trials}, "
-            f"{score}{result.parameters:,} parameters, epoch {result.best_epoch}</p>"
+            f"{score}{result.parameters:,} parameters, epoch {self.config.epochs}</p>"
         )
         lines = "".join(
             f"<li>{text(name)}: <b>{text(value)}</b> ({text(note)})</li>" for name, value, note in self.scores()
@@ -180,20 +225,25 @@ class Best:
         return f"{head}<ul>{lines}</ul><p>{text(self.belief())}</p>{self.settings_html()}"
 
 
+def _interval(score: Corrected) -> str:
+    return f"95 % interval {readable(score.low)} to {readable(score.high)}"
+
+
 # How a trial is chosen among those told, given the objective; what is lowest is highest where it is to be maximised.
-RULES: dict[str, Callable[[Sequence[TrialResult], Metric], TrialResult | None]] = {
+_BY_SEARCH: dict[str, Callable[[Sequence[TrialResult], Metric], TrialResult | None]] = {
     "lowest": best_result,
     "one-se": one_se_result,
 }
+RULES = ("finals", *_BY_SEARCH)
 
 
-def find_best(stored: StoredStudy, rule: str = "lowest") -> Best:
+def find_best(stored: StoredStudy, rule: str = "finals") -> Best:
     """The best configuration of a study.
 
     Args:
         stored: the study.
-        rule: ``lowest`` objective value (highest if it is to be maximised), or ``one-se``: the fewest parameters
-            within one standard error of it.
+        rule: ``finals``, their choice, or as ``lowest`` where there were none; ``lowest`` objective value in the search
+            (highest if it is to be maximised); or ``one-se``: the fewest parameters within one standard error of that.
 
     Raises:
         HpsearchError: no trial is complete, no such rule, or a rule that needs more than one split.
@@ -210,7 +260,12 @@ def find_best(stored: StoredStudy, rule: str = "lowest") -> Best:
             f"{stored.name!r} has a single split",
             ("Use ", Setting("rule", "lowest"), "."),
         )
-    best = RULES[rule](results, definition.metric)
+    evaluated = finals(stored, definition) if rule == "finals" else []
+    ensemble = definition.retrain.members > 1
+    final = choose(evaluated, definition, ensemble)
+    if final is None and rule == "finals":
+        rule = "lowest"
+    best = _BY_SEARCH[rule](results, definition.metric) if final is None else results[final.final.number]
     if best is None:
         raise HpsearchError(
             f"The study {stored.name!r} must have a complete trial to have a best one",
@@ -218,10 +273,20 @@ def find_best(stored: StoredStudy, rule: str = "lowest") -> Best:
             "Run it on, or see its trials' reasons.",
         )
     chosen = dict(trials[best.number].params)
-    exact = {"epochs": best.best_epoch, "evaluate_every": definition.evaluate_every}
+    exact = {"epochs": best.best_epoch if final is None else final.epoch, "evaluate_every": definition.evaluate_every}
     config = definition.config(chosen).replaced(exact)
     identity = stored.attributes["identity"]
     data = data_fingerprint(identity["data.fingerprint"], identity["holdout.fingerprint"])
-    scorings = len(stored.attributes.get(SCORINGS, ()))
-    correction = correct(stored, definition, results)
-    return Best(definition, chosen, config, best, len(results), data, rule, correction, scorings)
+    return Best(
+        definition,
+        chosen,
+        config,
+        best,
+        len(results),
+        data,
+        rule,
+        correct(stored, definition, results),
+        len(stored.attributes.get(SCORINGS, ())),
+        final,
+        correct_ensemble(stored, definition, evaluated) if final is not None and ensemble else None,
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
@@ -11,13 +11,13 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from hpsearch import seeds
-from hpsearch.data.splits import SPLITTERS, make_splits
+from hpsearch.data.splits import SPLITTERS
 from hpsearch.definition.study import as_key
 from hpsearch.errors import DataError, HpsearchError, located
 from hpsearch.search.correction import definition_of
-from hpsearch.search.objective import prepare, require_defined
+from hpsearch.search.finals import best_of_each
+from hpsearch.search.objective import fresh_splits, prepare, require_defined
 from hpsearch.storage.stored_study import StoredStudy, stored_result
-from hpsearch.storage.trial_result import TrialResult, ranked
 from hpsearch.validation.cross_validate import CrossValidation, cross_validate
 from hpsearch.validation.estimates import LEVEL, Estimate, estimate
 from hpsearch.validation.metrics import METRICS
@@ -112,18 +112,14 @@ def confirm(stored: StoredStudy, top: int = 5, repeats: int = 3) -> Confirmation
     trials = [trial for trial in stored.trials() if trial.state.is_finished()]
     results = [stored_result(trial) for trial in trials]
     metric = definition.metric
-    distinct: dict[str, TrialResult] = {}
-    for result in ranked(results, metric):
-        distinct.setdefault(definition.config(trials[result.number].params).fingerprint, result)
-    chosen = list(distinct.values())[:top]
+    chosen = best_of_each(definition, results, [trial.params for trial in trials], top)
     if not chosen:
         raise HpsearchError(f"The study {stored.name!r} must have a complete trial to confirm", "has none")
     prepared = prepare(definition)
     if prepared.search.fingerprint != stored.attributes["identity"]["data.fingerprint"]:
         raise DataError(f"The rows must be those that {stored.name!r} searched with", "are others", "Restore the data.")
     seed = seeds.integer_seed(definition.seed, "confirm")
-    options = replace(validation.split_options, repeats=repeats, shuffle=True)
-    splits = make_splits(prepared.search, validation.splitter, options, seed)
+    splits = fresh_splits(definition, prepared.search, "confirm", repeats, shuffle=True)
     require_defined(definition, prepared.search, splits)
     outcomes: dict[int, CrossValidation] = {}
     for result in chosen:

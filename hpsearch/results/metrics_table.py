@@ -23,9 +23,10 @@ import numpy as np
 import pandas as pd
 
 from hpsearch.errors import HpsearchError
+from hpsearch.results.best import find_best
 from hpsearch.results.tables import frame_of
 from hpsearch.storage.stored_study import StoredStudy, stored_result
-from hpsearch.storage.trial_result import TrialResult, ranked
+from hpsearch.storage.trial_result import TrialResult
 from hpsearch.validation.metrics import metrics_of
 
 _TYPES = {"rows_of": "str", "repeat": "Int64", "fold": "Int64", "rows": "int64"}
@@ -61,12 +62,11 @@ def metrics_table(stored: StoredStudy, trial: int | None = None) -> pd.DataFrame
 
 
 def _complete(stored: StoredStudy, trial: int | None) -> TrialResult:
-    trials = stored.trials()
-    results = ranked((stored_result(one) for one in trials if one.state.is_finished()), stored.metric)
-    found = [result for result in results if trial is None or result.number == trial]
-    if found:
-        return found[0]
     if trial is None:
-        raise HpsearchError(f"The study {stored.name!r} must have a complete trial to have metrics", "has none")
-    got = f"trial {trial} is {trials[trial].state.name}" if 0 <= trial < len(trials) else f"there is no trial {trial}"
-    raise HpsearchError(f"Metrics need a complete trial of {stored.name!r}", got, "Choose one that is COMPLETE.")
+        return find_best(stored).result
+    trials = stored.trials()
+    found = trials[trial] if 0 <= trial < len(trials) else None
+    if found is None or found.state.name != "COMPLETE":
+        got = f"there is no trial {trial}" if found is None else f"trial {trial} is {found.state.name}"
+        raise HpsearchError(f"Metrics need a complete trial of {stored.name!r}", got, "Choose one that is COMPLETE.")
+    return stored_result(found)

@@ -38,6 +38,21 @@ trial, epoch, repeat, fold      int64
 training_loss, validation_loss  float64  missing where it was not finite
 ==============================  =======  =======================================
 
+===========================  =======  =============================================================================
+``finals``: a row a finalist  dtype    the trials compared again on fresh splits, from the best of the search on
+and repeat
+===========================  =======  =============================================================================
+trial, repeat                int64    the finalist's number; the repeat from 0
+epoch                        Int64    of the checkpoint that the ensemble chose, one for all repeats
+validation_loss              float64  there, one network: mean over the splits of this repeat
+accuracy, r2                 float64  likewise, one of the two; missing where a split has none
+objective                    float64  likewise, only where the study's objective is not the validation loss
+ensemble                     float64  objective of the networks of all repeats averaged, the same in each row of a trial
+chosen                       bool     whether the finals chose it for what ``[retrain] members`` says is shipped
+seconds                      float64  training time of all repeats together
+reason                       str      why it failed
+===========================  =======  =============================================================================
+
 Losses of classes are in nats, those of a regression in the target's unit, or in its square with ``squared_error``.
 
 ``studies`` has one row a study: how its trials ended, the best one's value, and that value corrected for having been
@@ -47,7 +62,7 @@ the best, with its interval at 95 % (:func:`hpsearch.validation.selection.correc
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +71,8 @@ import pandas as pd
 from hpsearch.atomic_write import write_atomically
 from hpsearch.errors import HpsearchError, did_you_mean
 from hpsearch.extras import require
-from hpsearch.search.correction import stored_score
+from hpsearch.search.correction import definition_of, stored_score
+from hpsearch.search.finals import choose, finals
 from hpsearch.storage.database import clear_errors, close, open_storage
 from hpsearch.storage.stored_study import StoredStudy, objective_of, stored_result
 from hpsearch.storage.trial_result import TrialResult, best_result, standard_error
@@ -120,6 +136,31 @@ def curves_table(stored: StoredStudy) -> pd.DataFrame:
             for lane, losses in enumerate(zip(training, validation, strict=True)):
                 rows.append((result.number, epoch, lane // n_splits, lane % n_splits, *losses))
     return frame_of([dict(zip(_CURVE_TYPES, row, strict=True)) for row in rows], _CURVE_TYPES)
+
+
+def finals_table(stored: StoredStudy) -> pd.DataFrame:
+    """One row a finalist and repeat."""
+    definition, score_name = definition_of(stored), SCORE_NAMES[stored.metric.task]
+    evaluated = finals(stored, definition)
+    choice = choose(evaluated, definition, definition.retrain.members > 1)
+    head = {"trial": "int64", "repeat": "int64", "epoch": "Int64", "validation_loss": "float64", score_name: "float64"}
+    if stored.objective != "loss":
+        head["objective"] = "float64"
+    tail = {"ensemble": "float64", "chosen": "bool", "seconds": "float64", "reason": "str"}
+    rows = []
+    for final in evaluated:
+        of_trial = {"trial": final.number, "epoch": final.best_epoch, "seconds": final.seconds, "reason": final.reason}
+        of_trial |= {"ensemble": final.ensemble_value, "chosen": choice is not None and final is choice.final}
+        for repeat in range(definition.search.finalist_repeats):
+            folds = [fold for fold in final.folds if fold["repeat"] == repeat]
+            rows.append({**of_trial, "repeat": repeat, **_means(folds, head)})
+    return frame_of(rows, {**head, **tail})
+
+
+def _means(folds: Sequence[Mapping[str, Any]], names: Iterable[str]) -> dict[str, float | None]:
+    """The mean over splits of those values that each of them has."""
+    there = [name for name in names if folds and all(name in fold for fold in folds)]
+    return {name: sum(fold[name] for fold in folds) / len(folds) for name in there if name not in ("repeat", "trial")}
 
 
 def studies_table(url: str) -> pd.DataFrame:

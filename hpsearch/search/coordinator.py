@@ -7,30 +7,21 @@ to t - W, whoever evaluates them and in whatever order they finish.
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from hpsearch.definition.study import StudyDefinition
-from hpsearch.errors import one_line
-from hpsearch.search.executors import STARTED, TrialExecutor
-from hpsearch.search.objective import Prepared, TrialTask, failed
+from hpsearch.search.objective import Prepared, TrialTask
 from hpsearch.search.proposer import Proposer
 from hpsearch.search.pruning import PriorTrial
 from hpsearch.search.reuse import replayed
+from hpsearch.search.supervisor import Supervisor, Work
 from hpsearch.storage.stored_study import Proposal, StoredStudy, stored_result
 from hpsearch.storage.trial_result import TrialResult, best_result, minimised, standard_error
 from hpsearch.validation.metric import Metric
 
-POLL_SECONDS = 0.1  # between looks at messages, the clock and finished trials
 LIVE_SECONDS = 1.0  # between writes of running trials' values
-MAX_FAILURES = 3  # deaths of a worker that had nothing else to do, before its trial is given up
-
-
-class TimeUpError(Exception):
-    """The time that was given is up. Told trials are stored; the others will be run again."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +34,8 @@ class Progress:
         resumed: how many were told before this run.
         metric: the objective.
         running: the last (epoch, mean objective) of trials under way, by number.
+        finalists: how many trials are compared again once all are told; 0 until then.
+        finals: of the finalists evaluated so far.
     """
 
     results: Sequence[TrialResult]
@@ -50,6 +43,8 @@ class Progress:
     resumed: int
     metric: Metric
     running: Mapping[int, tuple[int, float]] = field(default_factory=dict)
+    finalists: int = 0
+    finals: Sequence[TrialResult] = ()
 
     @property
     def best(self) -> TrialResult | None:
@@ -77,45 +72,34 @@ def trials_wanted(definition: StudyDefinition, results: Sequence[TrialResult]) -
     return limit
 
 
-class Coordinator:
+class Coordinator(Work):
     """Runs or resumes one stored study, of which it must be the sole owner."""
 
     def __init__(
         self,
         prepared: Prepared,
         stored: StoredStudy,
-        executor: TrialExecutor,
+        supervisor: Supervisor,
         *,
         on_progress: Callable[[Progress], None] = lambda progress: None,
-        timeout: float | None = None,
         reuse: bool = True,
     ) -> None:
         """
         Args:
             prepared: the study with its data.
             stored: the same in its storage.
-            executor: who evaluates trials; the caller closes it.
+            supervisor: has trials evaluated, and attends to no other work meanwhile.
             on_progress: called after each trial that is told, and when running trials have news.
-            timeout: seconds after which no more is told.
             reuse: train two trials of one configuration once.
         """
-        self._stored, self._executor, self._on_progress, self._reuse = stored, executor, on_progress, reuse
+        self._stored, self._supervisor, self._on_progress, self._reuse = stored, supervisor, on_progress, reuse
         self._prepared, self._definition = prepared, prepared.definition
-        self._deadline = math.inf if timeout is None else time.monotonic() + timeout
         self._proposer = Proposer(self._definition)
         self._proposals: list[Proposal] = []
         self._results: list[TrialResult] = []
         self._prunes = self._definition.build_pruner() is not None
         self._prior_trials: list[PriorTrial] = []  # the results, as pruners may know them
         self._resumed = 0
-        # Trials asked and not told: submitted, finished, or suspected of having killed a worker.
-        self._futures: dict[int, Future[TrialResult]] = {}
-        self._finished: dict[int, TrialResult] = {}
-        self._suspects: list[int] = []
-        self._failures: dict[int, int] = {}
-        # What running trials said last, and what of it is not stored yet.
-        self._running: dict[int, tuple[int, float]] = {}
-        self._unsaved: dict[int, dict[int, float]] = {}
         self._saved_at = time.monotonic()
         self._wanted_when: dict[int, int] = {}
         # The first trial of every configuration, and of every trial the one that it duplicates.
@@ -126,7 +110,7 @@ class Coordinator:
         """Run until all trials are told; those already told are not run again. Returns all results.
 
         Raises:
-            TimeUpError: after ``timeout`` seconds.
+            TimeUpError: the supervisor's time is up.
         """
         self._load()
         self._resumed = len(self._results)
@@ -136,9 +120,8 @@ class Coordinator:
         if len(self._results) >= self._wanted():
             return self._results
         self._stored.row_results.begin(self._prepared.layout())
-        self._executor.start(self._prepared, self._on_message)
         while len(self._results) < self._wanted():
-            self._tell(self._await(len(self._results)))
+            self._tell(self._supervisor.result(len(self._results)))
         return self._results
 
     def _wanted(self) -> int:
@@ -148,7 +131,8 @@ class Coordinator:
         return self._wanted_when[told]
 
     def _progress(self) -> Progress:
-        return Progress(self._results, self._wanted(), self._resumed, self._definition.metric, dict(self._running))
+        running = self._supervisor.running
+        return Progress(self._results, self._wanted(), self._resumed, self._definition.metric, running)
 
     # ------------------------------------------------------------ ask and tell
 
@@ -182,7 +166,6 @@ class Coordinator:
             self._prior_trials.append(PriorTrial(result.number, result.state, values, final, result.pruner_attributes))
 
     def _tell(self, result: TrialResult) -> None:
-        self._unsaved.pop(result.number, None)
         self._stored.write_row_results(result)
         result = replace(result, rows=None)
         with self._stored.transaction():
@@ -191,108 +174,33 @@ class Coordinator:
             self._ask()
         self._on_progress(self._progress())
 
-    # ------------------------------------------------------------ wait
+    # ------------------------------------------------------------ what the supervisor asks
 
-    def _await(self, number: int) -> TrialResult:
-        """The result of the oldest trial that is not told."""
-        while number not in self._finished:
-            self._check_clock()
-            try:
-                self._submit()
-                wait(self._futures.values(), timeout=POLL_SECONDS, return_when=FIRST_COMPLETED)
-                self._executor.poll()
-                self._collect()
-            except self._executor.worker_errors as error:
-                self._after_worker_death(error)
-            self._save_live()
-        return self._finished.pop(number)
-
-    def _submit(self) -> None:
-        capacity = 1 if self._suspects else self._executor.capacity or self._definition.search.in_flight
+    def waiting(self) -> Iterator[int]:
         told = len(self._results)
-        # After a worker's death the suspects run alone, one after the other, until each is cleared or given up.
-        for number in self._suspects or range(told, min(self._wanted(), len(self._proposals))):
-            if len(self._futures) >= capacity:
-                return
-            if number not in self._futures and number not in self._finished:
-                self._begin(number)
+        for number in range(told, min(self._wanted(), len(self._proposals))):
+            first = self._duplicate_of[number] if self._reuse else None
+            if first is None or first < told:  # else that one will be told before this one is needed
+                yield number
 
-    def _begin(self, number: int) -> None:
-        task, first = self._task(number), self._duplicate_of[number] if self._reuse else None
-        if first is not None:
-            if first >= len(self._results):
-                return  # it will be told before this one is needed
-            result = replayed(self._definition, task, self._results[first])
-            if result is not None:
-                self._finished[number] = result
-                return
-        self._futures[number] = self._executor.submit(task)
-
-    def _task(self, number: int) -> TrialTask:
+    def task(self, number: int) -> TrialTask:
         """A trial's pruner sees what was told before the trial was asked."""
         prior_trials = self._prior_trials[: max(0, number - self._definition.search.in_flight + 1)]
         return TrialTask(number, self._proposals[number].chosen, prior_trials)
 
-    def _collect(self) -> None:
-        for number in [number for number, future in self._futures.items() if future.done()]:
-            self._finish(number)
+    def known(self, number: int) -> TrialResult | None:
+        first = self._duplicate_of[number] if self._reuse else None
+        if first is None or first >= len(self._results):
+            return None
+        return replayed(self._definition, self.task(number), self._results[first])
 
-    def _finish(self, number: int) -> None:
-        self._finished[number] = self._futures[number].result()  # where that raises, the trial is still in flight
-        del self._futures[number]
-        self._clear(number)
-
-    def _clear(self, number: int) -> None:
-        self._executor.forget(number)
-        self._running.pop(number, None)
-        if number in self._suspects:
-            self._suspects.remove(number)
-
-    def _after_worker_death(self, error: BaseException) -> None:
-        """A worker died, and with it every trial in flight. Only a trial that was alone is to blame."""
-        for number, future in list(self._futures.items()):
-            if future.done() and not future.cancelled() and future.exception() is None:
-                self._finish(number)
-        lost = sorted(self._futures)
-        self._futures.clear()
-        if len(lost) == 1:
-            (number,) = lost
-            self._failures[number] = self._failures.get(number, 0) + 1
-            if self._failures[number] >= MAX_FAILURES:
-                last = f"{type(error).__name__}: {one_line(error, 120)}"
-                reason = f"its worker died {MAX_FAILURES} times with nothing else to do, the last time: {last}"
-                self._finished[number] = failed(self._definition, self._task(number), reason)
-                self._clear(number)
-        self._suspects = [
-            number for number in lost if number not in self._finished and (number in self._running or len(lost) == 1)
-        ]
-        self._running.clear()
-        self._executor.restart()
-
-    # ------------------------------------------------------------ live
-
-    def _on_message(self, number: int, epoch: int, mean: float) -> None:
-        """A message of a running trial."""
-        self._check_clock()
-        if number < len(self._results) or number in self._finished:
-            return
-        self._running[number] = epoch, mean
-        if epoch != STARTED:
-            self._unsaved.setdefault(number, {})[epoch] = mean
-        self._save_live()
-
-    def _save_live(self) -> None:
+    def news(self) -> None:
         """Store running trials' values, about once a second; at the tell they are overwritten by the same."""
         if time.monotonic() - self._saved_at < LIVE_SECONDS:
             return
         self._saved_at = time.monotonic()
-        if self._unsaved:
+        if values := self._supervisor.take_values():
             with self._stored.transaction():
-                for number, values in self._unsaved.items():
-                    self._stored.report(number, values)
-            self._unsaved.clear()
+                for number, of_trial in values.items():
+                    self._stored.report(number, of_trial)
         self._on_progress(self._progress())
-
-    def _check_clock(self) -> None:
-        if time.monotonic() > self._deadline:
-            raise TimeUpError

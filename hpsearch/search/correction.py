@@ -12,12 +12,15 @@ import numpy as np
 from hpsearch import seeds
 from hpsearch.definition.study import StudyDefinition
 from hpsearch.errors import StorageError
+from hpsearch.search.finals import finals
+from hpsearch.storage.row_results import RowResultFiles
 from hpsearch.storage.stored_study import StoredStudy, stored_result
 from hpsearch.storage.trial_result import TrialResult
 from hpsearch.validation.metric import AdditiveMetric
 from hpsearch.validation.selection import FEWEST_UNITS, MOST_WORK, Corrected, corrected
 
-_ATTRIBUTE = "corrected"  # of the study
+# Of the study: the corrected score of the search's best value, and that of the finals' ensemble.
+_ATTRIBUTE, _ENSEMBLE = "corrected", "corrected_ensemble"
 
 
 @dataclass(frozen=True)
@@ -51,8 +54,31 @@ def correct(stored: StoredStudy, definition: StudyDefinition, results: Sequence[
     """
     if (known := stored_score(stored.attributes, len(results))) is not None:
         return Correction(known)
+    return _correct(stored.row_results, definition, results)
+
+
+def correct_ensemble(stored: StoredStudy, definition: StudyDefinition, finals: Sequence[TrialResult]) -> Correction:
+    """The out-of-fold ensemble's value corrected for the choice among finalists and epochs.
+
+    It is of an ensemble of as many networks as there are repeats, each trained on the training rows of a split. That
+    the finalists were the best of the search on the same rows is not in it.
+
+    Args:
+        stored: the study.
+        definition: its definition.
+        finals: what became of the finalists, at least one of them complete.
+    """
+    known = stored.attributes.get(_ENSEMBLE)
+    if known and known["finalists"] == [result.number for result in finals]:
+        return Correction(Corrected(**known["corrected"]))
+    return _correct(stored.final_row_results, definition, finals, stored.attributes["n_splits"])
+
+
+def _correct(
+    files: RowResultFiles, definition: StudyDefinition, results: Sequence[TrialResult], folds: int | None = None
+) -> Correction:
     try:
-        whole = stored.row_results.layout()
+        whole = files.layout()
         layout = whole.take(whole.counted())
         if layout.units is None:
             return Correction(missing="rows that follow each other in time cannot be drawn independently")
@@ -70,21 +96,28 @@ def correct(stored: StoredStudy, definition: StudyDefinition, results: Sequence[
         if not isinstance(definition.metric, AdditiveMetric) and work > MOST_WORK:
             title = definition.metric.title
             return Correction(missing=f"with {title} it would take long for so many rows, classes and trials")
-        values = (stored.row_results.of(result).of_objective[-1 if last_only else 0 :] for result in complete)
-        score = corrected(values, whole, definition.metric, seeds.integer_seed(definition.seed, "resamples"))
+        values = (files.of(result).of_objective[-1 if last_only else 0 :] for result in complete)
+        score = corrected(values, whole, definition.metric, seeds.integer_seed(definition.seed, "resamples"), folds)
         return Correction(score, candidates)
     except StorageError as error:
         return Correction(missing=str(error).rstrip("."))
 
 
 def store_score(stored: StoredStudy) -> None:
-    """Store a study's corrected score with it, for tables and for readers who do not have its per-row results."""
+    """Store a study's corrected scores with it, for tables and for readers who do not have its per-row results."""
     results = [stored_result(trial) for trial in stored.trials() if trial.state.is_finished()]
-    if any(result.value is not None for result in results):
-        score = correct(stored, definition_of(stored), results).score
-        if score is None and stored.attributes.get(_ATTRIBUTE):
-            return  # one of fewer trials is better than none
+    if all(result.value is None for result in results):
+        return
+    definition = definition_of(stored)
+    score = correct(stored, definition, results).score
+    if score is not None or not stored.attributes.get(_ATTRIBUTE):  # one of fewer trials is better than none
         stored.refresh({_ATTRIBUTE: {"told": len(results), "corrected": score and asdict(score)}})
+    evaluated = finals(stored, definition)
+    if any(result.ensemble is not None for result in evaluated):
+        score = correct_ensemble(stored, definition, evaluated).score
+        if score is not None:
+            numbers = [result.number for result in evaluated]
+            stored.refresh({_ENSEMBLE: {"finalists": numbers, "corrected": asdict(score)}})
 
 
 def stored_score(attributes: Mapping[str, Any], told: int) -> Corrected | None:

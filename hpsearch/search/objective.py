@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from typing import Any
 
@@ -169,6 +169,8 @@ def divide(definition: StudyDefinition, data: Dataset, held_out: Dataset | None)
             where=Setting("search.stop"),
         )
     training = [split.training for split in splits]
+    if definition.finalists:
+        require_defined(definition, data, fresh_splits(definition, data, "finals", definition.search.finalist_repeats))
     # Classes that there are not, a loss for others than there are, and targets that a scaling is not for are refused
     # before anything runs.
     training_weights(definition.train, data, training)
@@ -177,6 +179,31 @@ def divide(definition: StudyDefinition, data: Dataset, held_out: Dataset | None)
         require_scalable(name, data.labels)
     scalings = {name: fit_scalings(data, training, name) for name in definition.scalings}
     return Prepared(definition, data, held_out, splits, scalings)
+
+
+def fresh_splits(
+    definition: StudyDefinition, data: Dataset, stream: str, repeats: int, shuffle: bool | None = None
+) -> tuple[Split, ...]:
+    """Splits of the rows to search with that no trial was validated on, dealt so many times.
+
+    Where the rows or ``shuffle = false`` say how they are split, the splits are the study's own, once more: then the
+    networks alone are fresh. Their seed is that of the same stream.
+
+    Args:
+        definition: the study's.
+        data: its rows to search with.
+        stream: of the study's seed.
+        repeats: at least 1.
+        shuffle: the study's if None.
+
+    Raises:
+        DataError: splits that cannot be used.
+    """
+    validation = definition.validation
+    options = replace(validation.split_options, repeats=repeats)
+    if shuffle is not None:
+        options = replace(options, shuffle=shuffle)
+    return make_splits(data, validation.splitter, options, seeds.integer_seed(definition.seed, stream))
 
 
 def require_defined(definition: StudyDefinition, data: Dataset, splits: Sequence[Split]) -> None:
@@ -226,11 +253,19 @@ def _check_fresh(definition: StudyDefinition, data: Dataset, fresh: Dataset) -> 
 
 @dataclass(frozen=True)
 class TrialTask:
-    """A trial to evaluate: ``prior_trials`` are those that its pruner may look at."""
+    """A trial to evaluate.
+
+    Attributes:
+        number: the trial's.
+        chosen: its hyperparameters.
+        prior_trials: those that its pruner may look at.
+        final: evaluate it again, as a finalist.
+    """
 
     number: int
     chosen: Mapping[str, Any]
     prior_trials: Sequence[PriorTrial] = field(default_factory=tuple)
+    final: bool = False
 
 
 def evaluate(
@@ -238,36 +273,54 @@ def evaluate(
 ) -> TrialResult:
     """Cross-validate the task's configuration. Pure: no storage, no clock but for ``seconds``.
 
+    A trial is validated on the study's splits, and its pruner may stop it. A finalist is validated on fresh splits with
+    networks of fresh seeds, all repeats as lanes of one call; it is not stopped, and the out-of-fold ensemble of all
+    repeats chooses its epoch.
+
     Args:
         prepared: the study.
         task: the trial.
         report: told every checkpoint's epoch and mean objective; what it does has no influence.
     """
-    definition = prepared.definition
+    definition, data = prepared.definition, prepared.search
     begun = time.perf_counter()
+    config = definition.config(task.chosen)
 
-    def should_stop(epoch: int, mean: float) -> bool:
-        report(epoch, mean)
-        return pruning.should_stop(epoch, mean)
+    def validate(
+        splits: Sequence[Split], seed: int, scalings: Sequence[Scaling] | None, stop: Callable[[int, float], bool]
+    ) -> CrossValidation:
+        def should_stop(epoch: int, mean: float) -> bool:
+            report(epoch, mean)
+            return stop(epoch, mean)
 
-    # One BLAS thread: on such small matrices more cost more than they save, and sums would depend on their number.
-    with quiet(), threadpool_limits(1):
-        config, pruning = definition.config(task.chosen), Pruning(definition, task.number, task.prior_trials)
-        outcome = cross_validate(
-            prepared.search,
-            prepared.splits,
+        return cross_validate(
+            data,
+            splits,
             config,
-            definition.seed,
-            scalings=prepared.scalings[config.scaling],
+            seed,
+            scalings=scalings,
             evaluate_every=definition.evaluate_every,
             rule=definition.validation.checkpoint,
             objective=definition.search.objective,
+            by_ensemble=task.final,
             should_stop=should_stop,
         )
-    return _result(task.number, outcome, time.perf_counter() - begun, pruning.attributes)
+
+    # One BLAS thread: on such small matrices more cost more than they save, and sums would depend on their number.
+    with quiet(), threadpool_limits(1):
+        if task.final:
+            splits = fresh_splits(definition, data, "finals", definition.search.finalist_repeats)
+            seed = seeds.integer_seed(definition.seed, "finals")
+            outcome, attributes = validate(splits, seed, None, lambda epoch, mean: False), {}
+        else:
+            pruning = Pruning(definition, task.number, task.prior_trials)
+            scalings = prepared.scalings[config.scaling]
+            outcome = validate(prepared.splits, definition.seed, scalings, pruning.should_stop)
+            attributes = pruning.attributes
+    return _result(task.number, outcome, time.perf_counter() - begun, attributes)
 
 
-def failed(definition: StudyDefinition, task: TrialTask, reason: str) -> TrialResult:
+def failed(task: TrialTask, reason: str) -> TrialResult:
     """The result of a trial that could not be evaluated at all."""
     return TrialResult(task.number, "FAIL", None, parameters=0, seconds=0.0, reason=reason)
 
@@ -290,4 +343,5 @@ def _result(number: int, outcome: CrossValidation, seconds: float, pruner_attrib
         folds=[fold.row() for fold in outcome.folds],
         pruner_attributes=pruner_attributes,
         rows=outcome.rows,
+        ensemble=outcome.ensemble,
     )

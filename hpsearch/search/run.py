@@ -1,4 +1,4 @@
-"""Running a study: its audit, its one owner, its search, its corrected score."""
+"""Running a study: its audit, its one owner, its search, its finals, its corrected score."""
 
 from __future__ import annotations
 
@@ -11,12 +11,17 @@ from hpsearch.data.audit import Finding, refusal
 from hpsearch.definition.study import as_key
 from hpsearch.errors import DefinitionError, Setting
 from hpsearch.extras import require
-from hpsearch.search.coordinator import Coordinator, Progress, TimeUpError
+from hpsearch.search.coordinator import Coordinator, Progress
 from hpsearch.search.correction import store_score
 from hpsearch.search.executors import InProcessExecutor, LocalPoolExecutor, TrialExecutor, local_pool
+from hpsearch.search.finals import Finals
 from hpsearch.search.objective import Prepared
+from hpsearch.search.supervisor import Supervisor, TimeUpError
 from hpsearch.storage.lock import sole_owner
 from hpsearch.storage.stored_study import StoredStudy
+
+# Of the time that is given, for the trials; the finalists of those told by then take what they need of the rest.
+SEARCH_SHARE = 0.7
 
 
 def audited(prepared: Prepared) -> Sequence[Finding]:
@@ -87,7 +92,10 @@ def search(
     timeout: float | None = None,
     reuse: bool = True,
 ) -> bool:
-    """Run all trials of an owned study that are not told yet, and store its corrected score.
+    """Run all trials of an owned study that are not told yet, and its finals, and store its corrected score.
+
+    Where the time is up before all trials are told, the finals are those of the trials told so far: what is best then
+    was chosen as well as it could be, and a later run goes on with the trials.
 
     Args:
         prepared: the study with its rows.
@@ -100,9 +108,21 @@ def search(
     Returns:
         Whether it came to its end before the time was up.
     """
+    supervisor = Supervisor(prepared, executor, timeout)
+    ended = True
     try:
-        Coordinator(prepared, stored, executor, on_progress=on_progress, timeout=timeout, reuse=reuse).run()
+        coordinator = Coordinator(prepared, stored, supervisor, on_progress=on_progress, reuse=reuse)
+        supervisor.attend(coordinator, share=SEARCH_SHARE if prepared.definition.finalists else 1.0)
+        coordinator.run()
     except TimeUpError:
-        return False
-    store_score(stored)
-    return True
+        ended = False
+    if prepared.definition.finalists:
+        try:
+            finals = Finals(prepared, stored, supervisor, on_progress)
+            supervisor.attend(finals)
+            finals.run()
+        except TimeUpError:
+            ended = False
+    if ended:
+        store_score(stored)
+    return ended

@@ -2,7 +2,8 @@
 
 A study has a folder, with ``layout.npz`` (which row stands where, see :class:`Layout`) and one ``trial-N.npz`` a
 complete trial (see :class:`~hpsearch.validation.cross_validate.RowResults`). A trial's file is whole before the trial
-is told, so whatever stops a run, every complete trial has its file, and no other file is looked at.
+is told, so whatever stops a run, every complete trial has its file, and no other file is looked at. Its folder
+``finals`` has the same of the finalists' out-of-fold ensembles.
 """
 
 from __future__ import annotations
@@ -87,7 +88,7 @@ class RowResultFiles:
         """
         path = self._file(result.number if result.same_as is None else result.same_as)
         rows, shares = self._read(RowResults, path), self.layout().shares
-        means = np.mean(result.validation_loss, axis=1)
+        means = np.mean(result.validation_loss, axis=1) if result.ensemble is None else np.array(result.ensemble.loss)
         # What was told with the trial must come out of its rows, which are stored in float32.
         fits = rows.losses.shape == (len(means), len(shares))
         if not fits or not np.allclose(rows.losses @ shares, means, rtol=1e-4, atol=1e-6):

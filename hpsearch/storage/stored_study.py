@@ -30,9 +30,10 @@ from hpsearch.storage.database import (
 from hpsearch.storage.quiet import quiet
 from hpsearch.storage.row_results import RowResultFiles
 from hpsearch.storage.trial_result import MACHINE, TrialResult
+from hpsearch.validation.cross_validate import EnsembleCurve
 from hpsearch.validation.metric import Metric
 from hpsearch.validation.metrics import objective_metric
-from hpsearch.validation.score import named_score
+from hpsearch.validation.score import as_plain, named_score
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,7 @@ _OURS, _NOT_OURS = "must be a study of hpsearch", "was not made by hpsearch"
 # One attribute each, because dashboards show attributes; all else of a result is in the one named _RECORD.
 _SHOWN = ("best_epoch", "machine", "parameters", "reason", "same_as", "seconds")  # and the score, by its name
 _RECORD = "record"
+_FINALS = "finals"  # an attribute of the study: of each finalist, by its trial's number, what became of it
 SCORINGS = "holdout_scorings"  # an attribute of the study: one entry a time that its hold-out was scored
 # Fields of a result, and their keys there.
 _IN_RECORD = {name: name for name in ("epochs", "training_loss", "validation_loss", "folds")}
@@ -206,6 +208,11 @@ class StoredStudy:
         return RowResultFiles.beside(self.file, self.url, self.name)
 
     @property
+    def final_row_results(self) -> RowResultFiles:
+        """Per-row results of the finalists' ensembles, in files beside those of the trials."""
+        return RowResultFiles(self.row_results.folder / "finals")
+
+    @property
     def file(self) -> Path | None:
         """The SQLite file; None for a database server."""
         url = self.storage.engine.url
@@ -246,6 +253,48 @@ class StoredStudy:
         final = result.intermediate[-1] if result.state == "PRUNED" else result.value
         values = None if final is None else [final]
         self.storage.set_trial_state_values(trial_id, TrialState[result.state], values)
+
+    def finals(self) -> dict[int, TrialResult]:
+        """What became of finalists, by their trials' numbers, of earlier finals too."""
+        records: Mapping[str, Any] = self.attributes.get(_FINALS, {})
+        return {int(number): _final(int(number), record) for number, record in records.items()}
+
+    def write_final(self, result: TrialResult) -> None:
+        """Store what became of a finalist: first its per-row results, then that it was evaluated."""
+        self._check_file()
+        if result.rows is not None:
+            self.final_row_results.write(result.number, result.rows)
+        earlier = self.attributes.get(_FINALS, {})
+        record = {name: _without_nan(getattr(result, name)) for name in _OF_FINAL}
+        record |= {result.score_name: result.score, "ensemble": result.ensemble and as_plain(result.ensemble)}
+        with self.transaction():
+            self.storage.set_study_user_attr(self.study_id, _FINALS, {**earlier, str(result.number): record})
+
+
+# What is stored of a finalist beside its score and its ensemble. Not the curves of each split: the attributes of a
+# study are read whole, and often.
+_OF_FINAL = (
+    *("state", "value", "parameters", "seconds", "best_epoch", "reason", "epochs", "intermediate", "folds", "machine"),
+)
+
+
+def _final(number: int, record: Mapping[str, Any]) -> TrialResult:
+    score_name, score = named_score(record)
+    ensemble = record["ensemble"]
+    return TrialResult(
+        number=number,
+        score=score,
+        score_name=score_name,
+        ensemble=None
+        if ensemble is None
+        else EnsembleCurve(
+            objective=ensemble["objective"],
+            loss=ensemble["loss"],
+            score=ensemble[score_name],
+            score_name=score_name,
+        ),
+        **{name: record[name] for name in _OF_FINAL},
+    )
 
 
 def objective_of(attributes: Mapping[str, Any]) -> Metric:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from hpsearch.validation.score import Scored
 
 if TYPE_CHECKING:
-    from hpsearch.validation.cross_validate import RowResults
+    from hpsearch.validation.cross_validate import EnsembleCurve, RowResults
     from hpsearch.validation.metric import Metric
 
 TrialState = Literal["COMPLETE", "PRUNED", "FAIL", "RUNNING"]
@@ -37,6 +37,7 @@ class TrialResult(Scored):
         machine: the probe of the machine that trained it, where that is not the study's.
         rows: the per-row results, where complete: stored in a file of its own, and here only until then.
         same_as: the earlier trial of the same configuration whose curve this one was given instead of a training.
+        ensemble: of a finalist, its out-of-fold ensemble.
     """
 
     number: int
@@ -55,6 +56,14 @@ class TrialResult(Scored):
     same_as: int | None = None
     machine: str | None = None
     rows: RowResults | None = field(default=None, repr=False, compare=False)
+    ensemble: EnsembleCurve | None = None
+
+    @property
+    def ensemble_value(self) -> float | None:
+        """The ensemble's objective at its chosen checkpoint."""
+        if self.ensemble is None or self.best_epoch is None:
+            return None
+        return self.ensemble.objective[self.epochs.index(self.best_epoch)]
 
 
 def ranked(results: Iterable[TrialResult | None], metric: Metric) -> list[TrialResult]:

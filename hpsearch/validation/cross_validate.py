@@ -22,6 +22,7 @@ from hpsearch.validation.estimates import Estimate, estimate
 from hpsearch.validation.lanes import fit_scalings, lane_data, make_trainer, training_weights, validation_weights
 from hpsearch.validation.metric import Metric
 from hpsearch.validation.metrics import METRICS, objective_metric
+from hpsearch.validation.out_of_fold import OutOfFoldEnsemble
 from hpsearch.validation.score import SCORE_NAMES, Scored, as_plain
 
 Outcome = Literal["complete", "pruned", "diverged"]
@@ -92,6 +93,20 @@ class RowResults:
         return self.losses if self.values is None else self.values
 
 
+@dataclass(frozen=True, kw_only=True)
+class EnsembleCurve(Scored):
+    """The out-of-fold ensemble of a cross-validation, see :class:`OutOfFoldEnsemble`.
+
+    Attributes:
+        objective: over all rows together, at every checkpoint.
+        loss: the mean loss over rows, likewise.
+        score: accuracy or R² at the checkpoint that the ensemble's objective chooses.
+    """
+
+    objective: list[float]
+    loss: list[float]
+
+
 @dataclass(frozen=True)
 class CrossValidation(Scored):
     """The outcome of cross-validating one configuration.
@@ -105,7 +120,9 @@ class CrossValidation(Scored):
         curve: every checkpoint up to the end.
         parameters: weights and biases of one network.
         reason: why it did not complete.
-        rows: what became of every validation row; None unless complete.
+        rows: what became of every validation row; None unless complete. With ``ensemble``, of each row by the
+            ensemble.
+        ensemble: the out-of-fold ensemble, where it chose the checkpoint.
         objective: the name of the objective, of ``METRICS``.
         loss_name: of what the networks' training descends.
     """
@@ -118,6 +135,7 @@ class CrossValidation(Scored):
     parameters: int
     reason: str | None = None
     rows: RowResults | None = field(default=None, repr=False, compare=False)
+    ensemble: EnsembleCurve | None = None
     objective: str = "loss"
     loss_name: str = "cross_entropy"
 
@@ -161,6 +179,7 @@ def cross_validate(
     evaluate_every: int | None = None,
     rule: CheckpointRule = "best",
     objective: str = "loss",
+    by_ensemble: bool = False,
     should_stop: Callable[[int, float], bool] = lambda epoch, mean: False,
 ) -> CrossValidation:
     """Train one network a split, all in lock-step, and validate them at every checkpoint.
@@ -174,6 +193,7 @@ def cross_validate(
         evaluate_every: epochs between checkpoints; ``config``'s own if None.
         rule: the chosen checkpoint: ``best``, where the mean objective is, or ``last``.
         objective: of ``METRICS``; it must be defined on the validation rows of each split.
+        by_ensemble: let the objective of the out-of-fold ensemble choose the checkpoint, not the mean over splits.
         should_stop: told every checkpoint's epoch and mean objective; True prunes.
     """
     loss_name = config.loss_name(data.task)
@@ -189,6 +209,7 @@ def cross_validate(
     validation = PaddedRows.pad([split.validation for split in splits], longest, counted)
     evaluator = Evaluator(architecture, lanes, validation)
     of_objective = None if objective == "loss" else _SplitMetric(metric, validation, data)
+    ensemble = OutOfFoldEnsemble(data, splits, architecture.head, metric) if by_ensemble else None
 
     def streams(stream: str) -> list[np.random.Generator]:
         return [seeds.generator(study_seed, stream, split.repeat, split.fold) for split in splits]
@@ -200,7 +221,7 @@ def cross_validate(
     kept_type = np.float32 if data.task == "classification" else np.float64
     row_losses: list[NDArray[Any]] = []
     row_values: list[NDArray[Any]] = []
-    chosen: tuple[float, Checkpoint, Evaluation] | None = None
+    chosen: tuple[float, Checkpoint, Evaluation] | None = None  # by which value
     for checkpoint in trainer.run(params, streams("batches"), streams("dropout")):
         evaluation = evaluator.evaluate(params)
         curve.epochs.append(checkpoint.epoch)
@@ -213,28 +234,47 @@ def cross_validate(
             curve.objective.append(of_objective.of_splits(row_values[-1]))
         else:  # of the predictions of a network that diverged nothing can be computed
             curve.objective.append([float("nan")] * len(splits))
-        row_losses.append(validation.flat(evaluation.row_losses.astype(kept_type)))
+        if ensemble is None:
+            row_losses.append(validation.flat(evaluation.row_losses.astype(kept_type)))
         reason = _divergence(splits, checkpoint, evaluation, config, metric.title, curve.objective[-1])
         if reason:
             return CrossValidation("diverged", None, None, (), curve, parameters, reason, **which)
         mean = curve.means[-1]
-        if chosen is None or rule == "last" or metric.sign * mean < metric.sign * chosen[0]:
-            chosen = mean, checkpoint, evaluation
+        value = mean if ensemble is None else ensemble.add(_flat_predictions(validation, evaluation))
+        if chosen is None or rule == "last" or metric.sign * value < metric.sign * chosen[0]:
+            chosen = value, checkpoint, evaluation
         if should_stop(checkpoint.epoch, mean) and checkpoint.epoch < config.epochs:
             reason = pruned_reason(checkpoint.epoch, mean, metric)
             return CrossValidation("pruned", None, None, (), curve, parameters, reason, **which)
     assert chosen is not None  # the last epoch is always a checkpoint
-    value, checkpoint, evaluation = chosen
+    _, checkpoint, evaluation = chosen
     at = curve.epochs.index(checkpoint.epoch)
     objectives = None if of_objective is None else curve.objective[at]
     scored = _SplitMetric(METRICS[which["score_name"]], validation, data)
     scores = scored.of_splits(scored.row_values(evaluation))
     folds = _fold_results(splits, checkpoint, evaluation, scores, objectives, which["score_name"])
-    predictions = validation.flat(evaluation.predictions.swapaxes(1, 2)).astype(kept_type)
-    rows = RowResults(np.stack(row_losses), predictions, np.stack(row_values) if row_values else None)
     score = float(np.mean(scores)) if np.isfinite(scores).all() else None
-    complete = (value, checkpoint.epoch, folds, curve, parameters)
-    return CrossValidation("complete", *complete, rows=rows, score=score, **which)
+    predictions, of_ensemble = _flat_predictions(validation, evaluation), None
+    if ensemble is not None:
+        predictions = ensemble.average(predictions)
+        row_losses = [losses.astype(kept_type) for losses in ensemble.row_losses]
+        row_values = [] if objective == "loss" else ensemble.row_values
+        ensemble_score = ensemble.score(predictions, METRICS[which["score_name"]])
+        of_ensemble = EnsembleCurve(
+            objective=ensemble.objective,
+            loss=ensemble.loss,
+            score=ensemble_score if np.isfinite(ensemble_score) else None,
+            score_name=which["score_name"],
+        )
+    values = np.stack(row_values) if row_values else None
+    rows = RowResults(np.stack(row_losses), predictions.astype(kept_type), values)
+    complete = (curve.means[at], checkpoint.epoch, folds, curve, parameters)
+    return CrossValidation("complete", *complete, rows=rows, ensemble=of_ensemble, score=score, **which)
+
+
+def _flat_predictions(validation: PaddedRows, evaluation: Evaluation) -> NDArray[Any]:
+    """(M, A), the validation rows of split 0 first."""
+    return validation.flat(evaluation.predictions.swapaxes(1, 2))
 
 
 class _SplitMetric:
@@ -249,7 +289,7 @@ class _SplitMetric:
 
     def row_values(self, evaluation: Evaluation) -> NDArray[Any]:
         """What is stored of every validation row, (M, …)."""
-        return self._metric.row_values(self._labels, self._validation.flat(evaluation.predictions.swapaxes(1, 2)))
+        return self._metric.row_values(self._labels, _flat_predictions(self._validation, evaluation))
 
     def of_splits(self, values: NDArray[Any]) -> list[float]:
         """One value a split; nan where it is undefined."""

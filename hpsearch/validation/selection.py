@@ -48,7 +48,9 @@ class Corrected:
     units: int
 
 
-def corrected(candidates: Iterable[NDArray[Any]], layout: Layout, metric: Metric, seed: int) -> Corrected:
+def corrected(
+    candidates: Iterable[NDArray[Any]], layout: Layout, metric: Metric, seed: int, folds: int | None = None
+) -> Corrected:
     """What the networks of the chosen candidate score on new rows, on average over the splits.
 
     Args:
@@ -57,6 +59,7 @@ def corrected(candidates: Iterable[NDArray[Any]], layout: Layout, metric: Metric
         layout: of the M positions; it must have at least ``FEWEST_UNITS`` units.
         metric: the objective.
         seed: of the resamples.
+        folds: the J of the interval, for what is not laid out by split; the layout's splits if None.
 
     **The estimate.** The units of independence are dealt at random into five parts. For each part the choice (trial and
     checkpoint together, by the study's own mean over splits) is made again on the other four, and what the chosen
@@ -134,7 +137,7 @@ def corrected(candidates: Iterable[NDArray[Any]], layout: Layout, metric: Metric
         # Rows that were all answered right do not prove that all will be (Agresti & Coull 1998).
         share = (count * value + 2) / (count + 4)
         of_rows = max(of_rows, share * (1 - share) / count)
-    error = math.sqrt((2 - 1 / rows.splits) * of_rows + max(0.0, rows_and_choice - of_rows) / 2)
+    error = math.sqrt((2 - 1 / (folds or rows.splits)) * of_rows + max(0.0, rows_and_choice - of_rows) / 2)
     return Corrected(value, *_interval(value, error, count, metric), trials, considered, count)
 
 

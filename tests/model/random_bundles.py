@@ -35,8 +35,8 @@ def random_bundle(
     classes: Sequence[str] = ("once", "yes, twice", "Ångström"),
     offset: float = 40.0,
     spread: float = 12.0,
-    power: float | None = None,
     members: int = 1,
+    power: float | None = None,
 ) -> Bundle:
     """A model of a loss, its weights by He; the numbers of its columns lie around ``offset`` by ``spread``.
 

@@ -59,9 +59,11 @@ def alone(config: Config, data: Dataset, seed: int, member: int) -> ResumableEns
 @each_seed
 @each_dtype
 @pytest.mark.parametrize("loss", sorted(LOSSES))
-@pytest.mark.parametrize("batch_size", [16, "full"])
-def test_members_alone_have_the_bits_of_members_together(batch_size: Any, loss: str, dtype: str, seed: int) -> None:
-    train, data = config(loss, batch_size=batch_size, dtype=dtype), rows_for(loss)
+@pytest.mark.parametrize(("batch_size", "scaling"), [(16, "standard"), (16, "power"), ("full", "standard")])
+def test_members_alone_have_the_bits_of_members_together(
+    batch_size: Any, scaling: str, loss: str, dtype: str, seed: int
+) -> None:
+    train, data = config(loss, batch_size=batch_size, scaling=scaling, dtype=dtype), rows_for(loss)
     together = fit(train, data, seed, members=3)
     assert together.ensemble.parameters.shape[0] == together.ensemble.members == 3
     for member in range(3):
@@ -392,16 +394,17 @@ def test_a_fit_keeps_what_it_did(monkeypatch: pytest.MonkeyPatch) -> None:
     assert first.ensemble.parameters.tobytes() == second.ensemble.parameters.tobytes()
 
 
-def test_lanes_that_see_rows_alike_share_them() -> None:
+@pytest.mark.parametrize("scaling", ["standard", "power"])
+def test_lanes_that_see_rows_alike_share_them(scaling: str) -> None:
     """One copy of the scaled rows, whatever the members; more than one is what each lane would have."""
     data = rows_for("cross_entropy")
-    ensemble = ResumableEnsemble.initial(config(), data, 0, range(6))
+    ensemble = ResumableEnsemble.initial(config(scaling=scaling), data, 0, range(6))
     lanes = ensemble.lanes(data)
     rows = np.tile(np.arange(data.rows), (6, 1))
     inputs = np.ones((6, data.rows, 4), np.float32)
     targets = np.empty((6, 3, data.rows), np.float32)
     lanes.gather(rows, inputs, targets)
-    scaled = (data.features - ensemble.scaling.centre) / ensemble.scaling.scale
+    scaled = ensemble.scaling.apply(data.features)
     for lane in range(6):
         np.testing.assert_allclose(inputs[lane, :, :3], scaled, rtol=1e-5, atol=1e-6)
         assert inputs[lane].tobytes() == inputs[0].tobytes()

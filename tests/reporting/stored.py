@@ -50,7 +50,7 @@ def make(folder: Path) -> dict[str, hpsearch.StudyResult]:
             "names",
             data={"source": "csv", "path": "rows.csv", "target": "kind"},
             space={"learning_rate": rate, "activation": {"choice": ["relu", "tanh"]}},
-            search={"trials": 12, "sampler": "random", "pruner": "none"},
+            search={"trials": 12, "sampler": "random", "pruner": "none", "finalists": 2, "finalist_repeats": 2},
         ),
         variant("fixed", space={}, search={"trials": 1, "sampler": "random"}, train={"neurons": 8}),
         variant("single", validation={"splitter": "shuffle", "n_splits": 1}, space={"learning_rate": rate}, search=few),

@@ -169,6 +169,17 @@ def test_the_numbers_at_the_top_are_those_of_the_tables(
     assert identity["data.fingerprint"] in visible
 
 
+def test_where_there_were_finals_their_number_is_the_one_to_believe(
+    pages: dict[str, str], studies: dict[str, hpsearch.StudyResult]
+) -> None:
+    best, visible = studies["names"].best, Page(pages["names"]).visible()
+    assert best.ensemble is not None
+    for value in (best.ensemble.value, best.ensemble.low, best.ensemble.high):
+        assert f"{value:.4f}" in visible
+    assert "Believe the ensemble" in visible
+    assert "<div class=believe><dt>ensemble</dt>" in pages["names"]
+
+
 @pytest.mark.parametrize(
     ("name", "said"),
     [

@@ -46,7 +46,8 @@ def everything(storage: str) -> list[pd.DataFrame]:
 
 
 def stored_files(folder: Path, name: str) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in (folder / f"{name}.db.rows/study-small").iterdir()}
+    place = folder / f"{name}.db.rows/study-small"
+    return {str(path.relative_to(place)): path.read_bytes() for path in place.rglob("*.npz")}
 
 
 @pytest.mark.parametrize("name", OF_CLASSES)

@@ -9,15 +9,17 @@ from pathlib import Path
 import optuna
 import pandas as pd
 import pytest
+from conftest import FINALS, SMALL
 
 import hpsearch
 from hpsearch.definition.pruners import PRUNERS
 from hpsearch.definition.samplers import SAMPLERS
 from hpsearch.definition.study import StudyDefinition
 from hpsearch.errors import MissingExtraError, StudyChangedError
-from hpsearch.search.coordinator import Coordinator, Progress
+from hpsearch.search.coordinator import Progress
 from hpsearch.search.executors import InProcessExecutor
 from hpsearch.search.objective import TrialTask, prepare
+from hpsearch.search.run import search
 from hpsearch.storage.database import close
 from hpsearch.storage.stored_study import StoredStudy
 from hpsearch.storage.trial_result import TrialResult
@@ -26,7 +28,8 @@ from hpsearch.storage.trial_result import TrialResult
 def tables(storage: str, study: str = "small") -> tuple[pd.DataFrame, ...]:
     """All a study found, but for the one column that differs from run to run."""
     trials = hpsearch.load_trials(study, storage).drop(columns=["seconds", "same_as"])
-    return trials, hpsearch.load_folds(study, storage), hpsearch.load_curves(study, storage)
+    finals = hpsearch.load_finals(study, storage).drop(columns=["seconds"])
+    return trials, hpsearch.load_folds(study, storage), hpsearch.load_curves(study, storage), finals
 
 
 def assert_same(one: tuple[pd.DataFrame, ...], other: tuple[pd.DataFrame, ...]) -> None:
@@ -38,19 +41,25 @@ def at(folder: Path, name: str) -> str:
     return f"sqlite:///{folder / name}.db"
 
 
+@pytest.fixture
+def small(small: Path) -> Path:
+    """The small study, with finals."""
+    small.write_text(small.read_text().replace("finalists = 0", FINALS), encoding="utf-8")
+    return small
+
+
 @pytest.fixture(scope="module")
 def through(tmp_path_factory: pytest.TempPathFactory) -> tuple[pd.DataFrame, ...]:
     """The small study, run straight through."""
-    from conftest import SMALL
-
     folder = tmp_path_factory.mktemp("through")
-    (folder / "small.toml").write_text(SMALL, encoding="utf-8")
+    (folder / "small.toml").write_text(SMALL.replace("finalists = 0", FINALS), encoding="utf-8")
     hpsearch.run(folder / "small.toml", storage=at(folder, "a"))
     return tables(at(folder, "a"))
 
 
 def test_the_small_study_has_what_these_tests_need(through: tuple[pd.DataFrame, ...]) -> None:
-    trials, folds, curves = through
+    trials, folds, curves, finals = through
+    assert len(finals) == 3 * 2
     assert set(trials["state"]) >= {"COMPLETE", "PRUNED"}
     assert trials["layer2.neurons"].isna().any()
     assert trials["momentum"].isna().any()
@@ -124,10 +133,11 @@ def test_an_interrupt_at_any_trial_changes_nothing(small: Path, through: tuple[p
         attributes = {"identity": prepared.identity(), **prepared.attributes()}
         with StoredStudy.create_or_open(storage, "small", attributes) as stored:
             try:
-                Coordinator(prepared, stored, Interrupted(calls)).run()
+                search(prepared, stored, Interrupted(calls))
                 done = True
             except KeyboardInterrupt:
-                assert "RUNNING" in set(hpsearch.load_trials("small", storage)["state"])
+                told = hpsearch.load_trials("small", storage)
+                assert "RUNNING" in set(told["state"]) or len(hpsearch.load_finals("small", storage)) < 3 * 2
     assert_same(tables(storage), through)
 
 
@@ -168,7 +178,9 @@ def strategy_study(path: Path, sampler: str, pruner: str) -> None:
             "[4, 16], log = true", "[4, 5]"
         )
         text = text.replace("float = [0.0, 0.9]", "float = [0.0, 0.5], step = 0.5")
-    path.write_text(f'{text}[search]\ntrials = 9\nin_flight = 2\nsampler = "{sampler}"\npruner = "{pruner}"\n')
+    path.write_text(
+        f'{text}[search]\ntrials = 9\nin_flight = 2\nsampler = "{sampler}"\npruner = "{pruner}"\n{FINALS}\n'
+    )
 
 
 def goes_on(small: Path, sampler: str, pruner: str) -> None:
@@ -276,7 +288,7 @@ def test_the_storage_is_one_that_optuna_reads(small: Path) -> None:
 
 
 def test_a_trial_s_value_is_the_lowest_mean_over_folds_of_its_curve(through: tuple[pd.DataFrame, ...]) -> None:
-    trials, folds, curves = through
+    trials, folds, curves, _ = through
     means = curves.groupby(["trial", "epoch"])["validation_loss"].mean().reset_index()
     for trial in trials[trials["state"] == "COMPLETE"].itertuples():
         curve = means[means["trial"] == trial.number]

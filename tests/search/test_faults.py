@@ -20,7 +20,8 @@ import numpy as np
 import pandas as pd
 import psutil
 import pytest
-from conftest import SMALL
+from conftest import FINALS
+from conftest import SMALL as WITHOUT_FINALS
 from faults import run, run_until_write
 from test_coordinator import assert_same, at, tables
 
@@ -29,6 +30,8 @@ from hpsearch.api import open_study
 from hpsearch.errors import StorageLostError, StudyOwnedError
 from hpsearch.search import coordinator
 from hpsearch.search.coordinator import Progress
+from hpsearch.search.correction import definition_of
+from hpsearch.search.finals import finals
 from hpsearch.storage.stored_study import StoredStudy, stored_result
 
 SERVER = multiprocessing.get_context("forkserver")
@@ -45,9 +48,10 @@ SERVER.set_forkserver_preload(
     ]
 )
 
+SMALL = WITHOUT_FINALS.replace("finalists = 0", FINALS)
 # Small studies that differ in who proposes and who prunes.
 SEARCHES = {
-    "tpe, median": SMALL.partition("[search]")[2],
+    "tpe, median": WITHOUT_FINALS.partition("[search]")[2].replace("finalists = 0\n", ""),
     "random, hyperband": '\ntrials = 12\nin_flight = 4\nsampler = "random"\npruner = "hyperband"\n',
     "cmaes, none": '\ntrials = 10\nin_flight = 2\nsampler = "cmaes"\npruner = "none"\n',
     "qmc, successive halving": '\ntrials = 12\nin_flight = 3\nsampler = "qmc"\npruner = "successive_halving"\n',
@@ -75,6 +79,8 @@ def assert_whole(storage: str, expected: tuple[pd.DataFrame, ...]) -> None:
             if result.state == "COMPLETE":
                 rows = stored.row_results.of(result)
                 assert rows.losses @ shares == pytest.approx(result.intermediate, rel=1e-6)  # stored in float32
+        for final in finals(stored, definition_of(stored)):
+            assert stored.final_row_results.of(final).predictions.shape == (45, 3)
 
 
 def finish(path: Path, storage: str, workers: int, expected: tuple[pd.DataFrame, ...]) -> None:
@@ -89,7 +95,7 @@ def finish(path: Path, storage: str, workers: int, expected: tuple[pd.DataFrame,
 def survive(folder: Path, search: str, workers: int, kills: int, seed: int) -> None:
     """Kill a study's whole process group at random moments, again and again, then let it finish."""
     path, draw = folder / "small.toml", np.random.default_rng(seed)
-    path.write_text(SMALL.partition("[search]")[0] + "[search]" + SEARCHES[search], encoding="utf-8")
+    path.write_text(SMALL.partition("[search]")[0] + "[search]" + SEARCHES[search] + FINALS, encoding="utf-8")
     hpsearch.run(path, storage=at(folder, "through"))
     expected, storage = tables(at(folder, "through")), at(folder, "killed")
     while kills:

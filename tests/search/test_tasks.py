@@ -61,6 +61,7 @@ trials = 12
 sampler = { name = "tpe", n_startup_trials = 5 }
 pruner = { name = "median", n_startup_trials = 2 }
 in_flight = 3
+finalists = 0
 """
 NEW_KEYS = ("data.duplicates", "data.task", "train.loss", "train.dropout", "train.target_scaling")
 
@@ -88,7 +89,8 @@ def tables(storage: str) -> list[pd.DataFrame]:
 
 
 def stored_files(folder: Path, name: str) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in (folder / f"{name}.db.rows/study-quantity").iterdir()}
+    place = folder / f"{name}.db.rows/study-quantity"
+    return {str(path.relative_to(place)): path.read_bytes() for path in place.rglob("*.npz")}
 
 
 def at(folder: Path, name: str) -> str:

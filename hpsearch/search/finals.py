@@ -1,0 +1,168 @@
+"""The finals: the best few trials of a search again, on splits and with seeds that no choice was made with.
+
+The lowest of a hundred noisy means is low by luck as well: of the splits and of the networks' seeds. So the best
+complete trials, each of another configuration, are cross-validated again on fresh repeats of the splits with fresh
+seeds, all repeats of a configuration as lanes of one call, and configuration and epoch are chosen on all these repeats
+together. What is shipped is an ensemble, so the choice is made by the out-of-fold ensemble: the average of the networks
+that never saw a row, one a repeat (:mod:`hpsearch.validation.out_of_fold`).
+
+A finalist's result depends on the definition and its configuration alone. It is stored under its trial's number, and
+used again where more trials leave it a finalist.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from hpsearch.data.dataset import Dataset
+from hpsearch.definition.study import StudyDefinition
+from hpsearch.search.coordinator import LIVE_SECONDS, Progress
+from hpsearch.search.objective import Prepared, TrialTask, fresh_splits
+from hpsearch.search.supervisor import Supervisor, Work
+from hpsearch.storage.stored_study import StoredStudy, stored_result
+from hpsearch.storage.trial_result import TrialResult, ranked
+from hpsearch.validation.layout import Layout
+from hpsearch.validation.out_of_fold import ensemble_layout
+
+
+def best_of_each(
+    definition: StudyDefinition, results: Sequence[TrialResult], chosen: Sequence[Mapping[str, object]], count: int
+) -> list[TrialResult]:
+    """The best complete trials, each of another configuration, from the best on.
+
+    Args:
+        definition: the study's.
+        results: of the trials that ended.
+        chosen: the hyperparameters of every trial, by number.
+        count: how many at most.
+    """
+    distinct: dict[str, TrialResult] = {}
+    for result in ranked(results, definition.metric):
+        if len(distinct) == count:
+            break
+        distinct.setdefault(definition.config(chosen[result.number]).fingerprint, result)
+    return list(distinct.values())
+
+
+def finalists(stored: StoredStudy, definition: StudyDefinition) -> list[TrialResult]:
+    """The trials that the finals compare, from the best of the search on."""
+    trials = stored.trials()
+    results = [stored_result(trial) for trial in trials if trial.state.is_finished()]
+    return best_of_each(definition, results, [trial.params for trial in trials], definition.finalists)
+
+
+def finals(stored: StoredStudy, definition: StudyDefinition) -> list[TrialResult]:
+    """What became of those finalists that were evaluated, from the best of the search on."""
+    if not definition.finalists:
+        return []
+    known = stored.finals()
+    return [known[result.number] for result in finalists(stored, definition) if result.number in known]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What the finals chose.
+
+    Attributes:
+        final: the finalist's result.
+        epoch: the chosen checkpoint's.
+        value: the objective there, of what was to be chosen.
+        of_ensemble: whether that is the out-of-fold ensemble, or single networks on average.
+    """
+
+    final: TrialResult
+    epoch: int
+    value: float
+    of_ensemble: bool
+
+
+def choose(finals: Sequence[TrialResult], definition: StudyDefinition, ensemble: bool) -> Choice | None:
+    """The finalist and the epoch with the best objective, of equal ones the earlier; None if none is complete.
+
+    Args:
+        finals: from the best of the search on.
+        definition: the study's.
+        ensemble: choose for an ensemble, by the out-of-fold ensemble; otherwise for one network, by the mean over all
+            splits and repeats.
+    """
+    sign, last = definition.metric.sign, definition.validation.checkpoint == "last"
+    choices = []
+    for final in finals:
+        if final.ensemble is None:
+            continue
+        curve = final.ensemble.objective if ensemble else final.intermediate
+        place = len(curve) - 1 if last else min(range(len(curve)), key=lambda at: sign * curve[at])
+        choices.append(Choice(final, final.epochs[place], curve[place], ensemble))
+    return min(choices, key=lambda choice: sign * choice.value, default=None)
+
+
+def finals_layout(definition: StudyDefinition, data: Dataset) -> Layout:
+    """Which row every per-row result of a finalist belongs to."""
+    splits = fresh_splits(definition, data, "finals", definition.search.finalist_repeats)
+    return ensemble_layout(data, splits, definition.validation.splitter)
+
+
+class Finals(Work):
+    """Evaluates the finalists of a stored study whose trials are told; this process is its sole owner."""
+
+    def __init__(
+        self,
+        prepared: Prepared,
+        stored: StoredStudy,
+        supervisor: Supervisor,
+        on_progress: Callable[[Progress], None] = lambda progress: None,
+    ) -> None:
+        """
+        Args:
+            prepared: the study with its data.
+            stored: the same in its storage.
+            supervisor: has finalists evaluated, and attends to no other work meanwhile.
+            on_progress: called after each finalist, and when running ones have news.
+        """
+        self._prepared, self._stored, self._supervisor = prepared, stored, supervisor
+        self._on_progress = on_progress
+        trials = stored.trials()
+        self._chosen = [trial.params for trial in trials]
+        self._results = [stored_result(trial) for trial in trials if trial.state.is_finished()]
+        definition = prepared.definition
+        self._finalists = best_of_each(definition, self._results, self._chosen, definition.finalists)
+        known = stored.finals()
+        self._finals = {r.number: known[r.number] for r in self._finalists if r.number in known}
+        self._reported_at = time.monotonic()
+
+    def run(self) -> None:
+        """Evaluate those finalists that were not evaluated before.
+
+        Raises:
+            TimeUpError: the supervisor's time is up.
+        """
+        wanted = [result.number for result in self._finalists if result.number not in self._finals]
+        if wanted:
+            self._stored.final_row_results.begin(finals_layout(self._prepared.definition, self._prepared.search))
+        for number in wanted:
+            self._report()
+            result = self._supervisor.result(number)
+            self._stored.write_final(result)
+            self._finals[number] = replace(result, rows=None)
+        self._report()
+
+    def _report(self) -> None:
+        self._reported_at = time.monotonic()
+        told, metric = len(self._results), self._prepared.definition.metric
+        finals = [self._finals[result.number] for result in self._finalists if result.number in self._finals]
+        running = self._supervisor.running
+        self._on_progress(Progress(self._results, told, told, metric, running, len(self._finalists), finals))
+
+    # ------------------------------------------------------------ what the supervisor asks
+
+    def waiting(self) -> Iterator[int]:
+        return (result.number for result in self._finalists if result.number not in self._finals)
+
+    def task(self, number: int) -> TrialTask:
+        return TrialTask(number, self._chosen[number], final=True)
+
+    def news(self) -> None:
+        if time.monotonic() - self._reported_at >= LIVE_SECONDS:
+            self._report()

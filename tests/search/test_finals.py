@@ -1,0 +1,269 @@
+"""The finals: the best trials again on fresh splits, the same however their running was cut up."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import hpsearch
+from hpsearch import seeds
+from hpsearch.data.dataset import Dataset
+from hpsearch.definition.study import StudyDefinition
+from hpsearch.errors import DataError, DefinitionError
+from hpsearch.search.coordinator import Progress
+from hpsearch.search.correction import definition_of
+from hpsearch.search.finals import choose, finals
+from hpsearch.search.objective import TrialTask, divide, evaluate, fresh_splits, prepare
+from hpsearch.storage.trial_result import TrialResult
+from hpsearch.validation.cross_validate import cross_validate
+
+# A study whose networks learn, so that finalists differ.
+LEARNS: dict[str, Any] = {
+    "study": {"name": "learns", "seed": 1},
+    "data": {"source": "sklearn:wine"},
+    "validation": {"n_splits": 3},
+    "train": {"epochs": 24, "evaluate_every": 4, "init": "he", "neurons": 8},
+    "space": {"learning_rate": {"float": [1e-3, 0.3], "log": True}, "neurons": {"int": [2, 12]}},
+    "search": {"trials": 12, "finalists": 3, "finalist_repeats": 2, "in_flight": 3},
+}
+
+
+def learns(**search: Any) -> StudyDefinition:
+    return StudyDefinition.from_mapping({**LEARNS, "search": {**LEARNS["search"], **search}})
+
+
+def table(storage: str, study: str = "learns") -> pd.DataFrame:
+    return hpsearch.load_finals(study, storage).drop(columns=["seconds"])
+
+
+def evaluated(storage: str, study: str = "learns") -> list[TrialResult]:
+    with hpsearch.api.open_study(study, storage) as stored:
+        return finals(stored, definition_of(stored))
+
+
+@pytest.fixture(autouse=True)
+def at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], str]:
+    monkeypatch.chdir(tmp_path)
+    return lambda name: f"sqlite:///{tmp_path / name}.db"
+
+
+@pytest.fixture(scope="module")
+def through(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The storage of the study, run straight through."""
+    storage = f"sqlite:///{tmp_path_factory.mktemp('through') / 'a.db'}"
+    hpsearch.run(learns(), storage=storage)
+    return storage
+
+
+def test_a_finalist_is_its_configuration_on_splits_and_seeds_that_the_search_did_not_have(through: str) -> None:
+    definition = learns()
+    prepared, seed = prepare(definition), seeds.integer_seed(1, "finals")
+    splits = fresh_splits(definition, prepared.search, "finals", 2)
+    of_search = {split.validation.tobytes() for split in prepared.splits}
+    assert not of_search & {split.validation.tobytes() for split in splits}
+    trials = hpsearch.load_trials("learns", through).set_index("number")
+    best = trials[trials["same_as"].isna()].sort_values("value").index[:3].tolist()
+    found = evaluated(through)
+    assert [final.number for final in found] == best
+    for final in found:
+        row = trials.loc[final.number]
+        chosen = {"learning_rate": float(row["learning_rate"]), "neurons": int(row["neurons"])}
+        alone = cross_validate(
+            prepared.search, splits, definition.config(chosen), seed, evaluate_every=4, by_ensemble=True
+        )
+        assert (final.ensemble, final.intermediate) == (alone.ensemble, alone.curve.means)
+        assert (final.best_epoch, final.value, final.score) == (alone.best_epoch, alone.value, alone.score)
+        assert final.folds == [fold.row() for fold in alone.folds]
+
+
+def test_the_table_has_a_row_a_finalist_and_repeat_and_the_means_of_its_splits(through: str) -> None:
+    frame = hpsearch.load_finals("learns", through)
+    assert [*frame["repeat"]] == [0, 1] * 3
+    assert frame["trial"].nunique() == 3
+    for final in evaluated(through):
+        for repeat, row in frame[frame["trial"] == final.number].set_index("repeat").iterrows():
+            folds = [fold for fold in final.folds if fold["repeat"] == repeat]
+            assert len(folds) == 3
+            assert row["validation_loss"] == pytest.approx(np.mean([fold["validation_loss"] for fold in folds]))
+            assert row["accuracy"] == pytest.approx(np.mean([fold["accuracy"] for fold in folds]))
+            assert row["epoch"] == final.best_epoch
+    lowest = frame["trial"][frame["ensemble"].idxmin()]
+    assert set(frame["trial"][frame["chosen"]]) == {lowest}
+
+
+def test_the_best_is_the_finals_choice_and_the_search_s_own_can_be_had_by_its_rule(through: str) -> None:
+    best, lowest = hpsearch.load_best("learns", through), hpsearch.load_best("learns", through, "lowest")
+    chosen = min(evaluated(through), key=lambda final: final.ensemble_value or np.inf)
+    assert (best.rule, best.result.number, best.config.epochs) == ("finals", chosen.number, chosen.best_epoch)
+    assert lowest.rule == "lowest"
+    assert lowest.config.epochs == lowest.result.best_epoch
+    assert lowest.result.number == evaluated(through)[0].number
+    assert best.ensemble is not None
+    assert best.ensemble.low < best.ensemble.value < best.ensemble.high
+    assert "ensemble" in best.belief()
+    assert "ensemble" not in lowest.belief()
+
+
+def test_for_one_network_the_choice_is_made_by_networks_alone(through: str) -> None:
+    found, definition = evaluated(through), learns()
+    single, ensemble = choose(found, definition, False), choose(found, definition, True)
+    assert single is not None
+    assert ensemble is not None
+    means = {(f.number, epoch): m for f in found for epoch, m in zip(f.epochs, f.intermediate, strict=True)}
+    assert means[single.final.number, single.epoch] == single.value == min(means.values())
+    averages = [value for f in found if f.ensemble for value in f.ensemble.objective]
+    assert ensemble.value == min(averages) < single.value
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_finalist_does_not_depend_on_the_others(seed: int) -> None:
+    prepared = prepare(StudyDefinition.from_mapping({**LEARNS, "study": {"name": "learns", "seed": seed}}))
+    chosen = {"learning_rate": 0.05, "neurons": 5}
+    one, other = (evaluate(prepared, TrialTask(number, chosen, final=True)) for number in (4, 9))
+    assert replace(one, seconds=0, number=0) == replace(other, seconds=0, number=0)
+
+
+def test_two_workers_find_what_one_does(through: str, at: Callable[[str], str]) -> None:
+    hpsearch.run(learns(), storage=at("two"), workers=2)
+    pd.testing.assert_frame_equal(table(at("two")), table(through), check_exact=True)
+
+
+@pytest.mark.parametrize("done", [0, 1, 2])
+def test_an_interrupt_in_the_finals_loses_nothing(through: str, at: Callable[[str], str], done: int) -> None:
+    def watch(progress: Progress) -> None:
+        if progress.finalists and len(progress.finals) == done:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        hpsearch.run(learns(), storage=at("cut"), watch=watch)
+    assert len(evaluated(at("cut"))) == done
+    before = {final.number: final.seconds for final in evaluated(at("cut"))}
+    hpsearch.run(learns(), storage=at("cut"))
+    pd.testing.assert_frame_equal(table(at("cut")), table(through), check_exact=True)
+    after = {final.number: final.seconds for final in evaluated(at("cut"))}
+    assert before.items() <= after.items()  # those are not trained again
+
+
+def test_more_trials_evaluate_only_new_finalists(through: str, at: Callable[[str], str]) -> None:
+    hpsearch.run(learns(), storage=at("raised"), trials=6)
+    before = {final.number: final.seconds for final in evaluated(at("raised"))}
+    evaluations: set[int] = set()
+    hpsearch.run(
+        learns(),
+        storage=at("raised"),
+        watch=lambda progress: evaluations.update(final.number for final in progress.finals),
+    )
+    pd.testing.assert_frame_equal(table(at("raised")), table(through), check_exact=True)
+    after = {final.number: final.seconds for final in evaluated(at("raised"))}
+    kept = before.keys() & after.keys()
+    assert kept
+    assert all(before[number] == after[number] for number in kept)
+
+
+def test_without_finalists_nothing_of_them_is_there(at: Callable[[str], str], tmp_path: Path) -> None:
+    definition = learns(finalists=0)
+    assert not {"search.finalists", "search.finalist_repeats"} & definition.identity().keys()
+    hpsearch.run(definition, storage=at("none"))
+    with hpsearch.api.open_study("learns", at("none")) as stored:
+        assert not [name for name in stored.attributes if "final" in name or "ensemble" in name]
+    assert not [*tmp_path.rglob("finals")]
+    assert hpsearch.load_finals("learns", at("none")).empty
+    best = hpsearch.load_best("learns", at("none"))
+    assert (best.rule, best.final, best.ensemble) == ("lowest", None, None)
+
+
+def test_the_search_is_the_same_with_and_without_finals(through: str, at: Callable[[str], str]) -> None:
+    hpsearch.run(learns(finalists=0), storage=at("none"))
+    one, other = (hpsearch.load_trials("learns", s).drop(columns="seconds") for s in (through, at("none")))
+    pd.testing.assert_frame_equal(one, other, check_exact=True)
+
+
+def test_finals_are_part_of_what_makes_a_study_the_same() -> None:
+    identities = [learns(finalists=3), learns(finalists=2), learns(finalist_repeats=3), learns(finalists=0)]
+    assert len({json.dumps(definition.identity(), sort_keys=True) for definition in identities}) == 4
+    assert learns(finalists=0).identity() == learns(finalists=0, finalist_repeats=7).identity()
+    searched = {name: value for name, value in LEARNS.items() if name != "search"}
+    assert StudyDefinition.from_mapping(searched).finalists == 3
+    assert StudyDefinition.from_mapping({**searched, "space": {}}).finalists == 0
+
+
+def test_a_finalist_that_diverges_is_recorded_and_not_chosen(at: Callable[[str], str]) -> None:
+    """Fresh splits and seeds may find what the search's did not."""
+    hpsearch.run(learns(), storage=at("a"))
+    with hpsearch.api.open_study("learns", at("a")) as stored:
+        first, *others = finals(stored, definition_of(stored))
+        lost = replace(first, state="FAIL", value=None, best_epoch=None, ensemble=None, folds=[], reason="it diverged")
+        stored.write_final(lost)
+        best = hpsearch.load_best("learns", at("a"))
+        assert best.result.number in {final.number for final in others}
+        frame = hpsearch.load_finals("learns", at("a"))
+        assert set(frame["reason"][frame["trial"] == first.number]) == {"it diverged"}
+        assert frame["ensemble"][frame["trial"] == first.number].isna().all()
+        for final in others:
+            stored.write_final(replace(lost, number=final.number))
+    best = hpsearch.load_best("learns", at("a"))
+    assert (best.rule, best.final) == ("lowest", None)
+
+
+def test_divergence_in_the_finals_does_not_end_the_study(at: Callable[[str], str]) -> None:
+    wild = {"learning_rate": {"choice": [0.05, 1e30]}}
+    raw = {**LEARNS, "train": {**LEARNS["train"], "optimizer": "sgd"}, "space": wild}
+    raw["search"] = {"trials": 2, "sampler": "grid", "finalists": 2, "finalist_repeats": 1}
+    hpsearch.run(StudyDefinition.from_mapping(raw), storage=at("wild"))
+    assert len(evaluated(at("wild"))) == 1  # a failed trial is no finalist
+
+
+@pytest.mark.parametrize("splitter", ["timeseries", "predefined"])
+def test_where_splits_cannot_be_dealt_anew_networks_are(splitter: str) -> None:
+    raw = {**LEARNS, "validation": {"splitter": splitter}}
+    rows = np.random.default_rng(0).permutation(178)
+    column = {"timeseries": "times", "predefined": "folds"}[splitter]
+    definition = StudyDefinition.from_mapping(raw)
+    data = replace(definition.data.load(Path(), 0), **{column: rows.astype(float) if column == "times" else rows % 3})
+    splits = fresh_splits(definition, data, "finals", 2)
+    half = len(splits) // 2
+    for one, other in zip(splits[:half], splits[half:], strict=True):
+        assert np.array_equal(one.validation, other.validation)
+    alone = cross_validate(data, splits, definition.train, 5, by_ensemble=True)
+    assert alone.ensemble is not None
+    first, second = (np.array(alone.curve.validation_loss)[:, part] for part in (slice(half), slice(half, None)))
+    assert (first != second).all()
+
+
+def test_when_the_time_is_up_the_finals_are_those_of_the_trials_told(at: Callable[[str], str]) -> None:
+    told: list[int] = []
+
+    def watch(progress: Progress) -> None:
+        if not progress.finalists:
+            told.append(len(progress.results))
+
+    hpsearch.run(learns(trials=2000), storage=at("short"), timeout=4.0, watch=watch)
+    trials = hpsearch.load_trials("learns", at("short"))
+    assert 0 < told[-1] < 2000
+    assert (trials["state"] != "RUNNING").sum() == told[-1]
+    assert len(evaluated(at("short"))) == 3
+    assert hpsearch.load_best("learns", at("short")).rule == "finals"
+
+
+@pytest.mark.parametrize(("key", "value"), [("finalists", -1), ("finalists", 1000), ("finalist_repeats", 0)])
+def test_numbers_out_of_range_are_refused(key: str, value: int) -> None:
+    with pytest.raises(DefinitionError, match=rf"\[search\] {key} must be"):
+        learns(**{key: value})
+
+
+def test_an_objective_without_a_value_on_fresh_splits_is_refused_before_anything_runs() -> None:
+    """With a class of six rows and three folds some dealing leaves a fold without it."""
+    rows = np.random.default_rng(0).permutation(60)
+    definition = learns(objective="macro_f1", finalist_repeats=60)
+    features = np.random.default_rng(1).standard_normal((60, 3))
+    data = Dataset.of(features, np.where(rows < 6, 1, 0))
+    with pytest.raises(DataError, match="must be defined on the validation rows of each split"):
+        divide(definition, data, None)
+    divide(learns(objective="macro_f1", finalists=0), data, None)
