@@ -30,7 +30,7 @@ target.classes      C different texts, at least 2, in the order of their probabi
                     regression
 target.centre,      a regression prediction is the output times ``scale``, plus ``centre``, in the target's own unit; 0
 target.scale        and 1 of classes; ``scale`` is above 0
-target.transform    of a regression whose target is transformed as well: an object, see below; left out otherwise
+target.transform    an object, see below, in a regression whose target is transformed too; else null or left out
 about               how the model came to be, for people: any keys. Of those that are read again ``not_features`` is
                     null or a list of texts, ``scorings`` an integer of at least 0, ``rows`` null or an object
 ==================  ====================================================================================================

@@ -80,8 +80,8 @@ class TransformPart(ManifestPart):
     low: float
     high: float
     deviation: Annotated[float, Field(gt=0)]
-    mean: float | None = None
-    power: Annotated[float, Field(ge=LAMBDAS[0], le=LAMBDAS[1])] | None = None
+    mean: float = 0.0  # of those that have it, as the next one
+    power: Annotated[float, Field(ge=LAMBDAS[0], le=LAMBDAS[1])] = 1.0
 
 
 class Target(ManifestPart):
@@ -97,7 +97,7 @@ class Target(ManifestPart):
         Raises:
             ValueError: other constants than it has.
         """
-        return None if self.transform is None else from_plain(self.transform.model_dump(exclude_none=True))
+        return None if self.transform is None else from_plain(self.transform.model_dump(exclude_unset=True))
 
 
 class About(ManifestPart):

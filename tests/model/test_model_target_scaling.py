@@ -120,6 +120,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "bounds the wrong way round": ({"low": 2.0, "high": 1.0}, "target.transform.low must be at most"),
     "no deviation": ({"deviation": 0.0}, "target.transform.deviation"),
     "no bound": ({"low": None}, "target.transform.low"),
+    "no number": ({"scaling": "power", "mean": None, "power": 1.0}, "target.transform.mean"),
     "a power beyond": ({"scaling": "power", "mean": 0.0, "power": 2.5}, "target.transform.power"),
 }
 

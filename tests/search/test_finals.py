@@ -277,5 +277,5 @@ def test_fresh_splits_that_no_dealing_gives_are_refused_before_anything_runs() -
     """Two rows of a class cannot stand in all of three folds."""
     draw = np.random.default_rng(1)
     data = Dataset.of(draw.standard_normal((60, 3)), np.where(np.arange(60) < 2, 1, 0))
-    with pytest.raises(DataError, match="must be defined on the validation rows|must hold every class"):
+    with pytest.raises(DataError, match=r"must be defined on the validation rows|must hold every class"):
         fresh_splits(learns(objective="macro_f1"), data, "finals", 1)
