@@ -27,6 +27,7 @@ from hpsearch.numbers import score_text
 from hpsearch.reporting.figures import GROUPS
 from hpsearch.reporting.figures.style import TEMPLATES, swaps
 from hpsearch.reporting.snapshot import Snapshot
+from hpsearch.search.finals import finals
 from hpsearch.storage.database import shown_url
 from hpsearch.validation.metrics import METRICS, objective_metric
 from hpsearch.validation.score import SCORE_NAMES
@@ -265,9 +266,31 @@ def _tables(study: Snapshot) -> str:
         "validation_loss",
         score_name,
     )
-    folds = [[fold.get(name) for name in names] for fold in best[0].folds]
-    caption = f"Trial {best[0].number}, split by split, at its chosen checkpoint"
-    return made + table([name.replace("_", " ") for name in names], folds, caption)
+    chosen = study.best.result
+    folds = [[fold.get(name) for name in names] for fold in chosen.folds]
+    caption = f"Trial {chosen.number}, split by split, at its chosen checkpoint in the search"
+    return made + _finals(study) + table([name.replace("_", " ") for name in names], folds, caption)
+
+
+def _finals(study: Snapshot) -> str:
+    """The finalists side by side; nothing where there were none."""
+    evaluated, choice = finals(study.stored, study.definition), study.best.final
+    if choice is None:
+        return ""
+    repeats, title = study.definition.search.finalist_repeats, study.metric.title
+    heads = ["trial", f"mean {title} of one network", f"{title} of {repeats} averaged", "epoch", ""]
+    rows = [
+        [
+            final.number,
+            final.value,
+            final.ensemble_value,
+            final.best_epoch,
+            "chosen" if final.number == choice.final.number else "",
+        ]
+        for final in evaluated
+    ]
+    caption = f"The finals: the best {len(rows)} of the search again, on {repeats} fresh repeats of the splits"
+    return table(heads, rows, caption)
 
 
 def _audit(study: Snapshot) -> str:

@@ -92,6 +92,8 @@ class Best:
         for name in Config.model_fields:
             if not used_by(name, [self.config.optimizer], [self.config.activation]):
                 continue
+            if name == "target_scaling" and self.definition.data.predicts == "classification":
+                continue
             value: Any = getattr(self.config, name)
             if name in PER_LAYER:
                 layers = self.config.by_layer(name)

@@ -177,6 +177,7 @@ def test_where_there_were_finals_their_number_is_the_one_to_believe(
     for value in (best.ensemble.value, best.ensemble.low, best.ensemble.high):
         assert f"{value:.4f}" in visible
     assert "Believe the ensemble" in visible
+    assert "The finals: the best 2 of the search again, on 2 fresh repeats of the splits" in visible
     assert "<div class=believe><dt>ensemble</dt>" in pages["names"]
 
 
