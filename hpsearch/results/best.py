@@ -103,8 +103,10 @@ class Best:
             if name == "evaluate_every":
                 value = self.definition.evaluate_every
             if name == "epochs":
-                where = f"trial {self.result.number}" if self.final is None else "the finals"
-                origin = f"the chosen checkpoint of {where}, which ran {self.result.epochs[-1]}"
+                if self.final is None:
+                    origin = f"the chosen checkpoint of trial {self.result.number}, which ran {self.result.epochs[-1]}"
+                else:
+                    origin = f"the chosen checkpoint of the finals, which ran {self.final.final.epochs[-1]}"
             elif name in searched or name in layered:
                 origin = f"searched: trial {self.result.number}"
             else:

@@ -6,12 +6,14 @@ seeds, all repeats of a configuration as lanes of one call, and configuration an
 together. What is shipped is an ensemble, so the choice is made by the out-of-fold ensemble: the average of the networks
 that never saw a row, one a repeat (:mod:`hpsearch.validation.out_of_fold`).
 
-A finalist's result depends on the definition and its configuration alone. It is stored under its trial's number, and
-used again where more trials leave it a finalist.
+A finalist is trained for half as many epochs again as its trial's chosen checkpoint had, at most for those of the
+trial: an ensemble may gain from a few more. Its result depends on the definition and its configuration alone. It is
+stored under its trial's number, and used again where more trials leave it a finalist.
 """
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -159,7 +161,14 @@ class Finals(Work):
         return (result.number for result in self._finalists if result.number not in self._finals)
 
     def task(self, number: int) -> TrialTask:
-        return TrialTask(number, self._chosen[number], final=True)
+        return TrialTask(number, self._chosen[number], final_epochs=self._epochs(number))
+
+    def _epochs(self, number: int) -> int:
+        """Half as many again as the trial's chosen checkpoint had, up to a checkpoint: beyond it nothing was better."""
+        definition, best_epoch = self._prepared.definition, self._results[number].best_epoch
+        assert best_epoch is not None  # a finalist is complete
+        every, most = definition.evaluate_every, definition.config(self._chosen[number]).epochs
+        return min(most, math.ceil(1.5 * best_epoch / every) * every)
 
     def news(self) -> None:
         if time.monotonic() - self._reported_at >= LIVE_SECONDS:

@@ -283,13 +283,13 @@ class TrialTask:
         number: the trial's.
         chosen: its hyperparameters.
         prior_trials: those that its pruner may look at.
-        final: evaluate it again, as a finalist.
+        final_epochs: evaluate it again, as a finalist, for so many epochs; None if it is no finalist.
     """
 
     number: int
     chosen: Mapping[str, Any]
     prior_trials: Sequence[PriorTrial] = field(default_factory=tuple)
-    final: bool = False
+    final_epochs: int | None = None
 
 
 def evaluate(
@@ -309,6 +309,8 @@ def evaluate(
     definition, data = prepared.definition, prepared.search
     begun = time.perf_counter()
     config = definition.config(task.chosen)
+    if task.final_epochs is not None:
+        config = config.replaced({"epochs": task.final_epochs})
 
     def validate(
         splits: Sequence[Split], seed: int, scalings: Sequence[Scaling], stop: Callable[[int, float], bool]
@@ -326,13 +328,13 @@ def evaluate(
             evaluate_every=definition.evaluate_every,
             rule=definition.validation.checkpoint,
             objective=definition.search.objective,
-            by_ensemble=task.final,
+            by_ensemble=task.final_epochs is not None,
             should_stop=should_stop,
         )
 
     # One BLAS thread: on such small matrices more cost more than they save, and sums would depend on their number.
     with quiet(), threadpool_limits(1):
-        if task.final:
+        if task.final_epochs is not None:
             seed, scalings = seeds.integer_seed(definition.seed, "finals"), prepared.final_scalings(config.scaling)
             outcome, attributes = validate(prepared.final_splits, seed, scalings, lambda epoch, mean: False), {}
         else:
