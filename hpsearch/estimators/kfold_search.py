@@ -229,6 +229,8 @@ class KFoldSearchCV(MetaEstimatorMixin, BaseEstimator):
         self.trials_, self.cv_results_ = trials_table(stored), cv_results(stored, best.definition)
         self.best_index_ = best.result.number
         self.best_params_ = parameters(best.definition, best.chosen, best.config.epochs)
+        # As scikit-learn has it; the epochs are those that the finals chose.
+        self.cv_results_["params"][self.best_index_] = self.best_params_
         self.best_score_ = float(self.cv_results_["mean_test_score"][self.best_index_])
         self.corrected_score_ = greater_is_better(best.corrected, metric)
         self.ensemble_score_ = greater_is_better(best.ensemble, metric)

@@ -43,7 +43,7 @@ training_loss, validation_loss  float64  missing where it was not finite
 and repeat
 ===========================  =======  =============================================================================
 trial, repeat                int64    the finalist's number; the repeat from 0
-epoch                        Int64    of the checkpoint that the ensemble chose, one for all repeats
+best_epoch                   Int64    of the checkpoint that the ensemble chose, one for all repeats
 validation_loss              float64  there, one network: mean over the splits of this repeat
 accuracy, r2                 float64  likewise, one of the two; missing where a split has none
 objective                    float64  likewise, only where the study's objective is not the validation loss
@@ -143,13 +143,24 @@ def finals_table(stored: StoredStudy) -> pd.DataFrame:
     definition, score_name = definition_of(stored), SCORE_NAMES[stored.metric.task]
     evaluated = finals(stored, definition)
     choice = choose(evaluated, definition, definition.retrain.members > 1)
-    head = {"trial": "int64", "repeat": "int64", "epoch": "Int64", "validation_loss": "float64", score_name: "float64"}
+    head = {
+        "trial": "int64",
+        "repeat": "int64",
+        "best_epoch": "Int64",
+        "validation_loss": "float64",
+        score_name: "float64",
+    }
     if stored.objective != "loss":
         head["objective"] = "float64"
     tail = {"ensemble": "float64", "chosen": "bool", "seconds": "float64", "reason": "str"}
     rows = []
     for final in evaluated:
-        of_trial = {"trial": final.number, "epoch": final.best_epoch, "seconds": final.seconds, "reason": final.reason}
+        of_trial = {
+            "trial": final.number,
+            "best_epoch": final.best_epoch,
+            "seconds": final.seconds,
+            "reason": final.reason,
+        }
         of_trial |= {"ensemble": final.ensemble_value, "chosen": choice is not None and final is choice.final}
         for repeat in range(definition.search.finalist_repeats):
             folds = [fold for fold in final.folds if fold["repeat"] == repeat]

@@ -59,7 +59,6 @@ def test_the_main_job_end_to_end(small: Path, hpsearch: Call) -> None:
         ("studies",),
         ("trials", "small"),
         ("folds", "small"),
-        ("finals", "small"),
         ("curves", "small.toml"),
         ("best", "small"),
         ("confirm", "small"),

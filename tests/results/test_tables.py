@@ -25,13 +25,22 @@ def study(small: Path) -> hpsearch.StudyResult:
 
 def test_the_columns_and_types_are_those_documented(study: hpsearch.StudyResult) -> None:
     documented: dict[str, str] = {}
-    for names, kind in re.findall(r"^([a-z_, ]+?)  +(int64|str|float64|Int64)\b", tables.__doc__ or "", re.M):
+    for names, kind in re.findall(r"^([a-z_, ]+?)  +(int64|str|float64|Int64|bool)\b", tables.__doc__ or "", re.M):
         documented |= dict.fromkeys(names.split(", "), kind)
-    for frame in (study.trials, study.folds, study.curves):
+    for frame in (study.trials, study.folds, study.curves, study.finals):
         for name, kind in frame.dtypes.items():
             if name in documented:
                 assert str(kind) == documented.pop(str(name)) or str(name) in ("training_loss", "trial", "fold")
-    assert set(documented) <= {"trial", "repeat", "fold", "training_loss", "validation_loss", "accuracy", "objective"}
+    assert set(documented) <= {
+        "trial",
+        "repeat",
+        "fold",
+        "training_loss",
+        "validation_loss",
+        "accuracy",
+        "objective",
+        "r2",
+    }
 
 
 def test_the_types_do_not_depend_on_what_became_of_the_trials(small: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import tomlkit
 
 import hpsearch
 from hpsearch import seeds
@@ -98,7 +99,7 @@ def test_the_table_has_a_row_a_finalist_and_repeat_and_the_means_of_its_splits(t
             assert len(folds) == 3
             assert row["validation_loss"] == pytest.approx(np.mean([fold["validation_loss"] for fold in folds]))
             assert row["accuracy"] == pytest.approx(np.mean([fold["accuracy"] for fold in folds]))
-            assert row["epoch"] == final.best_epoch
+            assert row["best_epoch"] == final.best_epoch
     lowest = frame["trial"][frame["ensemble"].idxmin()]
     assert set(frame["trial"][frame["chosen"]]) == {lowest}
 
@@ -284,3 +285,28 @@ def test_fresh_splits_that_no_dealing_gives_are_refused_before_anything_runs() -
     data = Dataset.of(draw.standard_normal((60, 3)), np.where(np.arange(60) < 2, 1, 0))
     with pytest.raises(DataError, match=r"must be defined on the validation rows|must hold every class"):
         fresh_splits(learns(objective="macro_f1"), data, "finals", 1)
+
+
+def test_the_command_shows_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hpsearch: Callable[..., Any]) -> None:
+    """A line each while they run, a table afterwards, and JSON that says the same."""
+    text = tomlkit.dumps(LEARNS)
+    Path("learns.toml").write_text(text, encoding="utf-8")
+    monkeypatch.setenv("HPSEARCH_WORKERS", "1")
+    done = hpsearch("run", "learns.toml")
+    assert done.status == 0
+    assert "comparing the best 3 again, on fresh splits" in done.err
+    assert [line.split()[0] for line in done.err.splitlines() if line.endswith("as an ensemble")] == [
+        "1/3",
+        "2/3",
+        "3/3",
+    ]
+    frame = table("sqlite:///hpsearch.db")
+    rows = json.loads(hpsearch("finals", "learns", "--json").out)
+    assert [(row["trial"], row["repeat"], row["ensemble"]) for row in rows] == [
+        *zip(frame["trial"], frame["repeat"], frame["ensemble"], strict=True)
+    ]
+    best = json.loads(hpsearch("best", "learns", "--json").out)
+    assert best["final"] == {"value": frame["ensemble"].min(), "of_ensemble": True}
+    assert hpsearch("finals", "learns").out.count("\n") >= 7
+    again = hpsearch("run", "learns.toml")
+    assert "comparing" not in again.err
