@@ -15,6 +15,7 @@ sys.path.insert(0, str(Path(__file__).parent / "benchmarks"))
 from tutorial import PUBLISHED, experiment
 
 SEEDS = 20
+pytestmark = pytest.mark.campaign  # a minute, and what it shows hardly ever changes
 
 
 @pytest.fixture(scope="module")

@@ -71,6 +71,7 @@ def worker(address: str, **environment: str):  # type: ignore[no-untyped-def]
     return dask("worker", address, "--nthreads", "1", "--no-nanny", **environment)
 
 
+@pytest.mark.campaign
 def test_two_workers_one_of_them_killed_give_the_same_tables(
     small: Path, scheduler: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -129,32 +129,33 @@ def test_a_hundred_kills_change_nothing(tmp_path: Path, search: str, workers: in
     survive(tmp_path, search, workers, kills=18 if workers == 1 else 8, seed=7)
 
 
-def kill_at_writes(folder: Path, every: int) -> int:
-    """Kill a tiny study before and after one write after another, resuming each; returns how many writes it has."""
+def kill_at_writes(folder: Path, every: int, when: str) -> int:
+    """Kill a tiny study ``before`` or ``after`` one write after another, resuming each; returns how many it has."""
     path, storage, write = folder / "small.toml", at(folder, "cut"), 1
     path.write_text(SMALL.replace("trials = 16", "trials = 4").replace("epochs = 40", "epochs = 16"), encoding="utf-8")
     hpsearch.run(path, storage=at(folder, "through"))
     expected = tables(at(folder, "through"))
     while True:
-        for when in ("before", "after"):
-            remove(folder, "cut")
-            process = SERVER.Process(target=run_until_write, args=(str(path), storage, write, when))
-            process.start()
-            process.join()
-            if process.exitcode == 0:
-                return write
-            assert process.exitcode == -signal.SIGKILL
-            finish(path, storage, 1, expected)
+        remove(folder, "cut")
+        process = SERVER.Process(target=run_until_write, args=(str(path), storage, write, when))
+        process.start()
+        process.join()
+        if process.exitcode == 0:
+            return write
+        assert process.exitcode == -signal.SIGKILL
+        finish(path, storage, 1, expected)
         write += every
 
 
-def test_a_kill_at_some_writes_changes_nothing(tmp_path: Path) -> None:
-    assert kill_at_writes(tmp_path, every=29) > 80
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_kill_at_some_writes_changes_nothing(tmp_path: Path, when: str) -> None:
+    assert kill_at_writes(tmp_path, 47, when) > 80
 
 
 @pytest.mark.campaign
-def test_a_kill_at_every_write_changes_nothing(tmp_path: Path) -> None:
-    assert kill_at_writes(tmp_path, every=1) > 80  # so many it has, a trial's values in one
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_kill_at_every_write_changes_nothing(tmp_path: Path, when: str) -> None:
+    assert kill_at_writes(tmp_path, 1, when) > 80  # so many it has, a trial's values in one
 
 
 # ---------------------------------------------------------------- workers
