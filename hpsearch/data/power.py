@@ -15,7 +15,7 @@ def fit_lambda(values: NDArray[np.float64], weights: NDArray[np.float64] | None 
 
     It maximises (λ - 1) · Σ sign(x)·ln(1 + |x|) - n/2 · ln(variance of ψ(x)), the profile log-likelihood of Yeo &
     Johnson, Biometrika 87 (2000), section 3. Without weights that is the lambda of scikit-learn's ``PowerTransformer``,
-    found as SciPy's ``yeojohnson_normmax`` does, but in a fraction of the time: ln(1 + |x|) is taken once. With weights
+    to the tolerance of the search for it, in a fraction of the time: ln(1 + |x|) is taken once. With weights
     each row is as many rows as it counts.
 
     1 is the answer for values that are all alike, that are of both signs and so large that one side would overflow, or

@@ -91,7 +91,9 @@ def test_features_filled_and_scaled_are_scikit_learns(
     for table, features in ((frame, data.features), (new, expand_frame(data.columns, new)[0])):
         theirs = pd.DataFrame(fitted.transform(for_sklearn(table)).astype(float), columns=SKLEARN_ORDER)
         wanted = theirs[list(data.feature_names)]
-        np.testing.assert_allclose(learnt.apply(features), wanted, rtol=1e-12, atol=1e-12)
+        # A lambda is found to some 1e-8, where the likelihood is flat; versions of SciPy differ in how.
+        close = {"rtol": 1e-5, "atol": 1e-6} if scaling == "power" else {"rtol": 1e-12, "atol": 1e-12}
+        np.testing.assert_allclose(learnt.apply(features), wanted, **close)
     assert set(SKLEARN_ORDER) - set(data.feature_names) == {"weight=missing", "paid=missing"}  # nothing was missing
 
 
