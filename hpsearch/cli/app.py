@@ -190,7 +190,9 @@ def cv(file: File, set_: Set = None, as_json: Json = False) -> None:
 
     outcome = api.cross_validate(_definition(file, set_))
     if as_json:
-        facts = {key: value for key, value in as_plain(outcome).items() if key not in ("curve", "rows", "folds")}
+        facts = {
+            key: value for key, value in as_plain(outcome).items() if key not in ("curve", "rows", "folds", "ensemble")
+        }
         _print_json(
             {
                 **facts,
