@@ -264,7 +264,7 @@ def find_best(stored: StoredStudy, rule: str = "finals") -> Best:
             f"{stored.name!r} has a single split",
             ("Use ", Setting("rule", "lowest"), "."),
         )
-    evaluated = finals(stored, definition) if rule == "finals" else []
+    evaluated = finals(stored, definition, trials) if rule == "finals" else []
     ensemble = definition.retrain.members > 1
     final = choose(evaluated, definition, ensemble)
     if final is None and rule == "finals":

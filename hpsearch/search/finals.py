@@ -18,6 +18,8 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from optuna.trial import FrozenTrial
+
 from hpsearch.definition.study import StudyDefinition
 from hpsearch.search.coordinator import LIVE_SECONDS, Progress
 from hpsearch.search.objective import Prepared, TrialTask
@@ -47,19 +49,23 @@ def best_of_each(
     return list(distinct.values())
 
 
-def finalists(stored: StoredStudy, definition: StudyDefinition) -> list[TrialResult]:
-    """The trials that the finals compare, from the best of the search on."""
-    trials = stored.trials()
-    results = [stored_result(trial) for trial in trials if trial.state.is_finished()]
-    return best_of_each(definition, results, [trial.params for trial in trials], definition.finalists)
+def finals(
+    stored: StoredStudy, definition: StudyDefinition, trials: Sequence[FrozenTrial] | None = None
+) -> list[TrialResult]:
+    """What became of those finalists that were evaluated, from the best of the search on.
 
-
-def finals(stored: StoredStudy, definition: StudyDefinition) -> list[TrialResult]:
-    """What became of those finalists that were evaluated, from the best of the search on."""
-    if not definition.finalists:
+    Args:
+        stored: the study.
+        definition: its definition.
+        trials: of the study, where they have been read.
+    """
+    known = stored.finals() if definition.finalists else {}
+    if not known:
         return []
-    known = stored.finals()
-    return [known[result.number] for result in finalists(stored, definition) if result.number in known]
+    trials = stored.trials() if trials is None else trials
+    results = [stored_result(trial) for trial in trials if trial.state.is_finished()]
+    finalists = best_of_each(definition, results, [trial.params for trial in trials], definition.finalists)
+    return [known[result.number] for result in finalists if result.number in known]
 
 
 @dataclass(frozen=True)

@@ -221,7 +221,7 @@ def cross_validate(
     kept_type = np.float32 if data.task == "classification" else np.float64
     row_losses: list[NDArray[Any]] = []
     row_values: list[NDArray[Any]] = []
-    chosen: tuple[float, Checkpoint, Evaluation] | None = None  # by which value
+    chosen: tuple[float, Checkpoint, Evaluation] | None = None  # of the objective that chooses, the best so far
     for checkpoint in trainer.run(params, streams("batches"), streams("dropout")):
         evaluation = evaluator.evaluate(params)
         curve.epochs.append(checkpoint.epoch)
