@@ -16,12 +16,9 @@ from numpy.typing import NDArray
 from hpsearch.data.columns import Plan
 from hpsearch.data.dataset import Dataset
 from hpsearch.data.splits import SPLITTERS, Split
-from hpsearch.data.units import keys_by_chance, keys_of_unlike_targets, labelled_keys
+from hpsearch.data.units import MANY, keys_by_chance, keys_of_unlike_targets, labelled_keys, most_by_chance
 from hpsearch.errors import DataError, Setting, Text, Wording, as_argument, listed, worded
 
-# Repeated rows below this share of the validation rows are worth a word; from it on they carry the result, unless the
-# columns have so few values that rows of independent columns would repeat each other about as often.
-MANY = 0.05
 # Rows that agree in all but the target are no leak while they are this few: points on a grid may meet by chance.
 FEW = 0.02
 # A feature that alone is right this often, on rows that it was not looked at with, is likely the target in disguise.
@@ -107,9 +104,7 @@ def _of_duplicates(
         by_chance: how many there would be if the columns had nothing to do with each other, in several drawings.
     """
     many = known / count >= MANY
-    # What shares like these hardly ever exceed: three standard deviations above their mean.
-    shares = [number / count for number in by_chance()] if known and many else [0.0, 0.0]
-    chance = min(1.0, float(np.mean(shares) + 3 * np.std(shares, ddof=1)))
+    chance = most_by_chance(number / count for number in by_chance()) if known and many else 0.0
     if known and many and known / count - chance < MANY:
         why = f"The columns have so few values that up to {chance:.1%} would by chance, if they were independent: new "
         why += "rows will repeat known ones too."

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,6 +14,9 @@ from hpsearch.arrays import IntArray
 from hpsearch.data.dataset import Dataset
 
 DEALINGS = 10  # of the values of each column, to see how many rows repeat each other by chance
+# Repeated rows below this share are worth a word; from it on they carry the result, unless the columns have so few
+# values that rows of independent columns would repeat each other about as often.
+MANY = 0.05
 
 
 def row_keys(features: NDArray[Any]) -> list[bytes]:
@@ -35,6 +39,12 @@ def keys_by_chance(data: Dataset) -> Iterator[list[bytes]]:
         yield labelled_keys(replace(data, features=features))
 
 
+def most_by_chance(shares: Iterable[float]) -> float:
+    """What shares of repeated rows by chance hardly ever exceed: three standard deviations above their mean."""
+    found = list(shares)
+    return min(1.0, float(np.mean(found) + 3 * np.std(found, ddof=1)))
+
+
 def keys_of_unlike_targets(data: Dataset) -> list[bytes]:
     """Keys that are equal for rows that agree in all features and not in the target; else each row's own."""
     keys, labels = row_keys(data.features), data.labels
@@ -52,9 +62,12 @@ def first_of_each(data: Dataset) -> IntArray:
 def independent_units(data: Dataset) -> IntArray:
     """The unit of each row, (N,), numbered from 0: rows of one group, and rows that repeat each other, are one unit.
 
-    Rows of different units may be taken as drawn independently; rows of one unit come and go together.
+    Rows of different units may be taken as drawn independently; rows of one unit come and go together. Where the
+    columns have so few values that rows repeat each other about as often by chance, a row is no copy of its equals: it
+    was drawn again.
     """
-    duplicates = _numbered(labelled_keys(data))
+    keys = labelled_keys(data)
+    duplicates = np.arange(data.rows) if _are_chance(data, keys) else _numbered(keys)
     if data.groups is None:
         return duplicates
     from scipy.sparse import coo_array
@@ -65,6 +78,17 @@ def independent_units(data: Dataset) -> IntArray:
     count, shape = groups.max() + 1, groups.max() + duplicates.max() + 2
     edges = coo_array((np.ones(data.rows), (groups, count + duplicates)), shape=(shape, shape))
     return _numbered(connected_components(edges, directed=False)[1][groups].tolist())
+
+
+def _are_chance(data: Dataset, keys: Sequence[bytes]) -> bool:
+    """Whether many rows repeat each other, and not many more than by chance."""
+    share = _repeated_share(keys)
+    return share >= MANY and share - most_by_chance(map(_repeated_share, keys_by_chance(data))) < MANY
+
+
+def _repeated_share(keys: Sequence[bytes]) -> float:
+    """The share of the rows that have an equal."""
+    return sum(count for count in Counter(keys).values() if count > 1) / len(keys)
 
 
 def _numbered(keys: Sequence[Any]) -> IntArray:

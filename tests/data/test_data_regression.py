@@ -509,8 +509,8 @@ def test_rows_that_repeat_each_other_are_duplicates_and_one_unit(seed: int) -> N
 
 
 def test_a_target_of_minus_0_is_one_of_0() -> None:
-    data = of([0.0, -0.0, 1.0, -1.0], [[1.0], [1.0], [-0.0], [0.0]])
-    assert independent_units(data).tolist() == [0, 0, 1, 2]
+    data = of([0.0, -0.0, 1.0, -1.0, *range(2, 42)], [[1.0], [1.0], [-0.0], [0.0], *([float(x)] for x in range(2, 42))])
+    assert independent_units(data)[:4].tolist() == [0, 0, 1, 2]
 
 
 @several_seeds
@@ -524,6 +524,6 @@ def test_held_out_rows_among_those_searched_with_are_found(seed: int) -> None:
 
 
 def test_units_of_groups_and_copies_hang_together() -> None:
-    data = of([0.5, 0.5, 1.5, 2.5], [[1.0], [1.0], [2.0], [3.0]])
-    data = replace(data, groups=np.array([0, 1, 1, 2]))
-    assert independent_units(data).tolist() == [0, 0, 0, 1]
+    data = of([0.5, 0.5, *(x + 0.5 for x in range(1, 43))], [[1.0], *([float(x)] for x in range(1, 44))])
+    data = replace(data, groups=np.r_[0, 1, 1, 2 + np.arange(41)])
+    assert independent_units(data)[:4].tolist() == [0, 0, 0, 1]
