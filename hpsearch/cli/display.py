@@ -44,9 +44,8 @@ def best(found: Best) -> None:
     for name, (value, origin) in found.settings().items():
         drawn.add_row(name, setting_text(value), origin)
     draw(drawn)
-    name = found.definition.search.objective
     _curve(result)
-    mean = _mean(name, result.value, found.score_name, result.score)
+    mean = _mean(found.definition.metric, result.value, found.score_name, result.score)
     say(f"\n{mean}, {_over(len(result.folds))} of the search, at epoch {result.best_epoch}.\n")
     numbers = columns(show_header=False)
     for row in found.scores():
@@ -67,12 +66,14 @@ def _curve(result: TrialResult) -> None:
         sys.stdout.write(f"{line}\n")
 
 
-def _mean(objective: str, value: float | None, score_name: str, score: float | None) -> str:
+def _mean(metric: Metric, value: float | None, score_name: str, score: float | None) -> str:
     """A mean over splits of the objective, and of the score if that is another."""
-    from hpsearch.validation.metrics import METRICS
+    from hpsearch.validation.metrics import METRICS, shown
 
-    more = "" if objective == score_name or score is None else f", {METRICS[score_name].title} {score_text(score)}"
-    return f"Mean {METRICS[objective].title} {readable(value or 0.0)}{more}"
+    other = METRICS[score_name]
+    more = "" if metric is other or score is None else f", {other.title} {score_text(score)}"
+    name = f"Mean {metric.title}" if metric.root is None else metric.root.title
+    return f"{name} {shown(value or 0.0, metric)}{more}"
 
 
 def _times(count: int) -> str:
@@ -114,18 +115,24 @@ def cross_validation(outcome: CrossValidation) -> None:
     """One row a fold, and their mean."""
     import pandas as pd
 
+    from hpsearch.validation.metrics import shown
+
     table(pd.DataFrame([fold.row() for fold in outcome.folds]))
-    mean = _mean(outcome.objective, outcome.value, outcome.score_name, outcome.score)
+    mean = _mean(outcome.metric, outcome.value, outcome.score_name, outcome.score)
     say(f"\n{mean}, at epoch {outcome.best_epoch}; {outcome.parameters} parameters.")
     sure = outcome.estimate
     assert sure is not None  # complete
     if sure.standard_error is None:
         say("There is a single split, so there is no standard error: how sure this number is cannot be told.")
     else:
+        metric, error = outcome.metric, sure.standard_error
+        if metric.root is not None:  # of a root, by the delta method
+            error /= 2 * metric.in_headline(sure.mean)
+        low, high = (shown(value or 0.0, metric) for value in (sure.low, sure.high))
+        whose = "mean" if metric.root is None else metric.root.title
         say(
-            f"Standard error over the {sure.splits} splits {_number(sure.standard_error)}; 95 % interval of the mean "
-            f"{_number(sure.low)} to {_number(sure.high)}\n(Nadeau & Bengio 2003: for folds, whose training rows "
-            "overlap, a heuristic)."
+            f"Standard error over the {sure.splits} splits {readable(error)}; 95 % interval of the {whose} {low} to "
+            f"{high}\n(Nadeau & Bengio 2003: for folds, whose training rows overlap, a heuristic)."
         )
 
 
@@ -183,7 +190,7 @@ def nested(found: Nested, name: str) -> None:
     """The outer splits, how much the choice varies, and the estimate."""
     import pandas as pd
 
-    from hpsearch.validation.metrics import METRICS
+    from hpsearch.validation.metrics import METRICS, objective_metric, shown
     from hpsearch.validation.score import as_plain
 
     say("")
@@ -195,18 +202,17 @@ def nested(found: Nested, name: str) -> None:
     for hyperparameter, values in found.chosen.items():
         drawn.add_row(hyperparameter, *("–" if value is None else rounded(value) for value in values))
     draw(drawn)
-    sure = found.loss
-    interval = (
-        f", 95 % interval {_number(sure.low)} to {_number(sure.high)}"
-        if sure.low is not None
-        else " (no interval: rows "
-    )
-    interval += "" if sure.low is not None else "that follow each other in time are not independent)"
+    sure, metric = found.loss, objective_metric("loss", found.loss_name)
+    if sure.low is None or sure.high is None:
+        interval = " (no interval: rows that follow each other in time are not independent)"
+    else:
+        interval = f", 95 % interval {shown(sure.low, metric)} to {shown(sure.high, metric)}"
+    name_of_loss = "loss" if metric.root is None else metric.root.title
     sizes = sorted({split.training_rows for split in found.splits})
     trained = f"{sizes[0]}" if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]}"
     also = "" if known else f", {found.objective} {_number(found.value)} (mean over the outer splits)"
     say(
-        f"\nNested estimate: loss {_number(sure.mean)}{interval}, {METRICS[found.score_name].title} "
+        f"\nNested estimate: {name_of_loss} {shown(sure.mean, metric)}{interval}, {METRICS[found.score_name].title} "
         f"{_number(found.score, 3)}{also}.\nBelieve it "
         f"for the whole way that {name!r} goes, search and retraining on {trained} rows; not for "
         "one configuration. No held-out row was used."
@@ -220,15 +226,9 @@ def _number(value: float | None, digits: int = 4) -> str:
     return readable(value) if digits == 4 else score_text(value)
 
 
-def _title(metric: str) -> str:
-    """What heads a metric's column."""
-    from hpsearch.validation.metrics import METRICS
-
-    return metric if metric == "loss" else METRICS[metric].title
-
-
 def retrained(bundle: Bundle, folder: Path) -> None:
     """The numbers of a retrained model, side by side, and what to believe."""
+    from hpsearch.validation.metrics import objective_metric, shown
     from hpsearch.validation.score import named_score
 
     about = bundle.about
@@ -236,19 +236,34 @@ def retrained(bundle: Bundle, folder: Path) -> None:
     objective = about["objective"]
     searched = origin["objective"] if about["as_exported"] else "loss"
     score_name, _ = named_score(training)
-    shown = list(dict.fromkeys(("loss", score_name, objective, searched)))
-    intervals = list(dict.fromkeys(("loss", searched)))
+    metrics = {
+        name: objective_metric(name, bundle.architecture.loss) for name in ("loss", score_name, objective, searched)
+    }
+
+    def title(name: str) -> str:
+        return name if name == "loss" and metrics[name].root is None else metrics[name].headline.title
+
+    def number(name: str, value: float | None) -> str:
+        if value is None:
+            return "undefined"
+        return score_text(value) if name == score_name else shown(value, metrics[name])
+
     drawn = columns()
     drawn.add_column("")
-    for name in ("rows", *map(_title, shown), *(f"95 % interval of the {_title(metric)}" for metric in intervals)):
-        drawn.add_column(name, justify="right")
+    heads = list(dict.fromkeys(map(title, metrics)))  # the loss and the objective may have the same headline
+    of_interval = list(dict.fromkeys(map(title, ("loss", searched))))
+    for head in ("rows", *heads, *(f"95 % interval of the {head}" for head in of_interval)):
+        drawn.add_column(head, justify="right")
 
     def row(name: str, values: Mapping[str, Any], between: Mapping[str, tuple[float | None, float | None]]) -> None:
-        digits = {score_name: 3}
-        cells = [_number(values[m], digits.get(m, 4)) if m in values else "" for m in shown]
-        limits = [between.get(metric, (None, None)) for metric in intervals]
-        spans = ["" if low is None else f"{_number(low)} to {_number(high)}" for low, high in limits]
-        drawn.add_row(name, str(values.get("rows", "")), *cells, *spans)
+        cells = {title(metric): number(metric, values[metric]) for metric in metrics if metric in values}
+        spans = {
+            title(metric): f"{number(metric, low)} to {number(metric, high)}"
+            for metric, (low, high) in between.items()
+            if low is not None
+        }
+        texts = [cells.get(head, "") for head in heads] + [spans.get(head, "") for head in of_interval]
+        drawn.add_row(name, str(values.get("rows", "")), *texts)
 
     row("training", training, {})
     if about["as_exported"]:

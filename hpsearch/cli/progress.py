@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from hpsearch.definition.study import StudyDefinition
     from hpsearch.search.coordinator import Progress
     from hpsearch.storage.trial_result import TrialResult
+    from hpsearch.validation.metric import Metric
 
 
 class ProgressDisplay(Protocol):
@@ -64,8 +65,8 @@ class Lines:
         say_aside(f"{name}:")
 
     def __call__(self, progress: Progress) -> None:
-        from hpsearch.numbers import readable
         from hpsearch.storage.trial_result import best_result
+        from hpsearch.validation.metrics import shown
 
         self.trials, results = progress.trials, progress.results
         width = len(str(progress.trials))
@@ -77,8 +78,9 @@ class Lines:
             self._shown = progress.resumed
         for done in range(self._shown + 1, len(results) + 1):
             last, best = results[done - 1], best_result(results[:done], progress.metric)
-            lowest = "none yet" if best is None else f"{readable(best.value or 0)} (trial {best.number})"
-            say_aside(f"{done:>{width}}/{progress.trials}  trial {last.number} {_outcome(last)}; best {lowest}")
+            lowest = "none yet" if best is None else f"{shown(best.value or 0, progress.metric)} (trial {best.number})"
+            outcome = _outcome(last, progress.metric)
+            say_aside(f"{done:>{width}}/{progress.trials}  trial {last.number} {outcome}; best {lowest}")
         self._shown = max(self._shown, len(results))
         self._show_finals(progress)
 
@@ -92,22 +94,23 @@ class Lines:
         for final in progress.finals:
             if final.number not in self._finals:
                 self._finals.add(final.number)
-                say_aside(f"{len(self._finals)}/{progress.finalists}  trial {final.number} {_final_outcome(final)}")
+                outcome = _final_outcome(final, progress.metric)
+                say_aside(f"{len(self._finals)}/{progress.finalists}  trial {final.number} {outcome}")
 
 
-def _outcome(result: TrialResult) -> str:
-    from hpsearch.numbers import readable
+def _outcome(result: TrialResult, metric: Metric) -> str:
+    from hpsearch.validation.metrics import shown
 
     if result.value is not None:
-        return f"complete, {readable(result.value)}"
+        return f"complete, {shown(result.value, metric)}"
     return f"failed: {result.reason}" if result.state == "FAIL" else str(result.reason)
 
 
-def _final_outcome(final: TrialResult) -> str:
-    from hpsearch.numbers import readable
+def _final_outcome(final: TrialResult, metric: Metric) -> str:
+    from hpsearch.validation.metrics import shown
 
     value = final.ensemble_value
-    return f"failed: {final.reason}" if value is None else f"{readable(value)} as an ensemble"
+    return f"failed: {final.reason}" if value is None else f"{shown(value, metric)} as an ensemble"
 
 
 class Bar:
@@ -123,13 +126,16 @@ class Bar:
         from rich.progress_bar import ProgressBar
         from rich.table import Table
 
-        from hpsearch.numbers import readable
+        from hpsearch.validation.metrics import shown
 
+        metric = progress.metric
         self.trials, done, best = progress.trials, len(progress.results), progress.best
         fresh = done - progress.resumed
         states = [result.state for result in progress.results]
         notes = [f"{states.count('PRUNED')} pruned", f"{states.count('FAIL')} failed"]
-        notes.append("best none yet" if best is None else f"best {readable(best.value or 0)} (trial {best.number})")
+        notes.append(
+            "best none yet" if best is None else f"best {shown(best.value or 0, metric)} (trial {best.number})"
+        )
         if progress.finalists:
             notes.append(f"finals {len(progress.finals)}/{progress.finalists}")
         if fresh and done < progress.trials:
@@ -142,5 +148,7 @@ class Bar:
         running = Table.grid(padding=(0, 2))
         for number, (epoch, mean) in sorted(progress.running.items()):
             if epoch:
-                running.add_row(f"  trial {number}", f"epoch {epoch}/{self._definition.most_epochs}", readable(mean))
+                running.add_row(
+                    f"  trial {number}", f"epoch {epoch}/{self._definition.most_epochs}", shown(mean, metric)
+                )
         self._live.update(Group(head, running) if running.row_count else head)

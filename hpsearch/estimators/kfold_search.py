@@ -31,7 +31,6 @@ from hpsearch.estimators.base import NetworkEstimator, assign
 from hpsearch.estimators.classifier import MLPClassifier
 from hpsearch.estimators.cv_results import cv_results, greater_is_better, parameters
 from hpsearch.estimators.regressor import MLPRegressor
-from hpsearch.numbers import readable
 from hpsearch.results.best import find_best
 from hpsearch.results.tables import trials_table
 from hpsearch.search.coordinator import Progress
@@ -39,6 +38,7 @@ from hpsearch.search.objective import divide
 from hpsearch.search.run import executor_for, owned
 from hpsearch.search.run import search as run_search
 from hpsearch.storage.stored_study import StoredStudy
+from hpsearch.validation.metrics import shown
 
 # The constructor's parameters that are called otherwise in a study file; of whole sections there are none.
 _PARAMETERS = {"trials": "n_trials"} | dict.fromkeys(
@@ -346,7 +346,7 @@ class _PrintTrials:
 
     def __call__(self, progress: Progress) -> None:
         for done, result in enumerate(progress.results[self._shown :], start=self._shown + 1):
-            value = "" if result.value is None else f", {readable(result.value)}"
+            value = "" if result.value is None else f", {shown(result.value, progress.metric)}"
             print(f"{done}/{progress.trials}  trial {result.number} {result.state.lower()}{value}")
         self._shown = len(progress.results)
 

@@ -10,7 +10,7 @@ from hpsearch.definition.space import split_name
 from hpsearch.definition.study import StudyDefinition
 from hpsearch.errors import HpsearchError, Setting, did_you_mean
 from hpsearch.markup import table, text
-from hpsearch.numbers import readable, score_text, setting_text
+from hpsearch.numbers import score_text, setting_text
 from hpsearch.search.correction import Correction, correct, correct_ensemble, definition_of
 from hpsearch.search.finals import Choice, choose, finals
 from hpsearch.search.objective import data_fingerprint
@@ -18,7 +18,7 @@ from hpsearch.storage.stored_study import SCORINGS, StoredStudy, stored_result
 from hpsearch.storage.trial_result import TrialResult, best_result, one_se_result
 from hpsearch.validation.config import PER_LAYER, Config, used_by
 from hpsearch.validation.metric import Metric
-from hpsearch.validation.metrics import METRICS
+from hpsearch.validation.metrics import METRICS, shown
 from hpsearch.validation.score import SCORE_NAMES
 from hpsearch.validation.selection import Corrected
 
@@ -154,28 +154,33 @@ class Best:
 
     def scores(self) -> list[tuple[str, str, str]]:
         """The numbers of the study for reading: name, value, what it is."""
-        fixed, splits = self.corrected, len(self.result.folds)
+        fixed, splits, metric = self.corrected, len(self.result.folds), self.definition.metric
         over = f"over {splits} splits" if splits > 1 else "on a single split"
-        rows = [("search score", readable(self.result.value or 0.0), f"{over}; {self.choice}")]
+        over = over if metric.root is None else f"{metric.root.title} {over}"
+        rows = [("search score", shown(self.result.value or 0.0, metric), f"{over}; {self.choice}")]
         if fixed is None:
             rows.append(("corrected score", "none", f"{self.uncorrected}"))
         else:
             whose = "" if self.rule == "lowest" else ", of the best trial of the search"
-            rows.append(("corrected score", readable(fixed.value), f"{_interval(fixed)}{whose}; one network"))
+            rows.append(("corrected score", shown(fixed.value, metric), f"{self._interval(fixed)}{whose}; one network"))
         if self.final is not None:
             rows.append(self._final(self.final))
         return [*rows, ("hold-out", *self._holdout())]
 
     def _final(self, final: Choice) -> tuple[str, str, str]:
-        finals = self.definition.search.finalist_repeats
+        finals, metric = self.definition.search.finalist_repeats, self.definition.metric
         dealt = f"on {finals} fresh {'repeats' if finals > 1 else 'repeat'} of the splits"
         if not final.of_ensemble:
-            return "finals", readable(final.value), f"one network, {dealt}; the lowest of the finalists"
+            return "finals", shown(final.value, metric), f"one network, {dealt}; the lowest of the finalists"
         averaged = f"{finals} networks averaged, {dealt}"
         if self.ensemble is None:
             why = self.ensemble_correction and self.ensemble_correction.missing
-            return "ensemble", readable(final.value), f"{averaged}; not corrected: {why}"
-        return "ensemble", readable(self.ensemble.value), f"{_interval(self.ensemble)}; {averaged}"
+            return "ensemble", shown(final.value, metric), f"{averaged}; not corrected: {why}"
+        return "ensemble", shown(self.ensemble.value, metric), f"{self._interval(self.ensemble)}; {averaged}"
+
+    def _interval(self, score: Corrected) -> str:
+        low, high = (shown(value, self.definition.metric) for value in (score.low, score.high))
+        return f"95 % interval {low} to {high}"
 
     def _holdout(self) -> tuple[str, str]:
         if not self.has_holdout:
@@ -199,9 +204,13 @@ class Best:
                     "corrected score",
                     "these networks" if self.rule == "lowest" else "the best trial's networks",
                 )
-            verb = "lose" if self.definition.search.objective == "loss" else f"have a mean {metric.title} of"
-            unit = f" {metric.unit}" if metric.unit else ""
-            value, low, high = map(readable, (shipped.value, shipped.low, shipped.high))
+            headline = metric.headline
+            if metric.root is not None:
+                verb = f"have a {headline.title} of"
+            else:
+                verb = "lose" if self.definition.search.objective == "loss" else f"have a mean {metric.title} of"
+            unit = f" {headline.unit}" if headline.unit else ""
+            value, low, high = (shown(one, metric) for one in (shipped.value, shipped.low, shipped.high))
             return (
                 f"Believe the {name}: on new rows {whose} {verb} about {value}{unit}, with 95 % confidence between "
                 f"{low} and {high}."
@@ -227,10 +236,6 @@ class Best:
             f"<li>{text(name)}: <b>{text(value)}</b> ({text(note)})</li>" for name, value, note in self.scores()
         )
         return f"{head}<ul>{lines}</ul><p>{text(self.belief())}</p>{self.settings_html()}"
-
-
-def _interval(score: Corrected) -> str:
-    return f"95 % interval {readable(score.low)} to {readable(score.high)}"
 
 
 # How a trial is chosen among those told, given the objective; what is lowest is highest where it is to be maximised.

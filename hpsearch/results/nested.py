@@ -57,12 +57,14 @@ class Nested(Scored):
         score: the accuracy likewise; R² as the mean over the outer splits, None where one of them leaves it undefined.
         objective: what the searches searched for, of ``METRICS``.
         value: its mean over the outer splits; None where one of them leaves it undefined.
+        loss_name: which loss it is.
         splits: one result an outer split.
     """
 
     loss: Estimate
     objective: str
     value: float | None
+    loss_name: str
     splits: tuple[OuterResult, ...]
 
     @property
@@ -164,4 +166,5 @@ def _summary(
     name = SCORE_NAMES[prepared.definition.data.predicts]
     # Over rows, as the loss is, where it has a value of each; the objective may have none.
     score = mean("score", counts if isinstance(METRICS[name], AdditiveMetric) else None)
-    return Nested(sure, objective, mean("objective"), tuple(results), score=score, score_name=name)
+    loss_name = prepared.definition.loss
+    return Nested(sure, objective, mean("objective"), loss_name, tuple(results), score=score, score_name=name)

@@ -56,6 +56,7 @@ class Metric(ABC):
         task: what it is of.
         lowest: the least value that it can have.
         needs_every_class: whether it is defined only for rows of all C classes together.
+        root: of a mean of squares, its square root, in the target's own unit: what headlines show instead.
     """
 
     title: str
@@ -64,6 +65,7 @@ class Metric(ABC):
     stored: type[np.generic] | None = None
     task: Task = "classification"
     lowest: float = 0.0
+    root: Metric | None = None
     needs_every_class: ClassVar[bool] = False
 
     @property
@@ -79,6 +81,15 @@ class Metric(ABC):
     def bounded(self, low: float, high: float) -> tuple[float, float]:
         """An interval without the values that the metric cannot have; what is to be maximised is at most 1."""
         return max(self.lowest, low), high if self.direction == "minimize" else min(1.0, high)
+
+    @property
+    def headline(self) -> Metric:
+        """What people are shown first: this metric, or its root."""
+        return self.root or self
+
+    def in_headline(self, value: float) -> float:
+        """A value of this metric as one of its headline."""
+        return value if self.root is None else math.sqrt(value)
 
     def undefined(self, labels: Labels, class_names: Sequence[object], weights: Array | None = None) -> str | None:
         """What rows with these labels lack for the metric, such as "no row of class 'b'"; None if nothing.

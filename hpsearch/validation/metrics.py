@@ -12,6 +12,7 @@ import numpy as np
 
 from hpsearch.arrays import Array, Floats
 from hpsearch.nn.losses import LOSSES
+from hpsearch.numbers import readable
 from hpsearch.validation.metric import (
     AdditiveMetric,
     Labels,
@@ -85,6 +86,16 @@ def _share_explained(squared_error: Floats, variance: Floats) -> Floats:
 # Of what it is the mean, in the unit of what is predicted.
 _SQUARED, _OWN = "squared units of the target", "units of the target"
 
+# The root mean squared error.
+_ROOT = SquaredErrorMetric(
+    title="RMSE",
+    direction="minimize",
+    unit=_OWN,
+    of_means=_root_of_mean,
+    of_variance=False,
+    task="regression",
+)
+
 # Values of rows are stored in float32 where that is enough; not errors in the target's own unit: in float32 the square
 # of one of 1e-23 is 0, and that of one of 1e20 infinite.
 METRICS: dict[str, Metric] = {
@@ -114,7 +125,12 @@ METRICS: dict[str, Metric] = {
     ),
     # The mean over rows of (prediction - target)².
     "mse": AdditiveMetric(
-        title="mean squared error", direction="minimize", unit=_SQUARED, of_rows=squared_errors, task="regression"
+        title="mean squared error",
+        direction="minimize",
+        unit=_SQUARED,
+        of_rows=squared_errors,
+        task="regression",
+        root=_ROOT,
     ),
     # The coefficient of determination: 1 - mean squared error / variance of these rows' targets. 1 is perfect, 0 what
     # their own mean would have, and below 0 worse than that.
@@ -127,14 +143,7 @@ METRICS: dict[str, Metric] = {
         lowest=-math.inf,
     ),
     # The square root of the mean squared error: an error in the target's own unit.
-    "rmse": SquaredErrorMetric(
-        title="root mean squared error",
-        direction="minimize",
-        unit=_OWN,
-        of_means=_root_of_mean,
-        of_variance=False,
-        task="regression",
-    ),
+    "rmse": _ROOT,
     # The area under the ROC curve, 0 … 1, 1/2 by chance.
     "roc_auc": RankingMetric(title="ROC AUC", direction="maximize"),
 }
@@ -151,6 +160,11 @@ _LOSSES: dict[str, Metric] = {
 def objective_metric(objective: str, loss: str) -> Metric:
     """The metric that an objective is, for networks trained with a loss of :data:`hpsearch.nn.losses.LOSSES`."""
     return _LOSSES[loss] if objective == "loss" else METRICS[objective]
+
+
+def shown(value: float, metric: Metric) -> str:
+    """A value of a metric as headlines show it."""
+    return readable(metric.in_headline(value))
 
 
 def metrics_of(loss: str) -> dict[str, Metric]:
