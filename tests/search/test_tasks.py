@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -536,7 +537,8 @@ def test_figures_report_and_notes_know_that_it_is_a_quantity(quantity: Path, obj
         note = study_note(stored, run.best)
         assert "nats" not in note
         assert "accuracy" not in note
-        assert ("squared units of the target" in note) == (objective == "loss")
+        assert (" units of the target" in note) == (objective == "loss")
+        assert "squared units" not in note
         best = trial_note(run.best.result)
         assert "r2" in best
         assert "accuracy" not in best
@@ -549,7 +551,7 @@ def test_figures_report_and_notes_know_that_it_is_a_quantity(quantity: Path, obj
 def test_every_command_runs_and_prints_one_json_value(
     small: Path, hpsearch: Callable[..., Any], objective: str
 ) -> None:
-    path, title = small.parent / "diabetes.toml", METRICS[objective].title
+    path, title = small.parent / "diabetes.toml", "RMSE" if objective == "loss" else "Mean R²"
     path.write_text(
         '[study]\nname = "d"\n[data]\nsource = "sklearn:diabetes"\n[holdout]\nfraction = 0.2\n'
         "[validation]\nn_splits = 3\n[train]\nepochs = 10\nevaluate_every = 5\n[space]\nneurons = { int = [2, 9] }\n"
@@ -575,11 +577,13 @@ def test_every_command_runs_and_prints_one_json_value(
     assert best["r2"] is not None
     assert "accuracy" not in best
     if objective == "loss":
-        assert "squared units of the target" in out
+        shipped = best["ensemble"]
+        value, low, high = (f"{math.sqrt(shipped[part]):.4f}" for part in ("value", "low", "high"))
+        assert f"RMSE of about {value} units of the target, with 95 % confidence between {low} and {high}" in out
     hpsearch("best", "d", "-o", "best.toml")
     out, again = both("cv", "best.toml")
     assert again["value"] == best["value"]
-    assert f"Mean {title}" in out
+    assert f"{title} {math.sqrt(best['value']) if objective == 'loss' else best['value']:.4f}" in out
     out, table = both("metrics", "d")
     assert set(metrics_of("squared_error")) < set(table[0])
     assert "R²" in hpsearch("retrain", "best.toml", "-o", "model").out
