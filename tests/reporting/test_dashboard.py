@@ -23,7 +23,6 @@ from hpsearch.reporting.dashboard import DRAWN, annotate
 from hpsearch.reporting.figures import FIGURES
 from hpsearch.reporting.view import View
 from hpsearch.storage.database import close, open_storage
-from hpsearch.storage.stored_study import StoredStudy
 
 CHROMIUM = shutil.which("chromium")
 # No sandbox as root; nothing that calls home.
@@ -81,74 +80,49 @@ def digest(path: str = "hpsearch.db") -> str:
     return hashlib.sha256(Path(path).read_bytes()).hexdigest()
 
 
-@pytest.fixture(scope="module")
-def ran(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]]:
-    """A folder in which the small study ran, and the address of a dashboard of it."""
-    folder = tmp_path_factory.mktemp("ran")
-    (folder / "small.toml").write_text(SMALL, encoding="utf-8")
-    storage = f"sqlite:///{folder}/hpsearch.db"
-    hpsearch.run(folder / "small.toml", storage=storage)
-    with served("--storage", storage) as address:
-        yield folder, address
-
-
-@pytest.fixture
-def site(ran: tuple[Path, str], monkeypatch: pytest.MonkeyPatch) -> str:
-    """The address of that dashboard; its folder is the working directory."""
-    folder, address = ran
-    monkeypatch.chdir(folder)
-    monkeypatch.delenv("HPSEARCH_STORAGE", raising=False)
-    return address
-
-
-def id_of(study: str) -> int:
-    """Its number in the dashboard's addresses."""
-    with StoredStudy.open("sqlite:///hpsearch.db", study) as stored:
-        return stored.study_id
-
-
-def test_the_studies_the_trials_and_the_notes_are_shown(site: str, page: Any) -> None:
-    best, before = hpsearch.load_best("small"), digest()
-    page.goto(site)
-    page.get_by_text("small").first.click(timeout=LOAD_MS)
-    page.wait_for_url(re.compile("studies/1"))
-    page.goto(f"{site}/studies/1/trials?numbers={best.result.number}")
-    page.get_by_text(f"Mean {best.result.value:.4f} over 3 splits at epoch {best.result.best_epoch}.").wait_for()
-    page.get_by_text("16 Trials").wait_for()
-    pruned = next(n for n, state in enumerate(hpsearch.load_trials("small")["state"]) if state == "PRUNED")
-    page.goto(f"{site}/studies/1/trials?numbers={pruned}")
-    page.get_by_text(re.compile(r"PRUNED: pruned at epoch \d+")).wait_for()
-    page.goto(f"{site}/studies/1/note")
-    for text in (
-        "search score",
-        "corrected score",
-        "not opened",
-        f"Best configuration: trial {best.result.number}",
-    ):
-        page.get_by_text(text, exact=True).wait_for()
-    page.goto(f"{site}/studies/1")
-    for name in DRAWN:
-        page.get_by_text(FIGURES[name].title).first.wait_for(timeout=LOAD_MS)
-    assert page.locator("text.ytitle", has_text="mean validation loss").count()
+def test_the_studies_the_trials_and_the_notes_are_shown(small: Path, page: Any) -> None:
+    best = hpsearch.run(small).best
+    before = digest()
+    with served() as address:
+        page.goto(address)
+        page.get_by_text("small").first.click(timeout=LOAD_MS)
+        page.wait_for_url(re.compile("studies/1"))
+        page.goto(f"{address}/studies/1/trials?numbers={best.result.number}")
+        page.get_by_text(f"Mean {best.result.value:.4f} over 3 splits at epoch {best.result.best_epoch}.").wait_for()
+        page.get_by_text("16 Trials").wait_for()
+        pruned = next(n for n, state in enumerate(hpsearch.load_trials("small")["state"]) if state == "PRUNED")
+        page.goto(f"{address}/studies/1/trials?numbers={pruned}")
+        page.get_by_text(re.compile(r"PRUNED: pruned at epoch \d+")).wait_for()
+        page.goto(f"{address}/studies/1/note")
+        for text in (
+            "search score",
+            "corrected score",
+            "not opened",
+            f"Best configuration: trial {best.result.number}",
+        ):
+            page.get_by_text(text, exact=True).wait_for()
+        page.goto(f"{address}/studies/1")
+        for name in DRAWN:
+            page.get_by_text(FIGURES[name].title).first.wait_for(timeout=LOAD_MS)
+        assert page.locator("text.ytitle", has_text="mean validation loss").count()
     assert digest() == before, "looking must write nothing"
 
 
-def test_a_trial_appears_soon_after_its_end(site: str, page: Any) -> None:
-    growing = hpsearch.StudyDefinition.from_file("small.toml", ["study.name=growing"])
-    hpsearch.run(growing, trials=2)
-    number = id_of("growing")
-    page.goto(f"{site}/studies/{number}/trials")
-    page.get_by_text("2 Trials").wait_for(timeout=LOAD_MS)
-    hpsearch.run(growing, trials=3)
-    page.get_by_text("3 Trials").wait_for(timeout=15_000)
-    page.goto(f"{site}/studies/{number}/trials?numbers=2")
-    page.get_by_text(re.compile(r"over 3 splits at epoch|pruned at epoch|became")).first.wait_for(timeout=15_000)
+def test_a_trial_appears_soon_after_its_end(small: Path, page: Any) -> None:
+    hpsearch.run(small, trials=2)
+    with served() as address:
+        page.goto(f"{address}/studies/1/trials")
+        page.get_by_text("2 Trials").wait_for(timeout=LOAD_MS)
+        hpsearch.run(small, trials=3)
+        page.get_by_text("3 Trials").wait_for(timeout=15_000)
+        page.goto(f"{address}/studies/1/trials?numbers=2")
+        page.get_by_text(re.compile(r"over 3 splits at epoch|pruned at epoch|became")).first.wait_for(timeout=15_000)
 
 
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>|`x`[a](javascript:alert(3))"
 
 
-def test_names_from_the_data_are_shown_and_never_run(site: str, page: Any) -> None:
+def test_names_from_the_data_are_shown_and_never_run(small: Path, page: Any) -> None:
     cell = '"' + HOSTILE.replace('"', '""') + '"'
     rows = "".join(f"{i % 7},{i % 5 + i / 100},{cell if i % 2 else 'b'}\n" for i in range(60))
     Path("rows.csv").write_text(f"{cell},y,kind\n{rows}")
@@ -156,40 +130,42 @@ def test_names_from_the_data_are_shown_and_never_run(site: str, page: Any) -> No
         '[study]\nname = "hostile"\n[data]\nsource = "csv"\npath = "rows.csv"\ntarget = "kind"\n'
         f"drop = ['{HOSTILE}']\n[train]\nepochs = 2\n"
     )
-    hpsearch.run("h.toml", trials=10)
-    address = f"{site}/studies/{id_of('hostile')}"
-    page.goto(f"{address}/note")
-    page.get_by_text("corrected score", exact=True).wait_for(timeout=LOAD_MS)
-    page.get_by_text("no rows were held out", exact=True).wait_for()
-    page.get_by_text("<script>alert(1)</script>").first.wait_for()
-    page.goto(address)
-    page.wait_for_timeout(1000)
+    hpsearch.run("h.toml")
+    with served() as address:
+        page.goto(f"{address}/studies/1/note")
+        page.get_by_text("corrected score", exact=True).wait_for(timeout=LOAD_MS)
+        page.get_by_text("no rows were held out", exact=True).wait_for()
+        page.get_by_text("<script>alert(1)</script>").first.wait_for()
+        page.goto(f"{address}/studies/1")
+        page.wait_for_timeout(1000)
 
 
-def test_nothing_can_be_changed_and_no_one_else_s_page_is_answered(site: str) -> None:
-    before, studies = digest(), hpsearch.load_studies()["study"].tolist()
-    host = site.removesuffix("/dashboard")
+def test_nothing_can_be_changed_and_no_one_else_s_page_is_answered(small: Path) -> None:
+    hpsearch.run(small, trials=2)
+    before = digest()
+    with served() as address:
+        site = address.removesuffix("/dashboard")
 
-    def status(path: str, **request: Any) -> int:
-        try:
-            return int(urllib.request.urlopen(urllib.request.Request(host + path, **request)).status)
-        except urllib.error.HTTPError as error:
-            error.close()
-            return error.code
+        def status(path: str, **request: Any) -> int:
+            try:
+                return int(urllib.request.urlopen(urllib.request.Request(site + path, **request)).status)
+            except urllib.error.HTTPError as error:
+                error.close()
+                return error.code
 
-    assert status("/api/studies") == 200
-    assert status("/api/studies/1") == 200
-    for method, path in (
-        ("DELETE", "/api/studies/1"),
-        ("POST", "/api/studies"),
-        ("POST", "/api/studies/1/rename"),
-        ("PUT", "/api/studies/1/note"),
-        ("POST", "/api/trials/1/tell"),
-    ):
-        assert status(path, method=method, data=b"{}", headers={"Content-Type": "application/json"}) == 403
-    assert status("/api/studies", headers={"Host": "evil.example"}) == 403
+        assert status("/api/studies") == 200
+        assert status("/api/studies/1") == 200
+        for method, path in (
+            ("DELETE", "/api/studies/1"),
+            ("POST", "/api/studies"),
+            ("POST", "/api/studies/1/rename"),
+            ("PUT", "/api/studies/1/note"),
+            ("POST", "/api/trials/1/tell"),
+        ):
+            assert status(path, method=method, data=b"{}", headers={"Content-Type": "application/json"}) == 403
+        assert status("/api/studies", headers={"Host": "evil.example"}) == 403
     assert digest() == before
-    assert hpsearch.load_studies()["study"].tolist() == studies
+    assert hpsearch.load_studies()["study"].tolist() == ["small"]
 
 
 def test_on_another_address_the_token_is_needed(small: Path) -> None:
@@ -244,6 +220,7 @@ def test_notes_are_made_only_for_trials_that_ended_since_and_cost_little(small: 
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The report of the small study."""
     folder = tmp_path_factory.mktemp("report")
     (folder / "small.toml").write_text(SMALL, encoding="utf-8")
     study = hpsearch.run(folder / "small.toml", storage=f"sqlite:///{folder}/hpsearch.db")
