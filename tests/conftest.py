@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -67,6 +70,29 @@ class Outcome:
     status: int
     out: str
     err: str
+
+
+# Runs one command line after the other, and prints the status, the output and the errors of each.
+COMMANDS = """
+import contextlib, io, json, sys
+from hpsearch.cli import main
+done = []
+for arguments in json.loads(sys.argv[1]):
+    sys.argv, out, err = ["hpsearch", *arguments], io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            main()
+        except SystemExit as ended:
+            done.append((ended.code or 0, out.getvalue(), err.getvalue()))
+print(json.dumps(done))
+"""
+
+
+def commands(*lines: list[str], before: Sequence[str] = (), **environment: str) -> list[Outcome]:
+    """What command lines do one after the other, in one process of their own: each has to start and import."""
+    process = [*before, sys.executable, "-c", COMMANDS, json.dumps(lines)]
+    done = subprocess.run(process, env={**os.environ, **environment}, stdout=subprocess.PIPE, text=True, check=True)
+    return [Outcome(*one) for one in json.loads(done.stdout)]
 
 
 def read_exactly(path: Path | str, kinds: dict[str, str] | None = None) -> pd.DataFrame:

@@ -38,7 +38,7 @@ SCHEMA = json.loads((TOP / "studies" / "hpsearch.schema.json").read_text(encodin
 STUDY_FILE = "studies/README.md"
 KEYS = "key | default | what it is"
 FEW = "--trials 6"  # of the session: enough for a best trial with a corrected score
-FEWER = ["--trials", "3", "--set", "train.epochs=100"]  # where nothing that is printed is looked at
+FEWER = ["--trials", "3", "--set", "train.epochs=40"]  # where nothing that is printed is looked at
 SHELL, SESSIONS = all_blocks("sh"), all_blocks("console")
 
 
@@ -47,9 +47,12 @@ def masked(line: str) -> str:
     return re.sub(r"-?\d[\d.e+-]*", "#", re.sub(r"\s+", " ", line)).strip()
 
 
-def checkout(folder: Path) -> Path:
-    """What the examples find: the studies in their folder, and rows beside it."""
+def checkout(folder: Path, epochs: int = 40) -> Path:
+    """What the examples find: the studies in their folder, some with fewer epochs, and rows beside it."""
     shutil.copytree(TOP / "studies", folder / "studies", dirs_exist_ok=True)
+    for name in ("spiral", "wine"):
+        path = folder / "studies" / f"{name}.toml"
+        path.write_text(re.sub(r"^epochs = \d+", f"epochs = {epochs}", path.read_text("utf-8"), flags=re.M), "utf-8")
     shutil.copy(TOP / "studies" / "flowers.csv", folder)
     return folder
 
@@ -80,7 +83,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """A folder in which the session's study ran, and what that printed."""
-    made = checkout(tmp_path_factory.mktemp("session"))
+    made = checkout(tmp_path_factory.mktemp("session"), epochs=300)
     return made, shell(f"hpsearch run studies/spiral.toml {FEW}", made)
 
 
@@ -95,13 +98,26 @@ def test_the_readme_is_short_and_begins_with_the_two_commands_that_ci_calls() ->
 
 
 @pytest.mark.parametrize("name", SESSIONS)
-def test_a_session_runs_and_prints_what_it_shows(name: str, ran: tuple[Path, str], tmp_path: Path) -> None:
-    """With fewer trials, so numbers are masked; every other word must come, and in this order."""
+def test_a_session_runs_and_prints_what_it_shows(
+    name: str, ran: tuple[Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hpsearch: Callable[..., Outcome]
+) -> None:
+    """With fewer trials and epochs, so numbers are masked; every other word must come, and in this order."""
     folder, out = ran
     shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("HPSEARCH_STORAGE", raising=False)
+
+    def typed(command: str) -> str:
+        """What a line prints; where it is one command and nothing else, without starting a shell and Python for it."""
+        if re.search("[&|>;]", command):
+            return shell(command, tmp_path)
+        done = hpsearch(*shlex.split(command)[1:])
+        assert done.status == 0, done.err
+        return done.err + done.out
+
     parts = re.split(r"^\$ (.*)\n", SESSIONS[name], flags=re.M)[1:]
     for command, shown in zip(parts[::2], parts[1::2], strict=True):
-        printed = out if command == "hpsearch run studies/spiral.toml" else shell(command, tmp_path)
+        printed = out if command == "hpsearch run studies/spiral.toml" else typed(command)
         lines = iter([masked(line) for line in printed.splitlines()])
         for line in shown.splitlines():
             assert line == "…" or masked(line) in lines, line
@@ -125,7 +141,17 @@ def test_commands_of_the_environment_are_those_of_ci_and_name_what_there_is(line
         assert program in CI
 
 
-@pytest.mark.parametrize("name", [name for name, block in SHELL.items() if not of_the_machine(block)])
+CLUSTER = pytest.mark.campaign  # its scheduler and its worker are in test_dask_executor.py too
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=CLUSTER) if "dask" in block else name
+        for name, block in SHELL.items()
+        if not of_the_machine(block)
+    ],
+)
 def test_the_commands_run(name: str, folder: Path, hpsearch: Callable[..., Outcome]) -> None:
     """As they stand, with fewer trials and epochs; a cluster's on a free port, with one worker."""
     with socket.socket() as free:
@@ -160,7 +186,9 @@ def test_a_study_file_is_one(name: str, folder: Path) -> None:
 
 @pytest.mark.parametrize("name", all_blocks("python"))
 def test_the_python_examples_run(name: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    exec(compile(all_blocks("python")[name], name, "exec"), {})
+    """With fewer trials and epochs."""
+    code = re.sub(r"trials=\d+", "trials=3", re.sub(r"epochs=200", "epochs=20", all_blocks("python")[name]))
+    exec(compile(code, name, "exec"), {})
     assert re.search(r"epochs|accuracy|weight_l2", capsys.readouterr().out)
 
 

@@ -153,9 +153,31 @@ def _connect(url: str, options: Mapping[str, Any], create: bool) -> RDBStorage:
     """Open a database, and make its tables if asked to; of two processes that make them at once, one tries again."""
     for seconds in (0.1, 0.3, 0.9):
         with suppress(sqlalchemy.exc.IntegrityError, sqlalchemy.exc.ProgrammingError):
-            return RDBStorage(url, engine_kwargs=dict(options), skip_table_creation=not create)
+            return _opened(url, options, create)
         time.sleep(seconds)
-    return RDBStorage(url, engine_kwargs=dict(options), skip_table_creation=not create)
+    return _opened(url, options, create)
+
+
+def _opened(url: str, options: Mapping[str, Any], create: bool) -> RDBStorage:
+    """A storage whose schema is the installed Optuna's.
+
+    Optuna's own check executes all its migrations to find their head, 50 ms each time that a storage is opened; they
+    are the same for as long as the process lives.
+
+    Raises:
+        RuntimeError: it has another schema.
+    """
+    global _HEAD
+    storage = RDBStorage(
+        url, engine_kwargs=dict(options), skip_compatibility_check=True, skip_table_creation=not create
+    )
+    _HEAD = _HEAD or storage.get_head_version()
+    if storage.get_current_version() != _HEAD:
+        raise RuntimeError
+    return storage
+
+
+_HEAD: str | None = None  # the schema of the installed Optuna, once it is known
 
 
 def _read_only(url: URL) -> str:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import SMALL
 
 import hpsearch
 from hpsearch.reporting.dashboard import DRAWN, annotate
@@ -217,18 +218,26 @@ def test_notes_are_made_only_for_trials_that_ended_since_and_cost_little(small: 
         close(storage)
 
 
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The report of the small study."""
+    folder = tmp_path_factory.mktemp("report")
+    (folder / "small.toml").write_text(SMALL, encoding="utf-8")
+    study = hpsearch.run(folder / "small.toml", storage=f"sqlite:///{folder}/hpsearch.db")
+    hpsearch.report(study, folder / "report.html")
+    return folder / "report.html"
+
+
 @pytest.mark.parametrize("width", [390, 1280])
-def test_a_report_opens_from_the_disk_and_fits_the_window(small: Path, browser: Any, width: int) -> None:
+def test_a_report_opens_from_the_disk_and_fits_the_window(report: Path, browser: Any, width: int) -> None:
     """Nothing is fetched, nothing fails, and nobody has to scroll sideways; figures are drawn."""
-    hpsearch.run(small)
-    hpsearch.report("small", "report.html")
     page = browser.new_page(viewport={"width": width, "height": 800})
     errors: list[str] = []
     asked: list[str] = []
     page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.on("request", lambda request: asked.append(request.url))
-    page.goto(Path("report.html").resolve().as_uri())
+    page.goto(report.as_uri())
     page.locator("svg.main-svg").first.wait_for(timeout=LOAD_MS)
     assert page.locator("svg.main-svg").count() > 5
     assert page.evaluate("document.documentElement.scrollWidth") <= width

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing.process import BaseProcess
+from pathlib import Path
 from typing import Any
 
 import sklearn.model_selection
@@ -18,6 +24,20 @@ import hpsearch.search.executors
 import hpsearch.search.proposer
 import hpsearch.storage.lock
 
+SERVER = multiprocessing.get_context("forkserver")
+# What a run imports is imported by the server, once. (It does not find modules of the tests.)
+SERVER.set_forkserver_preload(
+    [
+        "hpsearch.api",
+        "hpsearch.results.tables",
+        "hpsearch.search.coordinator",
+        "hpsearch.storage.lock",
+        "nnfs.datasets",
+        "sklearn.model_selection",
+        "sklearn.preprocessing",
+    ]
+)
+
 CHANGES = ("INSERT", "UPDATE", "DELETE", "CREATE")
 
 
@@ -25,6 +45,33 @@ def run(study: str, storage: str, workers: int) -> None:
     """Run a study in a process group of its own."""
     os.setsid()
     hpsearch.run(study, storage=storage, workers=workers)
+
+
+def run_and_stay(study: str, storage: str, workers: int, told: int, flag: str) -> None:
+    """Run a study until so many trials are told, make the file ``flag``, and stay its owner until killed."""
+
+    def watch(progress: hpsearch.search.coordinator.Progress) -> None:
+        if len(progress.results) >= told:
+            Path(flag).touch()
+            time.sleep(600)
+
+    hpsearch.run(study, storage=storage, workers=workers, watch=watch)
+
+
+@contextmanager
+def owner(study: Path, storage: str, workers: int = 1, told: int = 2) -> Iterator[BaseProcess]:
+    """A process that runs a study and stays its owner when so many trials are told; killed in the end."""
+    flag = study.with_name("told")
+    process = SERVER.Process(target=run_and_stay, args=(str(study), storage, workers, told, str(flag)))
+    process.start()
+    try:
+        while not flag.exists():
+            assert process.is_alive()
+            time.sleep(0.02)
+        yield process
+    finally:
+        process.kill()
+        process.join()
 
 
 def run_until_write(study: str, storage: str, write: int, when: str) -> None:

@@ -91,7 +91,7 @@ def test_a_grid_of_what_has_no_steps_is_refused(small: Path) -> None:
         StudyDefinition.from_file(small)
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_quasi_random_points_fill_the_range_evenly(small: Path, seed: int) -> None:
     """Of the first 2^k points of a Sobol sequence, one lies in each of 2^k equal parts of every dimension."""
     with_search(small, 'trials = 16\nsampler = "qmc"', "learning_rate = { float = [1e-4, 1.0], log = true }")
@@ -107,8 +107,19 @@ def test_quasi_random_points_fill_the_range_evenly(small: Path, seed: int) -> No
 FEW = 'learning_rate = { choice = [0.003, 0.03, 0.3] }\noptimizer = { choice = ["adam", "sgd"] }'
 
 
-@pytest.mark.parametrize("pruner", ["none", "median", "successive_halving", "hyperband"])
-@pytest.mark.parametrize("workers", ["one", "three"])
+@pytest.mark.parametrize(
+    ("pruner", "workers"),
+    [
+        ("none", "one"),
+        ("median", "three"),
+        ("successive_halving", "one"),
+        ("hyperband", "three"),
+        pytest.param("none", "three", marks=pytest.mark.campaign),
+        pytest.param("median", "one", marks=pytest.mark.campaign),
+        pytest.param("successive_halving", "three", marks=pytest.mark.campaign),
+        pytest.param("hyperband", "one", marks=pytest.mark.campaign),
+    ],
+)
 def test_equal_trials_are_trained_once_and_the_tables_say_nothing_else(small: Path, pruner: str, workers: str) -> None:
     from concurrent.futures import ThreadPoolExecutor
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -64,7 +65,8 @@ def test_each_scaling_is_tried_and_gives_what_it_gives_alone(study: Path) -> Non
 def test_two_workers_and_a_stop_give_the_same_table(study: Path) -> None:
     hpsearch.run(study, storage=at(study.parent, "one"))
     hpsearch.run(study, trials=2, storage=at(study.parent, "two"))
-    hpsearch.run(study, workers=2, storage=at(study.parent, "two"))
+    with ThreadPoolExecutor(2) as pool:
+        hpsearch.run(study, executor=pool, storage=at(study.parent, "two"))
     assert_same(tables(at(study.parent, "one")), tables(at(study.parent, "two")))
 
 

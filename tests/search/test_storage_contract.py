@@ -8,7 +8,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -16,9 +15,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import optuna
+import pandas as pd
 import pytest
 import sqlalchemy
 from conftest import SMALL, Outcome
+from faults import owner
 from test_coordinator import assert_same, at, tables
 
 import hpsearch as package
@@ -92,11 +93,21 @@ def storage(request: pytest.FixtureRequest, small: Path) -> Iterator[str]:
     engine.dispose()
 
 
-def test_a_study_has_the_same_tables_in_every_storage(small: Path, storage: str) -> None:
-    package.run(small, storage=at(small.parent, "reference"))
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory: pytest.TempPathFactory) -> tuple[pd.DataFrame, ...]:
+    """The small study's tables."""
+    folder = tmp_path_factory.mktemp("reference")
+    (folder / "small.toml").write_text(SMALL, encoding="utf-8")
+    package.run(folder / "small.toml", storage=at(folder, "a"))
+    return tables(at(folder, "a"))
+
+
+def test_a_study_has_the_same_tables_in_every_storage(
+    small: Path, storage: str, reference: tuple[pd.DataFrame, ...]
+) -> None:
     package.run(small, storage=storage, trials=5)
     package.run(small, storage=storage)
-    assert_same(tables(storage), tables(at(small.parent, "reference")))
+    assert_same(tables(storage), reference)
     assert package.load_studies(storage)["trials"].tolist() == [16]
 
 
@@ -115,22 +126,13 @@ def test_a_transaction_that_fails_leaves_nothing_behind(small: Path, storage: st
 
 
 def test_a_study_has_one_owner_and_its_death_sets_it_free(small: Path, storage: str) -> None:
-    long = small.with_name("long.toml")
-    long.write_text(SMALL.replace("epochs = 40", "epochs = 4000"))
-    command = [sys.executable, "-m", "hpsearch", "run", str(long), "--storage", storage, "--workers", "1"]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    assert process.stderr is not None
-    for line in process.stderr:
-        if "1/16" in line:
-            break
-    with pytest.raises(StudyOwnedError, match=f"process {process.pid} on "):
-        package.run(long, storage=storage)
-    assert len(package.load_trials("small", storage)) >= 4, "readers are not locked out"
-    process.kill()
-    process.communicate()
+    with owner(small, storage) as process:
+        with pytest.raises(StudyOwnedError, match=f"process {process.pid} on "):
+            package.run(small, storage=storage)
+        assert len(package.load_trials("small", storage)) >= 4, "readers are not locked out"
     for _ in range(100):  # a database server takes a moment to see that its client is gone
         try:
-            package.run(long, storage=storage, trials=1)
+            package.run(small, storage=storage, trials=1)
             break
         except StudyOwnedError:
             time.sleep(0.05)
@@ -160,22 +162,19 @@ def test_a_changed_study_and_an_unknown_one_are_refused(small: Path, storage: st
         package.load_trials("smal", storage)
 
 
-def test_a_killed_owner_leaves_a_study_that_goes_on_the_same(small: Path, storage: str) -> None:
-    package.run(small, storage=at(small.parent, "reference"))
-    program = (
-        "import hpsearch, os, signal\n"
-        "def watch(p):\n"
-        "    if len(p.results) == 7: os.kill(os.getpid(), signal.SIGKILL)\n"
-        f"hpsearch.run({str(small)!r}, storage={storage!r}, watch=watch)\n"
-    )
-    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == -signal.SIGKILL
+def test_a_killed_owner_leaves_a_study_that_goes_on_the_same(
+    small: Path, storage: str, reference: tuple[pd.DataFrame, ...]
+) -> None:
+    with owner(small, storage, told=7) as process:
+        pass
+    assert process.exitcode == -signal.SIGKILL
     for _ in range(100):
         try:
             package.run(small, storage=storage)
             break
         except StudyOwnedError:
             time.sleep(0.05)
-    assert_same(tables(storage), tables(at(small.parent, "reference")))
+    assert_same(tables(storage), reference)
 
 
 def test_a_server_that_goes_away_is_an_error_without_its_password(small: Path, postgres: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -55,7 +56,8 @@ def test_the_stored_losses_and_probabilities_are_those_of_the_tables(small: Path
 
 def test_who_trains_and_how_often_it_stopped_changes_no_byte(small: Path) -> None:
     hpsearch.run(small, storage=at(small.parent, "through"))
-    hpsearch.run(small, storage=at(small.parent, "workers"), workers=2)
+    with ThreadPoolExecutor(2) as pool:
+        hpsearch.run(small, storage=at(small.parent, "workers"), executor=pool)
     for trials in (3, 9, None):
         hpsearch.run(small, storage=at(small.parent, "raised"), trials=trials)
     through, *others = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -89,6 +90,16 @@ def test_a_file_that_is_no_database_is_refused_and_kept(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="file is not a database"):
         open_storage(f"sqlite:///{path}", create=True)
     assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("create", [False, True])
+def test_the_schema_of_another_optuna_is_refused(tmp_path: Path, create: bool) -> None:
+    url = f"sqlite:///{tmp_path / 'old.db'}"
+    close(open_storage(url, create=True))
+    with closing(sqlite3.connect(tmp_path / "old.db")) as database, database:
+        database.execute("UPDATE alembic_version SET version_num = 'v2.4.0.a'")
+    with pytest.raises(StorageError, match="must have the schema of the installed Optuna"):
+        open_storage(url, create=create)
 
 
 def test_a_missing_database_driver_is_named_and_the_password_is_not(tmp_path: Path) -> None:

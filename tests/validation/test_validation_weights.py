@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tomllib
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -276,7 +277,8 @@ def test_a_study_with_weights_end_to_end(small: Path, hpsearch: Callable[..., An
     assert data.weights is not None
     package.run(definition, trials=2)
     package.run(definition)
-    package.run(definition, storage="sqlite:///b.db", workers=2)
+    with ThreadPoolExecutor(2) as pool:
+        package.run(definition, storage="sqlite:///b.db", executor=pool)
     columns = ["number", "state", "value"]
     assert package.load_trials("small")[columns].equals(package.load_trials("small", "sqlite:///b.db")[columns])
     best = package.load_best("small")
