@@ -5,6 +5,7 @@ from __future__ import annotations
 import doctest
 import inspect
 import io
+import math
 import pickle
 from collections.abc import Callable
 from pathlib import Path
@@ -251,14 +252,29 @@ def test_an_improvement_below_the_tolerance_is_none() -> None:
     assert patient.n_iter_ > 4
 
 
+@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("counts", [(6, 6), (4, 4, 4), (10, 1, 1), (57, 2, 1), (3, 3, 2, 2, 2), (1, 1)])
+def test_few_rows_can_be_carved_out_of(counts: tuple[int, ...], seed: int) -> None:
+    """scikit-learn does not ask for the share of every class either, of more than two."""
+    labels = np.repeat(np.arange(len(counts)), counts)
+    features = np.random.default_rng(seed).normal(size=(len(labels), 3)) + labels[:, np.newaxis]
+    fitted = hpsearch.MLPClassifier(4, epochs=4, early_stopping=True, random_state=seed).fit(features, labels)
+    assert np.isfinite(fitted.validation_scores_).all()
+    data = Dataset.of(features, labels)
+    training, validation = set_aside(data, 0.1, seed)
+    assert len(validation) == math.ceil(0.1 * len(labels))
+    assert sorted([*training, *validation]) == list(range(len(labels)))
+    assert len(labels) == 2 or set(labels[training]) == set(labels), "each class is trained on"
+
+
 def test_what_is_carved_out_has_the_share_of_every_class() -> None:
     labels = np.repeat([0, 1, 2], [100, 40, 10])
     rows = Dataset.of(np.arange(150.0)[:, np.newaxis], labels)
     training, validation = set_aside(rows, 0.1, 0)
     assert np.bincount(labels[validation]).tolist() == [10, 4, 1]
     assert sorted([*training, *validation]) == list(range(150))
-    with pytest.raises(hpsearch.DataError, match="some of every class on both sides, but cannot: "):
-        set_aside(rows.take(np.array([0, 1, 2, 149])), 0.5, 0)
+    with pytest.raises(hpsearch.DataError, match=r"must leave a row to train on beside .* of 4 rows it leaves none"):
+        set_aside(rows.take(np.array([0, 1, 2, 149])), 0.9, 0)
 
 
 # --- partial fit
