@@ -12,6 +12,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 import hpsearch
 
 FAST: dict[str, Any] = {"neurons": 8, "epochs": 40, "learning_rate": 0.1, "init": "he"}
+FAST |= {"batch_size": "full", "weight_l2": 0.0}
 EARLY: dict[str, Any] = {
     "dtype": "float64",
     "batch_size": 5,
@@ -42,7 +43,7 @@ def expected_failures(estimator: BaseEstimator) -> dict[str, str]:
 @parametrize_with_checks(
     [
         hpsearch.MLPClassifier(**FAST),
-        *(network(**FAST, **more) for network in NETWORKS for more in ({"dtype": "float64"}, EARLY)),
+        *(network(**(FAST | more)) for network in NETWORKS for more in ({"dtype": "float64"}, EARLY)),
         *(hpsearch.KFoldSearchCV(network(**FAST, dtype="float64"), SPACE, **SEARCH) for network in NETWORKS),
     ],
     expected_failed_checks=expected_failures,

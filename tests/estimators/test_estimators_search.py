@@ -26,7 +26,7 @@ from hpsearch.estimators.arguments import config_of
 from hpsearch.results.best_study import export
 
 X, Y = load_iris(return_X_y=True)
-FAST: dict[str, Any] = {"epochs": 20, "evaluate_every": 4, "batch_size": 30}
+FAST: dict[str, Any] = {"epochs": 20, "evaluate_every": 4, "batch_size": 30, "learning_rate": 0.01, "weight_l2": 0.0}
 RATE = {"learning_rate": {"float": [1e-2, 1e-1], "log": True}}
 SPACE = {
     "hidden_layers": {"int": [1, 2]},
