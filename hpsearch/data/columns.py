@@ -7,7 +7,7 @@ in every split; what is learnt from values (fill, centre, scale) is :mod:`hpsear
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any, Literal, get_args
 
@@ -204,6 +204,43 @@ class Plan:
                 how = "taken as none of its categories" if column.kind == "categorical" else "filled as training would"
                 notices.append(f"Column {column.name!r}: {_rows(missing)} no value, where training always had: {how}.")
         return features, notices
+
+    def raws(self, features: NDArray[Any]) -> list[Raw]:
+        """The columns that this plan expands to these features (N, D); a category that it has not is none."""
+        raws = []
+        for column in self.columns:
+            block = features[:, self.places[column.name]]
+            if column.kind == "categorical":
+                ones = block[:, : len(column.categories)]
+                values = np.where(ones.any(axis=1), ones.argmax(axis=1) if ones.shape[1] else -1, -1)
+            else:
+                values = block[:, 0]
+            raws.append(Raw(column.name, column.kind, values, column.categories))
+        return raws
+
+    def declared_on(self, features: NDArray[Any]) -> Plan:
+        """What these of its rows would have declared alone, if there were no others.
+
+        Args:
+            features: (N, D), as this plan gives them.
+
+        Raises:
+            DataError: a column without any value in these rows.
+        """
+        columns = []
+        for column in self.columns:
+            ones = features[:, self.places[column.name]] == 1
+            if column.indicator and ones[:, -1].all():
+                raise column_error(
+                    column.name,
+                    "must have a value among the rows that are not held out",
+                    f"is empty in all {len(features)}",
+                    ("Leave it out: ", Setting("drop", [column.name]), ", or use a seed that deals its values."),
+                )
+            found = ones.any(axis=0)
+            categories = tuple(name for place, name in enumerate(column.categories) if found[place])
+            columns.append(replace(column, categories=categories, indicator=column.indicator and bool(found[-1])))
+        return replace(self, columns=tuple(columns))
 
     def describe(self, features: NDArray[Any]) -> list[dict[str, Any]]:
         """One entry a column: name, kind, how many values are missing in these rows, its categories."""

@@ -161,6 +161,14 @@ class Dataset:
         metadata: dict[str, Any] = {name: values[rows] for name, values in self.metadata.items()}
         return replace(self, features=self.features[rows], labels=self.labels[rows], **metadata)
 
+    def read_by(self, plan: Plan) -> Dataset:
+        """The same rows as a plan of the same columns reads new ones, see :meth:`Plan.expand`; for that nan may stand
+        in columns without missing values."""
+        if plan == self.columns:
+            return self
+        features, _ = plan.expand(self.columns.raws(self.features))
+        return replace(self, features=features, feature_names=plan.feature_names, plan=plan)
+
 
 def _regression_targets(targets: NDArray[Any]) -> NDArray[np.float64]:
     """One finite number a row."""

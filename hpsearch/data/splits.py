@@ -229,11 +229,14 @@ def _check_classes(data: Dataset, training: IntArray, of: str) -> None:
 def hold_out(data: Dataset, fraction: float, splitter: str, study_seed: int) -> tuple[Dataset, Dataset]:
     """(rows to search with, rows held out), kept in their order.
 
+    Categories and indicators of missing values are those of the rows to search with. The others are read as new rows
+    are, or they would shape what is trained.
+
     The rule is the splitter's: the last rows in time, whole groups, an equal share of every class; otherwise rows drawn
     at random from the study's seed.
 
     Raises:
-        DataError: a side without rows, or the search rows without one of the classes.
+        DataError: a side without rows; the search rows without one of the classes, or without a value of a column.
     """
     seed, kind, everything = seeds.integer_seed(study_seed, "holdout"), SPLITTERS[splitter], np.arange(data.rows)
     try:
@@ -258,4 +261,6 @@ def hold_out(data: Dataset, fraction: float, splitter: str, study_seed: int) -> 
             where=Setting("holdout_fraction", fraction),
         ) from error
     _check_classes(data, search, "the search, after the hold-out was set aside,")
-    return data.take(np.sort(search)), data.take(np.sort(held))
+    searched, held_out = data.take(np.sort(search)), data.take(np.sort(held))
+    plan = data.columns.declared_on(searched.features)
+    return searched.read_by(plan), held_out.read_by(plan)

@@ -150,7 +150,9 @@ def _as_labels(texts: list[str]) -> np.ndarray[Any, Any]:
     return np.array([int(label) for label in labels]) if whole else np.array(labels)
 
 
-def _as_groups(texts: list[str]) -> IntArray:
+def as_groups(texts: list[str]) -> IntArray:
+    """Groups numbered in the order of their texts: those that are numbers, too, or a file and an array of the same rows
+    would be dealt into other folds."""
     return np.unique(texts, return_inverse=True)[1]
 
 
@@ -192,7 +194,7 @@ def _as_weights(texts: list[str]) -> NDArray[np.float64]:
 
 # What may be known of rows beside features and target: the dataset's attribute, and how it is read from text.
 METADATA: dict[str, tuple[str, Callable[[list[str]], NDArray[Any]]]] = {
-    "group": ("groups", _as_groups),
+    "group": ("groups", as_groups),
     "time": ("times", _as_times),
     "fold": ("folds", _as_folds),
     "weight": ("weights", _as_weights),

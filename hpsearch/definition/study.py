@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 from pydantic import Field, PrivateAttr, ValidationError, model_validator
 
 from hpsearch.data.source import Source
+from hpsearch.data.sources import Memory
 from hpsearch.data.splits import SPLITTERS
 from hpsearch.data.table_sources import TableFile
 from hpsearch.definition.problems import first_problem
@@ -190,6 +191,12 @@ class StudyDefinition(Section):
     @property
     def name(self) -> str:
         return self.study.name
+
+    @property
+    def bracket_name(self) -> str:
+        """What hyperband's brackets follow from, beside a trial's number: the study's name. Studies of rows in memory
+        are named at random, and repeat each other all the same."""
+        return Memory.NAME if isinstance(self.data, Memory) else self.name
 
     @property
     def seed(self) -> int:

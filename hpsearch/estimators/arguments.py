@@ -13,6 +13,8 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import column_or_1d, validate_data
 
 from hpsearch.data.dataset import Dataset
+from hpsearch.data.frames import as_text
+from hpsearch.data.table_sources import as_groups
 from hpsearch.definition.problems import first_problem
 from hpsearch.definition.sections import RetrainSection
 from hpsearch.errors import DataError, Setting
@@ -165,7 +167,7 @@ def dataset(
         labels,
         tuple(map(str, names)),
         tuple(names_by_label.values()),
-        groups=None if groups is None else np.unique(groups, return_inverse=True)[1].astype(np.intp),
+        groups=None if groups is None else as_groups([*map(as_text, groups)]),
         weights=None if weights is None else weights.view(),
     )
 

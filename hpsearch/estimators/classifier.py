@@ -20,8 +20,10 @@ class MLPClassifier(ClassifierMixin, NetworkEstimator):
     """A fully connected network that classifies, or the average of several, trained as lanes of the core.
 
     The parameters up to ``class_weight`` are the hyperparameters of ``[train]`` in a study file, with its names, bounds
-    and defaults (:class:`hpsearch.validation.config.Config`); then ``members``, as in ``[retrain]``; those after it are
-    scikit-learn's. With one seed it computes what ``hpsearch retrain`` computes on these rows, bit for bit. Features
+    and defaults (:class:`hpsearch.validation.config.Config`), but for four: ``batch_size``, ``epochs``,
+    ``learning_rate`` and ``weight_l2`` are such that one network without a search does not overfit. Then comes
+    ``members``, as in ``[retrain]``; those after it are scikit-learn's. With one seed and these hyperparameters it
+    computes what ``hpsearch retrain`` computes on these rows, bit for bit. Features
     are finite numbers: put text and missing values through a ``ColumnTransformer`` first. They are scaled inside, by
     ``scaling``.
 
@@ -53,9 +55,9 @@ class MLPClassifier(ClassifierMixin, NetworkEstimator):
             network, as users of scikit-learn expect; ``hpsearch retrain`` and :class:`hpsearch.KFoldSearchCV` fit 8.
         random_state: an integer is the seed of a study file; of a ``RandomState``, or None for NumPy's global one, a
             seed is drawn.
-        early_stopping: carve out ``validation_fraction`` of the rows, the same share of each class, train on the
-            others, and keep the parameters of the checkpoint with the lowest validation loss; of several members, of
-            the one checkpoint where that of their averaged probabilities is lowest.
+        early_stopping: carve out ``validation_fraction`` of the rows, the same share of each class if there are enough
+            of them, train on the others, and keep the parameters of the checkpoint with the lowest validation loss; of
+            several members, of the one checkpoint where that of their averaged probabilities is lowest.
         validation_fraction: above 0 and below 1.
         n_iter_no_change: checkpoints in a row (scikit-learn counts epochs) without an improvement that end it.
         tol: what an improvement of the validation loss is more than.
@@ -97,7 +99,7 @@ class MLPClassifier(ClassifierMixin, NetworkEstimator):
         init: str = "nnfs",
         loss: str | None = None,
         optimizer: str = "adam",
-        learning_rate: float = 0.01,
+        learning_rate: float = 0.001,
         decay: float = 0.0,
         momentum: float = 0.0,
         rho: float = 0.9,
@@ -105,11 +107,11 @@ class MLPClassifier(ClassifierMixin, NetworkEstimator):
         beta1: float = 0.9,
         beta2: float = 0.999,
         weight_l1: Any = 0.0,
-        weight_l2: Any = 0.0,
+        weight_l2: Any = 0.001,
         bias_l1: Any = 0.0,
         bias_l2: Any = 0.0,
-        epochs: int = 1000,
-        batch_size: int | str = "full",
+        epochs: int = 100,
+        batch_size: int | str = 32,
         scaling: str = "standard",
         evaluate_every: int | None = None,
         dtype: str = "float32",

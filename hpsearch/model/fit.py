@@ -14,6 +14,7 @@ of a study's seed from the streams of repeat m.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -141,7 +142,7 @@ class EarlyStopping:
     """When to stop before the last epoch.
 
     Attributes:
-        validation_fraction: of the rows, set aside to validate on: above 0, below 1; the same share of each class.
+        validation_fraction: of the rows, set aside to validate on: above 0, below 1; see :func:`set_aside`.
         patience: checkpoints in a row without an improvement of the validation loss, after which training ends.
         tolerance: what an improvement is more than.
     """
@@ -283,26 +284,29 @@ def _fit_until_no_better(
 def set_aside(data: Dataset, fraction: float, seed: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """(rows to train on, rows to validate on), in ascending order; the same share of each class.
 
+    Where there are too few rows for that (a class of one, or fewer rows to validate on than classes), they are drawn at
+    random, and of each class one is trained on as long as there are others to validate on.
+
     Raises:
-        DataError: a side that lacks rows, or rows of a class.
+        DataError: no row would be left to train on.
     """
     from sklearn.model_selection import train_test_split
 
-    try:
-        training, validation = train_test_split(
-            np.arange(data.rows),
-            test_size=fraction,
-            stratify=data.labels if data.class_names else None,
-            random_state=seeds.integer_seed(seed, "holdout"),
-        )
-    except ValueError as error:
+    draw, count = seeds.integer_seed(seed, "holdout"), math.ceil(fraction * data.rows)
+    if count >= data.rows:
         raise DataError(
-            (
-                "must be able to set aside ",
-                Setting("validation_fraction", fraction),
-                f" of {data.rows} rows, some of every class on both sides",
-            ),
-            f"cannot: {error}",
+            ("must leave a row to train on beside ", Setting("validation_fraction", fraction)),
+            f"of {data.rows} rows it leaves none",
             where=Setting("early_stopping"),
-        ) from error
+        )
+    counts = np.unique(data.labels, return_counts=True)[1] if data.class_names else np.empty(0, np.intp)
+    if len(counts) and (counts.min() < 2 or min(count, data.rows - count) < len(counts)):
+        dealt = np.random.default_rng(draw).permutation(data.rows)
+        kept = dealt[np.unique(data.labels[dealt], return_index=True)[1]]
+        dealt = np.concatenate([dealt[~np.isin(dealt, kept)], kept])
+        return np.sort(dealt[count:]), np.sort(dealt[:count])
+    stratify = data.labels if len(counts) else None
+    training, validation = train_test_split(
+        np.arange(data.rows), test_size=fraction, stratify=stratify, random_state=draw
+    )
     return np.sort(training), np.sort(validation)

@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from hpsearch.data.columns import Plan, Raw
+from hpsearch.data.columns import Raw
 from hpsearch.data.sources import PythonFunction
 from hpsearch.data.table_sources import TableFile
 from hpsearch.definition.study import StudyDefinition
@@ -68,7 +67,7 @@ def rows_of(bundle: Bundle, definition: StudyDefinition) -> list[Raw]:
     known = [bundle.about.get("data_fingerprint"), bundle.about.get("holdout_fingerprint")]
     if [part.fingerprint for part in parts] != known[: len(parts)] or parts[0].columns != bundle.plan:
         raise DataError(f"The rows of the study {definition.name!r} must be those that the model knows", "are others")
-    return raw_columns(bundle.plan, np.concatenate([part.features for part in parts]))
+    return bundle.plan.raws(np.concatenate([part.features for part in parts]))
 
 
 def _require_harmless(definition: StudyDefinition) -> None:
@@ -84,17 +83,3 @@ def _require_harmless(definition: StudyDefinition) -> None:
         raise DataError("they must be where the model says", f"there is no file {source.path!r} beside it")
     if getattr(source, "samples", 0) * getattr(source, "classes", 1) > MOST_GENERATED:
         raise DataError(f"they must be at most {MOST_GENERATED:,}", "would be more than that")
-
-
-def raw_columns(plan: Plan, features: NDArray[Any]) -> list[Raw]:
-    """The columns that a plan expands to these features (N, D) of its own rows."""
-    raws = []
-    for column in plan.columns:
-        block = features[:, plan.places[column.name]]
-        if column.kind == "categorical":
-            ones = block[:, : len(column.categories)]
-            values = np.where(ones.any(axis=1), ones.argmax(axis=1) if ones.shape[1] else -1, -1)
-        else:
-            values = block[:, 0]
-        raws.append(Raw(column.name, column.kind, values, column.categories))
-    return raws

@@ -159,8 +159,7 @@ def load_rows(definition: StudyDefinition) -> tuple[Dataset, Dataset | None]:
     data = definition.data.load(definition.folder, seeds.integer_seed(seed, "data"))
     held_out: Dataset | None = None
     if definition.holdout.fresh:
-        held_out = definition.data.load(definition.folder, seeds.integer_seed(seed, "fresh"))
-        _check_fresh(definition, data, held_out)
+        held_out = _fresh(definition, data)
     elif definition.holdout.fraction is not None:
         data, held_out = hold_out(data, definition.holdout.fraction, definition.validation.splitter, seed)
     return data, held_out
@@ -254,16 +253,25 @@ def data_fingerprint(search: str, held_out: str | None) -> str:
     return hashlib.sha256(f"{search} {held_out}".encode()).hexdigest()
 
 
-def _check_fresh(definition: StudyDefinition, data: Dataset, fresh: Dataset) -> None:
-    """A fresh draw must be of the same kind, and of other rows."""
-    for what in ("feature_names", "class_names"):
-        if getattr(fresh, what) != getattr(data, what):
+def _fresh(definition: StudyDefinition, data: Dataset) -> Dataset:
+    """A fresh draw, read as new rows are. It must be of the same kind as the study's rows, and of other rows."""
+    drawn = definition.data.load(definition.folder, seeds.integer_seed(definition.seed, "fresh"))
+
+    def columns(of: Dataset) -> tuple[tuple[str, str], ...]:
+        return tuple((column.name, column.kind) for column in of.columns.columns)
+
+    for what, ours, others in (
+        ("columns", columns(data), columns(drawn)),
+        ("class names", data.class_names, drawn.class_names),
+    ):
+        if ours != others:
             raise DataError(
-                f"must give the study's {what.replace('_', ' ')}, {getattr(data, what)}",
-                f"{definition.data.source!r} gave {getattr(fresh, what)}",
+                f"must give the study's {what}, {ours}",
+                f"{definition.data.source!r} gave {others}",
                 "Draw more rows, or use fraction.",
                 where=Setting("holdout.fresh"),
             )
+    fresh = drawn.read_by(data.columns)
     known = {row.tobytes() for row in data.features}
     repeated = sum(row.tobytes() in known for row in fresh.features)
     if repeated > fresh.rows / 10:  # a few may agree by chance: the arms of the spiral all begin at its centre
@@ -273,6 +281,7 @@ def _check_fresh(definition: StudyDefinition, data: Dataset, fresh: Dataset) -> 
             "Its function needs an argument `seed`, or use fraction.",
             where=Setting("holdout.fresh"),
         )
+    return fresh
 
 
 @dataclass(frozen=True)

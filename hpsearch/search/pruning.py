@@ -44,8 +44,8 @@ class Pruning:
         self._mirror = None if pruner is None else _Mirror(definition, number, prior_trials)
         if self._mirror is not None:
             # Hyperband's brackets follow from the study's name and the trial's number. The sampler is never asked.
-            sampler = optuna.samplers.RandomSampler(seed=0)
-            study = optuna.load_study(study_name=definition.name, storage=self._mirror, sampler=sampler, pruner=pruner)
+            name, sampler = definition.bracket_name, optuna.samplers.RandomSampler(seed=0)
+            study = optuna.load_study(study_name=name, storage=self._mirror, sampler=sampler, pruner=pruner)
             self._trial = Trial(study, number)
 
     def should_stop(self, epoch: int, mean: float) -> bool:
@@ -101,7 +101,7 @@ class _Mirror(BaseStorage):
     """
 
     def __init__(self, definition: StudyDefinition, number: int, prior_trials: Sequence[PriorTrial]) -> None:
-        self._name, self.own = definition.name, _trial(number, TrialState.RUNNING)
+        self._name, self.own = definition.bracket_name, _trial(number, TrialState.RUNNING)
         self._direction = StudyDirection[definition.metric.direction.upper()]
         known = {trial.number: trial for trial in prior_trials}
         self._others = [known[n].frozen if n in known else _blank(n) for n in range(number)]

@@ -280,7 +280,9 @@ class SquaredErrorMetric(Metric):
 
     def _resampled(self, values: Array, labels: Labels, classes: int, weights: Floats, means: Means) -> Floats:
         counts = weights.sum(axis=1, keepdims=True)
-        centred = labels - labels.mean()  # a mean far from 0 would leave no digits for the variance
+        # A mean far from 0 would leave no digits for the variance: that of the rows that count, whatever others hold.
+        counting = weights.any(axis=0)
+        centred = labels - (labels[counting].mean() if counting.any() else 0.0)
         mean, squares = ((weights @ column)[:, np.newaxis] / counts for column in (centred, centred**2))
         variance = squares - mean**2
         # What is left of rounding where all targets of a resample are alike is none.

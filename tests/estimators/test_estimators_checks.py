@@ -12,6 +12,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 import hpsearch
 
 FAST: dict[str, Any] = {"neurons": 8, "epochs": 40, "learning_rate": 0.1, "init": "he"}
+FAST |= {"batch_size": "full", "weight_l2": 0.0}
 EARLY: dict[str, Any] = {
     "dtype": "float64",
     "batch_size": 5,
@@ -47,7 +48,7 @@ def searching(network: type[BaseEstimator]) -> hpsearch.KFoldSearchCV:
 @parametrize_with_checks(
     [
         hpsearch.MLPClassifier(**FAST, dtype="float64"),
-        hpsearch.MLPRegressor(**FAST, **EARLY),
+        hpsearch.MLPRegressor(**(FAST | EARLY)),
         searching(hpsearch.MLPClassifier),
     ],
     expected_failed_checks=expected_failures,
@@ -62,7 +63,7 @@ def test_scikit_learns_checks(estimator: BaseEstimator, check: Callable[[BaseEst
 @parametrize_with_checks(
     [
         hpsearch.MLPClassifier(**FAST),
-        hpsearch.MLPClassifier(**FAST, **EARLY),
+        hpsearch.MLPClassifier(**(FAST | EARLY)),
         hpsearch.MLPRegressor(**FAST, dtype="float64"),
         searching(hpsearch.MLPRegressor),
     ],

@@ -26,7 +26,7 @@ from hpsearch.estimators.arguments import config_of
 from hpsearch.results.best_study import export
 
 X, Y = load_iris(return_X_y=True)
-FAST: dict[str, Any] = {"epochs": 20, "evaluate_every": 4, "batch_size": 30}
+FAST: dict[str, Any] = {"epochs": 20, "evaluate_every": 4, "batch_size": 30, "learning_rate": 0.01, "weight_l2": 0.0}
 RATE = {"learning_rate": {"float": [1e-2, 1e-1], "log": True}}
 SPACE = {
     "hidden_layers": {"int": [1, 2]},
@@ -252,6 +252,29 @@ def test_one_seed_repeats_all_and_leaves_numpys_own_generator_alone() -> None:
     assert repr(np.random.get_state()) == before  # noqa: NPY002
 
 
+@pytest.mark.parametrize("seed", [5, 8])
+def test_hyperband_repeats_itself_and_a_study_file(seed: int, tmp_path: Path) -> None:
+    """Its brackets follow from the study's name."""
+    url, pruner = f"sqlite:///{tmp_path}/studies.db", {"name": "hyperband", "reduction_factor": 2}
+    options = {"n_trials": 12, "in_flight": 3, "pruner": pruner, "random_state": seed, "finalists": 0}
+    # Some are good and some are bad, so that those of one bracket are stopped and those of another are not.
+    space = {"learning_rate": {"float": [1e-9, 0.1], "log": True}}
+    one, other, stored = (search(space, **options, refit=False, storage=at).fit(X, Y) for at in (None, None, url))
+    same_scores(one, other)
+    same_scores(one, stored)
+    assert (one.trials_["state"] == "PRUNED").any()
+    raw = {
+        "study": {"name": "memory", "seed": seed},
+        "data": {"source": "sklearn:iris"},
+        "validation": {"n_splits": 3},
+        "search": {"trials": 12, "in_flight": 3, "finalists": 0, "pruner": pruner},
+        "train": FAST,
+        "space": space,
+    }
+    study = hpsearch.run(hpsearch.StudyDefinition.from_mapping(raw, tmp_path), storage=url)
+    pd.testing.assert_frame_equal(one.trials_.drop(columns=TIMES), study.trials.drop(columns=TIMES))
+
+
 # --- rows
 
 
@@ -276,6 +299,28 @@ def test_rows_of_a_group_stay_on_one_side() -> None:
         parted = search().fit(few, labels)
     assert parted.best_score_ > together.best_score_ + 0.2
     assert [finding.name for finding in parted.findings_ if finding.level == "error"] == ["duplicates"]
+
+
+@pytest.mark.parametrize("splitter", ["group", "stratified-group"])
+def test_groups_that_are_numbers_are_dealt_as_those_of_a_file(splitter: str, tmp_path: Path) -> None:
+    """As text "10" comes before "2"."""
+    groups = np.random.default_rng(2).integers(0, 30, 150)
+    frame = pd.DataFrame(X, columns=["a", "b", "c", "d"]).assign(kind=Y, group=groups)
+    frame.to_csv(tmp_path / "rows.csv", index=False)
+    raw = {
+        "study": {"name": "file", "seed": 5},
+        "data": {"source": "csv", "path": "rows.csv", "target": "kind", "group": "group"},
+        "validation": {"n_splits": 3, "splitter": splitter},
+        "search": {"trials": 3, "finalists": 0},
+        "train": FAST,
+        "space": RATE,
+    }
+    study = hpsearch.run(
+        hpsearch.StudyDefinition.from_mapping(raw, tmp_path), storage=f"sqlite:///{tmp_path}/studies.db"
+    )
+    for given in (groups, groups.astype(float), groups.astype(str)):
+        found = search(splitter=splitter, finalists=0, refit=False).fit(X, Y, groups=given)
+        pd.testing.assert_frame_equal(found.trials_.drop(columns=TIMES), study.trials.drop(columns=TIMES))
 
 
 def test_rows_in_the_order_of_time_are_validated_on_later_ones() -> None:

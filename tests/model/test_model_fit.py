@@ -17,6 +17,7 @@ from hpsearch.search.objective import Prepared, divide
 from hpsearch.validation.lanes import lane_data
 
 TRAIN: dict[str, Any] = {"neurons": 5, "epochs": 12, "learning_rate": 0.03, "dtype": "float64", "init": "he"}
+TRAIN |= {"batch_size": "full", "weight_l2": 0.0}  # an estimator's own defaults are others
 
 each_task = pytest.mark.parametrize("task", ["classification", "regression"])
 each_scaling = pytest.mark.parametrize("scaling", ["standard", "minmax", "power"])

@@ -27,7 +27,7 @@ from hpsearch.data.columns import Column, Raw
 from hpsearch.model.export import MADE_ROWS, check, made_rows
 from hpsearch.model.onnx import OnnxModel, to_onnx
 from hpsearch.model.predict_file import predict_file
-from hpsearch.model.study_rows import raw_columns, study_rows
+from hpsearch.model.study_rows import study_rows
 from hpsearch.nn.layers import ACTIVATIONS
 from hpsearch.nn.losses import LOSSES
 from hpsearch.search.objective import prepare
@@ -288,7 +288,7 @@ def test_a_retrained_model_is_checked_on_every_row_of_its_study(
     assert prepared.held_out is not None
     features = np.concatenate([prepared.search.features, prepared.held_out.features])
     exported = OnnxModel(Path("model.onnx").read_bytes())
-    _, predictions = exported.predict(raw_columns(bundle.plan, features))
+    _, predictions = exported.predict(bundle.plan.raws(features))
     assert np.abs(predictions - bundle.predictions(features)).max() <= 1e-5 * bundle.target_scale
 
 
@@ -360,7 +360,7 @@ def test_the_columns_of_a_dataset_are_those_that_its_features_were_made_of(mixed
     bundle = Bundle.load(mixed_model)
     definition = study(mixed_model.parent, {"source": "csv", "path": "rows.csv", "target": "kind", "missing": ["?"]})
     features = prepare(definition).search.features
-    again, notices = bundle.plan.expand(raw_columns(bundle.plan, features))
+    again, notices = bundle.plan.expand(bundle.plan.raws(features))
     np.testing.assert_array_equal(again, features)
     assert not notices
 

@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from numpy.typing import NDArray
 from sklearn.utils.class_weight import compute_class_weight
 
 from hpsearch.api import open_study
 from hpsearch.data.dataset import Dataset
+from hpsearch.data.preprocess import SCALINGS
 from hpsearch.data.sources import Bundled
 from hpsearch.data.splits import Split, SplitOptions, make_splits
 from hpsearch.definition.study import StudyDefinition
@@ -307,6 +309,32 @@ def test_a_study_with_weights_end_to_end(small: Path, hpsearch: Callable[..., An
     assert package.confirm("small", top=2, repeats=1).trials
     assert len(package.nested(definition, outer=2).splits) == 2
     assert hpsearch("predict", "model", "rows.csv").status == 0
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("scaling", SCALINGS)
+def test_junk_of_weight_zero_changes_no_trial_of_a_study_file(scaling: str, seed: int, tmp_path: Path) -> None:
+    draw = np.random.default_rng(seed)
+    x, z, fold = draw.normal(size=40), draw.normal(size=40), np.arange(40) % 2
+    rows = pd.DataFrame({"x": x, "z": z, "y": x + 0.1 * z, "count": draw.integers(1, 3, 40), "fold": fold})
+    rows.loc[draw.permutation(40)[:6], "z"] = np.nan
+    junk = pd.DataFrame({"x": [1e6, -3e6], "z": [4e5, np.nan], "y": [1e7, -1e8], "count": 0, "fold": [0, 1]})
+    values = []
+    for table in (rows, pd.concat([rows, junk])):
+        table.to_csv(tmp_path / "rows.csv", index=False)
+        raw = {
+            "study": {"name": "junk", "seed": seed},
+            "data": {"source": "csv", "path": "rows.csv", "target": "y", "task": "regression"},
+            "validation": {"splitter": "predefined"},
+            "train": {"neurons": 4, "epochs": 8, "init": "he", "dtype": "float64", "learning_rate": 0.05},
+        }
+        raw["data"] |= {"weight": "count", "fold": "fold"}
+        raw["train"] |= {"scaling": scaling, "target_scaling": "power"}
+        prepared = prepare(StudyDefinition.from_mapping(raw, tmp_path))
+        result = cross_validate(prepared.search, prepared.splits, prepared.definition.train, seed)
+        values.append((result.value, result.score))
+        values[-1] += (fit_prepared(prepared, prepared.definition.train).score(prepared.search)["r2"],)
+    assert values[1] == pytest.approx(values[0], rel=1e-6)
 
 
 @pytest.mark.parametrize(
