@@ -53,6 +53,28 @@ def best(found: Best) -> None:
         numbers.add_row(*row)
     draw(numbers)
     say(f"\n{found.belief()}")
+    _baselines(found)
+    _diagnoses(found)
+
+
+def _baselines(found: Best) -> None:
+    """What models without a search score, where that is known."""
+    if found.comparison is None:
+        return
+    say("\nWithout a search, on the same splits:\n")
+    drawn = columns(show_header=False)
+    for row in found.baselines():
+        drawn.add_row(*row)
+    draw(drawn)
+    say(f"\n{found.against()}")
+
+
+def _diagnoses(found: Best) -> None:
+    """What the results say about the study file, a line each."""
+    if found.diagnoses:
+        say("\nWhat the results say about the study file:\n")
+    for finding in found.diagnoses:
+        say(f"- {finding}")
 
 
 def _curve(result: TrialResult) -> None:
