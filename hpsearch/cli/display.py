@@ -59,9 +59,11 @@ def best(found: Best) -> None:
 
 def _baselines(found: Best) -> None:
     """What models without a search score, where that is known."""
+    from hpsearch.results.best import BASELINES_TITLE
+
     if found.comparison is None:
         return
-    say("\nWithout a search, on the same splits:\n")
+    say(f"\n{BASELINES_TITLE}:\n")
     drawn = columns(show_header=False)
     for row in found.baselines():
         drawn.add_row(*row)
@@ -71,8 +73,10 @@ def _baselines(found: Best) -> None:
 
 def _diagnoses(found: Best) -> None:
     """What the results say about the study file, a line each."""
+    from hpsearch.results.best import DIAGNOSES_TITLE
+
     if found.diagnoses:
-        say("\nWhat the results say about the study file:\n")
+        say(f"\n{DIAGNOSES_TITLE}:\n")
     for finding in found.diagnoses:
         say(f"- {finding}")
 

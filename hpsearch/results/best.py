@@ -10,7 +10,7 @@ from hpsearch.definition.space import split_name
 from hpsearch.definition.study import StudyDefinition
 from hpsearch.errors import HpsearchError, Setting, StorageError, did_you_mean
 from hpsearch.markup import table, text
-from hpsearch.numbers import readable, score_text, setting_text
+from hpsearch.numbers import readable, rounded, score_text, setting_text
 from hpsearch.results.diagnosis import Diagnosis, Observed, diagnose
 from hpsearch.search.baselines import Comparison, Shipped, shipped_predictions, stored_comparison
 from hpsearch.search.correction import Correction, correct, correct_ensemble, definition_of
@@ -23,6 +23,10 @@ from hpsearch.validation.metric import Metric
 from hpsearch.validation.metrics import METRICS
 from hpsearch.validation.score import SCORE_NAMES
 from hpsearch.validation.selection import Corrected
+
+# What stands above them, wherever they are shown.
+BASELINES_TITLE = "Without a search, on the same splits"
+DIAGNOSES_TITLE = "What the results say about the study file"
 
 
 @dataclass(frozen=True)
@@ -225,21 +229,21 @@ class Best:
         if self.comparison is None:
             return []
         metric, comparison = self.definition.metric, self.comparison
-        rows = [(self._who, readable(comparison.value), "what is shipped, out of fold")]
+        rows = [(self._who, readable(comparison.value), "what is shipped")]
         for one in comparison.baselines:
             if one.value is None or one.difference is None:
                 rows.append((one.title, "none", f"left out: {one.missing}"))
                 continue
             gain = -metric.sign * one.difference
-            note = f"the network is {readable(abs(gain))} {'better' if gain >= 0 else 'worse'}"
+            note = f"the {self._who} is {rounded(abs(gain))} {'better' if gain >= 0 else 'worse'}"
             if one.half is not None:
-                note += f", 95 % interval {readable(gain - one.half)} to {readable(gain + one.half)}"
+                note += f", 95 % interval {rounded(gain - one.half)} to {rounded(gain + one.half)}"
             rows.append((one.title, readable(one.value), note))
         return rows
 
     @property
     def _who(self) -> str:
-        return "the networks" if self.comparison is not None and self.comparison.of_ensemble else "the network"
+        return "ensemble" if self.comparison is not None and self.comparison.of_ensemble else "network"
 
     def against(self) -> str | None:
         """The one sentence on whether the networks are better than models without a search; None if unknown."""
@@ -253,12 +257,13 @@ class Best:
         }
         if not any(verdicts.values()):
             return "How sure these differences are cannot be told."
-        parts = [f"the network is {word} than {_and(verdicts[word])}" for word in ("better", "worse") if verdicts[word]]
         count = comparison.units or comparison.rows
         what = "rows" if count == comparison.rows else "independent groups of rows"
-        if verdicts["alike"]:
-            parts.append(f"from {_and(verdicts['alike'])} it cannot be told")
-        return f"With {count:,} {what}, {'; '.join(parts)}."
+        parts = [f"{word} than {_and(verdicts[word])}" for word in ("better", "worse") if verdicts[word]]
+        proven = f"the {self._who} is {' and '.join(parts)}" if parts else ""
+        apart = f"{'it' if parts else f'the {self._who}'} cannot be told apart" if verdicts["alike"] else ""
+        alike = f"from {_and(verdicts['alike'])} {apart}" if apart else ""
+        return f"With {count:,} {what}, {'; '.join(filter(None, (proven, alike)))}."
 
     def _compared(self, comparison: Comparison) -> dict[str, Any]:
         """The comparison in plain values, with its verdicts."""
@@ -275,6 +280,18 @@ class Best:
         ]
         return {"value": comparison.value, "units": comparison.units, "compared": others}
 
+    def findings_html(self) -> str:
+        """The baselines and what the results say about the study file, as HTML; nothing where nothing is known."""
+        parts = []
+        if self.comparison is not None:
+            heads = ["model", f"mean {self.definition.metric.title}", "difference"]
+            shown = table(heads, self.baselines(), BASELINES_TITLE, hidden=True)
+            parts.append(f"<h3>{BASELINES_TITLE}</h3>{shown}<p>{text(self.against())}</p>")
+        if self.diagnoses:
+            found = "".join(f'<div class="finding warning"><p>{text(finding)}</p></div>' for finding in self.diagnoses)
+            parts.append(f"<h3>{DIAGNOSES_TITLE}</h3>{found}")
+        return "".join(parts)
+
     def settings_html(self) -> str:
         """The configuration and where each value came from, as an HTML table."""
         rows = [(name, setting_text(value), origin) for name, (value, origin) in self.settings().items()]
@@ -290,7 +307,7 @@ class Best:
         lines = "".join(
             f"<li>{text(name)}: <b>{text(value)}</b> ({text(note)})</li>" for name, value, note in self.scores()
         )
-        return f"{head}<ul>{lines}</ul><p>{text(self.belief())}</p>{self.settings_html()}"
+        return f"{head}<ul>{lines}</ul><p>{text(self.belief())}</p>{self.findings_html()}{self.settings_html()}"
 
 
 def _and(names: Sequence[str]) -> str:

@@ -33,6 +33,7 @@ FEWEST_TRIALS, MOST_LEADING = 20, 10
 RARELY = 0.01  # chance alone may so often make one of a study's hyperparameters look as if it mattered
 HARDLY = 0.2  # a class predicted for less than this share of the rows that it has is hardly ever predicted
 FEWEST_OF_CLASS = 10  # independent rows, to say anything of a class
+PROVEN = 1.5  # half intervals at 95 %: three standard errors
 ERRORS = 3.3  # standard errors: chance alone goes as far once in a thousand studies
 MATERIAL = 0.1  # the least share of the loss, or part of a slope of 1, by which predictions must be off
 
@@ -172,7 +173,7 @@ def _checkpoint(seen: Observed) -> Iterator[Diagnosis]:
         found = paired_difference(
             shipped.scores(worse), shipped.scores(better), metric, shipped.layout.classes, seen.networks
         )
-        return found.half is not None and metric.sign * found.value > found.half
+        return found.half is not None and metric.sign * found.value > PROVEN * found.half
 
     def at(epoch: int) -> str:
         return f"{readable(shipped.scores(epoch).whole(metric, shipped.layout.classes))} at epoch {epoch}"
@@ -233,15 +234,16 @@ def _baselines(seen: Observed) -> Iterator[Diagnosis]:
         return
     metric = seen.definition.metric
     for one in seen.comparison.baselines:
-        verdict = one.verdict(metric)
-        if verdict == "worse":
+        if one.value is None or one.difference is None or one.half is None:
+            continue
+        if metric.sign * one.difference > PROVEN * one.half:
             yield Diagnosis(
                 "baseline",
                 f"The network is worse than {one.phrase}: {readable(seen.comparison.value)} against "
-                f"{readable(one.value or 0.0)}.",
+                f"{readable(one.value)}.",
                 ("Use that model, or widen ", Setting("space"), " and search longer: ", _more_trials(seen), "."),
             )
-        elif verdict == "alike" and one.name == "constant":
+        elif one.verdict(metric) == "alike" and one.name == "constant":
             yield Diagnosis(
                 "baseline",
                 f"The network cannot be told from {one.phrase}, for which no column is needed: nothing was learnt from "

@@ -24,10 +24,10 @@ from hpsearch.validation.paired import Scores, paired_difference
 _ATTRIBUTE = "baselines"  # of the study
 # A baseline is left out where its fits would take longer than this share of the search, by what both have to compute,
 # but not while they take less than so many seconds.
-SHARE = 0.2
+SHARE, _TOO_LONG = 0.25, "its fits would take longer than a quarter of the search"
 ALWAYS_SECONDS = 0.3
 # What a search takes on one core, as measured: a step, and its multiplications.
-_SECONDS_OF_A_STEP, _SECONDS_OF_A_PRODUCT = 6e-5, 1.5e-10
+_SECONDS_OF_A_STEP, _SECONDS_OF_A_PRODUCT = 1.5e-4, 2.5e-10
 
 
 @dataclass(frozen=True)
@@ -75,6 +75,7 @@ class Comparison:
         units: independent rows or groups; None where rows follow each other in time.
         rows: that were predicted.
         class_names: of the data; none of a regression.
+        told: how many trials had ended; of more, more baselines may be worth their time.
         baselines: in the order of ``BASELINES``.
     """
 
@@ -85,6 +86,7 @@ class Comparison:
     units: int | None
     rows: int
     class_names: tuple[str, ...]
+    told: int
     baselines: tuple[Compared, ...]
 
     def shifted(self, value: float) -> Comparison:
@@ -175,11 +177,11 @@ def store_comparison(prepared: Prepared, stored: StoredStudy, check_clock: Calla
         shipped = shipped_predictions(stored, best, final)
     except StorageError:
         return
-    attributes = stored.attributes
-    if stored_comparison(attributes, shipped.trial, shipped.epoch, shipped.of_ensemble) is None:
+    known = stored_comparison(stored.attributes, shipped.trial, shipped.epoch, shipped.of_ensemble)
+    if known is None or known.told != len(results):
         chosen = [trial.params for trial in trials]
         limit = max(ALWAYS_SECONDS, SHARE * _seconds_of_search(prepared, results, chosen))
-        found = compare(prepared, shipped, chosen[best.number], limit, check_clock)
+        found = compare(prepared, shipped, chosen[best.number], len(results), limit, check_clock)
         stored.refresh({_ATTRIBUTE: found.plain()})
 
 
@@ -187,44 +189,44 @@ def compare(
     prepared: Prepared,
     shipped: Shipped,
     chosen: Mapping[str, Any],
+    told: int,
     limit: float = math.inf,
     check_clock: Callable[[], None] = lambda: None,
 ) -> Comparison:
     """What is shipped beside each baseline, on the same rows.
 
-    An ensemble is judged on all rows together, and then so is each repeat of a baseline; else both are judged split by
-    split.
+    The baselines have the study's splits, of the first repeat where there are several. An ensemble is judged on all
+    rows together, and then so are they; else both are judged split by split.
 
     Args:
         prepared: the study with its rows.
         shipped: the networks.
         chosen: their trial's hyperparameters.
+        told: how many trials have ended.
         limit: seconds of one core that the fits of a baseline may take, by what they have to compute.
         check_clock: called before each fit.
     """
-    definition, data, layout = prepared.definition, prepared.search, prepared.layout()
+    definition, data = prepared.definition, prepared.search
     metric, classes, loss = definition.metric, len(data.class_names), definition.loss
+    splits = [split for split in prepared.splits if split.repeat == 0]
+    layout = Layout.of(data, splits, definition.validation.splitter)
     if shipped.of_ensemble:
-        repeats = np.array([split.repeat for split in prepared.splits], np.intp)
-        layout = replace(layout, splits=repeats[layout.splits])
-    most = max(len(split.training) for split in prepared.splits)
-    networks = len(prepared.splits) // definition.validation.repeats
+        layout = replace(layout, splits=np.zeros_like(layout.splits))
+    most = max(len(split.training) for split in splits)
     own = shipped.scores(shipped.epoch)
     found = []
     for name, baseline in BASELINES.items():
         title = baseline.title(data.task, loss)
-        seconds = len(prepared.splits) * baseline.seconds(most, data.features.shape[1], classes)
+        seconds = len(splits) * baseline.seconds(most, data.features.shape[1], classes)
         if seconds > limit:
-            found.append(Compared(name, title, missing=f"its fits would take more than {SHARE:.0%} of the search"))
+            found.append(Compared(name, title, missing=_TOO_LONG))
             continue
         try:
             with threadpool_limits(1), np.errstate(all="ignore"):
-                predictions = predict_out_of_fold(
-                    baseline, data, prepared.splits, definition.config(chosen), check_clock
-                )
+                predictions = predict_out_of_fold(baseline, data, splits, definition.config(chosen), check_clock)
                 scores = Scores(metric.row_values(layout.labels, predictions), layout)
                 value = scores.whole(metric, classes)
-                difference = paired_difference(own, scores, metric, classes, networks)
+                difference = paired_difference(own, scores, metric, classes, len(splits))
         except (ValueError, ArithmeticError, np.linalg.LinAlgError):
             found.append(Compared(name, title, missing="it cannot be fitted to these rows"))
             continue
@@ -242,6 +244,7 @@ def compare(
         units,
         len(np.unique(counted.rows)),
         data.class_names,
+        told,
         tuple(found),
     )
 
