@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import html
+import json
 import tomllib
+from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from conftest import FINALS, SMALL
+from conftest import FINALS, SMALL, Outcome
 
 import hpsearch
+from hpsearch import load_best
 from hpsearch.data.units import independent_units
+from hpsearch.reporting.notes import escaped, study_note
+from hpsearch.results.best import BASELINES_TITLE
 from hpsearch.search.baselines import compare, shipped_predictions
 from hpsearch.search.objective import prepare
 from hpsearch.storage.stored_study import StoredStudy
@@ -162,6 +169,38 @@ def test_rows_in_time_are_compared_without_a_verdict(small: Path) -> None:
     assert [one.title for one in comparison.baselines[:2]] == ["mean", "ridge regression"]
     assert all(one.half is None for one in comparison.baselines)
     assert best.against() == "How sure these differences are cannot be told."
+
+
+def test_they_are_shown_wherever_a_study_is(
+    with_finals: Path, hpsearch: Callable[..., Outcome], tmp_path: Path
+) -> None:
+    """And a network that learnt nothing is told, with what to do."""
+    raw = with_finals.read_text().replace("epochs = 40", "epochs = 1").replace("[1e-3, 1.0]", "[1e-5, 1e-4]")
+    with_finals.write_text(raw.replace("evaluate_every = 8", 'init = "nnfs"').replace('"sgd"]', '"adagrad"]'))
+    with_finals.write_text(with_finals.read_text().replace("momentum = { float = [0.0, 0.9] }", ""))
+    ran, shown = hpsearch("run", with_finals, "--trials", "6"), hpsearch("best", "small")
+    assert (ran.status, shown.status) == (0, 0)
+    best = load_best("small")
+    against, (finding,) = best.against(), best.diagnoses
+    assert against is not None
+    assert finding.name == "baseline"
+    for out in (ran.out, shown.out):
+        lines = [" ".join(line.split()) for line in out.splitlines()]
+        assert BASELINES_TITLE + ":" in lines
+        assert all(" ".join(row) in lines for row in best.baselines())
+        assert against in lines
+        assert f"- {finding}" in lines
+    assert json.loads(hpsearch("best", "small", "--json").out)["findings"] == [asdict(finding)]
+    assert hpsearch("report", "small", "-o", tmp_path / "report.html").status == 0
+    with StoredStudy.open(URL, "small") as stored:
+        note = study_note(stored, best)
+    for page in ((tmp_path / "report.html").read_text(), best._repr_html_()):
+        assert all(f"<td>{html.escape(cell)}</td>" in page for row in best.baselines() for cell in row)
+        assert html.escape(against) in page
+        assert html.escape(str(finding)) in page
+    assert escaped(against) in note
+    assert escaped(str(finding)) in note
+    assert f"## {BASELINES_TITLE}" in note
 
 
 def test_an_estimator_s_search_has_none() -> None:
