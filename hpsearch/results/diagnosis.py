@@ -33,9 +33,10 @@ FEWEST_TRIALS, MOST_LEADING = 20, 10
 RARELY = 0.01  # chance alone may so often make one of a study's hyperparameters look as if it mattered
 HARDLY = 0.2  # a class predicted for less than this share of the rows that it has is hardly ever predicted
 FEWEST_OF_CLASS = 10  # independent rows, to say anything of a class
+LITTLE = 0.02  # of what a model without columns scores: a network that is no further from it has learnt hardly anything
 PROVEN = 1.5  # half intervals at 95 %: three standard errors
 ERRORS = 3.3  # standard errors: chance alone goes as far once in a thousand studies
-MATERIAL = 0.1  # the least share of the loss, or part of a slope of 1, by which predictions must be off
+MATERIAL = 0.05  # the least share of the loss, or part of a slope of 1, by which predictions must be off
 
 
 @dataclass(frozen=True)
@@ -229,7 +230,7 @@ def _agreement(seen: Observed) -> Iterator[Diagnosis]:
 
 
 def _baselines(seen: Observed) -> Iterator[Diagnosis]:
-    """A baseline is better, or the network cannot be told from one that looks at no feature."""
+    """A baseline is better, or the network is hardly better than one that looks at no column."""
     if seen.comparison is None:
         return
     metric = seen.definition.metric
@@ -243,11 +244,13 @@ def _baselines(seen: Observed) -> Iterator[Diagnosis]:
                 f"{readable(one.value)}.",
                 ("Use that model, or widen ", Setting("space"), " and search longer: ", _more_trials(seen), "."),
             )
-        elif one.verdict(metric) == "alike" and one.name == "constant":
+        elif one.name == "constant" and (
+            one.verdict(metric) == "alike" or abs(one.difference) < LITTLE * abs(one.value)
+        ):
             yield Diagnosis(
                 "baseline",
-                f"The network cannot be told from {one.phrase}, for which no column is needed: nothing was learnt from "
-                "the columns that these rows can prove.",
+                f"The network is hardly better than {one.phrase}, for which no column is needed: "
+                f"{readable(seen.comparison.value)} against {readable(one.value)}.",
                 ("Give it other columns or more rows, or widen ", Setting("space"), "."),
             )
 

@@ -141,6 +141,8 @@ def compared(difference: float, half: float | None, name: str = "linear") -> Com
         (0.05, 0.10, "linear", "loss", False),  # as good as it
         (-0.05, 0.10, "constant", "loss", True),  # as good as no column at all
         (-0.20, 0.10, "constant", "loss", False),
+        (-0.005, 0.001, "constant", "loss", True),  # better for certain, and hardly
+        (-0.05, 0.001, "constant", "loss", False),
         (0.20, None, "linear", "loss", False),
     ],
 )
@@ -169,10 +171,10 @@ def seen_with(of_rows: Shipped, **sections: dict[str, Any]) -> Observed:
     return observed(definition_of(**sections), [{"learning_rate": 0.01}], [0.4], shipped=of_rows)
 
 
-def calibrated(seed: int, count: int = 400, offset: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
+def calibrated(seed: int, count: int = 400, offset: float = 0.0, spread: float = 1.5) -> tuple[np.ndarray, np.ndarray]:
     """Labels of two classes and the logits that they were drawn by."""
     draw = np.random.default_rng(seed)
-    logits = draw.normal(offset, 1.5, count)
+    logits = draw.normal(offset, spread, count)
     return (draw.random(count) < 1 / (1 + np.exp(-logits))).astype(np.intp), logits
 
 
@@ -182,9 +184,9 @@ def both(logits: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-@pytest.mark.parametrize(("factor", "word"), [(4.0, "sure"), (0.2, "cautious")])
+@pytest.mark.parametrize(("factor", "word"), [(4.0, "sure"), (0.25, "cautious")])
 def test_probabilities_that_claim_another_loss_are_told(seed: int, factor: float, word: str) -> None:
-    labels, logits = calibrated(seed)
+    labels, logits = calibrated(seed, spread=4.0 if factor < 1 else 1.5)
     (finding,) = diagnose(seen_with(shipped(labels, both(factor * logits))))
     assert finding.name == "calibration"
     assert f"too {word}" in finding.what

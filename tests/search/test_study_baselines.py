@@ -176,6 +176,7 @@ def test_they_are_shown_wherever_a_study_is(
 ) -> None:
     """And a network that learnt nothing is told, with what to do."""
     raw = with_finals.read_text().replace("epochs = 40", "epochs = 1").replace("[1e-3, 1.0]", "[1e-5, 1e-4]")
+    raw = raw.replace("n_splits = 3", 'n_splits = 3\nsplitter = "stratified"')
     with_finals.write_text(raw.replace("evaluate_every = 8", 'init = "nnfs"').replace('"sgd"]', '"adagrad"]'))
     with_finals.write_text(with_finals.read_text().replace("momentum = { float = [0.0, 0.9] }", ""))
     ran, shown = hpsearch("run", with_finals, "--trials", "6"), hpsearch("best", "small")
