@@ -201,7 +201,7 @@ def run(
         with owned(prepared, url, findings, allow_mixed) as stored:
             if not stored.trials():
                 notice(findings)
-            search(prepared, stored, trainers, on_progress=watch, timeout=timeout, reuse=reuse)
+            search(prepared, stored, trainers, on_progress=watch, timeout=timeout, reuse=reuse, baselines=True)
     return StudyResult(definition.name, url)
 
 

@@ -52,6 +52,32 @@ def best(found: Best) -> None:
         numbers.add_row(*row)
     draw(numbers)
     say(f"\n{found.belief()}")
+    _baselines(found)
+    _diagnoses(found)
+
+
+def _baselines(found: Best) -> None:
+    """What models without a search score, where that is known."""
+    from hpsearch.results.best import BASELINES_TITLE
+
+    if found.comparison is None:
+        return
+    say(f"\n{BASELINES_TITLE}:\n")
+    drawn = columns(show_header=False)
+    for row in found.baselines():
+        drawn.add_row(*row)
+    draw(drawn)
+    say(f"\n{found.against()}")
+
+
+def _diagnoses(found: Best) -> None:
+    """What the results say about the study file, a line each."""
+    from hpsearch.results.best import DIAGNOSES_TITLE
+
+    if found.diagnoses:
+        say(f"\n{DIAGNOSES_TITLE}:\n")
+    for finding in found.diagnoses:
+        say(f"- {finding}")
 
 
 def _curve(result: TrialResult) -> None:
@@ -72,8 +98,8 @@ def _mean(metric: Metric, value: float | None, score_name: str, score: float | N
 
     other = METRICS[score_name]
     more = "" if metric is other or score is None else f", {other.title} {score_text(score)}"
-    name = f"Mean {metric.title}" if metric.root is None else metric.root.title
-    return f"{name} {shown(value or 0.0, metric)}{more}"
+    name = metric.title_of_mean
+    return f"{name[0].upper()}{name[1:]} {shown(value or 0.0, metric)}{more}"
 
 
 def _times(count: int) -> str:

@@ -129,6 +129,13 @@ class Dimension(BaseModel):
         value = low + step * int(unit * (int((high - low) / step + 1e-9) + 1))
         return int(value) if self.int_ is not None else value
 
+    def place(self, value: float) -> float | None:
+        """How far a value is from the low end (0) to the high one (1), on the axis of the search; None of a choice."""
+        if self.choice is not None or self._ends[0] == self._ends[1]:
+            return None
+        low, high, at = (np.log(x) if self.log else x for x in (*self._ends, value))
+        return float((at - low) / (high - low))
+
     def contains(self, value: Any) -> bool:
         """Whether the search could choose ``value``."""
         if self.choice is not None:

@@ -39,6 +39,10 @@ def as_toml(value: Any) -> str:
     """A value as a TOML file writes it."""
     import tomlkit
 
+    if isinstance(value, Mapping):  # on one line
+        inline = tomlkit.inline_table()
+        inline.update(value)
+        return str(inline.as_string())
     return str(tomlkit.item(value).as_string())
 
 

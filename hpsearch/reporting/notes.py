@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hpsearch.numbers import readable, setting_text
-from hpsearch.results.best import Best
+from hpsearch.results.best import BASELINES_TITLE, DIAGNOSES_TITLE, Best
 from hpsearch.storage.stored_study import StoredStudy
 from hpsearch.storage.trial_result import TrialResult
 
@@ -54,7 +54,14 @@ def study_note(stored: StoredStudy, best: Best | None) -> str:
 
 def _numbers(best: Best) -> str:
     rows = [dict(zip(("number", "value", "meaning"), row, strict=True)) for row in best.scores()]
-    return f"{markdown_table(rows)}\n\n{escaped(best.belief())}"
+    parts = [markdown_table(rows), escaped(best.belief())]
+    if best.comparison is not None:
+        rows = [dict(zip(("model", "value", "difference"), row, strict=True)) for row in best.baselines()]
+        parts += [f"## {BASELINES_TITLE}", markdown_table(rows), escaped(best.against())]
+    if best.diagnoses:
+        lines = [f"- {escaped(finding)}" for finding in best.diagnoses]
+        parts += [f"## {DIAGNOSES_TITLE}", "\n".join(lines)]
+    return "\n\n".join(parts)
 
 
 def _definition(raw: Mapping[str, Any]) -> str:

@@ -189,6 +189,7 @@ def _numbers(study: Snapshot) -> str:
     )
     return (
         f'<dl class="scores">{cards}</dl><p class="belief">{text(best.belief())}</p><p class="quiet">{text(line)}</p>'
+        + best.findings_html()
     )
 
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from hpsearch.definition.space import split_name
 from hpsearch.definition.study import StudyDefinition
-from hpsearch.errors import HpsearchError, Setting, did_you_mean
+from hpsearch.errors import HpsearchError, Setting, StorageError, did_you_mean
 from hpsearch.markup import table, text
-from hpsearch.numbers import score_text, setting_text
+from hpsearch.numbers import rounded, score_text, setting_text
+from hpsearch.results.diagnosis import Diagnosis, Observed, diagnose
+from hpsearch.search.baselines import Comparison, Shipped, shipped_predictions, stored_comparison
 from hpsearch.search.correction import Correction, correct, correct_ensemble, definition_of
 from hpsearch.search.finals import Choice, choose, finals
 from hpsearch.search.objective import data_fingerprint
@@ -21,6 +23,10 @@ from hpsearch.validation.metric import Metric
 from hpsearch.validation.metrics import METRICS, shown
 from hpsearch.validation.score import SCORE_NAMES
 from hpsearch.validation.selection import Corrected
+
+# What stands above them, wherever they are shown.
+BASELINES_TITLE = "Without a search, on the same splits"
+DIAGNOSES_TITLE = "What the results say about the study file"
 
 
 @dataclass(frozen=True)
@@ -41,6 +47,9 @@ class Best:
         final: what the finals chose; None where they did not choose.
         ensemble_correction: what the out-of-fold ensemble's value is without the luck of having been chosen in the
             finals; None where a single network is shipped, or there were no finals.
+        comparison: with models without a search, of which the networks' own number is the corrected one; None where
+            there is none of these networks.
+        diagnoses: what the results say about the study file.
     """
 
     definition: StudyDefinition
@@ -54,6 +63,8 @@ class Best:
     scorings: int
     final: Choice | None = None
     ensemble_correction: Correction | None = None
+    comparison: Comparison | None = None
+    diagnoses: tuple[Diagnosis, ...] = ()
 
     @property
     def corrected(self) -> Corrected | None:
@@ -149,6 +160,8 @@ class Best:
             self.score_name: self.result.score,
             "best_epoch": self.config.epochs,
             "parameters": self.result.parameters,
+            "baselines": self.comparison and self._compared(self.comparison),
+            "findings": [asdict(finding) for finding in self.diagnoses],
             "config": {name: value for name, (value, _) in self.settings().items()},
         }
 
@@ -220,6 +233,78 @@ class Best:
             return f"{optimistic} retrain the best, which scores the hold-out once."
         return f"{optimistic} hpsearch nested estimates it without the luck."
 
+    def baselines(self) -> list[tuple[str, str, str]]:
+        """The networks beside models without a search, for reading: name, value, how they compare; none if unknown."""
+        if self.comparison is None:
+            return []
+        metric, comparison = self.definition.metric, self.comparison
+        own = metric.in_headline(comparison.value)
+        rows = [(self._who, shown(comparison.value, metric), "what is shipped")]
+        for one in comparison.baselines:
+            if one.value is None or one.difference is None:
+                rows.append((one.title, "none", f"left out: {one.missing}"))
+                continue
+            # Of roots: a² - b² = (a - b)(a + b), and the same for the interval, near enough.
+            unit = 1.0 if metric.root is None else own + metric.in_headline(one.value)
+            gain = -metric.sign * one.difference / unit
+            note = f"the {self._who} is {rounded(abs(gain))} {'better' if gain >= 0 else 'worse'}"
+            if one.half is not None:
+                half = one.half / unit
+                note += f", 95 % interval {rounded(gain - half)} to {rounded(gain + half)}"
+            rows.append((one.title, shown(one.value, metric), note))
+        return rows
+
+    @property
+    def _who(self) -> str:
+        return "ensemble" if self.comparison is not None and self.comparison.of_ensemble else "network"
+
+    def against(self) -> str | None:
+        """The one sentence on whether the networks are better than models without a search; None if unknown."""
+        if self.comparison is None:
+            return None
+        comparison, metric = self.comparison, self.definition.metric
+        known = [one for one in comparison.baselines if one.value is not None]
+        verdicts = {
+            verdict: [one.phrase for one in known if one.verdict(metric) == verdict]
+            for verdict in ("better", "worse", "alike")
+        }
+        if not any(verdicts.values()):
+            return "How sure these differences are cannot be told."
+        count = comparison.units or comparison.rows
+        what = "rows" if count == comparison.rows else "independent groups of rows"
+        parts = [f"{word} than {_and(verdicts[word])}" for word in ("better", "worse") if verdicts[word]]
+        proven = f"the {self._who} is {' and '.join(parts)}" if parts else ""
+        apart = f"{'it' if parts else f'the {self._who}'} cannot be told apart" if verdicts["alike"] else ""
+        alike = f"from {_and(verdicts['alike'])} {apart}" if apart else ""
+        return f"With {count:,} {what}, {'; '.join(filter(None, (proven, alike)))}."
+
+    def _compared(self, comparison: Comparison) -> dict[str, Any]:
+        """The comparison in plain values, with its verdicts."""
+        metric = self.definition.metric
+        others = [
+            {"name": one.name, "title": one.title, "value": one.value, "difference": one.difference}
+            | {"low": None, "high": None, "verdict": one.verdict(metric), "missing": one.missing}
+            | (
+                {}
+                if one.difference is None or one.half is None
+                else {"low": one.difference - one.half, "high": one.difference + one.half}
+            )
+            for one in comparison.baselines
+        ]
+        return {"value": comparison.value, "units": comparison.units, "compared": others}
+
+    def findings_html(self) -> str:
+        """The baselines and what the results say about the study file, as HTML; nothing where nothing is known."""
+        parts = []
+        if self.comparison is not None:
+            heads = ["model", self.definition.metric.title_of_mean, "difference"]
+            shown = table(heads, self.baselines(), BASELINES_TITLE, hidden=True)
+            parts.append(f"<h3>{BASELINES_TITLE}</h3>{shown}<p>{text(self.against())}</p>")
+        if self.diagnoses:
+            found = "".join(f'<div class="finding warning"><p>{text(finding)}</p></div>' for finding in self.diagnoses)
+            parts.append(f"<h3>{DIAGNOSES_TITLE}</h3>{found}")
+        return "".join(parts)
+
     def settings_html(self) -> str:
         """The configuration and where each value came from, as an HTML table."""
         rows = [(name, setting_text(value), origin) for name, (value, origin) in self.settings().items()]
@@ -235,7 +320,13 @@ class Best:
         lines = "".join(
             f"<li>{text(name)}: <b>{text(value)}</b> ({text(note)})</li>" for name, value, note in self.scores()
         )
-        return f"{head}<ul>{lines}</ul><p>{text(self.belief())}</p>{self.settings_html()}"
+        return f"{head}<ul>{lines}</ul><p>{text(self.belief())}</p>{self.findings_html()}{self.settings_html()}"
+
+
+def _and(names: Sequence[str]) -> str:
+    """As ``the mean, ridge regression and trees``."""
+    *most, last = names
+    return f"{', '.join(most)} and {last}" if most else last
 
 
 # How a trial is chosen among those told, given the objective; what is lowest is highest where it is to be maximised.
@@ -286,7 +377,7 @@ def find_best(stored: StoredStudy, rule: str = "finals") -> Best:
     config = definition.config(chosen).replaced(exact)
     identity = stored.attributes["identity"]
     data = data_fingerprint(identity["data.fingerprint"], identity["holdout.fingerprint"])
-    return Best(
+    found = Best(
         definition,
         chosen,
         config,
@@ -299,3 +390,24 @@ def find_best(stored: StoredStudy, rule: str = "finals") -> Best:
         final,
         correct_ensemble(stored, definition, evaluated) if final is not None and ensemble else None,
     )
+    shipped = _shipped(stored, best, final)
+    comparison = None if shipped is None else _comparison(stored, found, shipped)
+    parameters = [trial.params for trial in trials]
+    seen = Observed(definition, results, parameters, best, final, comparison, shipped)
+    return replace(found, comparison=comparison, diagnoses=diagnose(seen))
+
+
+def _shipped(stored: StoredStudy, best: TrialResult, final: Choice | None) -> Shipped | None:
+    try:
+        return shipped_predictions(stored, best, final)
+    except StorageError:  # the per-row results do not lie beside the storage
+        return None
+
+
+def _comparison(stored: StoredStudy, found: Best, shipped: Shipped) -> Comparison | None:
+    """The stored comparison, with the corrected score where there is one of these networks."""
+    comparison = stored_comparison(stored.attributes, shipped.trial, shipped.epoch, shipped.of_ensemble)
+    if comparison is None:
+        return None
+    of_these = found.ensemble if shipped.of_ensemble else found.corrected if found.rule == "lowest" else None
+    return comparison if of_these is None else comparison.shifted(of_these.value)

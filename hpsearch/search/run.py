@@ -1,16 +1,17 @@
-"""Running a study: its audit, its one owner, its search, its finals, its corrected score."""
+"""Running a study: its audit, its one owner, its search, its finals, its corrected score, its baselines."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 
 from hpsearch.data.audit import Finding, refusal
 from hpsearch.definition.study import as_key
 from hpsearch.errors import DefinitionError, Setting
 from hpsearch.extras import require
+from hpsearch.search.baselines import store_comparison
 from hpsearch.search.coordinator import Coordinator, Progress
 from hpsearch.search.correction import store_score
 from hpsearch.search.executors import InProcessExecutor, LocalPoolExecutor, TrialExecutor, local_pool
@@ -91,6 +92,7 @@ def search(
     on_progress: Callable[[Progress], None] = lambda progress: None,
     timeout: float | None = None,
     reuse: bool = True,
+    baselines: bool = False,
 ) -> bool:
     """Run all trials of an owned study that are not told yet, and its finals, and store its corrected score.
 
@@ -104,6 +106,7 @@ def search(
         on_progress: called after each trial that is told, and about once a second.
         timeout: seconds after which the search stops, to be gone on with later.
         reuse: train two trials of one configuration once.
+        baselines: compare what was found with models without a search, as far as the time allows.
 
     Returns:
         Whether it came to its end before the time was up.
@@ -125,4 +128,7 @@ def search(
             ended = False
     if ended:
         store_score(stored)
+        if baselines:
+            with suppress(TimeUpError):  # the next run does it
+                store_comparison(prepared, stored, supervisor.check_clock)
     return ended

@@ -89,7 +89,7 @@ class Supervisor:
             self._started = True
             self._executor.start(self._prepared, self._on_message)
         while number not in self._finished:
-            self._check_clock()
+            self.check_clock()
             try:
                 self._submit()
                 wait(self._futures.values(), timeout=POLL_SECONDS, return_when=FIRST_COMPLETED)
@@ -154,7 +154,7 @@ class Supervisor:
         self._executor.restart()
 
     def _on_message(self, number: int, epoch: int, mean: float) -> None:
-        self._check_clock()
+        self.check_clock()
         if number not in self._under_way:
             return
         self._running[number] = epoch, mean
@@ -162,6 +162,11 @@ class Supervisor:
             self._values.setdefault(number, {})[epoch] = mean
         self._work.news()
 
-    def _check_clock(self) -> None:
+    def check_clock(self) -> None:
+        """Go on only while there is time.
+
+        Raises:
+            TimeUpError: it is up.
+        """
         if time.monotonic() > self._deadline:
             raise TimeUpError

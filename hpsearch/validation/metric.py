@@ -87,6 +87,11 @@ class Metric(ABC):
         """What people are shown first: this metric, or its root."""
         return self.root or self
 
+    @property
+    def title_of_mean(self) -> str:
+        """What headlines call a mean of it over splits."""
+        return f"mean {self.title}" if self.root is None else self.root.title
+
     def in_headline(self, value: float) -> float:
         """A value of this metric as one of its headline."""
         return value if self.root is None else math.sqrt(value)
