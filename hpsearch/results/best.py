@@ -219,7 +219,7 @@ class Best:
                 )
             headline = metric.headline
             if metric.root is not None:
-                verb = f"have a {headline.title} of"
+                verb = f"have an {headline.title} of"
             else:
                 verb = "lose" if self.definition.search.objective == "loss" else f"have a mean {metric.title} of"
             unit = f" {headline.unit}" if headline.unit else ""
