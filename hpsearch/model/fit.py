@@ -296,7 +296,7 @@ def set_aside(data: Dataset, fraction: float, seed: int) -> tuple[NDArray[np.int
     if count >= data.rows:
         raise DataError(
             ("must leave a row to train on beside ", Setting("validation_fraction", fraction)),
-            f"of {data.rows} rows it leaves none",
+            f"of n_samples = {data.rows} it leaves none",  # the words that scikit-learn's checks look for
             where=Setting("early_stopping"),
         )
     counts = np.unique(data.labels, return_counts=True)[1] if data.class_names else np.empty(0, np.intp)
