@@ -17,6 +17,7 @@ _STREAMS = (
     *("resamples", "confirm", "outer"),
     *("dropout", "retrain-dropout"),
     "finals",
+    "learning-curve",
 )
 
 

@@ -6,6 +6,10 @@ seeds, all repeats of a configuration as lanes of one call, and configuration an
 together. What is shipped is an ensemble, so the choice is made by the out-of-fold ensemble: the average of the networks
 that never saw a row, one a repeat (:mod:`hpsearch.validation.out_of_fold`).
 
+Networks of K - 1 of K folds are judged, but what is shipped trains on all rows. So the chosen finalist is trained once
+more with a further fold left out, which tells how its loss falls with the rows
+(:mod:`hpsearch.validation.learning_curve`). No choice is made by that.
+
 A finalist is trained for half as many epochs again as its trial's chosen checkpoint had, at most for those of the
 trial: an ensemble may gain from a few more. Its result depends on the definition and its configuration alone. It is
 stored under its trial's number, and used again where more trials leave it a finalist.
@@ -105,6 +109,11 @@ def choose(finals: Sequence[TrialResult], definition: StudyDefinition, ensemble:
     return min(choices, key=lambda choice: sign * choice.value, default=None)
 
 
+def is_of(result: TrialResult | None, choice: Choice) -> bool:
+    """Whether this is what became of the chosen finalist, up to the chosen epoch, with fewer rows."""
+    return result is not None and result.number == choice.final.number and result.epochs == [choice.epoch]
+
+
 class Finals(Work):
     """Evaluates the finalists of a stored study whose trials are told; this process is its sole owner."""
 
@@ -131,10 +140,11 @@ class Finals(Work):
         self._finalists = best_of_each(definition, self._results, self._chosen, definition.finalists)
         known = stored.finals()
         self._finals = {r.number: known[r.number] for r in self._finalists if r.number in known}
+        self._fewer_rows: Choice | None = None  # what is being trained on fewer rows
         self._reported_at = time.monotonic()
 
     def run(self) -> None:
-        """Evaluate those finalists that were not evaluated before.
+        """Evaluate those finalists that were not evaluated before, then the chosen one with fewer rows.
 
         Raises:
             TimeUpError: the supervisor's time is up.
@@ -148,6 +158,20 @@ class Finals(Work):
             self._stored.write_final(result)
             self._finals[number] = replace(result, rows=None)
         self._report()
+        self._fewer_rows = self._to_train_on_fewer_rows()
+        if self._fewer_rows is not None:
+            result = self._supervisor.result(self._fewer_rows.final.number)
+            self._stored.write_fewer_rows(result, self._layout())
+            self._report()
+
+    def _to_train_on_fewer_rows(self) -> Choice | None:
+        """The choice, where its ensemble is shipped and it was not trained on fewer rows before."""
+        definition = self._prepared.definition
+        if definition.retrain.members == 1 or self._prepared.final_pairs is None:
+            return None
+        evaluated = [self._finals[result.number] for result in self._finalists]
+        choice = choose(evaluated, definition, ensemble=True)
+        return None if choice is None or is_of(self._stored.fewer_rows(), choice) else choice
 
     def _layout(self) -> Layout:
         """Which row every per-row result of a finalist belongs to."""
@@ -164,9 +188,13 @@ class Finals(Work):
     # ------------------------------------------------------------ what the supervisor asks
 
     def waiting(self) -> Iterator[int]:
+        if self._fewer_rows is not None:
+            return iter([self._fewer_rows.final.number])
         return (result.number for result in self._finalists if result.number not in self._finals)
 
     def task(self, number: int) -> TrialTask:
+        if self._fewer_rows is not None:
+            return TrialTask(number, self._chosen[number], final_epochs=self._fewer_rows.epoch, fewer_rows=True)
         return TrialTask(number, self._chosen[number], final_epochs=self._epochs(number))
 
     def _epochs(self, number: int) -> int:

@@ -29,6 +29,7 @@ from hpsearch.storage.trial_result import MACHINE, TrialResult, TrialState
 from hpsearch.validation.cross_validate import CrossValidation, Outcome, cross_validate
 from hpsearch.validation.lanes import architecture_of, fit_scalings, training_weights
 from hpsearch.validation.layout import Layout
+from hpsearch.validation.learning_curve import Pairs, with_fewer_rows
 
 _STATES: dict[Outcome, TrialState] = {"complete": "COMPLETE", "pruned": "PRUNED", "diverged": "FAIL"}
 MOST_DEALS = 100  # of fresh splits, where a rare class may be missing by chance
@@ -55,6 +56,11 @@ class Prepared:
     def final_splits(self) -> tuple[Split, ...]:
         """The fresh splits of the finals."""
         return fresh_splits(self.definition, self.search, "finals", self.definition.search.finalist_repeats)
+
+    @cached_property
+    def final_pairs(self) -> Pairs | None:
+        """The same with a further fold left out; None where that cannot be."""
+        return Pairs.of(self.final_splits, self.search)
 
     def final_scalings(self, name: str) -> Sequence[Scaling]:
         """What a scaling learns from the training rows of each of them: once a process, for all finalists."""
@@ -293,12 +299,14 @@ class TrialTask:
         chosen: its hyperparameters.
         prior_trials: those that its pruner may look at.
         final_epochs: evaluate it again, as a finalist, for so many epochs; None if it is no finalist.
+        fewer_rows: leave a further fold out, as a second point of the finalist's learning curve.
     """
 
     number: int
     chosen: Mapping[str, Any]
     prior_trials: Sequence[PriorTrial] = field(default_factory=tuple)
     final_epochs: int | None = None
+    fewer_rows: bool = False
 
 
 def evaluate(
@@ -308,7 +316,8 @@ def evaluate(
 
     A trial is validated on the study's splits, and its pruner may stop it. A finalist is validated on fresh splits with
     networks of fresh seeds, all repeats as lanes of one call; it is not stopped, and the out-of-fold ensemble of all
-    repeats chooses its epoch.
+    repeats chooses its epoch. With ``fewer_rows`` it trains on what two folds leave, up to the last epoch
+    (:mod:`hpsearch.validation.learning_curve`).
 
     Args:
         prepared: the study.
@@ -343,7 +352,12 @@ def evaluate(
 
     # One BLAS thread: on such small matrices more cost more than they save, and sums would depend on their number.
     with quiet(), threadpool_limits(1):
-        if task.final_epochs is not None:
+        if task.fewer_rows:
+            assert prepared.final_pairs is not None  # who asks for it has looked
+            seed, attributes = seeds.integer_seed(definition.seed, "learning-curve"), {}
+            objective = definition.search.objective
+            outcome = with_fewer_rows(data, prepared.final_pairs, config, seed, objective, report)
+        elif task.final_epochs is not None:
             seed, scalings = seeds.integer_seed(definition.seed, "finals"), prepared.final_scalings(config.scaling)
             outcome, attributes = validate(prepared.final_splits, seed, scalings, lambda epoch, mean: False), {}
         else:

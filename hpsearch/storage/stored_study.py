@@ -31,6 +31,7 @@ from hpsearch.storage.quiet import quiet
 from hpsearch.storage.row_results import RowResultFiles
 from hpsearch.storage.trial_result import MACHINE, TrialResult
 from hpsearch.validation.cross_validate import EnsembleCurve
+from hpsearch.validation.layout import Layout
 from hpsearch.validation.metric import Metric
 from hpsearch.validation.metrics import objective_metric
 from hpsearch.validation.score import as_plain, named_score
@@ -65,6 +66,7 @@ _OURS, _NOT_OURS = "must be a study of hpsearch", "was not made by hpsearch"
 _SHOWN = ("best_epoch", "machine", "parameters", "reason", "same_as", "seconds")  # and the score, by its name
 _RECORD = "record"
 _FINALS = "finals"  # an attribute of the study: of each finalist, by its trial's number, what became of it
+_FEWER_ROWS = "fewer_rows"  # likewise: the chosen finalist again, trained on fewer rows
 SCORINGS = "holdout_scorings"  # an attribute of the study: one entry a time that its hold-out was scored
 # Fields of a result, and their keys there.
 _IN_RECORD = {name: name for name in ("epochs", "training_loss", "validation_loss", "folds")}
@@ -213,6 +215,11 @@ class StoredStudy:
         return RowResultFiles(self.row_results.folder / "finals")
 
     @property
+    def fewer_row_results(self) -> RowResultFiles:
+        """The same of the chosen finalist where it trained on fewer rows, one ensemble in the place of a checkpoint."""
+        return RowResultFiles(self.final_row_results.folder / "fewer")
+
+    @property
     def file(self) -> Path | None:
         """The SQLite file; None for a database server."""
         url = self.storage.engine.url
@@ -265,10 +272,24 @@ class StoredStudy:
         if result.rows is not None:
             self.final_row_results.write(result.number, result.rows)
         earlier = self.attributes.get(_FINALS, {})
-        record = {name: _without_nan(getattr(result, name)) for name in _OF_FINAL}
-        record |= {result.score_name: result.score, "ensemble": result.ensemble and as_plain(result.ensemble)}
         with self.transaction():
-            self.storage.set_study_user_attr(self.study_id, _FINALS, {**earlier, str(result.number): record})
+            finals = {**earlier, str(result.number): _of_final(result)}
+            self.storage.set_study_user_attr(self.study_id, _FINALS, finals)
+
+    def fewer_rows(self) -> TrialResult | None:
+        """What became of the chosen finalist where it trained on fewer rows; None where that was not evaluated."""
+        record = self.attributes.get(_FEWER_ROWS)
+        return None if record is None else _final(record["trial"], record)
+
+    def write_fewer_rows(self, result: TrialResult, layout: Layout) -> None:
+        """Store that, in the place of what was known: first its per-row results, then that it was evaluated."""
+        self._check_file()
+        if result.rows is not None:
+            self.fewer_row_results.begin(layout)
+            self.fewer_row_results.write(result.number, result.rows)
+        with self.transaction():
+            record = {"trial": result.number, **_of_final(result)}
+            self.storage.set_study_user_attr(self.study_id, _FEWER_ROWS, record)
 
 
 # What is stored of a finalist beside its score and its ensemble. Not the curves of each split: the attributes of a
@@ -276,6 +297,11 @@ class StoredStudy:
 _OF_FINAL = (
     *("state", "value", "parameters", "seconds", "best_epoch", "reason", "epochs", "intermediate", "folds", "machine"),
 )
+
+
+def _of_final(result: TrialResult) -> dict[str, Any]:
+    record = {name: _without_nan(getattr(result, name)) for name in _OF_FINAL}
+    return {**record, result.score_name: result.score, "ensemble": result.ensemble and as_plain(result.ensemble)}
 
 
 def _final(number: int, record: Mapping[str, Any]) -> TrialResult:

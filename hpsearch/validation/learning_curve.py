@@ -1,0 +1,188 @@
+"""What a configuration would lose if it had trained on all rows, from what it loses when it trains on fewer.
+
+Cross-validation judges networks that trained on K - 1 of K folds. What is shipped trains on all K. So the chosen
+configuration is trained once more with a further fold left out, K - 2 of K, and the curve through the two points is
+drawn on to all rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hpsearch.arrays import Floats, IntArray
+from hpsearch.data.dataset import Dataset
+from hpsearch.data.splits import Split
+from hpsearch.validation.config import Config
+from hpsearch.validation.cross_validate import CrossValidation, EnsembleCurve, RowResults, cross_validate
+from hpsearch.validation.lanes import architecture_of
+from hpsearch.validation.metric import Metric
+from hpsearch.validation.out_of_fold import OutOfFoldEnsemble
+
+FEWEST_FOLDS = 3  # so that a fold is left to train on
+FURTHEST = 2  # fold i is left out with folds i + 1 and i + 2: with five folds, that is every pair
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Splits that leave out two folds each, both of which they validate.
+
+    Attributes:
+        splits: the first fold's validation rows stand before the second's.
+        turns: (M,), of each validation position, how far the other fold left out is from the row's own, from 1 to
+            K - 1. Networks of one turn, one a repeat, are averaged.
+    """
+
+    splits: tuple[Split, ...]
+    turns: IntArray
+
+    @classmethod
+    def of(cls, splits: Sequence[Split], data: Dataset) -> Pairs | None:
+        """Those of K-fold splits; None where the splits are not folds, are fewer than ``FEWEST_FOLDS``, or leave a pair
+        without a row of some class to train on.
+
+        Args:
+            splits: of any number of repeats, one repeat after the other.
+            data: the rows.
+        """
+        counts = np.ones(data.rows, bool) if data.weights is None else data.weights > 0
+        pairs, turns = [], []
+        for _, dealt in groupby(splits, key=lambda split: split.repeat):
+            folds = list(dealt)
+            count, number = len(folds), 0
+            if count < FEWEST_FOLDS or not _are_folds(folds):
+                return None
+            known = set()
+            for turn in range(1, FURTHEST + 1):
+                for place, first in enumerate(folds):
+                    second = folds[(place + turn) % count]
+                    if frozenset((first.fold, second.fold)) in known:
+                        continue
+                    known.add(frozenset((first.fold, second.fold)))
+                    training = np.setdiff1d(first.training, second.validation, assume_unique=True)
+                    counted = data.labels[training[counts[training]]]
+                    if not len(counted) or len(np.unique(counted)) < len(data.class_names):
+                        return None
+                    validation = np.concatenate([first.validation, second.validation])
+                    pairs.append(Split(first.repeat, number, training, validation))
+                    turns.append(np.repeat([turn, count - turn], [len(first.validation), len(second.validation)]))
+                    number += 1
+        return cls(tuple(pairs), np.concatenate(turns))
+
+    def reach(self, rows: int) -> float:
+        """How far it is from K - 1 folds to all rows, if from K - 2 to K - 1 is one: on a curve a + b/n, n = K - 2 folds
+        over ``rows``, for folds of one size (K - 2)/K.
+
+        Losses fall about as fast as 1/n near their end, where a model's parameters are few for its rows (Cortes et al.
+        1994, "Learning curves: asymptotic values and rate of convergence", who fit a + b/n^α; two points cannot tell α).
+        """
+        return float(np.mean([len(split.training) for split in self.splits])) / rows
+
+
+def _are_folds(splits: Sequence[Split]) -> bool:
+    """Whether the validation rows are disjoint, and each split trains on those of all others."""
+    validated = np.sort(np.concatenate([split.validation for split in splits]))
+    return bool((np.diff(validated) > 0).all()) and all(
+        np.isin(np.setdiff1d(validated, split.validation, assume_unique=True), split.training).all() for split in splits
+    )
+
+
+@dataclass(frozen=True)
+class LearningCurve:
+    """Two points of it: out-of-fold ensembles of networks that trained on fewer and on more rows.
+
+    Attributes:
+        more: (1, M, …), what the metric is computed from, of networks that trained on K - 1 folds.
+        fewer: (S, M, …), of networks that trained on K - 2 folds, S ensembles of them.
+        reach: see :meth:`Pairs.reach`.
+    """
+
+    more: NDArray[Any]
+    fewer: NDArray[Any]
+    reach: float
+
+
+def with_fewer_rows(
+    data: Dataset,
+    pairs: Pairs,
+    config: Config,
+    study_seed: int,
+    objective: str,
+    report: Callable[[int, float], None] = lambda epoch, mean: None,
+) -> CrossValidation:
+    """Cross-validate a configuration with a further fold left out, up to its last epoch.
+
+    Args:
+        data: the rows.
+        pairs: their splits.
+        config: with the epochs of the chosen checkpoint.
+        study_seed: what initial weights and batch order follow from.
+        objective: of ``METRICS``.
+        report: told the last epoch and the mean objective of single networks.
+
+    Returns:
+        Of the last epoch. Its ``ensemble`` and ``rows`` hold one out-of-fold ensemble a turn in the place of one a
+        checkpoint; the predictions are the mean of theirs.
+    """
+
+    def reported(epoch: int, mean: float) -> bool:
+        report(epoch, mean)
+        return False
+
+    found = cross_validate(
+        data,
+        pairs.splits,
+        config,
+        study_seed,
+        evaluate_every=config.epochs,
+        rule="last",
+        objective=objective,
+        should_stop=reported,
+    )
+    if found.rows is None:
+        return found
+    predictions = found.rows.predictions
+    head = architecture_of(config, data.features.shape[1], len(data.class_names)).head
+    ends = np.cumsum([len(split.validation) for split in pairs.splits])[:-1]
+    ensembles, averages = [], []
+    for turn in np.unique(pairs.turns):
+        there = pairs.turns == turn
+        of_each = zip(pairs.splits, np.split(there, ends), strict=True)
+        splits = [replace(split, validation=split.validation[of]) for split, of in of_each]
+        ensembles.append(OutOfFoldEnsemble(data, splits, head, found.metric))
+        ensembles[-1].add(predictions[there])
+        averages.append(ensembles[-1].average(predictions[there]))
+    losses = np.concatenate([ensemble.row_losses for ensemble in ensembles]).astype(predictions.dtype)
+    values = None if objective == "loss" else np.concatenate([ensemble.row_values for ensemble in ensembles])
+    curve = EnsembleCurve(
+        objective=[ensemble.objective[0] for ensemble in ensembles],
+        loss=[ensemble.loss[0] for ensemble in ensembles],
+        score_name=found.score_name,
+    )
+    rows = RowResults(losses, np.mean(averages, axis=0).astype(predictions.dtype), values)
+    return replace(found, rows=rows, ensemble=curve)
+
+
+def on_all_rows(value: Floats | float, more: Floats | float, fewer: Floats | float, reach: float, metric: Metric) -> Any:
+    """A score of networks that trained on K - 1 folds, as it would be if they had trained on all rows.
+
+    Args:
+        value: the score.
+        more, fewer: the two points of the learning curve.
+        reach: see :meth:`Pairs.reach`.
+        metric: of the scores.
+
+    What is drawn on is the distance d from a perfect score, which is 0 for a loss and 1 for what is to be maximised:
+    d · 1 / (1 + reach · (d₂ - d₁)/d₁), d₁ and d₂ those of more and of fewer rows. For a small step that is
+    d - reach · (d₂ - d₁); a large one takes no score beyond the perfect one.
+    """
+    perfect = 0.0 if metric.direction == "minimize" else 1.0
+    far, further = metric.sign * (more - perfect), metric.sign * (fewer - perfect)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = np.where(far > 0, far / (far + reach * (further - far)), 1.0)
+    return perfect + ratio * (value - perfect)
