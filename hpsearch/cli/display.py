@@ -228,19 +228,22 @@ def nested(found: Nested, name: str) -> None:
     for hyperparameter, values in found.chosen.items():
         drawn.add_row(hyperparameter, *("–" if value is None else rounded(value) for value in values))
     draw(drawn)
-    sure, metric = found.loss, objective_metric("loss", found.loss_name)
+    sure, metric = found.shipped or found.loss, objective_metric("loss", found.loss_name)
     if sure.low is None or sure.high is None:
         interval = " (no interval: rows that follow each other in time are not independent)"
     else:
         interval = f", 95 % interval {shown(sure.low, metric)} to {shown(sure.high, metric)}"
     name_of_loss = "loss" if metric.root is None else metric.root.title
     sizes = sorted({split.training_rows for split in found.splits})
-    trained = f"{sizes[0]}" if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]}"
+    fewer = f"{sizes[0]}" if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]}"
+    trained = f"{fewer} rows"
+    if found.shipped is not None:
+        trained = f"all rows (on {fewer} of them it is {shown(found.loss.mean, metric)})"
     also = "" if known else f", {found.objective} {_number(found.value)} (mean over the outer splits)"
     say(
         f"\nNested estimate: {name_of_loss} {shown(sure.mean, metric)}{interval}, {METRICS[found.score_name].title} "
         f"{_number(found.score, 3)}{also}.\nBelieve it "
-        f"for the whole way that {name!r} goes, search and retraining on {trained} rows; not for "
+        f"for the whole way that {name!r} goes, search and retraining on {trained}; not for "
         "one configuration. No held-out row was used."
     )
 
@@ -297,11 +300,7 @@ def retrained(bundle: Bundle, folder: Path) -> None:
         row(f"search score ({origin['trials']} trials)", score, {})
         if origin["corrected_value"] is not None:
             limits = origin["corrected_low"], origin["corrected_high"]
-            whose = "" if origin["rule"] == "lowest" else " of the best trial"
-            row(f"corrected score{whose}", {searched: origin["corrected_value"]}, {searched: limits})
-        if origin["ensemble_value"] is not None:
-            limits = origin["ensemble_low"], origin["ensemble_high"]
-            row("ensemble of the finals", {searched: origin["ensemble_value"]}, {searched: limits})
+            row("corrected score", {searched: origin["corrected_value"]}, {searched: limits})
     if held_out:
         row("hold-out", held_out, {"loss": (held_out["low"], held_out["high"])})
     members, again = about["members"], about["trained_again"]
@@ -312,8 +311,8 @@ def retrained(bundle: Bundle, folder: Path) -> None:
     say("")
     draw(drawn)
     if not held_out:
-        finals = about["as_exported"] and origin["ensemble_value"] is not None
-        which = "ensemble's score of the finals" if finals else "corrected score, if there is one"
+        whose = origin["corrected_is_about"] if about["as_exported"] else None
+        which = f"corrected score, of {whose}" if whose else "corrected score, if there is one"
         believe = f"There was no hold-out to score: believe the {which}."
     elif about["scorings"] > 1:
         believe = (

@@ -169,13 +169,9 @@ class OriginSection(Section):
     accuracy: Annotated[float | None, Field(description="mean over splits of the trial's accuracy; of classes")] = None
     r2: Annotated[float | None, Field(description="mean over splits of the trial's R²; of a regression target")] = None
     rule: Annotated[str, Field(description="how it was chosen among the trials")] = "lowest"
-    corrected_value: Annotated[float | None, Field(description="the best value without the luck of being it")] = None
+    corrected_value: Annotated[float | None, Field(description="it without the luck of the choice")] = None
     corrected_low: Annotated[float | None, Field(description="low end of its interval")] = None
     corrected_high: Annotated[float | None, Field(description="high end of its interval")] = None
-    ensemble_value: Annotated[
-        float | None, Field(description="that of networks averaged, without the luck of the choice in the finals")
-    ] = None
-    ensemble_low: Annotated[float | None, Field(description="low end of its interval")] = None
-    ensemble_high: Annotated[float | None, Field(description="high end of its interval")] = None
+    corrected_is_about: Annotated[str | None, Field(description="whose score that is")] = None
     configuration: Annotated[str, Field(description="fingerprint of the configuration that was exported")]
     data_fingerprint: Annotated[str, Field(description="of the rows searched with and those held out")]

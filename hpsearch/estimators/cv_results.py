@@ -76,4 +76,7 @@ def greater_is_better(corrected: Corrected | None, metric: Metric) -> Corrected 
     """A corrected score with the sign of ``best_score_``."""
     if corrected is None or metric.sign < 0:
         return corrected
-    return replace(corrected, value=-corrected.value, low=-corrected.high, high=-corrected.low)
+    negated = {
+        name: value and -value for name, value in vars(corrected).items() if name in ("value", "bound", "more_rows")
+    }
+    return replace(corrected, **negated, low=-corrected.high, high=-corrected.low)

@@ -111,10 +111,9 @@ class KFoldSearchCV(MetaEstimatorMixin, BaseEstimator):
     Attributes:
         best_params_: for ``estimator.set_params``; ``epochs`` are those of the best checkpoint.
         best_score_: its value in the search, negated where lower is better, so that greater is better: optimistic.
-        corrected_score_: what it is without the luck of being the best, with an interval and the same sign
-            (:class:`~hpsearch.validation.selection.Corrected`); None where it cannot be told.
-        ensemble_score_: the same of several networks averaged, in the finals; None where one network is refitted, or
-            there were no finals.
+        corrected_score_: what the refitted estimator scores on new rows, with an interval and the same sign
+            (:class:`~hpsearch.validation.selection.Corrected`); None where it cannot be told. Without finals, or where
+            one network is refitted, it is of networks that trained on the rows of a split.
         best_index_: the best trial's number.
         best_estimator_, refit_time_: refitted, and the seconds that took; with ``refit``.
         cv_results_: dict of arrays for a DataFrame, a place a trial: ``params``, ``param_*`` (masked where a trial has
@@ -234,7 +233,6 @@ class KFoldSearchCV(MetaEstimatorMixin, BaseEstimator):
         self.cv_results_["params"][self.best_index_] = self.best_params_
         self.best_score_ = float(self.cv_results_["mean_test_score"][self.best_index_])
         self.corrected_score_ = greater_is_better(best.corrected, metric)
-        self.ensemble_score_ = greater_is_better(best.ensemble, metric)
 
     def _dataset(self, X: Any, y: Any, groups: Any, sample_weight: Any) -> tuple[Dataset, NDArray[Any] | None]:
         """The rows that count, and the classes as they were given; None for a regression."""

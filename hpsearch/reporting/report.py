@@ -167,9 +167,7 @@ def _numbers(study: Snapshot) -> str:
         return f'<p class="belief">{text(f"No trial is complete, so there is no best configuration.{most}")}</p>'
     best = study.best
     opened_once = best.has_holdout and best.scorings == 1
-    believed = (
-        "hold-out" if opened_once else "ensemble" if best.ensemble else "corrected score" if best.corrected else ""
-    )
+    believed = "hold-out" if opened_once else "corrected score" if best.corrected else ""
     cards = "".join(
         f'<div{" class=believe" if name == believed else ""}><dt>{name}</dt><dd class="value">{text(value)}</dd>'
         f'<dd class="note">{text(note)}</dd></div>'

@@ -13,7 +13,7 @@ from hpsearch.markup import table, text
 from hpsearch.numbers import rounded, score_text, setting_text
 from hpsearch.results.diagnosis import Diagnosis, Observed, diagnose
 from hpsearch.search.baselines import Comparison, Shipped, shipped_predictions, stored_comparison
-from hpsearch.search.correction import Correction, correct, correct_ensemble, definition_of
+from hpsearch.search.correction import Correction, correct, correct_shipped, definition_of
 from hpsearch.search.finals import Choice, choose, finals
 from hpsearch.search.objective import data_fingerprint
 from hpsearch.storage.stored_study import SCORINGS, StoredStudy, stored_result
@@ -38,15 +38,13 @@ class Best:
         chosen: what the search chose for this trial.
         config: the whole configuration; its ``epochs`` are those of the chosen checkpoint.
         result: the trial's outcome in the search.
-        trials: how many trials had been told: the value is the best of the complete ones among them.
+        trials: how many trials had been told.
+        complete: how many of them are complete: the value is the best of theirs.
         data_fingerprint: of the rows searched with and those held out.
         rule: by which it was chosen, of ``RULES``.
-        correction: what the best value of the search is without the luck of having been the best, or why that cannot
-            be told. It is of single networks.
+        correction: what is shipped scores on new rows, or the best trial of the search, or why that cannot be told.
         scorings: how often the study's hold-out has been scored.
         final: what the finals chose; None where they did not choose.
-        ensemble_correction: what the out-of-fold ensemble's value is without the luck of having been chosen in the
-            finals; None where a single network is shipped, or there were no finals.
         comparison: with models without a search, of which the networks' own number is the corrected one; None where
             there is none of these networks.
         diagnoses: what the results say about the study file.
@@ -57,12 +55,12 @@ class Best:
     config: Config
     result: TrialResult
     trials: int
+    complete: int
     data_fingerprint: str
     rule: str
     correction: Correction
     scorings: int
     final: Choice | None = None
-    ensemble_correction: Correction | None = None
     comparison: Comparison | None = None
     diagnoses: tuple[Diagnosis, ...] = ()
 
@@ -72,14 +70,9 @@ class Best:
         return self.correction.score
 
     @property
-    def ensemble(self) -> Corrected | None:
-        """The corrected score of the ensemble that is shipped, if there is one."""
-        return None if self.ensemble_correction is None else self.ensemble_correction.score
-
-    @property
-    def shipped(self) -> Corrected | None:
-        """The corrected score that is about what is shipped, as near as one is."""
-        return self.ensemble or self.corrected
+    def of_ensemble(self) -> bool:
+        """Whether the finals chose for an ensemble, which the corrected score is then about."""
+        return self.final is not None and self.final.of_ensemble
 
     @property
     def members(self) -> int:
@@ -131,7 +124,7 @@ class Best:
         """How the search score came about, and so what it is worth."""
         if self.correction.candidates == 1:
             return "of the one candidate there was"
-        among = f"{self.corrected.trials} complete trials" if self.corrected else f"{self.trials} trials"
+        among = f"{self.complete} complete trials"
         if self.final is not None:
             return f"optimistic: a finalist among {among}"
         rule = "" if self.rule == "lowest" else f" by {self.rule}"
@@ -155,7 +148,7 @@ class Best:
             "uncorrected": self.uncorrected,
             "members": self.members,
             "final": self.final and {"value": self.final.value, "of_ensemble": self.final.of_ensemble},
-            "ensemble": self.ensemble and asdict(self.ensemble),
+            "corrected_is_about": self.about,
             "holdout_scorings": self.scorings if self.has_holdout else None,
             self.score_name: self.result.score,
             "best_epoch": self.config.epochs,
@@ -171,25 +164,35 @@ class Best:
         over = f"over {splits} splits" if splits > 1 else "on a single split"
         over = over if metric.root is None else f"{metric.root.title} {over}"
         rows = [("search score", shown(self.result.value or 0.0, metric), f"{over}; {self.choice}")]
+        if self.final is not None and (fixed is None or not self.of_ensemble):
+            rows.append(("finals", shown(self.final.value, metric), f"{self._judged}; the best of the finalists"))
         if fixed is None:
             rows.append(("corrected score", "none", f"{self.uncorrected}"))
         else:
-            whose = "" if self.rule == "lowest" else ", of the best trial of the search"
-            rows.append(("corrected score", shown(fixed.value, metric), f"{self._interval(fixed)}{whose}; one network"))
-        if self.final is not None:
-            rows.append(self._final(self.final))
+            rows.append(("corrected score", shown(fixed.value, metric), f"{self._interval(fixed)}; of {self.about}"))
         return [*rows, ("hold-out", *self._holdout())]
 
-    def _final(self, final: Choice) -> tuple[str, str, str]:
-        finals, metric = self.definition.search.finalist_repeats, self.definition.metric
-        dealt = f"on {finals} fresh {'repeats' if finals > 1 else 'repeat'} of the splits"
-        if not final.of_ensemble:
-            return "finals", shown(final.value, metric), f"one network, {dealt}; the lowest of the finalists"
-        averaged = f"{finals} networks averaged, {dealt}"
-        if self.ensemble is None:
-            why = self.ensemble_correction and self.ensemble_correction.missing
-            return "ensemble", shown(final.value, metric), f"{averaged}; not corrected: {why}"
-        return "ensemble", shown(self.ensemble.value, metric), f"{self._interval(self.ensemble)}; {averaged}"
+    @property
+    def _judged(self) -> str:
+        """What the finals looked at."""
+        repeats = self.definition.search.finalist_repeats
+        networks = f"{repeats} networks averaged" if self.of_ensemble and repeats > 1 else "one network"
+        return f"{networks}, on {repeats} fresh {'repeats' if repeats > 1 else 'repeat'} of the splits"
+
+    @property
+    def about(self) -> str | None:
+        """What the corrected score is about; None if there is none."""
+        if self.corrected is None:
+            return None
+        if not self.of_ensemble:
+            whose = "these networks" if self.rule == "lowest" else "the search's best trial"
+            return f"{whose}, one a split"
+        rows = (
+            "all rows"
+            if self.corrected.more_rows is not None
+            else f"the rows of a split, as {self.correction.no_curve}"
+        )
+        return f"{self.members} networks averaged, trained on {rows}"
 
     def _interval(self, score: Corrected) -> str:
         low, high = (shown(value, self.definition.metric) for value in (score.low, score.high))
@@ -206,28 +209,26 @@ class Best:
         """The one sentence on what to believe."""
         if self.has_holdout and self.scorings == 1:
             return "Believe the hold-out's score that retrain printed: no choice was made with it."
-        if self.has_holdout and self.scorings > 1 and self.shipped is None:
+        if self.has_holdout and self.scorings > 1 and self.corrected is None:
             return f"The hold-out was scored {self.scorings} times: it is no longer untouched."
-        if (shipped := self.shipped) is not None:
+        if (fixed := self.corrected) is not None:
             metric = self.definition.metric
-            if shipped is self.ensemble:
-                name, whose = "ensemble", f"{self.members} networks averaged"
+            if self.of_ensemble:
+                whose = f"{self.members} networks averaged"
             else:
-                name, whose = (
-                    "corrected score",
-                    "these networks" if self.rule == "lowest" else "the best trial's networks",
-                )
+                whose = "these networks" if self.rule == "lowest" else "the best trial's networks"
             headline = metric.headline
             if metric.root is not None:
                 verb = f"have an {headline.title} of"
             else:
                 verb = "lose" if self.definition.search.objective == "loss" else f"have a mean {metric.title} of"
             unit = f" {headline.unit}" if headline.unit else ""
-            value, low, high = (shown(one, metric) for one in (shipped.value, shipped.low, shipped.high))
-            return (
-                f"Believe the {name}: on new rows {whose} {verb} about {value}{unit}, with 95 % confidence between "
-                f"{low} and {high}."
-            )
+            value, low, high = (shown(one, metric) for one in (fixed.value, fixed.low, fixed.high))
+            between = f"with 95 % confidence between {low} and {high}"
+            if fixed.bound is not None:
+                most = "at most" if metric.direction == "minimize" else "at least"
+                between += f"; {most} {shown(fixed.bound, metric)}, if only that is asked"
+            return f"Believe the corrected score: on new rows {whose} {verb} about {value}{unit}, {between}."
         optimistic = "Do not believe the search score, which is optimistic:"
         if self.has_holdout and not self.scorings:
             return f"{optimistic} retrain the best, which scores the hold-out once."
@@ -239,7 +240,7 @@ class Best:
             return []
         metric, comparison = self.definition.metric, self.comparison
         own = metric.in_headline(comparison.value)
-        rows = [(self._who, shown(comparison.value, metric), "what is shipped")]
+        rows = [(self._who, shown(comparison.value, metric), "what is shipped, trained on the rows of a split")]
         for one in comparison.baselines:
             if one.value is None or one.difference is None:
                 rows.append((one.title, "none", f"left out: {one.missing}"))
@@ -377,19 +378,12 @@ def find_best(stored: StoredStudy, rule: str = "finals") -> Best:
     config = definition.config(chosen).replaced(exact)
     identity = stored.attributes["identity"]
     data = data_fingerprint(identity["data.fingerprint"], identity["holdout.fingerprint"])
-    found = Best(
-        definition,
-        chosen,
-        config,
-        best,
-        len(results),
-        data,
-        rule,
-        correct(stored, definition, results),
-        len(stored.attributes.get(SCORINGS, ())),
-        final,
-        correct_ensemble(stored, definition, evaluated) if final is not None and ensemble else None,
-    )
+    correction = correct(stored, definition, results)
+    if final is not None and ensemble:
+        correction = correct_shipped(stored, definition, evaluated, correction)
+    scorings = len(stored.attributes.get(SCORINGS, ()))
+    complete = sum(result.value is not None for result in results)
+    found = Best(definition, chosen, config, best, len(results), complete, data, rule, correction, scorings, final)
     shipped = _shipped(stored, best, final)
     comparison = None if shipped is None else _comparison(stored, found, shipped)
     parameters = [trial.params for trial in trials]
@@ -409,5 +403,5 @@ def _comparison(stored: StoredStudy, found: Best, shipped: Shipped) -> Compariso
     comparison = stored_comparison(stored.attributes, shipped.trial, shipped.epoch, shipped.of_ensemble)
     if comparison is None:
         return None
-    of_these = found.ensemble if shipped.of_ensemble else found.corrected if found.rule == "lowest" else None
-    return comparison if of_these is None else comparison.shifted(of_these.value)
+    of_these = found.corrected if shipped.of_ensemble or found.rule == "lowest" else None
+    return comparison if of_these is None else comparison.shifted(of_these.of_splits)

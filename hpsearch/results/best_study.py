@@ -80,10 +80,7 @@ def to_toml(best: Best, folder: Path) -> str:
     if best.corrected is not None:
         for key in ("value", "low", "high"):
             origins[f"corrected_{key}"] = getattr(best.corrected, key)
-        origins["corrected_value"].comment("the best value without the luck of having been it, and its interval")
-    if best.ensemble is not None:
-        for key in ("value", "low", "high"):
-            origins[f"ensemble_{key}"] = getattr(best.ensemble, key)
-        origins["ensemble_value"].comment("that of networks averaged, in the finals, and its interval")
+        origins["corrected_value"].comment("without the luck of the choice, and its interval")
+        origins["corrected_is_about"] = best.about
     document["origin"] = origins
     return tomlkit.dumps(document)

@@ -16,9 +16,11 @@ from hpsearch.definition.study import StudyDefinition
 from hpsearch.model.retrain import fit_prepared
 from hpsearch.results.best import find_best
 from hpsearch.search.coordinator import Progress
+from hpsearch.search.correction import loss_with_rows
 from hpsearch.search.objective import Prepared, divide
 from hpsearch.search.run import executor_for, owned, search
-from hpsearch.validation.estimates import Estimate, mean_of_rows
+from hpsearch.validation.estimates import Estimate, interval_of_loss, mean_of_rows
+from hpsearch.validation.learning_curve import Point, on_all_rows, reach
 from hpsearch.validation.metric import AdditiveMetric
 from hpsearch.validation.metrics import METRICS
 from hpsearch.validation.score import SCORE_NAMES, Scored
@@ -36,6 +38,7 @@ class OuterResult(Scored):
         loss, score: of the chosen configuration, retrained on all training rows, on the validation rows.
         objective: likewise the study's objective; None where it is undefined on these rows.
         chosen: what its search chose, with the epochs of the chosen checkpoint.
+        corrected: what its search says that the chosen configuration scores on new rows; None where it cannot tell.
     """
 
     study: str
@@ -46,6 +49,7 @@ class OuterResult(Scored):
     loss: float
     objective: float | None
     chosen: dict[str, Any]
+    corrected: float | None = None
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,8 @@ class Nested(Scored):
 
     Attributes:
         loss: over all validation rows of the outer splits; each network was trained and chosen without them.
+        shipped: the loss of what is searched for and trained in the same way on all rows, from the learning curves of
+            the outer splits' finals; None where they have none.
         score: the accuracy likewise; R² as the mean over the outer splits, None where one of them leaves it undefined.
         objective: what the searches searched for, of ``METRICS``.
         value: its mean over the outer splits; None where one of them leaves it undefined.
@@ -62,6 +68,7 @@ class Nested(Scored):
     """
 
     loss: Estimate
+    shipped: Estimate | None
     objective: str
     value: float | None
     loss_name: str
@@ -102,12 +109,14 @@ def nested(
     """
     definition = prepared.definition
     pairs = list(outer_studies(prepared, outer))
-    results, losses = [], []
+    results, losses, curves = [], [], []
     for split, inner in pairs:
         on_begin(inner.definition.name)
         with executor_for(workers) as executor, owned(inner, url, inner.audit()) as stored:
             search(inner, stored, executor, on_progress=on_progress)
             best = find_best(stored)
+            if best.final is not None and best.of_ensemble:
+                curves.append(loss_with_rows(stored, inner.definition, best.final))
         model = fit_prepared(inner, best.config)
         validation = prepared.search.take(split.validation)
         score = model.score(validation)
@@ -124,9 +133,11 @@ def nested(
                 score_name=best.score_name,
                 objective=model.measure(validation, definition.metric),
                 chosen={**best.chosen, "epochs": best.config.epochs},
+                corrected=None if best.corrected is None else best.corrected.value,
             )
         )
-    return _summary(prepared, [split for split, _ in pairs], results, losses)
+    known = [curve for curve in curves if curve is not None]
+    return _summary(prepared, [split for split, _ in pairs], results, losses, known if len(known) == len(pairs) else [])
 
 
 def outer_studies(prepared: Prepared, outer: int) -> Iterator[tuple[Split, Prepared]]:
@@ -147,9 +158,13 @@ def outer_studies(prepared: Prepared, outer: int) -> Iterator[tuple[Split, Prepa
 
 
 def _summary(
-    prepared: Prepared, splits: Sequence[Split], results: Sequence[OuterResult], losses: Sequence[NDArray[Any]]
+    prepared: Prepared,
+    splits: Sequence[Split],
+    results: Sequence[OuterResult],
+    losses: Sequence[NDArray[Any]],
+    curves: Sequence[tuple[Point, Point]],
 ) -> Nested:
-    """The estimate from all outer splits, with the losses of the validation rows of each."""
+    """The estimate from all outer splits, with the losses of the validation rows of each, and their learning curves."""
     rows = np.concatenate([split.validation for split in splits])
     units = np.unique(independent_units(prepared.search)[rows], return_inverse=True)[1]
     of_rows = prepared.search.weights
@@ -167,4 +182,23 @@ def _summary(
     # Over rows, as the loss is, where it has a value of each; the objective may have none.
     score = mean("score", counts if isinstance(METRICS[name], AdditiveMetric) else None)
     loss_name = prepared.definition.loss
-    return Nested(sure, objective, mean("objective"), loss_name, tuple(results), score=score, score_name=name)
+    shipped = _on_all_rows(
+        sure, curves, float(np.mean([len(split.training) for split in splits])), prepared.search.rows
+    )
+    return Nested(sure, shipped, objective, mean("objective"), loss_name, tuple(results), score=score, score_name=name)
+
+
+def _on_all_rows(
+    sure: Estimate, curves: Sequence[tuple[Point, Point]], training_rows: float, rows: int
+) -> Estimate | None:
+    """An estimate for networks of so many training rows, drawn on to all rows along the outer splits' learning curves.
+
+    These are of fewer rows still; the searches of all outer splits are taken together.
+    """
+    if not curves or sure.standard_error is None:
+        return None
+    few, many = (Point(*np.mean(points, axis=0)) for points in zip(*curves, strict=True))
+    how_far = reach(few.rows, many.rows, rows, training_rows)
+    ratio = float(on_all_rows(np.ones(1), np.array([many.loss]), np.array([few.loss]), how_far, METRICS["loss"])[0])
+    mean, error = sure.mean * ratio, sure.standard_error * ratio
+    return Estimate(mean, error, *interval_of_loss(mean, error, sure.splits), sure.splits)

@@ -3,39 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from hpsearch import seeds
+from hpsearch.definition.sections import RetrainSection
 from hpsearch.definition.study import StudyDefinition
 from hpsearch.errors import StorageError
-from hpsearch.search.finals import finals
+from hpsearch.search.finals import Choice, choose, finals, is_of
 from hpsearch.storage.row_results import RowResultFiles
 from hpsearch.storage.stored_study import StoredStudy, stored_result
 from hpsearch.storage.trial_result import TrialResult
+from hpsearch.validation.learning_curve import LearningCurve, Point, reach
 from hpsearch.validation.metric import AdditiveMetric
 from hpsearch.validation.selection import FEWEST_UNITS, MOST_WORK, Corrected, corrected
 
-# Of the study: the corrected score of the search's best value, and that of the finals' ensemble.
-_ATTRIBUTE, _ENSEMBLE = "corrected", "corrected_ensemble"
+_SEARCH, _SHIPPED = "corrected", "corrected_ensemble"  # attributes of the study
 
 
 @dataclass(frozen=True)
 class Correction:
-    """The corrected score of a study's best value, or why there is none.
+    """A corrected score, or why there is none.
 
     Attributes:
         score: the corrected score.
-        candidates: what the best value was chosen among, complete trials and checkpoints; None where not counted.
+        candidates: what was chosen among, complete trials and checkpoints; None where not counted.
         missing: why there is no score, as the end of a sentence.
+        no_curve: why it is about networks that trained on the rows of a split, likewise; None where it is about
+            networks that train on all rows.
     """
 
     score: Corrected | None = None
     candidates: int | None = None
     missing: str | None = None
+    no_curve: str | None = None
 
 
 def definition_of(stored: StoredStudy) -> StudyDefinition:
@@ -45,37 +49,113 @@ def definition_of(stored: StoredStudy) -> StudyDefinition:
 
 
 def correct(stored: StoredStudy, definition: StudyDefinition, results: Sequence[TrialResult]) -> Correction:
-    """The best value corrected for having been chosen.
+    """The search's best value corrected for having been chosen; it is of single networks, one a split.
 
     Args:
         stored: the study.
         definition: its definition.
         results: of the trials that ended, at least one of them complete.
     """
-    if (known := stored_score(stored.attributes, len(results))) is not None:
-        return Correction(known)
+    known = stored.attributes.get(_SEARCH)
+    if known and known["told"] == len(results) and known["corrected"]:
+        return Correction(Corrected(**known["corrected"]))
     return _correct(stored.row_results, definition, results)
 
 
-def correct_ensemble(stored: StoredStudy, definition: StudyDefinition, finals: Sequence[TrialResult]) -> Correction:
-    """The out-of-fold ensemble's value corrected for the choice among finalists and epochs.
+def correct_shipped(
+    stored: StoredStudy, definition: StudyDefinition, evaluated: Sequence[TrialResult], of_search: Correction
+) -> Correction:
+    """What the ensemble that is shipped loses on new rows: the finals' number, corrected three times.
 
-    It is of an ensemble of as many networks as there are repeats, each trained on the training rows of a split. That
-    the finalists were the best of the search on the same rows is not in it.
+    It begins with the out-of-fold ensemble of the finals, which :func:`~hpsearch.validation.selection.corrected`
+    corrects for the choice among finalists and epochs. Then:
+
+    1. The finalists are themselves the best of a search on the same rows, and its proposals have followed their luck.
+       The search's own corrected score is about such a choice, but of a poorer one, made on some of the rows. Single
+       networks of the chosen finalist tell by how much, on the finals' fresh splits: the truth lies between the two,
+       and half of the difference is added, if there is one.
+    2. The learning curve is drawn on from K - 1 folds to all rows (:mod:`hpsearch.validation.learning_curve`).
+
+    The networks averaged are as many as there are repeats in the finals. Where more are shipped, they lose no more.
 
     Args:
         stored: the study.
         definition: its definition.
-        finals: what became of the finalists, at least one of them complete.
+        evaluated: what became of the finalists, at least one of them complete.
+        of_search: the corrected score of the search, with the same trials.
     """
-    known = stored.attributes.get(_ENSEMBLE)
-    if known and known["finalists"] == [result.number for result in finals]:
-        return Correction(Corrected(**known["corrected"]))
-    return _correct(stored.final_row_results, definition, finals, stored.attributes["n_splits"])
+    choice, fewer = _chosen(stored, definition, evaluated)
+    known = stored.attributes.get(_SHIPPED)
+    if known and known["of"] == _key(evaluated, fewer, of_search):
+        return Correction(Corrected(**known["corrected"]), no_curve=known["no_curve"])
+    curve, no_curve = _learning_curve(stored, choice, fewer)
+    earlier = 0.0
+    if of_search.score is not None:
+        single = choice.final.intermediate[choice.final.epochs.index(choice.epoch)]
+        earlier = max(0.0, definition.metric.sign * (of_search.score.value - single)) / 2
+    n_splits = stored.attributes["n_splits"]
+    found = _correct(stored.final_row_results, definition, evaluated, n_splits, curve, earlier)
+    return replace(found, no_curve=no_curve)
+
+
+def loss_with_rows(stored: StoredStudy, definition: StudyDefinition, choice: Choice) -> tuple[Point, Point] | None:
+    """The mean losses of the chosen finalist's out-of-fold ensembles: with fewer rows, and with those of a split.
+
+    None where it was not trained on fewer rows.
+    """
+    fewer, more = stored.fewer_rows(), choice.final
+    if fewer is None or fewer.ensemble is None or more.ensemble is None or not is_of(fewer, choice):
+        return None
+    at = more.epochs.index(choice.epoch)
+    return Point(_rows(fewer), float(np.mean(fewer.ensemble.loss))), Point(_rows(more), more.ensemble.loss[at])
+
+
+def _rows(result: TrialResult) -> float:
+    """How many rows a network trained on, on average over the splits."""
+    return float(np.mean([fold["training_rows"] for fold in result.folds]))
+
+
+def _chosen(
+    stored: StoredStudy, definition: StudyDefinition, evaluated: Sequence[TrialResult]
+) -> tuple[Choice, TrialResult | None]:
+    """What the finals chose for an ensemble, and what became of it with fewer rows, if that is known."""
+    choice, fewer = choose(evaluated, definition, ensemble=True), stored.fewer_rows()
+    assert choice is not None
+    return choice, fewer if is_of(fewer, choice) else None
+
+
+def _key(evaluated: Sequence[TrialResult], fewer: TrialResult | None, of_search: Correction) -> list[Any]:
+    """What the corrected score of what is shipped is made of, in plain values."""
+    curve = None if fewer is None else [fewer.number, *fewer.epochs, fewer.state]
+    return [[result.number for result in evaluated], curve, of_search.score and of_search.score.value]
+
+
+def _learning_curve(
+    stored: StoredStudy, choice: Choice, fewer: TrialResult | None
+) -> tuple[LearningCurve | None, str | None]:
+    """Of the chosen finalist, or why there is none."""
+    if fewer is None:
+        return None, "the splits are not at least three folds that train on all others"
+    if fewer.ensemble is None:
+        return None, "with fewer rows it diverged"
+    try:
+        more = stored.final_row_results.of(choice.final).of_objective
+        rows = stored.fewer_row_results.of(fewer)
+    except StorageError as error:
+        return None, str(error).rstrip(".")
+    place = choice.final.epochs.index(choice.epoch)
+    whole = float(np.mean([fold["training_rows"] + fold["validation_rows"] for fold in choice.final.folds]))
+    how_far = reach(_rows(fewer), _rows(choice.final), whole)
+    return LearningCurve(more[place : place + 1], rows.of_objective, how_far), None
 
 
 def _correct(
-    files: RowResultFiles, definition: StudyDefinition, results: Sequence[TrialResult], folds: int | None = None
+    files: RowResultFiles,
+    definition: StudyDefinition,
+    results: Sequence[TrialResult],
+    folds: int | None = None,
+    curve: LearningCurve | None = None,
+    earlier: float = 0.0,
 ) -> Correction:
     try:
         whole = files.layout()
@@ -90,14 +170,15 @@ def _correct(
         complete = [result for result in results if result.value is not None]
         last_only = definition.validation.checkpoint == "last"
         candidates = len(complete) * (1 if last_only else len(complete[0].epochs))
-        if candidates == 1:
+        if candidates == 1 and folds is None:  # that of the finals was judged on fresh splits
             return Correction(candidates=1, missing="nothing was chosen: there is one candidate")
         work = len(layout.rows) * max(1, layout.classes) * candidates
         if not isinstance(definition.metric, AdditiveMetric) and work > MOST_WORK:
             title = definition.metric.title
             return Correction(missing=f"with {title} it would take long for so many rows, classes and trials")
         values = (files.of(result).of_objective[-1 if last_only else 0 :] for result in complete)
-        score = corrected(values, whole, definition.metric, seeds.integer_seed(definition.seed, "resamples"), folds)
+        seed = seeds.integer_seed(definition.seed, "resamples")
+        score = corrected(values, whole, definition.metric, seed, folds, curve, earlier)
         return Correction(score, candidates)
     except StorageError as error:
         return Correction(missing=str(error).rstrip("."))
@@ -109,18 +190,26 @@ def store_score(stored: StoredStudy) -> None:
     if all(result.value is None for result in results):
         return
     definition = definition_of(stored)
-    score = correct(stored, definition, results).score
-    if score is not None or not stored.attributes.get(_ATTRIBUTE):  # one of fewer trials is better than none
-        stored.refresh({_ATTRIBUTE: {"told": len(results), "corrected": score and asdict(score)}})
+    of_search = correct(stored, definition, results)
+    score = of_search.score
+    if score is not None or not stored.attributes.get(_SEARCH):  # one of fewer trials is better than none
+        stored.refresh({_SEARCH: {"told": len(results), "corrected": score and asdict(score)}})
     evaluated = finals(stored, definition)
-    if any(result.ensemble is not None for result in evaluated):
-        score = correct_ensemble(stored, definition, evaluated).score
-        if score is not None:
-            numbers = [result.number for result in evaluated]
-            stored.refresh({_ENSEMBLE: {"finalists": numbers, "corrected": asdict(score)}})
+    if definition.retrain.members > 1 and any(result.ensemble is not None for result in evaluated):
+        found = correct_shipped(stored, definition, evaluated, of_search)
+        if found.score is not None:
+            key = _key(evaluated, _chosen(stored, definition, evaluated)[1], of_search)
+            record = {"of": key, "corrected": asdict(found.score), "no_curve": found.no_curve}
+            stored.refresh({_SHIPPED: record})
 
 
 def stored_score(attributes: Mapping[str, Any], told: int) -> Corrected | None:
-    """The corrected score that is stored with a study, if it is of so many trials."""
-    known = attributes.get(_ATTRIBUTE)
-    return Corrected(**known["corrected"]) if known and known["told"] == told and known["corrected"] else None
+    """The corrected score that is stored with a study of so many trials: of what it ships, where that is known."""
+    of_search, shipped = attributes.get(_SEARCH), attributes.get(_SHIPPED)
+    if not of_search or of_search["told"] != told:
+        return None
+    members = RetrainSection(**attributes["definition"].get("retrain", {})).members
+    score = of_search["corrected"]
+    if shipped and members > 1 and shipped["of"][-1] == (score and score["value"]):
+        score = shipped["corrected"]
+    return Corrected(**score) if score else None

@@ -351,15 +351,16 @@ def evaluate(
         )
 
     # One BLAS thread: on such small matrices more cost more than they save, and sums would depend on their number.
+    attributes: dict[str, Any] = {}
     with quiet(), threadpool_limits(1):
         if task.fewer_rows:
             assert prepared.final_pairs is not None  # who asks for it has looked
-            seed, attributes = seeds.integer_seed(definition.seed, "learning-curve"), {}
+            seed = seeds.integer_seed(definition.seed, "learning-curve")
             objective = definition.search.objective
             outcome = with_fewer_rows(data, prepared.final_pairs, config, seed, objective, report)
         elif task.final_epochs is not None:
             seed, scalings = seeds.integer_seed(definition.seed, "finals"), prepared.final_scalings(config.scaling)
-            outcome, attributes = validate(prepared.final_splits, seed, scalings, lambda epoch, mean: False), {}
+            outcome = validate(prepared.final_splits, seed, scalings, lambda epoch, mean: False)
         else:
             pruning = Pruning(definition, task.number, task.prior_trials)
             scalings = prepared.scalings[config.scaling]

@@ -96,8 +96,8 @@ def mean_of_rows(
     return Estimate(mean, error, *interval_of_loss(mean, error, count), count)
 
 
-def interval_of_loss(mean: float, error: float, units: int) -> tuple[float, float]:
-    """The interval at ``LEVEL`` of a mean loss with this standard error over so many units.
+def interval_of_loss(mean: float, error: float, units: int, level: float = LEVEL) -> tuple[float, float]:
+    """The interval at a level of a mean loss with this standard error over so many units.
 
     Losses are positive and skewed, and so are the errors of their means, less and less the more rows there are. The
     interval is Student's with ``units`` - 1 degrees of freedom for the cube root of the mean, whose distribution is
@@ -107,5 +107,5 @@ def interval_of_loss(mean: float, error: float, units: int) -> tuple[float, floa
 
     if mean <= 0:
         return mean, mean
-    root, half = mean ** (1 / 3), float(t.ppf((1 + LEVEL) / 2, units - 1)) * error / (3 * mean ** (2 / 3))
+    root, half = mean ** (1 / 3), float(t.ppf((1 + level) / 2, units - 1)) * error / (3 * mean ** (2 / 3))
     return max(0.0, root - half) ** 3, (root + half) ** 3

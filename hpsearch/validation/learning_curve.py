@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hpsearch.arrays import Floats, IntArray
+from hpsearch.arrays import Array, Floats, IntArray
 from hpsearch.data.dataset import Dataset
 from hpsearch.data.splits import Split
 from hpsearch.validation.config import Config
@@ -74,15 +74,6 @@ class Pairs:
                     number += 1
         return cls(tuple(pairs), np.concatenate(turns))
 
-    def reach(self, rows: int) -> float:
-        """How far it is from K - 1 folds to all rows, if from K - 2 to K - 1 is one: on a curve a + b/n, n = K - 2 folds
-        over ``rows``, for folds of one size (K - 2)/K.
-
-        Losses fall about as fast as 1/n near their end, where a model's parameters are few for its rows (Cortes et al.
-        1994, "Learning curves: asymptotic values and rate of convergence", who fit a + b/n^α; two points cannot tell α).
-        """
-        return float(np.mean([len(split.training) for split in self.splits])) / rows
-
 
 def _are_folds(splits: Sequence[Split]) -> bool:
     """Whether the validation rows are disjoint, and each split trains on those of all others."""
@@ -92,6 +83,24 @@ def _are_folds(splits: Sequence[Split]) -> bool:
     )
 
 
+class Point(NamedTuple):
+    """One point of a learning curve: so many training rows, and what networks that had them lose."""
+
+    rows: float
+    loss: float
+
+
+def reach(fewer: float, more: float, rows: float, start: float | None = None) -> float:
+    """How far it is from ``start`` training rows, ``more`` if None, to ``rows``, if from ``fewer`` to ``more`` is one:
+    on a curve a + b/n.
+
+    With K equal folds, of which K - 2, K - 1 and K are trained on, it is (K - 2)/K. Losses fall about as fast as 1/n
+    near their end, where a model has few parameters for its rows (Cortes et al. 1994, "Learning curves: asymptotic
+    values and rate of convergence", who fit a + b/n^α; two points cannot tell α).
+    """
+    return (1 / (start or more) - 1 / rows) / (1 / fewer - 1 / more)
+
+
 @dataclass(frozen=True)
 class LearningCurve:
     """Two points of it: out-of-fold ensembles of networks that trained on fewer and on more rows.
@@ -99,7 +108,7 @@ class LearningCurve:
     Attributes:
         more: (1, M, …), what the metric is computed from, of networks that trained on K - 1 folds.
         fewer: (S, M, …), of networks that trained on K - 2 folds, S ensembles of them.
-        reach: see :meth:`Pairs.reach`.
+        reach: see the function of that name.
     """
 
     more: NDArray[Any]
@@ -168,21 +177,22 @@ def with_fewer_rows(
     return replace(found, rows=rows, ensemble=curve)
 
 
-def on_all_rows(value: Floats | float, more: Floats | float, fewer: Floats | float, reach: float, metric: Metric) -> Any:
-    """A score of networks that trained on K - 1 folds, as it would be if they had trained on all rows.
+def on_all_rows(value: Array, more: Array, fewer: Array, reach: float, metric: Metric) -> Floats:
+    """Scores of networks that trained on K - 1 folds, as they would be if these had trained on all rows.
 
     Args:
-        value: the score.
-        more, fewer: the two points of the learning curve.
-        reach: see :meth:`Pairs.reach`.
+        value: the scores.
+        more: of the learning curve, the point of K - 1 folds; of the shape of ``value``.
+        fewer: likewise, that of K - 2 folds.
+        reach: from the function of that name.
         metric: of the scores.
 
     What is drawn on is the distance d from a perfect score, which is 0 for a loss and 1 for what is to be maximised:
-    d · 1 / (1 + reach · (d₂ - d₁)/d₁), d₁ and d₂ those of more and of fewer rows. For a small step that is
+    d / (1 + reach · (d₂ - d₁)/d₁), d₁ and d₂ those of more and of fewer rows. For a small step that is
     d - reach · (d₂ - d₁); a large one takes no score beyond the perfect one.
     """
     perfect = 0.0 if metric.direction == "minimize" else 1.0
     far, further = metric.sign * (more - perfect), metric.sign * (fewer - perfect)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = np.where(far > 0, far / (far + reach * (further - far)), 1.0)
-    return perfect + ratio * (value - perfect)
+    step = np.divide(further - far, far, out=np.zeros_like(far), where=far > 0)
+    drawn_on: Floats = perfect + (value - perfect) / (1 + reach * step)
+    return drawn_on

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from hpsearch.arrays import Floats, IntArray
 from hpsearch.validation.estimates import LEVEL, interval_of_loss
 from hpsearch.validation.layout import Layout
+from hpsearch.validation.learning_curve import LearningCurve, on_all_rows
 from hpsearch.validation.metric import AdditiveMetric, Metric, RankingMetric
 
 PARTS = 5  # that the units are dealt into; the choice for each is made on the others
@@ -38,6 +39,9 @@ class Corrected:
         trials: that could be chosen.
         candidates: trials × checkpoints that could be chosen.
         units: independent rows, groups, or clusters of copies.
+        bound: at ``LEVEL`` it is no worse than this: one end of the interval at 2 · ``LEVEL`` - 1.
+        more_rows: how much of the value is a learning curve's, drawn on to all rows; None if it is about networks that
+            trained on the rows of a split.
     """
 
     value: float
@@ -46,10 +50,23 @@ class Corrected:
     trials: int
     candidates: int
     units: int
+    bound: float | None = None
+    more_rows: float | None = None
+
+    @property
+    def of_splits(self) -> float:
+        """The estimate for networks that trained on the rows of a split."""
+        return self.value - (self.more_rows or 0.0)
 
 
 def corrected(
-    candidates: Iterable[NDArray[Any]], layout: Layout, metric: Metric, seed: int, folds: int | None = None
+    candidates: Iterable[NDArray[Any]],
+    layout: Layout,
+    metric: Metric,
+    seed: int,
+    folds: int | None = None,
+    curve: LearningCurve | None = None,
+    earlier: float = 0.0,
 ) -> Corrected:
     """What the networks of the chosen candidate score on new rows, on average over the splits.
 
@@ -60,6 +77,9 @@ def corrected(
         metric: the objective.
         seed: of the resamples.
         folds: the J of the interval, for what is not laid out by split; the layout's splits if None.
+        curve: of the chosen candidate: what is estimated is then the score of networks that train on all rows.
+        earlier: what an earlier choice on the same rows, which the candidates come from, makes the estimate better than
+            it should be, at least 0.
 
     **The estimate.** The units of independence are dealt at random into five parts. For each part the choice (trial and
     checkpoint together, by the study's own mean over splits) is made again on the other four, and what the chosen
@@ -127,18 +147,33 @@ def corrected(
     # Of every deal and row, what was picked without the row's part.
     numbers = np.arange(DEALS)[:, np.newaxis] * PARTS + deals[:, rows.units]
     composed = picked[numbers, np.arange(len(rows.units))]
-    value = float(np.mean(rows.score(composed, np.ones((1, count), np.int64))))
+    once = np.ones((1, count), np.int64)
+    value = float(np.mean(rows.score(composed, once))) + metric.sign * earlier
     if metric.direction == "maximize":
         value = min(1.0, value)  # but for rounding
     q = (1 - 1 / count) ** count
     rows_and_choice = float(np.nanvar(elsewhere, ddof=1)) * q / (1 - q)
-    of_rows = float(np.nanvar(rows.score(composed, drawn).mean(axis=1), ddof=1))
+    scores = rows.score(composed, drawn).mean(axis=1)
+    of_rows = float(np.nanvar(scores, ddof=1))
+    of_choice, more_rows = max(0.0, rows_and_choice - of_rows), None
+    if curve is not None:
+        more, fewer = (rows.table(at if layout.weights is None else at[:, counted]) for at in (curve.more, curve.fewer))
+        drawn_on = [
+            on_all_rows(
+                at, rows.score(more, weights)[:, 0], rows.score(fewer, weights).mean(axis=1), curve.reach, metric
+            )
+            for at, weights in ((np.array([value]), once), (scores, drawn))
+        ]
+        more_rows = float(drawn_on[0][0]) - value
+        value, of_rows = value + more_rows, float(np.nanvar(drawn_on[1], ddof=1))
     if metric.is_share:
         # Rows that were all answered right do not prove that all will be (Agresti & Coull 1998).
         share = (count * value + 2) / (count + 4)
         of_rows = max(of_rows, share * (1 - share) / count)
-    error = math.sqrt((2 - 1 / (folds or rows.splits)) * of_rows + max(0.0, rows_and_choice - of_rows) / 2)
-    return Corrected(value, *_interval(value, error, count, metric), trials, considered, count)
+    error = math.sqrt((2 - 1 / (folds or rows.splits)) * of_rows + of_choice / 2)
+    low, high = _interval(value, error, count, metric)
+    bound = _interval(value, error, count, metric, 2 * LEVEL - 1)[1 if metric.direction == "minimize" else 0]
+    return Corrected(value, low, high, trials, considered, count, bound, more_rows)
 
 
 def _improved(scores: Floats, lowest: Floats) -> tuple[NDArray[np.bool_], IntArray]:
@@ -151,12 +186,12 @@ def _improved(scores: Floats, lowest: Floats) -> tuple[NDArray[np.bool_], IntArr
     return better, place[better]
 
 
-def _interval(value: float, error: float, units: int, metric: Metric) -> tuple[float, float]:
+def _interval(value: float, error: float, units: int, metric: Metric, level: float = LEVEL) -> tuple[float, float]:
     from scipy.stats import t
 
     if metric.direction == "minimize":
-        return interval_of_loss(value, error, units)
-    half = float(t.ppf((1 + LEVEL) / 2, units - 1)) * error
+        return interval_of_loss(value, error, units, level)
+    half = float(t.ppf((1 + level) / 2, units - 1)) * error
     return metric.bounded(value - half, value + half)
 
 
