@@ -10,16 +10,18 @@ from typing import Any
 import numpy as np
 
 from hpsearch import seeds
+from hpsearch.data.splits import SPLITTERS
 from hpsearch.definition.sections import RetrainSection
 from hpsearch.definition.study import StudyDefinition
 from hpsearch.errors import StorageError
 from hpsearch.search.finals import Choice, choose, finals, is_of
 from hpsearch.storage.row_results import RowResultFiles
 from hpsearch.storage.stored_study import StoredStudy, stored_result
-from hpsearch.storage.trial_result import TrialResult
+from hpsearch.storage.trial_result import TrialResult, best_result
 from hpsearch.validation.learning_curve import LearningCurve, Point, reach
 from hpsearch.validation.metric import AdditiveMetric
 from hpsearch.validation.selection import FEWEST_UNITS, MOST_WORK, Corrected, corrected
+from hpsearch.validation.stratification import stratified_optimism
 
 _SEARCH, _SHIPPED = "corrected", "corrected_ensemble"  # attributes of the study
 
@@ -59,22 +61,29 @@ def correct(stored: StoredStudy, definition: StudyDefinition, results: Sequence[
     known = stored.attributes.get(_SEARCH)
     if known and known["told"] == len(results) and known["corrected"]:
         return Correction(Corrected(**known["corrected"]))
-    return _correct(stored.row_results, definition, results)
+    best, files = best_result(results, definition.metric), stored.row_results
+    assert best is not None
+    try:
+        optimism = _of_equal_shares(files, definition, best)
+    except StorageError as error:
+        return Correction(missing=str(error).rstrip("."))
+    return _correct(files, definition, results, optimism)
 
 
 def correct_shipped(
     stored: StoredStudy, definition: StudyDefinition, evaluated: Sequence[TrialResult], of_search: Correction
 ) -> Correction:
-    """What the ensemble that is shipped loses on new rows: the finals' number, corrected three times.
+    """What the ensemble that is shipped loses on new rows: the finals' number, corrected.
 
     It begins with the out-of-fold ensemble of the finals, which :func:`~hpsearch.validation.selection.corrected`
-    corrects for the choice among finalists and epochs. Then:
+    corrects for the choice among finalists and epochs. And:
 
-    1. The finalists are themselves the best of a search on the same rows, and its proposals have followed their luck.
+    1. In stratified folds a log loss is too low (:mod:`hpsearch.validation.stratification`).
+    2. The finalists are themselves the best of a search on the same rows, and its proposals have followed their luck.
        The search's own corrected score is about such a choice, but of a poorer one, made on some of the rows. Single
        networks of the chosen finalist tell by how much, on the finals' fresh splits: the truth lies between the two,
        and half of the difference is added, if there is one.
-    2. The learning curve is drawn on from K - 1 folds to all rows (:mod:`hpsearch.validation.learning_curve`).
+    3. The learning curve is drawn on from K - 1 folds to all rows (:mod:`hpsearch.validation.learning_curve`).
 
     The networks averaged are as many as there are repeats in the finals. Where more are shipped, they lose no more.
 
@@ -89,12 +98,15 @@ def correct_shipped(
     if known and known["of"] == _key(evaluated, fewer, of_search):
         return Correction(Corrected(**known["corrected"]), no_curve=known["no_curve"])
     curve, no_curve = _learning_curve(stored, choice, fewer)
-    earlier = 0.0
+    files, sign = stored.final_row_results, definition.metric.sign
+    try:
+        optimism = _of_equal_shares(files, definition, choice.final)
+    except StorageError as error:
+        return Correction(missing=str(error).rstrip("."))
     if of_search.score is not None:
         single = choice.final.intermediate[choice.final.epochs.index(choice.epoch)]
-        earlier = max(0.0, definition.metric.sign * (of_search.score.value - single)) / 2
-    n_splits = stored.attributes["n_splits"]
-    found = _correct(stored.final_row_results, definition, evaluated, n_splits, curve, earlier)
+        optimism += max(0.0, sign * (of_search.score.value - single) - optimism) / 2
+    found = _correct(files, definition, evaluated, optimism, stored.attributes["n_splits"], curve)
     return replace(found, no_curve=no_curve)
 
 
@@ -149,13 +161,29 @@ def _learning_curve(
     return LearningCurve(more[place : place + 1], rows.of_objective, how_far), None
 
 
+def _of_equal_shares(files: RowResultFiles, definition: StudyDefinition, result: TrialResult) -> float:
+    """By how much a log loss is too low because all folds have the same shares of the classes; 0 where that is not so.
+
+    Rows or classes that count by weights have other shares in the training.
+
+    Raises:
+        StorageError: the per-row results are not there.
+    """
+    kind, layout = SPLITTERS[definition.validation.splitter], files.layout()
+    stratified = kind.stratifies and kind.needs is None
+    weighted = layout.weights is not None or definition.train.class_weight is not None
+    if not stratified or weighted or definition.search.objective != "loss" or definition.loss != "cross_entropy":
+        return 0.0
+    return stratified_optimism(layout.labels, files.of(result).predictions, len(np.unique(layout.rows)))
+
+
 def _correct(
     files: RowResultFiles,
     definition: StudyDefinition,
     results: Sequence[TrialResult],
+    optimism: float,
     folds: int | None = None,
     curve: LearningCurve | None = None,
-    earlier: float = 0.0,
 ) -> Correction:
     try:
         whole = files.layout()
@@ -178,7 +206,7 @@ def _correct(
             return Correction(missing=f"with {title} it would take long for so many rows, classes and trials")
         values = (files.of(result).of_objective[-1 if last_only else 0 :] for result in complete)
         seed = seeds.integer_seed(definition.seed, "resamples")
-        score = corrected(values, whole, definition.metric, seed, folds, curve, earlier)
+        score = corrected(values, whole, definition.metric, seed, folds, curve, optimism)
         return Correction(score, candidates)
     except StorageError as error:
         return Correction(missing=str(error).rstrip("."))

@@ -66,7 +66,7 @@ def corrected(
     seed: int,
     folds: int | None = None,
     curve: LearningCurve | None = None,
-    earlier: float = 0.0,
+    optimism: float = 0.0,
 ) -> Corrected:
     """What the networks of the chosen candidate score on new rows, on average over the splits.
 
@@ -78,8 +78,7 @@ def corrected(
         seed: of the resamples.
         folds: the J of the interval, for what is not laid out by split; the layout's splits if None.
         curve: of the chosen candidate: what is estimated is then the score of networks that train on all rows.
-        earlier: what an earlier choice on the same rows, which the candidates come from, makes the estimate better than
-            it should be, at least 0.
+        optimism: by how much the candidates' scores are too good for other reasons, at least 0.
 
     **The estimate.** The units of independence are dealt at random into five parts. For each part the choice (trial and
     checkpoint together, by the study's own mean over splits) is made again on the other four, and what the chosen
@@ -148,7 +147,7 @@ def corrected(
     numbers = np.arange(DEALS)[:, np.newaxis] * PARTS + deals[:, rows.units]
     composed = picked[numbers, np.arange(len(rows.units))]
     once = np.ones((1, count), np.int64)
-    value = float(np.mean(rows.score(composed, once))) + metric.sign * earlier
+    value = float(np.mean(rows.score(composed, once))) + metric.sign * optimism
     if metric.direction == "maximize":
         value = min(1.0, value)  # but for rounding
     q = (1 - 1 / count) ** count

@@ -173,12 +173,12 @@ def test_where_there_were_finals_their_number_is_the_one_to_believe(
     pages: dict[str, str], studies: dict[str, hpsearch.StudyResult]
 ) -> None:
     best, visible = studies["names"].best, Page(pages["names"]).visible()
-    assert best.ensemble is not None
-    for value in (best.ensemble.value, best.ensemble.low, best.ensemble.high):
+    assert best.corrected is not None
+    for value in (best.corrected.value, best.corrected.low, best.corrected.high):
         assert f"{value:.4f}" in visible
-    assert "Believe the ensemble" in visible
+    assert "Believe the corrected score" in visible
     assert "The finals: the best 2 of the search again, on 2 fresh repeats of the splits" in visible
-    assert "<div class=believe><dt>ensemble</dt>" in pages["names"]
+    assert "<div class=believe><dt>corrected score</dt>" in pages["names"]
 
 
 @pytest.mark.parametrize(

@@ -114,10 +114,12 @@ def test_the_best_is_the_finals_choice_and_the_search_s_own_can_be_had_by_its_ru
     assert lowest.rule == "lowest"
     assert lowest.config.epochs == lowest.result.best_epoch
     assert lowest.result.number == evaluated(through)[0].number
-    assert best.ensemble is not None
-    assert best.ensemble.low < best.ensemble.value < best.ensemble.high
-    assert "ensemble" in best.belief()
-    assert "ensemble" not in lowest.belief()
+    assert best.corrected is not None
+    assert best.corrected.low < best.corrected.value < best.corrected.high
+    assert best.about == "8 networks averaged, trained on all rows"
+    assert "8 networks averaged" in best.belief()
+    assert lowest.about == "these networks, one a split"
+    assert "averaged" not in lowest.belief()
 
 
 def test_for_one_network_the_choice_is_made_by_networks_alone(through: str) -> None:
@@ -185,7 +187,7 @@ def test_without_finalists_nothing_of_them_is_there(at: Callable[[str], str], tm
     assert not [*tmp_path.rglob("finals")]
     assert hpsearch.load_finals("learns", at("none")).empty
     best = hpsearch.load_best("learns", at("none"))
-    assert (best.rule, best.final, best.ensemble) == ("lowest", None, None)
+    assert (best.rule, best.final, best.about) == ("lowest", None, "these networks, one a split")
 
 
 def test_the_search_is_the_same_with_and_without_finals(through: str, at: Callable[[str], str]) -> None:
