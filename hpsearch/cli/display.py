@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hpsearch.cli.terminal import columns, complain, draw, say, say_aside, table
+from hpsearch.cli.terminal import columns, complain, draw, say, say_aside, say_rows, table
 from hpsearch.numbers import readable, rounded, score_text, setting_text
 
 if TYPE_CHECKING:
@@ -40,17 +40,11 @@ def best(found: Best) -> None:
     """The best configuration, where each value came from, and what the numbers mean."""
     result = found.result
     say(f"Best configuration of {found.definition.name!r}: trial {result.number} of {found.trials}\n")
-    drawn = columns(show_header=False)
-    for name, (value, origin) in found.settings().items():
-        drawn.add_row(name, setting_text(value), origin)
-    draw(drawn)
+    say_rows((name, setting_text(value), origin) for name, (value, origin) in found.settings().items())
     _curve(result)
     mean = _mean(found.definition.metric, result.value, found.score_name, result.score)
     say(f"\n{mean}, {_over(len(result.folds))} of the search, at epoch {result.best_epoch}.\n")
-    numbers = columns(show_header=False)
-    for row in found.scores():
-        numbers.add_row(*row)
-    draw(numbers)
+    say_rows(found.scores())
     say(f"\n{found.belief()}")
     _baselines(found)
     _diagnoses(found)
@@ -63,10 +57,7 @@ def _baselines(found: Best) -> None:
     if found.comparison is None:
         return
     say(f"\n{BASELINES_TITLE}:\n")
-    drawn = columns(show_header=False)
-    for row in found.baselines():
-        drawn.add_row(*row)
-    draw(drawn)
+    say_rows(found.baselines())
     say(f"\n{found.against()}")
 
 
@@ -121,12 +112,13 @@ def nothing_complete(frame: pd.DataFrame, name: str) -> None:
 
 def facts(values: Mapping[str, Any]) -> None:
     """Names and what they are, one a line."""
-    drawn = columns(show_header=False)
-    for name, value in values.items():
+
+    def written(value: Any) -> str:
         if isinstance(value, Mapping):
-            value = ", ".join(f"{key}: {inner}" for key, inner in value.items()) or "nothing"
-        drawn.add_row(name.replace("_", " "), str(value))
-    draw(drawn)
+            return ", ".join(f"{key}: {inner}" for key, inner in value.items()) or "nothing"
+        return str(value)
+
+    say_rows((name.replace("_", " "), written(value)) for name, value in values.items())
 
 
 def findings(found: Sequence[Finding], notes: bool = False) -> None:
@@ -224,10 +216,10 @@ def nested(found: Nested, name: str) -> None:
     hidden = {"chosen", "objective"} if known else {"chosen"}
     table(pd.DataFrame([{k: v for k, v in as_plain(split).items() if k not in hidden} for split in found.splits]))
     say("\nWhat the searches chose, one value an outer split:\n")
-    drawn = columns(show_header=False)
-    for hyperparameter, values in found.chosen.items():
-        drawn.add_row(hyperparameter, *("–" if value is None else rounded(value) for value in values))
-    draw(drawn)
+    say_rows(
+        (hyperparameter, *("–" if value is None else rounded(value) for value in values))
+        for hyperparameter, values in found.chosen.items()
+    )
     sure, metric = found.shipped or found.loss, objective_metric("loss", found.loss_name)
     if sure.low is None or sure.high is None:
         interval = " (no interval: rows that follow each other in time are not independent)"

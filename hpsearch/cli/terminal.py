@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from hpsearch.numbers import rounded
@@ -42,6 +42,14 @@ def open_console(stderr: bool = False) -> Console:
 
 def say(text: str) -> None:
     open_console().print(text, markup=False, soft_wrap=True)
+
+
+def say_rows(rows: Iterable[Sequence[str]]) -> None:
+    """Rows of texts in plain columns, without heads."""
+    drawn = columns(show_header=False)
+    for row in rows:
+        drawn.add_row(*row)
+    draw(drawn)
 
 
 def say_aside(text: str) -> None:

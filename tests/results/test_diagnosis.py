@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -231,6 +232,83 @@ def test_predictions_of_a_target_that_spread_too_far_or_too_little(seed: int, sl
         assert finds in found[0].what
 
 
+# What the errors of a regression are drawn from, and whether a few rows carry their squares.
+ERRORS: dict[str, tuple[Callable[[np.random.Generator, int], np.ndarray], bool]] = {
+    "normal": (lambda draw, count: draw.normal(size=count), False),
+    "t(10)": (lambda draw, count: draw.standard_t(10, count), False),
+    "t(2.1)": (lambda draw, count: draw.standard_t(2.1, count), True),
+    "lognormal": (lambda draw, count: draw.lognormal(0, 1.5, count), True),
+}
+
+
+def of_errors(errors: np.ndarray, objective: str = "loss", loss: str = "squared_error", **layout: Any) -> Observed:
+    """A regression whose networks predict 0."""
+    raw = dict(definition_of().raw)
+    raw["data"], raw["train"] = {"source": "sklearn:diabetes"}, {**raw["train"], "loss": loss}
+    definition = StudyDefinition.from_mapping({**raw, "search": {**raw["search"], "objective": objective}})
+    predictions = np.zeros((len(errors), 1))
+    of_rows = shipped(errors, predictions, np.tile(definition.metric.row_values(errors, predictions), (5, 1)))
+    of_rows = replace(of_rows, layout=replace(of_rows.layout, **layout))
+    return observed(definition, [{"learning_rate": 0.01}], [0.4], shipped=of_rows)
+
+
+@pytest.mark.parametrize("name", ERRORS)
+@pytest.mark.parametrize("count", [60, 300])
+def test_a_tail_is_told_where_it_is_long_and_seldom_by_chance(name: str, count: int) -> None:
+    """Of 200 studies: with normal errors in none, and of long tails mostly where there are rows to show them."""
+    draw, (errors, long) = np.random.default_rng(0), ERRORS[name]
+    found = sum("tail" in names(of_errors(errors(draw, count))) for _ in range(200))
+    assert found >= (180 if count == 300 else 80) if long else found <= 14
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("objective", ["loss", "mse", "rmse"])
+def test_a_tail_is_told_with_its_rows_and_its_heaviest_row(seed: int, objective: str) -> None:
+    """Three rows of 100, alike but for a little, carry nearly everything: it takes two for most of it."""
+    errors = np.random.default_rng(seed).normal(size=100)
+    errors[[13, 57, 80]] = 40, -41, 39.5
+    squares = errors**2 / (errors**2).sum()
+    (finding,) = diagnose(of_errors(errors, objective))
+    assert finding.name == "tail"
+    told = f"Of 100 rows 2 carry {squares[[13, 57]].sum():.0%} of the loss, row 57 alone {squares[57]:.0%}: "
+    assert finding.what.startswith(told)
+    line = '[train] loss = "absolute_error"' + ("" if objective == "loss" else ' and [search] objective = "mae"')
+    assert finding.do == f"If a few rows must not decide: {line}; the networks then predict medians."
+
+
+def test_a_tail_of_absolute_errors_takes_more_rows() -> None:
+    errors = np.random.default_rng(0).normal(size=100)
+    errors[57] = 400
+    (finding,) = diagnose(of_errors(errors, loss="absolute_error"))
+    assert finding.name == "tail"
+    assert "[" not in finding.do
+
+
+def test_a_tail_is_of_the_independent_units_and_of_what_counts() -> None:
+    """Rows that are one unit count once; a row of weight 0 not at all; of rows in time there is no interval."""
+    errors = np.random.default_rng(0).normal(size=200)
+    errors[57] = 40
+    (finding,) = diagnose(of_errors(errors))
+    assert "Of 200 rows 1 carries" in finding.what
+    assert "of the loss, row 57: " in finding.what
+    (finding,) = diagnose(of_errors(errors, units=np.arange(200) // 2))
+    assert "Of 100 independent groups of rows 1 carries" in finding.what
+    assert "of the loss, that of row 57: " in finding.what
+    assert names(of_errors(errors, units=np.arange(200) % 10)) == []  # one of ten units is more than a few
+    weights = np.ones(200)
+    weights[57] = 0
+    assert names(of_errors(errors, weights=weights)) == []
+    assert names(of_errors(errors, units=None)) == []
+    assert names(of_errors(errors, objective="r2")) == []
+
+
+@pytest.mark.parametrize(("count", "finds"), [(100, ["tail"]), (2000, [])])
+def test_enough_rows_silence_a_tail(count: int, finds: list[str]) -> None:
+    """Three of a hundred rows carry 53 % of the loss. Its mean has the skewness (1 - 2p) / √(p (1 - p) n), p = 0.03."""
+    errors = np.where(np.arange(count) % 100 < 3, 6.0, 1.0)
+    assert names(of_errors(errors)) == finds
+
+
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_class_that_is_hardly_ever_predicted_is_told(seed: int) -> None:
     labels, logits = calibrated(seed, 400, offset=-3)
@@ -277,4 +355,4 @@ def test_a_best_checkpoint_at_an_end_is_told_where_the_rows_prove_it(
 
 
 def test_every_check_has_its_tests_here() -> None:
-    assert list(CHECKS) == ["baseline", "edge", "checkpoint", "agreement", "rare-class", "calibration"]
+    assert list(CHECKS) == ["baseline", "edge", "checkpoint", "agreement", "rare-class", "calibration", "tail"]
