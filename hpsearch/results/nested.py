@@ -16,7 +16,7 @@ from hpsearch.definition.study import StudyDefinition
 from hpsearch.model.retrain import fit_prepared
 from hpsearch.results.best import find_best
 from hpsearch.search.coordinator import Progress
-from hpsearch.search.correction import loss_with_rows
+from hpsearch.search.correction import has_equal_shares, loss_with_rows
 from hpsearch.search.objective import Prepared, divide
 from hpsearch.search.run import executor_for, owned, search
 from hpsearch.validation.estimates import Estimate, interval_of_loss, mean_of_rows
@@ -24,6 +24,7 @@ from hpsearch.validation.learning_curve import Point, on_all_rows, reach
 from hpsearch.validation.metric import AdditiveMetric
 from hpsearch.validation.metrics import METRICS
 from hpsearch.validation.score import SCORE_NAMES, Scored
+from hpsearch.validation.stratification import stratified_optimism
 
 
 @dataclass(frozen=True)
@@ -109,18 +110,21 @@ def nested(
     """
     definition = prepared.definition
     pairs = list(outer_studies(prepared, outer))
-    results, losses, curves = [], [], []
+    results, losses, predictions = [], [], []
+    curves: list[tuple[Point, Point]] = []
     for split, inner in pairs:
         on_begin(inner.definition.name)
         with executor_for(workers) as executor, owned(inner, url, inner.audit()) as stored:
             search(inner, stored, executor, on_progress=on_progress)
             best = find_best(stored)
             if best.final is not None and best.of_ensemble:
-                curves.append(loss_with_rows(stored, inner.definition, best.final))
+                curve = loss_with_rows(stored, inner.definition, best.final)
+                curves += [] if curve is None else [curve]
         model = fit_prepared(inner, best.config)
         validation = prepared.search.take(split.validation)
         score = model.score(validation)
         losses.append(model.row_losses(validation))
+        predictions.append(model.predictions(validation.features))
         results.append(
             OuterResult(
                 study=best.definition.name,
@@ -136,8 +140,11 @@ def nested(
                 corrected=None if best.corrected is None else best.corrected.value,
             )
         )
-    known = [curve for curve in curves if curve is not None]
-    return _summary(prepared, [split for split, _ in pairs], results, losses, known if len(known) == len(pairs) else [])
+    splits = [split for split, _ in pairs]
+    optimism, rows = 0.0, np.concatenate([split.validation for split in splits])
+    if has_equal_shares(definition, prepared.search.weights):
+        optimism = stratified_optimism(prepared.search.labels[rows], np.concatenate(predictions), len(rows))
+    return _summary(prepared, splits, results, losses, curves if len(curves) == len(pairs) else [], optimism)
 
 
 def outer_studies(prepared: Prepared, outer: int) -> Iterator[tuple[Split, Prepared]]:
@@ -163,6 +170,7 @@ def _summary(
     results: Sequence[OuterResult],
     losses: Sequence[NDArray[Any]],
     curves: Sequence[tuple[Point, Point]],
+    optimism: float,
 ) -> Nested:
     """The estimate from all outer splits, with the losses of the validation rows of each, and their learning curves."""
     rows = np.concatenate([split.validation for split in splits])
@@ -183,15 +191,17 @@ def _summary(
     score = mean("score", counts if isinstance(METRICS[name], AdditiveMetric) else None)
     loss_name = prepared.definition.loss
     shipped = _on_all_rows(
-        sure, curves, float(np.mean([len(split.training) for split in splits])), prepared.search.rows
+        sure, optimism, curves, float(np.mean([len(split.training) for split in splits])), prepared.search.rows
     )
     return Nested(sure, shipped, objective, mean("objective"), loss_name, tuple(results), score=score, score_name=name)
 
 
 def _on_all_rows(
-    sure: Estimate, curves: Sequence[tuple[Point, Point]], training_rows: float, rows: int
+    sure: Estimate, optimism: float, curves: Sequence[tuple[Point, Point]], training_rows: float, rows: int
 ) -> Estimate | None:
     """An estimate for networks of so many training rows, drawn on to all rows along the outer splits' learning curves.
+
+    First its optimism is taken away (:mod:`hpsearch.validation.stratification`).
 
     These are of fewer rows still; the searches of all outer splits are taken together.
     """
@@ -200,5 +210,5 @@ def _on_all_rows(
     few, many = (Point(*np.mean(points, axis=0)) for points in zip(*curves, strict=True))
     how_far = reach(few.rows, many.rows, rows, training_rows)
     ratio = float(on_all_rows(np.ones(1), np.array([many.loss]), np.array([few.loss]), how_far, METRICS["loss"])[0])
-    mean, error = sure.mean * ratio, sure.standard_error * ratio
+    mean, error = (sure.mean + optimism) * ratio, sure.standard_error * ratio
     return Estimate(mean, error, *interval_of_loss(mean, error, sure.splits), sure.splits)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from hpsearch import seeds
+from hpsearch.arrays import Array
 from hpsearch.data.splits import SPLITTERS
 from hpsearch.definition.sections import RetrainSection
 from hpsearch.definition.study import StudyDefinition
@@ -161,18 +162,24 @@ def _learning_curve(
     return LearningCurve(more[place : place + 1], rows.of_objective, how_far), None
 
 
-def _of_equal_shares(files: RowResultFiles, definition: StudyDefinition, result: TrialResult) -> float:
-    """By how much a log loss is too low because all folds have the same shares of the classes; 0 where that is not so.
+def has_equal_shares(definition: StudyDefinition, weights: Array | None) -> bool:
+    """Whether a log loss is trained, and training and validation rows of a split have the same shares of the classes.
 
     Rows or classes that count by weights have other shares in the training.
+    """
+    kind = SPLITTERS[definition.validation.splitter]
+    unweighted = weights is None and definition.train.class_weight is None
+    return kind.stratifies and kind.needs is None and unweighted and definition.loss == "cross_entropy"
+
+
+def _of_equal_shares(files: RowResultFiles, definition: StudyDefinition, result: TrialResult) -> float:
+    """By how much the objective is too low because all folds have the same shares of the classes.
 
     Raises:
         StorageError: the per-row results are not there.
     """
-    kind, layout = SPLITTERS[definition.validation.splitter], files.layout()
-    stratified = kind.stratifies and kind.needs is None
-    weighted = layout.weights is not None or definition.train.class_weight is not None
-    if not stratified or weighted or definition.search.objective != "loss" or definition.loss != "cross_entropy":
+    layout = files.layout()
+    if definition.search.objective != "loss" or not has_equal_shares(definition, layout.weights):
         return 0.0
     return stratified_optimism(layout.labels, files.of(result).predictions, len(np.unique(layout.rows)))
 

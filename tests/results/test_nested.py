@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -93,3 +94,38 @@ def test_rows_in_time_have_no_interval_and_one_fold_is_refused(small: Path) -> N
     one = {**raw, "data": folds, "validation": {"splitter": "predefined"}, "holdout": {}}
     with pytest.raises(DataError, match="needs at least two folds"):
         hpsearch.nested(StudyDefinition.from_mapping(one, small.parent))
+
+
+def test_what_all_rows_would_train_is_drawn_on_along_the_searches_own_learning_curves() -> None:
+    raw: dict[str, Any] = {
+        "study": {"name": "wine", "seed": 3},
+        "data": {"source": "sklearn:wine"},
+        "validation": {"splitter": "stratified", "n_splits": 3},
+        "train": {"epochs": 20, "evaluate_every": 5, "neurons": 4},
+        "space": {"learning_rate": {"float": [1e-3, 0.1], "log": True}},
+        "search": {"trials": 3, "finalists": 2, "finalist_repeats": 2},
+        "retrain": {"members": 2},
+    }
+    definition = StudyDefinition.from_mapping(raw)
+    found = hpsearch.nested(definition, outer=3)
+    few, many = [], []
+    for split in found.splits:
+        with hpsearch.api.open_study(split.study, "sqlite:///hpsearch.db") as stored:
+            final, fewer = stored.finals()[split.trial], stored.fewer_rows()
+        assert final.ensemble is not None
+        assert fewer is not None
+        assert fewer.ensemble is not None
+        assert fewer.epochs == [split.chosen["epochs"]]
+        few.append(np.mean(fewer.ensemble.loss))
+        many.append(final.ensemble.loss[final.epochs.index(split.chosen["epochs"])])
+    # An outer split trains on 2/3 of the rows, its searches on 2/3 and 1/3 of those: in units of 1/rows, the curve's
+    # step is from 9/2 to 9/4, and from 3/2 to 1 it is 2/9 of that.
+    ratio = 1 / (1 + 2 / 9 * (np.mean(few) / np.mean(many) - 1))
+    assert found.shipped is not None
+    within = 2 / 178  # what equal shares of three classes give away at most
+    assert found.loss.mean * ratio < found.shipped.mean < (found.loss.mean + within) * ratio * 1.01
+    assert found.shipped.low is not None
+    assert found.shipped.high is not None
+    assert found.shipped.low < found.shipped.mean < found.shipped.high
+    without = {**raw, "study": {"name": "without", "seed": 3}, "search": {"trials": 2, "finalists": 0}}
+    assert hpsearch.nested(StudyDefinition.from_mapping(without), outer=3).shipped is None
