@@ -1,4 +1,4 @@
-"""The kinds of rows that the honesty of every number is measured on: as many fresh rows as one likes, with the truth."""
+"""The kinds of rows that the honesty of every number is measured on, as many as one likes."""
 
 from __future__ import annotations
 
@@ -18,11 +18,13 @@ class Rows:
     Attributes:
         features: (n, D).
         target: (n,) classes from 0, or numbers.
+        expected: (n,) of numbers, their mean given the features.
         groups: (n,) which rows belong together; None if none do.
     """
 
     features: Floats
     target: NDArray[np.int64] | Floats
+    expected: Floats | None = None
     groups: NDArray[np.int64] | None = None
 
 
@@ -34,12 +36,14 @@ class Case:
         title: in tables.
         rows: to search with.
         draw: so many rows, from a generator.
+        noise: of numbers, the variance about what is expected.
         independent: whether rows, or groups, are drawn independently.
     """
 
     title: str
     rows: int
     draw: Callable[[np.random.Generator, int], Rows]
+    noise: float = 0.0
     independent: bool = True
 
 
@@ -88,20 +92,21 @@ def _groups(draw: np.random.Generator, n: int) -> Rows:
     centre, tilt = draw.standard_normal((len(sizes), 4)), draw.standard_normal(len(sizes))
     features = centre[groups] + 0.7 * draw.standard_normal((n, 4))
     score = features[:, 0] - np.sin(2 * features[:, 1]) + 0.8 * tilt[groups] + 0.5 * draw.standard_normal(n)
-    return Rows(features, (score > 0).astype(np.int64), groups)
+    return Rows(features, (score > 0).astype(np.int64), groups=groups)
 
 
 def _friedman(draw: np.random.Generator, n: int) -> Rows:
     """Friedman's first function (1991) of ten uniform features, five of which help, with normal noise of 1."""
     x = draw.random((n, 10))
     mean = 10 * np.sin(np.pi * x[:, 0] * x[:, 1]) + 20 * (x[:, 2] - 0.5) ** 2 + 10 * x[:, 3] + 5 * x[:, 4]
-    return Rows(x, mean + draw.standard_normal(n))
+    return Rows(x, mean + draw.standard_normal(n), mean)
 
 
 def _heavy(draw: np.random.Generator, n: int) -> Rows:
     """A bent function of five normal features, with noise of Student's t of 3 degrees of freedom."""
     x = draw.standard_normal((n, 5))
-    return Rows(x, 2 * x[:, 0] + np.abs(x[:, 1]) * x[:, 2] + draw.standard_t(3, n))
+    mean = 2 * x[:, 0] + np.abs(x[:, 1]) * x[:, 2]
+    return Rows(x, mean + draw.standard_t(3, n), mean)
 
 
 def _three_help(draw: np.random.Generator, n: int) -> Rows:
@@ -117,8 +122,8 @@ CASES = {
     "blobs": Case("three classes, labels flipped", 150, _blobs),
     "rare": Case("one class in ten", 300, _rare),
     "groups": Case("groups", 240, _groups),
-    "friedman": Case("Friedman, normal noise", 200, _friedman),
-    "heavy": Case("numbers, t(3) noise", 200, _heavy),
+    "friedman": Case("Friedman, normal noise", 200, _friedman, noise=1.0),
+    "heavy": Case("numbers, t(3) noise", 200, _heavy, noise=3.0),
     "three-help": Case("3 of 10 features help", 200, _three_help),
     "grid": Case("the grid of nnfs", 300, _grid, independent=False),
 }
