@@ -17,8 +17,8 @@ from peers import PEERS, LockStep, Peer, TextbookLoop
 from sklearn.metrics import accuracy_score, log_loss, r2_score, root_mean_squared_error
 from works import WORKS, Work
 
-from hpsearch.search.objective import Prepared, TrialTask, evaluate
-from hpsearch.validation.lanes import fit_scalings
+import hpsearch
+from hpsearch.model.retrain import fit_prepared
 
 SMALL = {
     "full batch": Work("a", "", "nnfs:spiral", (16,), l2=5e-2, learning_rate=0.03),
@@ -59,33 +59,49 @@ def test_every_work_has_equal_folds_and_even_batches() -> None:
         assert np.isfinite(work.data.features).all()
 
 
-def test_honesty_s_studies_side_by_side_are_what_hpsearch_computes_one_by_one() -> None:
-    """Same proposals, same bits of every row's loss at every checkpoint, same retrained network."""
-    case = replace(honesty.HARD, trials=3, epochs=20)
-    studies = [honesty.Search(case.draw(seed, case.rows), seed, case.definition()) for seed in (1, 2)]
-    honesty.search(studies, case.trials)
-    for study in studies:
-        training = [split.training for split in study.splits]
-        scalings = {"standard": fit_scalings(study.data, training, "standard")}
-        prepared = Prepared(study.definition, study.data, None, tuple(study.splits), scalings)
-        for number, chosen in enumerate(study.chosen):
-            result = evaluate(prepared, TrialTask(number, chosen))
-            assert result.rows is not None
-            assert np.array_equal(result.rows.losses, study.losses[number])
-            assert (result.best_epoch, result.epochs) == (
-                study.results[number].best_epoch,
-                study.results[number].epochs,
-            )
-            assert result.value == pytest.approx(study.results[number].value, rel=1e-6)  # ours is of float32 losses
+@pytest.mark.parametrize("name", ["blobs", "groups", "heavy"])
+def test_honesty_s_studies_are_those_of_the_command_line_and_its_truth_is_what_new_rows_lose(
+    name: str, tmp_path: Path
+) -> None:
+    case, seen = replace(honesty.CASES[name], rows=60), 0
+    for study in honesty.studies(case, 3, tmp_path, (1, 3)):
+        best, seen = study.best(), seen + 1
+        straight = hpsearch.run(study.prepared.definition, storage=f"sqlite:///{tmp_path}/{seen}.db").best.summary()
+        assert straight | {"baselines": None, "findings": None} == best.summary() | {"findings": None}
+        model, table = fit_prepared(study.prepared, best.config), honesty.as_frame(study.truth.rows)
+        if case.noise:
+            expected = study.truth.rows.expected
+            assert expected is not None
+            assert np.corrcoef(expected, table["y"])[0, 1] > 0.5
+            lost = np.mean((model.predict(table) - expected) ** 2) + case.noise
+        else:
+            lost = log_loss(table["y"], model.probabilities(table), labels=list(model.class_names))
+        assert study.shipped(best) == pytest.approx(lost, rel=1e-5)
+        assert study.shipped(best, members=1) != study.shipped(best)
+    assert seen == 2
 
 
-def test_honesty_prints_every_estimate_beside_both_truths() -> None:
-    table = honesty.summary(honesty.chunk(replace(honesty.HARD, trials=2, epochs=20), 0, 3))
-    assert [*zip(table["truth"], table["estimate"], strict=True)] == [
-        (truth, estimate) for truth in ("folds", "retrained") for estimate in honesty.ORDER
+def test_honesty_s_table_counts_what_its_records_say() -> None:
+    records = [
+        {
+            "case": "blobs",
+            "seed": seed,
+            "also": [],
+            "truth_first": 2.0,
+            **{f"{kind}_{trials}": 1.0 for kind in ("truth", "search") for trials in honesty.STAGES},
+            "one_network": 1.5,
+            "naive": [0.75, 0.5, 0.75],
+            "out_of_fold": 0.875,
+            "before": [1.0, 0.75, 1.25, 1.125],
+            "corrected": [1.0 + 0.125 * (-1) ** seed, 0.5, 1.25 if seed else 0.75, 1.125 if seed < 2 else 0.875],
+        }
+        for seed in range(4)
     ]
-    assert table.notna().all(axis=None)
-    assert table["coverage"].between(0, 1).all()
+    shown = honesty.report(records)
+    assert "| −0.25 ± 0; 0.0%; 0.50 | −0.125 ± 0 | +0 ± 0; 100.0%; 1.00; 100.0% |" in shown
+    assert "| +0 ± 0.072; 75.0%; 1.25; 50.0% |" in shown  # 1/8 · √(4/3) / √4; widths of 1/4 and thrice 3/4 over 1/2
+    assert "| 4 | 1, 1 | 0.0% | 0.0% |" in shown
+    assert "three classes, labels flipped (4; true loss 1)" in shown
 
 
 def league_problem(folder: Path, classifies: bool, seed: int) -> tuple[Problem, np.ndarray]:
