@@ -227,7 +227,7 @@ class Best:
             between = f"with 95 % confidence between {low} and {high}"
             if fixed.bound is not None:
                 most = "at most" if metric.direction == "minimize" else "at least"
-                between += f"; {most} {shown(fixed.bound, metric)}, if only that is asked"
+                between += f", or, one-sided, {most} {shown(fixed.bound, metric)}"
             return f"Believe the corrected score: on new rows {whose} {verb} about {value}{unit}, {between}."
         optimistic = "Do not believe the search score, which is optimistic:"
         if self.has_holdout and not self.scorings:

@@ -55,8 +55,8 @@ reason                       str      why it failed
 
 Losses of classes are in nats, those of a regression in the target's unit, or in its square with ``squared_error``.
 
-``studies`` has one row a study: how its trials ended, the best one's value, and that value corrected for having been
-the best, with its interval at 95 % (:func:`hpsearch.validation.selection.corrected`; missing until a run ends).
+``studies`` has one row a study: how its trials ended, the best one's value, and the corrected score of what is shipped
+with its interval at 95 % (:func:`hpsearch.search.correction.correct_shipped`; missing until a run ends).
 """
 
 from __future__ import annotations

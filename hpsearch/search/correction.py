@@ -24,7 +24,7 @@ from hpsearch.validation.metric import AdditiveMetric
 from hpsearch.validation.selection import FEWEST_UNITS, MOST_WORK, Corrected, corrected
 from hpsearch.validation.stratification import stratified_optimism
 
-_SEARCH, _SHIPPED = "corrected", "corrected_ensemble"  # attributes of the study
+_SEARCH, _SHIPPED = "corrected", "corrected_shipped"  # attributes of the study
 
 
 @dataclass(frozen=True)

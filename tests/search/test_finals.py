@@ -24,6 +24,8 @@ from hpsearch.search.finals import choose, finals
 from hpsearch.search.objective import TrialTask, evaluate, fresh_splits, prepare
 from hpsearch.storage.trial_result import TrialResult
 from hpsearch.validation.cross_validate import cross_validate
+from hpsearch.validation.learning_curve import Pairs, with_fewer_rows
+from hpsearch.validation.selection import corrected
 
 # A study whose networks learn, so that finalists differ.
 LEARNS: dict[str, Any] = {
@@ -50,6 +52,12 @@ def table(storage: str, study: str = "learns") -> pd.DataFrame:
 def evaluated(storage: str, study: str = "learns") -> list[TrialResult]:
     with hpsearch.api.open_study(study, storage) as stored:
         return finals(stored, definition_of(stored))
+
+
+def on_fewer_rows(storage: str, study: str = "learns") -> TrialResult | None:
+    with hpsearch.api.open_study(study, storage) as stored:
+        found = stored.fewer_rows()
+        return found and replace(found, seconds=0)
 
 
 @pytest.fixture(autouse=True)
@@ -144,9 +152,12 @@ def test_a_finalist_does_not_depend_on_the_others(seed: int) -> None:
 def test_two_workers_find_what_one_does(through: str, at: Callable[[str], str]) -> None:
     hpsearch.run(learns(), storage=at("two"), workers=2)
     pd.testing.assert_frame_equal(table(at("two")), table(through), check_exact=True)
+    assert on_fewer_rows(at("two")) == on_fewer_rows(through)
+    scores = [hpsearch.load_best("learns", storage).corrected for storage in (at("two"), through)]
+    assert scores[0] == scores[1] is not None
 
 
-@pytest.mark.parametrize("done", [0, 1, 2])
+@pytest.mark.parametrize("done", [0, 1, 2, 3])
 def test_an_interrupt_in_the_finals_loses_nothing(through: str, at: Callable[[str], str], done: int) -> None:
     def watch(progress: Progress) -> None:
         if progress.finalists and len(progress.finals) == done:
@@ -160,6 +171,7 @@ def test_an_interrupt_in_the_finals_loses_nothing(through: str, at: Callable[[st
     pd.testing.assert_frame_equal(table(at("cut")), table(through), check_exact=True)
     after = {final.number: final.seconds for final in evaluated(at("cut"))}
     assert before.items() <= after.items()  # those are not trained again
+    assert on_fewer_rows(at("cut")) == on_fewer_rows(through) is not None
 
 
 def test_more_trials_evaluate_only_new_finalists(through: str, at: Callable[[str], str]) -> None:
@@ -176,6 +188,71 @@ def test_more_trials_evaluate_only_new_finalists(through: str, at: Callable[[str
     kept = before.keys() & after.keys()
     assert kept
     assert all(before[number] == after[number] for number in kept)
+
+
+def test_the_chosen_finalist_is_trained_once_more_with_a_further_fold_left_out(through: str) -> None:
+    definition, best = learns(), hpsearch.load_best("learns", through)
+    prepared, found = prepare(definition), on_fewer_rows(through)
+    assert best.final is not None
+    assert found is not None
+    config = definition.config(best.chosen).replaced({"epochs": best.final.epoch})
+    pairs = Pairs.of(prepared.final_splits, prepared.search)
+    assert pairs is not None
+    seed = seeds.integer_seed(1, "learning-curve")
+    alone = with_fewer_rows(prepared.search, pairs, config, seed, "loss")
+    assert (found.number, found.epochs, found.ensemble) == (best.result.number, [best.final.epoch], alone.ensemble)
+    assert alone.rows is not None
+    with hpsearch.api.open_study("learns", through) as stored:
+        rows = stored.fewer_row_results.of(found)
+    assert np.array_equal(rows.losses, alone.rows.losses)
+    fixed = best.corrected
+    assert fixed is not None
+    assert fixed.more_rows is not None
+    # Of three folds: the score is a third of the step from 1/3 to 2/3 of the rows further on, in their ratio.
+    more = best.final.value
+    expected = fixed.of_splits / (1 + (np.mean(found.ensemble.loss) / more - 1) / 3) if found.ensemble else np.nan
+    assert fixed.value == pytest.approx(expected, rel=1e-3)  # 178 rows are no three equal folds
+
+
+def test_another_choice_is_trained_on_fewer_rows_anew_and_the_same_one_is_not(at: Callable[[str], str]) -> None:
+    hpsearch.run(learns(), storage=at("a"), trials=3)
+    first = on_fewer_rows(at("a"))
+    hpsearch.run(learns(), storage=at("a"), trials=3)
+    assert on_fewer_rows(at("a")) == first is not None
+    hpsearch.run(learns(), storage=at("a"))
+    again, best = on_fewer_rows(at("a")), hpsearch.load_best("learns", at("a"))
+    assert again is not None
+    assert best.final is not None
+    assert (again.number, again.epochs) == (best.result.number, [best.final.epoch])
+
+
+def test_where_there_is_no_learning_curve_the_score_says_so(at: Callable[[str], str]) -> None:
+    raw = {**LEARNS, "validation": {"splitter": "shuffle", "n_splits": 3}}
+    hpsearch.run(StudyDefinition.from_mapping(raw), storage=at("drawn"))
+    assert on_fewer_rows(at("drawn")) is None
+    best = hpsearch.load_best("learns", at("drawn"))
+    assert best.corrected is not None
+    assert best.corrected.more_rows is None
+    assert str(best.about).startswith("8 networks averaged, trained on the rows of a split, as the splits are not")
+    raw = {**LEARNS, "retrain": {"members": 1}}
+    hpsearch.run(StudyDefinition.from_mapping(raw), storage=at("one"))
+    assert on_fewer_rows(at("one")) is None
+    assert hpsearch.load_best("learns", at("one")).about == "the search's best trial, one a split"
+
+
+def test_half_of_what_the_search_s_corrected_score_is_above_the_finals_is_added(through: str) -> None:
+    best, lowest = hpsearch.load_best("learns", through), hpsearch.load_best("learns", through, "lowest")
+    assert best.final is not None
+    assert best.corrected is not None
+    assert lowest.corrected is not None
+    with hpsearch.api.open_study("learns", through) as stored:
+        files, evaluated_ = stored.final_row_results, finals(stored, learns())
+        rows = [files.of(final).of_objective for final in evaluated_]
+        seed = seeds.integer_seed(1, "resamples")
+        plain = corrected(rows, files.layout(), learns().metric, seed, stored.attributes["n_splits"])
+    single = best.final.final.intermediate[best.final.final.epochs.index(best.final.epoch)]
+    above = max(0.0, lowest.corrected.value - single)
+    assert best.corrected.of_splits == pytest.approx(plain.value + above / 2, rel=1e-9)
 
 
 def test_without_finalists_nothing_of_them_is_there(at: Callable[[str], str], tmp_path: Path) -> None:
