@@ -206,7 +206,7 @@ class Best:
         return "opened", f"scored {'once' if self.scorings == 1 else f'{self.scorings} times'}, by retrain"
 
     def belief(self) -> str:
-        """The one sentence on what to believe."""
+        """What to believe, in a sentence or two, each on a line of its own."""
         if self.has_holdout and self.scorings == 1:
             return "Believe the hold-out's score that retrain printed: no choice was made with it."
         if self.has_holdout and self.scorings > 1 and self.corrected is None:
@@ -224,11 +224,11 @@ class Best:
                 verb = "lose" if self.definition.search.objective == "loss" else f"have a mean {metric.title} of"
             unit = f" {headline.unit}" if headline.unit else ""
             value, low, high = (shown(one, metric) for one in (fixed.value, fixed.low, fixed.high))
-            between = f"with 95 % confidence between {low} and {high}"
+            between = f"with 95 % confidence between {low} and {high}."
             if fixed.bound is not None:
                 most = "at most" if metric.direction == "minimize" else "at least"
-                between += f", or, one-sided, {most} {shown(fixed.bound, metric)}"
-            return f"Believe the corrected score: on new rows {whose} {verb} about {value}{unit}, {between}."
+                between += f"\nOne-sided, with the same confidence: {most} {shown(fixed.bound, metric)}."
+            return f"Believe the corrected score: on new rows {whose} {verb} about {value}{unit}, {between}"
         optimistic = "Do not believe the search score, which is optimistic:"
         if self.has_holdout and not self.scorings:
             return f"{optimistic} retrain the best, which scores the hold-out once."

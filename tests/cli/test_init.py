@@ -288,7 +288,7 @@ def test_what_is_written_for_a_quantity_and_for_two_classes_runs_as_it_is(
     assert hpsearch("init", "rows.csv", "--target", "y").status == 0
     done = hpsearch("run", "rows.toml", "--trials", "3")
     assert done.status == 0
-    assert "Believe the ensemble: on new rows 8 networks averaged" in done.out
+    assert "Believe the corrected score: on new rows 8 networks averaged" in done.out
     assert ("RMSE of about" in done.out) == (task == "regression")
     assert (" units of the target" if task == "regression" else " nats") in done.out
     assert "squared units" not in done.out

@@ -73,6 +73,7 @@ def test_the_export_is_complete_and_says_where_each_value_came_from(small: Path)
         "corrected_value": best.corrected.value,
         "corrected_low": best.corrected.low,
         "corrected_high": best.corrected.high,
+        "corrected_is_about": "these networks, one a split",
     }
 
 

@@ -575,7 +575,7 @@ def test_every_command_runs_and_prints_one_json_value(
     assert best["r2"] is not None
     assert "accuracy" not in best
     if objective == "loss":
-        shipped = best["ensemble"]
+        shipped = best["corrected"]
         value, low, high = (f"{math.sqrt(shipped[part]):.4f}" for part in ("value", "low", "high"))
         assert f"RMSE of about {value} units of the target, with 95 % confidence between {low} and {high}" in out
     hpsearch("best", "d", "-o", "best.toml")
