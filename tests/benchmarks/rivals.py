@@ -230,7 +230,7 @@ def nested_cv(data: Dataset, config: Config, splits: Sequence[Split], seed: int)
         ValueError: the splits are not such folds, or a fold has fewer than two units.
         ArithmeticError: a network diverges.
     """
-    pairs, count = Pairs.of(splits, data), len({split.fold for split in splits})
+    pairs, count = Pairs.of(splits, data, furthest=2), len({split.fold for split in splits})
     repeats = len(splits) // count
     if pairs is None or len(pairs.splits) != repeats * count * (count - 1) // 2:
         raise ValueError("The splits must be of 3 to 5 folds.")

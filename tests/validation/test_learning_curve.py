@@ -29,13 +29,14 @@ def rows(seed: int, count: int = 40, classes: int = 2) -> Dataset:
 
 
 @pytest.mark.parametrize("folds", [3, 4, 5, 7])
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("furthest", [1, 2])
+@pytest.mark.parametrize("seed", range(2))
 def test_each_pair_trains_on_what_both_leave_and_each_turn_validates_every_row_once_a_repeat(
-    folds: int, seed: int
+    folds: int, furthest: int, seed: int
 ) -> None:
     data = rows(seed, 43)
     splits = make_splits(data, "kfold", SplitOptions(folds, repeats=2), seed)
-    pairs = Pairs.of(splits, data)
+    pairs = Pairs.of(splits, data, furthest)
     assert pairs is not None
     assert len({(pair.repeat, pair.fold) for pair in pairs.splits}) == len(pairs.splits)
     found = set()
