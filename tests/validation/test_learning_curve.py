@@ -47,7 +47,7 @@ def test_each_pair_trains_on_what_both_leave_and_each_turn_validates_every_row_o
         assert len(parts) == 2
         found.add((pair.repeat, *parts))
     distances = {
-        (b - a) % folds for a, b in permutations(range(folds), 2) if min((b - a) % folds, (a - b) % folds) <= 2
+        (b - a) % folds for a, b in permutations(range(folds), 2) if min((b - a) % folds, (a - b) % folds) <= furthest
     }
     assert len(found) == len(pairs.splits) == 2 * folds * len(distances) / 2
     assert set(pairs.turns.tolist()) == distances
