@@ -192,6 +192,19 @@ def fit_scaling(
     return replace(learnt, centre=np.where(numeric, learnt.centre, 0.0), scale=np.where(numeric, learnt.scale, 1.0))
 
 
+def column_without_values(
+    plan: Plan, features: NDArray[Any], rows: NDArray[np.intp], weights: NDArray[np.float64] | None = None
+) -> str | None:
+    """The first column whose missing values cannot be filled, as these rows have no value of it; None if all can be."""
+    counted = rows if weights is None else rows[weights[rows] > 0]
+    for column in plan.columns:
+        if column.kind != "categorical" and column.indicator:
+            feature = plan.places[column.name].start
+            if np.isnan(features[counted, feature].astype(np.float64)).all():
+                return column.name
+    return None
+
+
 def _fit_fill(
     plan: Plan,
     features: NDArray[Any],

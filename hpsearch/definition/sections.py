@@ -169,9 +169,9 @@ class OriginSection(Section):
     accuracy: Annotated[float | None, Field(description="mean over splits of the trial's accuracy; of classes")] = None
     r2: Annotated[float | None, Field(description="mean over splits of the trial's R²; of a regression target")] = None
     rule: Annotated[str, Field(description="how it was chosen among the trials")] = "lowest"
-    corrected_value: Annotated[float | None, Field(description="it without the luck of the choice")] = None
+    corrected_value: Annotated[float | None, Field(description="corrected score: what is expected on new rows")] = None
     corrected_low: Annotated[float | None, Field(description="low end of its interval")] = None
     corrected_high: Annotated[float | None, Field(description="high end of its interval")] = None
-    corrected_is_about: Annotated[str | None, Field(description="whose score that is")] = None
+    corrected_is_about: Annotated[str | None, Field(description="which networks that is about")] = None
     configuration: Annotated[str, Field(description="fingerprint of the configuration that was exported")]
     data_fingerprint: Annotated[str, Field(description="of the rows searched with and those held out")]

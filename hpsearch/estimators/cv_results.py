@@ -72,11 +72,12 @@ def _masked(values: Sequence[Any]) -> NDArray[Any]:
     return np.ma.MaskedArray(column, [value is None for value in values])
 
 
+_SIGNED = ("value", "bound", "more_rows", "equal_shares")
+
+
 def greater_is_better(corrected: Corrected | None, metric: Metric) -> Corrected | None:
     """A corrected score with the sign of ``best_score_``."""
     if corrected is None or metric.sign < 0:
         return corrected
-    negated = {
-        name: value and -value for name, value in vars(corrected).items() if name in ("value", "bound", "more_rows")
-    }
+    negated = {name: value and -value for name, value in vars(corrected).items() if name in _SIGNED}
     return replace(corrected, **negated, low=-corrected.high, high=-corrected.low)

@@ -122,9 +122,9 @@ class Best:
     @property
     def choice(self) -> str:
         """How the search score came about, and so what it is worth."""
-        if self.correction.candidates == 1:
+        if self.final is None and self.correction.candidates == 1:
             return "of the one candidate there was"
-        among = f"{self.complete} complete trials"
+        among = f"{self.complete} complete {'trials' if self.complete > 1 else 'trial'}"
         if self.final is not None:
             return f"optimistic: a finalist among {among}"
         rule = "" if self.rule == "lowest" else f" by {self.rule}"
@@ -192,7 +192,15 @@ class Best:
             if self.corrected.more_rows is not None
             else f"the rows of a split, as {self.correction.no_curve}"
         )
-        return f"{self.members} networks averaged, trained on {rows}"
+        return f"{self._averaged}, trained on {rows}"
+
+    @property
+    def _averaged(self) -> str:
+        """The networks that the corrected score of an ensemble is about: those of the finals, if fewer are shipped."""
+        repeats = self.definition.search.finalist_repeats
+        if repeats > self.members:
+            return f"{repeats} networks averaged, of which {self.members} are shipped"
+        return f"{self.members} networks averaged"
 
     def _interval(self, score: Corrected) -> str:
         low, high = (shown(value, self.definition.metric) for value in (score.low, score.high))
@@ -214,7 +222,7 @@ class Best:
         if (fixed := self.corrected) is not None:
             metric = self.definition.metric
             if self.of_ensemble:
-                whose = f"{self.members} networks averaged"
+                whose = self._averaged
             else:
                 whose = "these networks" if self.rule == "lowest" else "the best trial's networks"
             headline = metric.headline
@@ -404,4 +412,4 @@ def _comparison(stored: StoredStudy, found: Best, shipped: Shipped) -> Compariso
     if comparison is None:
         return None
     of_these = found.corrected if shipped.of_ensemble or found.rule == "lowest" else None
-    return comparison if of_these is None else comparison.shifted(of_these.of_splits)
+    return comparison if of_these is None else comparison.shifted(of_these.on_these_splits)

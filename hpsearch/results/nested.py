@@ -118,7 +118,7 @@ def nested(
             search(inner, stored, executor, on_progress=on_progress)
             best = find_best(stored)
             if best.final is not None and best.of_ensemble:
-                curve = loss_with_rows(stored, inner.definition, best.final)
+                curve = loss_with_rows(stored, best.final)
                 curves += [] if curve is None else [curve]
         model = fit_prepared(inner, best.config)
         validation = prepared.search.take(split.validation)
@@ -199,16 +199,19 @@ def _summary(
 def _on_all_rows(
     sure: Estimate, optimism: float, curves: Sequence[tuple[Point, Point]], training_rows: float, rows: int
 ) -> Estimate | None:
-    """An estimate for networks of so many training rows, drawn on to all rows along the outer splits' learning curves.
+    """An estimate for networks of so many training rows, extrapolated along the outer splits' learning curves.
 
     First its optimism is taken away (:mod:`hpsearch.validation.stratification`).
 
-    These are of fewer rows still; the searches of all outer splits are taken together.
+    Those curves are of fewer rows still. The searches of all outer splits are taken together. The interval leaves out
+    how sure their curve is, so it is extrapolated by no more than the step that was measured.
     """
     if not curves or sure.standard_error is None:
         return None
     few, many = (Point(*np.mean(points, axis=0)) for points in zip(*curves, strict=True))
     how_far = reach(few.rows, many.rows, rows, training_rows)
+    if how_far > 1:
+        return None
     ratio = float(on_all_rows(np.ones(1), np.array([many.loss]), np.array([few.loss]), how_far, METRICS["loss"])[0])
     mean, error = (sure.mean + optimism) * ratio, sure.standard_error * ratio
     return Estimate(mean, error, *interval_of_loss(mean, error, sure.splits), sure.splits)

@@ -1,4 +1,4 @@
-"""The corrected score of a stored study: what its best value is without the luck of having been the best."""
+"""The corrected score of a stored study: what it ships scores on new rows, without the luck of the choice."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ class Correction:
         score: the corrected score.
         candidates: what was chosen among, complete trials and checkpoints; None where not counted.
         missing: why there is no score, as the end of a sentence.
-        no_curve: why it is about networks that trained on the rows of a split, likewise; None where it is about
-            networks that train on all rows.
+        no_curve: of an ensemble, why it is about networks that trained on the rows of a split, likewise; None where it
+            is about networks that train on all rows.
     """
 
     score: Corrected | None = None
@@ -60,15 +60,15 @@ def correct(stored: StoredStudy, definition: StudyDefinition, results: Sequence[
         results: of the trials that ended, at least one of them complete.
     """
     known = stored.attributes.get(_SEARCH)
-    if known and known["told"] == len(results) and known["corrected"]:
+    if known and known["told"] == len(results) and _is_present(known["corrected"]):
         return Correction(Corrected(**known["corrected"]))
     best, files = best_result(results, definition.metric), stored.row_results
     assert best is not None
     try:
-        optimism = _of_equal_shares(files, definition, best)
+        shares = _of_equal_shares(files, definition, best)
     except StorageError as error:
         return Correction(missing=str(error).rstrip("."))
-    return _correct(files, definition, results, optimism)
+    return _correct(files, definition, results, shares)
 
 
 def correct_shipped(
@@ -83,10 +83,12 @@ def correct_shipped(
     2. The finalists are themselves the best of a search on the same rows, and its proposals have followed their luck.
        The search's own corrected score is about such a choice, but of a poorer one, made on some of the rows. Single
        networks of the chosen finalist tell by how much, on the finals' fresh splits: the truth lies between the two,
-       and half of the difference is added, if there is one.
-    3. The learning curve is drawn on from K - 1 folds to all rows (:mod:`hpsearch.validation.learning_curve`).
+       and half of the difference is added, if there is one. Why half has no theory; it was chosen on studies of its own
+       and measured on others (tests/benchmarks/honesty.py).
+    3. The learning curve is extrapolated from K - 1 folds to all rows (:mod:`hpsearch.validation.learning_curve`).
 
-    The networks averaged are as many as there are repeats in the finals. Where more are shipped, they lose no more.
+    The networks averaged are as many as there are repeats in the finals. Where more are shipped, they lose no more on
+    average, for a convex loss.
 
     Args:
         stored: the study.
@@ -101,17 +103,18 @@ def correct_shipped(
     curve, no_curve = _learning_curve(stored, choice, fewer)
     files, sign = stored.final_row_results, definition.metric.sign
     try:
-        optimism = _of_equal_shares(files, definition, choice.final)
+        shares = _of_equal_shares(files, definition, choice.final)
     except StorageError as error:
         return Correction(missing=str(error).rstrip("."))
+    optimism = 0.0
     if of_search.score is not None:
         single = choice.final.intermediate[choice.final.epochs.index(choice.epoch)]
-        optimism += max(0.0, sign * (of_search.score.value - single) - optimism) / 2
-    found = _correct(files, definition, evaluated, optimism, stored.attributes["n_splits"], curve)
+        optimism = max(0.0, sign * (of_search.score.value - single) - shares) / 2
+    found = _correct(files, definition, evaluated, shares, optimism, stored.attributes["n_splits"], curve)
     return replace(found, no_curve=no_curve)
 
 
-def loss_with_rows(stored: StoredStudy, definition: StudyDefinition, choice: Choice) -> tuple[Point, Point] | None:
+def loss_with_rows(stored: StoredStudy, choice: Choice) -> tuple[Point, Point] | None:
     """The mean losses of the chosen finalist's out-of-fold ensembles: with fewer rows, and with those of a split.
 
     None where it was not trained on fewer rows.
@@ -148,9 +151,9 @@ def _learning_curve(
 ) -> tuple[LearningCurve | None, str | None]:
     """Of the chosen finalist, or why there is none."""
     if fewer is None:
-        return None, "the splits are not at least three folds that train on all others"
+        return None, "the finals have not come to their end: run the study again"
     if fewer.ensemble is None:
-        return None, "with fewer rows it diverged"
+        return None, f"with a further fold left out {fewer.reason}"
     try:
         more = stored.final_row_results.of(choice.final).of_objective
         rows = stored.fewer_row_results.of(fewer)
@@ -162,6 +165,9 @@ def _learning_curve(
     return LearningCurve(more[place : place + 1], rows.of_objective, how_far), None
 
 
+LOG_LOSSES = ("cross_entropy", "binary_cross_entropy")
+
+
 def has_equal_shares(definition: StudyDefinition, weights: Array | None) -> bool:
     """Whether a log loss is trained, and training and validation rows of a split have the same shares of the classes.
 
@@ -169,7 +175,7 @@ def has_equal_shares(definition: StudyDefinition, weights: Array | None) -> bool
     """
     kind = SPLITTERS[definition.validation.splitter]
     unweighted = weights is None and definition.train.class_weight is None
-    return kind.stratifies and kind.needs is None and unweighted and definition.loss == "cross_entropy"
+    return kind.stratifies and kind.needs is None and unweighted and definition.loss in LOG_LOSSES
 
 
 def _of_equal_shares(files: RowResultFiles, definition: StudyDefinition, result: TrialResult) -> float:
@@ -179,7 +185,7 @@ def _of_equal_shares(files: RowResultFiles, definition: StudyDefinition, result:
         StorageError: the per-row results are not there.
     """
     layout = files.layout()
-    if definition.search.objective != "loss" or not has_equal_shares(definition, layout.weights):
+    if definition.search.objective not in ("loss", "log_loss") or not has_equal_shares(definition, layout.weights):
         return 0.0
     return stratified_optimism(layout.labels, files.of(result).predictions, len(np.unique(layout.rows)))
 
@@ -188,7 +194,8 @@ def _correct(
     files: RowResultFiles,
     definition: StudyDefinition,
     results: Sequence[TrialResult],
-    optimism: float,
+    shares: float,
+    optimism: float = 0.0,
     folds: int | None = None,
     curve: LearningCurve | None = None,
 ) -> Correction:
@@ -213,7 +220,7 @@ def _correct(
             return Correction(missing=f"with {title} it would take long for so many rows, classes and trials")
         values = (files.of(result).of_objective[-1 if last_only else 0 :] for result in complete)
         seed = seeds.integer_seed(definition.seed, "resamples")
-        score = corrected(values, whole, definition.metric, seed, folds, curve, optimism)
+        score = corrected(values, whole, definition.metric, seed, folds, curve, optimism, shares)
         return Correction(score, candidates)
     except StorageError as error:
         return Correction(missing=str(error).rstrip("."))
@@ -234,17 +241,21 @@ def store_score(stored: StoredStudy) -> None:
         found = correct_shipped(stored, definition, evaluated, of_search)
         if found.score is not None:
             key = _key(evaluated, _chosen(stored, definition, evaluated)[1], of_search)
-            record = {"of": key, "corrected": asdict(found.score), "no_curve": found.no_curve}
+            record = {"told": len(results), "of": key, "corrected": asdict(found.score), "no_curve": found.no_curve}
             stored.refresh({_SHIPPED: record})
 
 
 def stored_score(attributes: Mapping[str, Any], told: int) -> Corrected | None:
     """The corrected score that is stored with a study of so many trials: of what it ships, where that is known."""
     of_search, shipped = attributes.get(_SEARCH), attributes.get(_SHIPPED)
-    if not of_search or of_search["told"] != told:
-        return None
     members = RetrainSection(**attributes["definition"].get("retrain", {})).members
-    score = of_search["corrected"]
-    if shipped and members > 1 and shipped["of"][-1] == (score and score["value"]):
-        score = shipped["corrected"]
-    return Corrected(**score) if score else None
+    if shipped and members > 1 and shipped["told"] == told:
+        return Corrected(**shipped["corrected"])
+    if not of_search or of_search["told"] != told or not _is_present(of_search["corrected"]):
+        return None
+    return Corrected(**of_search["corrected"])
+
+
+def _is_present(stored_before: Mapping[str, Any] | None) -> bool:
+    """Whether a stored corrected score is made as they are now: earlier ones have no bound."""
+    return stored_before is not None and stored_before.get("bound") is not None

@@ -111,7 +111,7 @@ def choose(finals: Sequence[TrialResult], definition: StudyDefinition, ensemble:
 
 def is_of(result: TrialResult | None, choice: Choice) -> bool:
     """Whether this is what became of the chosen finalist, up to the chosen epoch, with fewer rows."""
-    return result is not None and result.number == choice.final.number and result.epochs == [choice.epoch]
+    return result is not None and (result.number, result.best_epoch) == (choice.final.number, choice.epoch)
 
 
 class Finals(Work):
@@ -160,14 +160,20 @@ class Finals(Work):
         self._report()
         self._fewer_rows = self._to_train_on_fewer_rows()
         if self._fewer_rows is not None:
-            result = self._supervisor.result(self._fewer_rows.final.number)
-            self._stored.write_fewer_rows(result, self._layout())
+            number, epoch = self._fewer_rows.final.number, self._fewer_rows.epoch
+            if self._prepared.final_pairs is None:
+                why = "there is too little to train on, or the splits are no folds"
+                result = TrialResult(number, "FAIL", None, parameters=0, seconds=0.0, reason=why)
+            else:
+                result = self._supervisor.result(number)
+            # Whatever became of it, it is known by the epoch that it was to be trained to.
+            self._stored.write_fewer_rows(replace(result, best_epoch=epoch), self._layout())
             self._report()
 
     def _to_train_on_fewer_rows(self) -> Choice | None:
         """The choice, where its ensemble is shipped and it was not trained on fewer rows before."""
         definition = self._prepared.definition
-        if definition.retrain.members == 1 or self._prepared.final_pairs is None:
+        if definition.retrain.members == 1:
             return None
         evaluated = [self._finals[result.number] for result in self._finalists]
         choice = choose(evaluated, definition, ensemble=True)

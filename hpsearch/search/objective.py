@@ -15,9 +15,9 @@ from threadpoolctl import threadpool_limits
 
 from hpsearch import seeds
 from hpsearch.data.audit import Finding, audit
-from hpsearch.data.columns import summary
+from hpsearch.data.columns import column_error, summary
 from hpsearch.data.dataset import Dataset
-from hpsearch.data.preprocess import Scaling
+from hpsearch.data.preprocess import Scaling, column_without_values
 from hpsearch.data.splits import Split, hold_out, make_splits
 from hpsearch.data.target_scaling import require_scalable
 from hpsearch.definition.study import StudyDefinition, as_key
@@ -221,6 +221,19 @@ def fresh_splits(
     Raises:
         DataError: splits that cannot be used, however they are dealt.
     """
+
+    def usable(splits: Sequence[Split]) -> None:
+        require_defined(definition, data, splits)
+        for split in splits:
+            lacking = column_without_values(data.columns, data.features, split.training, data.weights)
+            if lacking is not None:
+                raise column_error(
+                    lacking,
+                    "must have a value among the training rows of every split",
+                    "is empty in those of a fresh one",
+                    ("Leave it out: ", Setting("drop", [lacking]), "."),
+                )
+
     validation = definition.validation
     options = replace(validation.split_options, repeats=repeats)
     if shuffle is not None:
@@ -230,7 +243,7 @@ def fresh_splits(
         validation.splitter,
         options,
         seeds.integer_seed(definition.seed, stream),
-        lambda splits: require_defined(definition, data, splits),
+        usable,
         MOST_DEALS,
     )
 
@@ -357,7 +370,8 @@ def evaluate(
             assert prepared.final_pairs is not None  # who asks for it has looked
             seed = seeds.integer_seed(definition.seed, "learning-curve")
             objective = definition.search.objective
-            outcome = with_fewer_rows(data, prepared.final_pairs, config, seed, objective, report)
+            every = definition.evaluate_every
+            outcome = with_fewer_rows(data, prepared.final_pairs, config, seed, every, objective, report)
         elif task.final_epochs is not None:
             seed, scalings = seeds.integer_seed(definition.seed, "finals"), prepared.final_scalings(config.scaling)
             outcome = validate(prepared.final_splits, seed, scalings, lambda epoch, mean: False)

@@ -3,7 +3,8 @@
 A study has a folder, with ``layout.npz`` (which row stands where, see :class:`Layout`) and one ``trial-N.npz`` a
 complete trial (see :class:`~hpsearch.validation.cross_validate.RowResults`). A trial's file is whole before the trial
 is told, so whatever stops a run, every complete trial has its file, and no other file is looked at. Its folder
-``finals`` has the same of the finalists' out-of-fold ensembles.
+``finals`` has the same of the finalists' out-of-fold ensembles, and ``finals/fewer`` of the chosen one's where a
+further fold was left out.
 """
 
 from __future__ import annotations

@@ -42,6 +42,7 @@ class Corrected:
         bound: at ``LEVEL`` it is no worse than this: one end of the interval at 2 · ``LEVEL`` - 1.
         more_rows: how much of the value is a learning curve's, drawn on to all rows; None if it is about networks that
             trained on the rows of a split.
+        equal_shares: how much of it allows for folds with the same shares of the classes.
     """
 
     value: float
@@ -52,11 +53,17 @@ class Corrected:
     units: int
     bound: float | None = None
     more_rows: float | None = None
+    equal_shares: float = 0.0
 
     @property
     def of_splits(self) -> float:
         """The estimate for networks that trained on the rows of a split."""
         return self.value - (self.more_rows or 0.0)
+
+    @property
+    def on_these_splits(self) -> float:
+        """The same as these splits would judge others, whose scores do not allow for equal shares."""
+        return self.of_splits - self.equal_shares
 
 
 def corrected(
@@ -67,6 +74,7 @@ def corrected(
     folds: int | None = None,
     curve: LearningCurve | None = None,
     optimism: float = 0.0,
+    equal_shares: float = 0.0,
 ) -> Corrected:
     """What the networks of the chosen candidate score on new rows, on average over the splits.
 
@@ -79,6 +87,7 @@ def corrected(
         folds: the J of the interval, for what is not laid out by split; the layout's splits if None.
         curve: of the chosen candidate: what is estimated is then the score of networks that train on all rows.
         optimism: by how much the candidates' scores are too good for other reasons, at least 0.
+        equal_shares: likewise because all folds have the same shares of the classes.
 
     **The estimate.** The units of independence are dealt at random into five parts. For each part the choice (trial and
     checkpoint together, by the study's own mean over splits) is made again on the other four, and what the chosen
@@ -92,10 +101,11 @@ def corrected(
     of the rows the variance is 5/4, and the rest of the pessimism is within the noise (tests/benchmarks/honesty.py).
 
     **The interval** claims to hold the mean true score of the chosen candidate's networks, one a split: what
-    cross-validation estimates. It is not about a network retrained on all rows, which has learnt from more. Its
-    variance is (2 - 1/J) s²/U + c/2:
+    cross-validation estimates; with a learning curve that of networks that train on all rows. Its variance is
+    (2 - 1/J) s²/U + c/2:
 
-    1. s²/U is that of a mean over U units, for a choice that is made already. It grows by (1 - 1/J) s²/U because a row
+    1. s²/U is that of a mean over U units, for a choice that is made already; with a learning curve, of the
+       extrapolated mean, both of whose points are resampled with it. It grows by (1 - 1/J) s²/U because a row
        is validated by one of J networks and trains the others, which correlates the errors of the splits: Nadeau &
        Bengio's (2003) heuristic correlation, validation rows over all rows, which is 1/J for J folds; of fewer rows it
        is less, and the interval is then a little too wide. Without that part the interval of an easy
@@ -107,7 +117,7 @@ def corrected(
        The variance of the left-out means times q/(1 - q) is therefore s²/U and c together. Of c half is counted, since
        the resamples choose by means of twice the variance.
 
-    For what is to be minimised it is :func:`~hpsearch.validation.estimates.interval_of_loss`, else Student's.
+    ``optimism`` and ``equal_shares`` count as known. For what is to be minimised it is :func:`~hpsearch.validation.estimates.interval_of_loss`, else Student's.
 
     Raises:
         ValueError: fewer than ``FEWEST_UNITS`` units, or a layout without units.
@@ -147,7 +157,7 @@ def corrected(
     numbers = np.arange(DEALS)[:, np.newaxis] * PARTS + deals[:, rows.units]
     composed = picked[numbers, np.arange(len(rows.units))]
     once = np.ones((1, count), np.int64)
-    value = float(np.mean(rows.score(composed, once))) + metric.sign * optimism
+    value = float(np.mean(rows.score(composed, once))) + metric.sign * (optimism + equal_shares)
     if metric.direction == "maximize":
         value = min(1.0, value)  # but for rounding
     q = (1 - 1 / count) ** count
@@ -172,7 +182,7 @@ def corrected(
     error = math.sqrt((2 - 1 / (folds or rows.splits)) * of_rows + of_choice / 2)
     low, high = _interval(value, error, count, metric)
     bound = _interval(value, error, count, metric, 2 * LEVEL - 1)[1 if metric.direction == "minimize" else 0]
-    return Corrected(value, low, high, trials, considered, count, bound, more_rows)
+    return Corrected(value, low, high, trials, considered, count, bound, more_rows, metric.sign * equal_shares)
 
 
 def _improved(scores: Floats, lowest: Floats) -> tuple[NDArray[np.bool_], IntArray]:

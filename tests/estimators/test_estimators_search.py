@@ -23,7 +23,10 @@ from sklearn.preprocessing import StandardScaler
 
 import hpsearch
 from hpsearch.estimators.arguments import config_of
+from hpsearch.estimators.cv_results import greater_is_better
 from hpsearch.results.best_study import export
+from hpsearch.validation.metrics import METRICS
+from hpsearch.validation.selection import Corrected
 
 X, Y = load_iris(return_X_y=True)
 FAST: dict[str, Any] = {"epochs": 20, "evaluate_every": 4, "batch_size": 30, "learning_rate": 0.01, "weight_l2": 0.0}
@@ -368,3 +371,11 @@ def test_a_search_says_what_it_does_if_asked(capsys: pytest.CaptureFixture[str])
     search(verbose=1).fit(X, Y)
     lines = capsys.readouterr().out.splitlines()
     assert [line[:20] for line in lines] == [f"{n}/3  trial {n - 1} complete"[:20] for n in (1, 2, 3)]
+
+
+def test_a_corrected_score_has_the_sign_of_the_best_score() -> None:
+    score = Corrected(0.5, 0.25, 1.0, 3, 9, 50, bound=0.75, more_rows=-0.125, equal_shares=0.0625)
+    assert greater_is_better(score, METRICS["accuracy"]) == score
+    negated = greater_is_better(score, METRICS["loss"])
+    assert negated == Corrected(-0.5, -1.0, -0.25, 3, 9, 50, bound=-0.75, more_rows=0.125, equal_shares=-0.0625)
+    assert greater_is_better(None, METRICS["loss"]) is None

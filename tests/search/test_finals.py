@@ -199,8 +199,8 @@ def test_the_chosen_finalist_is_trained_once_more_with_a_further_fold_left_out(t
     pairs = Pairs.of(prepared.final_splits, prepared.search)
     assert pairs is not None
     seed = seeds.integer_seed(1, "learning-curve")
-    alone = with_fewer_rows(prepared.search, pairs, config, seed, "loss")
-    assert (found.number, found.epochs, found.ensemble) == (best.result.number, [best.final.epoch], alone.ensemble)
+    alone = with_fewer_rows(prepared.search, pairs, config, seed, 4, "loss")
+    assert (found.number, found.best_epoch, found.ensemble) == (best.result.number, best.final.epoch, alone.ensemble)
     assert alone.rows is not None
     with hpsearch.api.open_study("learns", through) as stored:
         rows = stored.fewer_row_results.of(found)
@@ -223,21 +223,163 @@ def test_another_choice_is_trained_on_fewer_rows_anew_and_the_same_one_is_not(at
     again, best = on_fewer_rows(at("a")), hpsearch.load_best("learns", at("a"))
     assert again is not None
     assert best.final is not None
-    assert (again.number, again.epochs) == (best.result.number, [best.final.epoch])
+    assert (again.number, again.best_epoch) == (best.result.number, best.final.epoch)
 
 
 def test_where_there_is_no_learning_curve_the_score_says_so(at: Callable[[str], str]) -> None:
     raw = {**LEARNS, "validation": {"splitter": "shuffle", "n_splits": 3}}
     hpsearch.run(StudyDefinition.from_mapping(raw), storage=at("drawn"))
-    assert on_fewer_rows(at("drawn")) is None
+    drawn = on_fewer_rows(at("drawn"))
+    assert drawn is not None
+    assert drawn.state == "FAIL"
     best = hpsearch.load_best("learns", at("drawn"))
     assert best.corrected is not None
     assert best.corrected.more_rows is None
-    assert str(best.about).startswith("8 networks averaged, trained on the rows of a split, as the splits are not")
+    assert str(best.about).startswith(
+        "8 networks averaged, trained on the rows of a split, as with a further fold left out"
+    )
     raw = {**LEARNS, "retrain": {"members": 1}}
     hpsearch.run(StudyDefinition.from_mapping(raw), storage=at("one"))
     assert on_fewer_rows(at("one")) is None
     assert hpsearch.load_best("learns", at("one")).about == "the search's best trial, one a split"
+
+
+def test_what_became_of_the_further_training_is_said_and_it_is_not_tried_again(at: Callable[[str], str]) -> None:
+    hpsearch.run(learns(), storage=at("a"), trials=3)
+    with hpsearch.api.open_study("learns", at("a")) as stored:
+        found = stored.fewer_rows()
+        assert found is not None
+        layout = stored.fewer_row_results.layout()
+        failed = TrialResult(found.number, "FAIL", None, 0, 0.0, best_epoch=found.best_epoch, reason="its worker died")
+        stored.write_fewer_rows(failed, layout)
+        hpsearch.run(learns(), storage=at("a"), trials=3)
+        assert stored.fewer_rows() == failed
+        about = hpsearch.load_best("learns", at("a")).about
+        assert about is not None
+        assert about.endswith("trained on the rows of a split, as with a further fold left out its worker died")
+        stored.storage.set_study_user_attr(stored.study_id, "fewer_rows", None)  # as a study that was stored before
+        assert "run the study again" in str(hpsearch.load_best("learns", at("a")).about)
+        hpsearch.run(learns(), storage=at("a"), trials=3)
+        assert stored.fewer_rows() == replace(found, seconds=stored.fewer_rows().seconds)  # type: ignore[union-attr]
+
+
+def test_a_corrected_score_that_was_stored_before_is_made_anew(at: Callable[[str], str]) -> None:
+    single = learns(finalists=0)
+    hpsearch.run(single, storage=at("a"))
+    now = hpsearch.load_best("learns", at("a")).corrected
+    assert now is not None
+    old = {name: value for name, value in vars(now).items() if name not in ("bound", "more_rows", "equal_shares")}
+    with hpsearch.api.open_study("learns", at("a")) as stored:
+        stored.refresh({"corrected": {"told": 12, "corrected": {**old, "value": 9.0}}})
+        assert hpsearch.load_studies(at("a"))["corrected"].isna().all()
+        assert hpsearch.load_best("learns", at("a")).corrected == now
+        hpsearch.run(single, storage=at("a"))
+        assert hpsearch.load_studies(at("a"))["corrected"].tolist() == [now.value]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_column_with_few_values_ends_no_study(seed: int, at: Callable[[str], str], tmp_path: Path) -> None:
+    known = ["" if row % 20 else str(row) for row in range(60)]
+    Path("rows.csv").write_text(
+        "x,rare,y\n" + "".join(f"{row % 7},{known[row]},{'ab'[row % 2]}\n" for row in range(60))
+    )
+    raw = {
+        "study": {"name": "few", "seed": seed},
+        "data": {"source": "csv", "path": "rows.csv", "target": "y"},
+        "validation": {"splitter": "stratified", "allow": ["duplicates"]},
+        "train": {"epochs": 4, "evaluate_every": 2, "neurons": 2},
+        "space": {"learning_rate": {"float": [1e-3, 0.3], "log": True}},
+        "search": {"trials": 2, "finalists": 1},
+    }
+    study = hpsearch.run(StudyDefinition.from_mapping(raw, tmp_path), storage=at("few"))
+    assert on_fewer_rows(at("few"), "few") is not None
+    assert study.best.about is not None
+
+
+@pytest.mark.parametrize(
+    ("source", "more"),
+    [
+        ("sklearn:wine", {"search": {"objective": "accuracy"}}),
+        ("sklearn:wine", {"search": {"objective": "balanced_accuracy"}}),
+        ("sklearn:diabetes", {"train": {"target_scaling": "log"}}),
+        ("sklearn:diabetes", {"search": {"objective": "r2"}}),
+    ],
+)
+def test_any_objective_is_extrapolated_towards_the_perfect_score(
+    source: str, more: dict[str, Any], at: Callable[[str], str]
+) -> None:
+    raw: dict[str, Any] = {**LEARNS, "data": {"source": source}}
+    for section, values in more.items():
+        raw[section] = {**raw[section], **values}
+    raw["search"] = {**raw["search"], "trials": 4}
+    best = hpsearch.run(StudyDefinition.from_mapping(raw), storage=at("any")).best
+    fixed, found = best.corrected, on_fewer_rows(at("any"))
+    assert fixed is not None
+    assert fixed.more_rows is not None
+    assert fixed.bound is not None
+    assert found is not None
+    assert found.ensemble is not None
+    assert best.final is not None
+    sign = best.definition.metric.sign
+    assert sign * (np.mean(found.ensemble.objective) - best.final.value) * sign * fixed.more_rows <= 0
+    assert sign * fixed.value < sign * fixed.bound
+    assert fixed.low < fixed.value < fixed.high
+
+
+def test_one_candidate_of_the_finals_was_still_chosen_by_the_search(at: Callable[[str], str]) -> None:
+    raw = {
+        **LEARNS,
+        "validation": {"n_splits": 3, "checkpoint": "last"},
+        "search": {**LEARNS["search"], "finalists": 1},
+    }
+    best = hpsearch.run(StudyDefinition.from_mapping(raw), storage=at("one")).best
+    assert best.choice == f"optimistic: a finalist among {best.complete} complete trials"
+    assert best.corrected is not None
+
+
+def test_a_score_of_more_networks_than_are_shipped_says_so(at: Callable[[str], str]) -> None:
+    raw = {**LEARNS, "retrain": {"members": 2}, "search": {**LEARNS["search"], "trials": 3, "finalist_repeats": 3}}
+    best = hpsearch.run(StudyDefinition.from_mapping(raw), storage=at("two")).best
+    assert best.about == "3 networks averaged, of which 2 are shipped, trained on all rows"
+
+
+@pytest.mark.parametrize(
+    ("validation", "train", "data", "expected"),
+    [
+        ("stratified", {}, {}, True),
+        ("stratified", {"loss": "binary_cross_entropy"}, {}, True),
+        ("kfold", {}, {}, False),
+        ("stratified", {"class_weight": "balanced"}, {}, False),
+        ("stratified", {}, {"weight": "w"}, False),
+        ("stratified-group", {}, {"group": "g"}, False),
+    ],
+)
+def test_equal_shares_are_allowed_for_where_all_folds_have_them(
+    validation: str,
+    train: dict[str, Any],
+    data: dict[str, Any],
+    expected: bool,
+    at: Callable[[str], str],
+    tmp_path: Path,
+) -> None:
+    draw = np.random.default_rng(0)
+    rows = [f"{x:.4f},{1 + row % 3},{row % 20},{'ab'[int(x > 0)]}\n" for row, x in enumerate(draw.normal(size=60))]
+    Path("rows.csv").write_text("x,w,g,y\n" + "".join(rows))
+    left_out = [name for name in "wg" if name not in data.values()]
+    raw = {
+        "study": {"name": "shares", "seed": 0},
+        "data": {"source": "csv", "path": "rows.csv", "target": "y", "drop": left_out, **data},
+        "validation": {"splitter": validation, "n_splits": 3},
+        "train": {"epochs": 4, "evaluate_every": 2, "neurons": 2, **train},
+        "space": {"learning_rate": {"float": [1e-3, 0.3], "log": True}},
+        "search": {"trials": 3, "finalists": 1, "finalist_repeats": 2},
+    }
+    for objective in ("loss", "log_loss", "accuracy"):
+        named = {**raw, "search": {**raw["search"], "objective": objective}}  # type: ignore[dict-item]
+        study = hpsearch.run(StudyDefinition.from_mapping(named, tmp_path), storage=at(objective))
+        assert study.best.corrected is not None
+        assert (study.best.corrected.equal_shares > 0) == (expected and objective != "accuracy")
+        assert study.best.corrected.equal_shares < 1 / 60
 
 
 def test_half_of_what_the_search_s_corrected_score_is_above_the_finals_is_added(through: str) -> None:

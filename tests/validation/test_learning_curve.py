@@ -79,10 +79,11 @@ def test_networks_of_one_turn_are_averaged_over_the_repeats(objective: str, seed
     pairs = Pairs.of(splits, data)
     assert pairs is not None
     told: list[tuple[int, float]] = []
-    found = with_fewer_rows(data, pairs, config, seed, objective, lambda *news: told.append(news))
+    found = with_fewer_rows(data, pairs, config, seed, 3, objective, lambda *news: told.append(news))
     assert found.rows is not None
     assert found.ensemble is not None
-    assert told == [(6, found.value)]
+    assert [epoch for epoch, _ in told] == [3, 6]
+    assert told[-1] == (6, found.value)
     sums = np.zeros((3, 30, 2))  # by turn, row and class
     for number, pair in enumerate(pairs.splits):  # one lane at a time has the bits of all together
         alone = cross_validate(data, [pair], config, seed, evaluate_every=6, rule="last")
@@ -109,7 +110,7 @@ def test_a_training_that_diverges_has_no_rows() -> None:
     assert pairs is not None
     wild = Config(optimizer="sgd", learning_rate=1e6, epochs=30, neurons=4)
     with np.errstate(all="ignore"):
-        found = with_fewer_rows(data, pairs, wild, 0, "loss")
+        found = with_fewer_rows(data, pairs, wild, 0, 10, "loss")
     assert (found.outcome, found.rows, found.ensemble) == ("diverged", None, None)
 
 

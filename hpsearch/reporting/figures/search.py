@@ -62,10 +62,11 @@ def _with_unit(what: str, metric: Metric, more: str = "") -> str:
 
 @dataclass(frozen=True)
 class HistoryFacts:
-    """``trials``: number, state, value (of pruned ones the last mean), best_so_far; the corrected score."""
+    """``trials``: number, state, value (of pruned ones the last mean), best_so_far; the corrected score, and of what."""
 
     trials: pd.DataFrame
     corrected: Corrected | None
+    about: str | None
 
 
 class History(StudyFigure[HistoryFacts]):
@@ -73,8 +74,8 @@ class History(StudyFigure[HistoryFacts]):
     how = (
         "Each dot is a configuration, in the order it was tried. The orange line is the best value "
         "found up to then: where it stays flat for long, more trials would bring little. Pruned trials are drawn where "
-        "they were stopped. The best of many noisy dots is lucky: the green line is what is left of it without the "
-        "luck, with its 95 % interval."
+        "they were stopped. The best of many noisy dots is lucky: the green line is the corrected score, without the "
+        "luck and of what is shipped, with its 95 % interval."
     )
 
     def facts(self, study: Snapshot) -> HistoryFacts:
@@ -87,7 +88,7 @@ class History(StudyFigure[HistoryFacts]):
         values = study.metric.sign * frame["value"].where(frame["state"] == "COMPLETE")
         frame["best_so_far"] = study.metric.sign * values.cummin().ffill()
         assert best.value == frame["best_so_far"].iloc[-1]
-        return HistoryFacts(of_objective(study, frame), study.best.corrected)
+        return HistoryFacts(of_objective(study, frame), study.best.corrected, study.best.about)
 
     def say(self, facts: HistoryFacts) -> str:
         trials = facts.trials
@@ -96,7 +97,8 @@ class History(StudyFigure[HistoryFacts]):
         fixed = facts.corrected
         return (
             f"{counted(trials['state'].tolist())}. The best mean {metric.title} is {rounded(best['value'])}, of "
-            f"trial {best['number']}" + (f"; corrected for the choice it is {rounded(fixed.value)}." if fixed else ".")
+            f"trial {best['number']}"
+            + (f". The corrected score, of {facts.about}, is {rounded(fixed.value)}." if fixed else ".")
         )
 
     def draw(self, facts: HistoryFacts) -> go.Figure:
