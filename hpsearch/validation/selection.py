@@ -117,7 +117,8 @@ def corrected(
        The variance of the left-out means times q/(1 - q) is therefore s²/U and c together. Of c half is counted, since
        the resamples choose by means of twice the variance.
 
-    ``optimism`` and ``equal_shares`` count as known. For what is to be minimised it is :func:`~hpsearch.validation.estimates.interval_of_loss`, else Student's.
+    ``optimism`` and ``equal_shares`` count as known. For what is to be minimised the interval is
+    :func:`~hpsearch.validation.estimates.interval_of_loss`, else Student's.
 
     Raises:
         ValueError: fewer than ``FEWEST_UNITS`` units, or a layout without units.

@@ -62,7 +62,7 @@ def _with_unit(what: str, metric: Metric, more: str = "") -> str:
 
 @dataclass(frozen=True)
 class HistoryFacts:
-    """``trials``: number, state, value (of pruned ones the last mean), best_so_far; the corrected score, and of what."""
+    """``trials``: number, state, value (of pruned ones the last mean), best_so_far; the corrected score, and whose."""
 
     trials: pd.DataFrame
     corrected: Corrected | None
