@@ -265,6 +265,7 @@ ESTIMATES = {
     "bates": ("Bates et al.", "bates", "one_network"),
     "tilting": ("bootstrap tilting", "tilting", "one_of_search"),
 }
+OWN = ("naive", "out of fold", "before", "corrected")
 
 
 def errors(records: Sequence[Record], key: str, truth: str) -> np.ndarray:
@@ -298,41 +299,46 @@ def cell(records: Sequence[Record], key: str, truth: str) -> str:
 
 
 def overtuning(records: Sequence[Record]) -> pd.DataFrame:
-    """How often more trials made what is shipped worse, with finals and without."""
-    rows: dict[str, dict[str, str]] = {}
-    for name in CASES:
+    """What more trials did to what is shipped, with finals / without, in studies that went on to ``MORE_TRIALS``."""
+    last, rows = STAGES[-1], {}
+    for name, case in CASES.items():
         mine = [record for record in records if record["case"] == name]
+        longer = [record for record in mine if f"truth_{MORE_TRIALS}" in record]
         if not mine:
             continue
-        row: dict[str, str] = {"studies": str(len(mine))}
-        for kind, title in (("truth", "finals"), ("search", "none")):
-            stages = [trials for trials in (*STAGES, MORE_TRIALS) if any(f"{kind}_{trials}" in r for r in mine)]
-            means = [np.mean([r[f"{kind}_{t}"] for r in mine if f"{kind}_{t}" in r]) for t in stages]
-            last = STAGES[-1]
-            worse = np.mean([record[f"{kind}_{last}"] > record["truth_first"] for record in mine])
-            lost = np.mean([record[f"{kind}_{last}"] > record[f"{kind}_{STAGES[0]}"] for record in mine])
-            row[f"{title}: mean loss at {', '.join(map(str, stages))} trials"] = ", ".join(f"{m:.4g}" for m in means)
-            row[f"{title}: worse than trial 0"] = f"{worse:.1%}"
-            row[f"{title}: worse than at {STAGES[0]}"] = f"{lost:.1%}"
-            more = [record for record in mine if f"{kind}_{MORE_TRIALS}" in record]
-            if more:
-                lost = np.mean([record[f"{kind}_{MORE_TRIALS}"] > record[f"{kind}_{last}"] for record in more])
-                row[f"{title}: worse at {MORE_TRIALS} than at {last}"] = f"{lost:.1%} of {len(more)}"
-        rows[CASES[name].title] = row
-    return pd.DataFrame.from_dict(rows, orient="index").fillna("–")
+
+        def share(of: Sequence[Record], later: int, earlier: str) -> str:
+            return " / ".join(
+                f"{np.mean([r[f'{kind}_{later}'] > r[earlier.format(kind)] for r in of]):.0%}" if of else "–"
+                for kind in ("truth", "search")
+            )
+
+        row = {"studies": f"{len(mine)}, {len(longer)}", "trial 0": f"{np.mean([r['truth_first'] for r in mine]):.4g}"}
+        for trials in (*STAGES, MORE_TRIALS):
+            of = longer if trials == MORE_TRIALS else mine
+            means = [np.mean([r[f"{kind}_{trials}"] for r in of]) for kind in ("truth", "search") if of]
+            row[f"{trials} trials"] = " / ".join(f"{mean:.4g}" for mean in means) or "–"
+        row[f"worse at {last} than trial 0"] = share(mine, last, "truth_first")
+        row[f"worse at {last} than at {STAGES[0]}"] = share(mine, last, f"{{}}_{STAGES[0]}")
+        row[f"worse at {MORE_TRIALS} than at {last}"] = share(longer, MORE_TRIALS, f"{{}}_{last}")
+        rows[case.title] = row
+    return pd.DataFrame.from_dict(rows, orient="index")
 
 
 def report(records: Sequence[Record]) -> str:
-    """All tables in Markdown."""
-    columns = {}
-    for name, case in CASES.items():
-        mine = [record for record in records if record["case"] == name]
-        if mine:
-            head = f"{case.title} ({len(mine)}; true loss {np.mean([record[SHIPPED] for record in mine]):.3g})"
-            columns[head] = {title: cell(mine, key, truth) for title, key, truth in ESTIMATES.values()}
-    frame = pd.DataFrame(columns).T
-    shown = frame[[title for title in frame if (frame[title] != "–").any()]]
-    return f"{markdown(shown, 'case')}\n\n{markdown(overtuning(records), 'case')}"
+    """All tables in Markdown: hpsearch's own numbers, nested ones and rivals, and overtuning."""
+    parts = []
+    for titles in (OWN, [title for title in ESTIMATES if title not in OWN]):
+        rows = {}
+        for name, case in CASES.items():
+            mine = [record for record in records if record["case"] == name]
+            cells = {ESTIMATES[title][0]: cell(mine, *ESTIMATES[title][1:]) for title in titles}
+            if any(text != "–" for text in cells.values()):
+                count = max(sum(ESTIMATES[title][1] in record for record in mine) for title in titles)
+                rows[f"{case.title} ({count})"] = cells
+        if rows:
+            parts.append(markdown(pd.DataFrame.from_dict(rows, orient="index"), "case (studies)"))
+    return "\n\n".join([*parts, markdown(overtuning(records), "mean true loss")])
 
 
 def markdown(frame: pd.DataFrame, corner: str) -> str:
