@@ -182,7 +182,7 @@ def test_a_worker_killed_in_mid_trial_costs_a_run_again_and_nothing_else(
     small: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(coordinator, "LIVE_SECONDS", 0.05)
-    slow(small, 1500)
+    slow(small, 5000)  # so that two run at once for many looks, on a fast machine too
     hpsearch.run(small, storage=at(small.parent, "through"))
     killed: list[int] = []
 
