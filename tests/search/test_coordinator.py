@@ -150,7 +150,8 @@ def test_an_interrupt_at_any_trial_changes_nothing(small: Path, through: tuple[p
                 done = True
             except KeyboardInterrupt:
                 told = hpsearch.load_trials("small", storage)
-                assert "RUNNING" in set(told["state"]) or len(hpsearch.load_finals("small", storage)) < 3 * 2
+                unfinished = len(hpsearch.load_finals("small", storage)) < 3 * 2 or stored.fewer_rows() is None
+                assert "RUNNING" in set(told["state"]) or unfinished
     assert_same(tables(storage), through)
 
 
