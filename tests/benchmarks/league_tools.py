@@ -280,7 +280,9 @@ class Network:
             max_iter=500 if chosen["early_stopping"] else chosen["epochs"],
             random_state=self.seed,
         )
-        if not self.classifies:
+        if self.classifies:  # by number, since early stopping in scikit-learn 1.8.0 cannot read text
+            self.names, labels = np.unique(labels, return_inverse=True)
+        else:
             self.centre, self.scale = float(labels.mean()), float(labels.std()) or 1.0
             labels = (labels - self.centre) / self.scale
         with warnings.catch_warnings():
@@ -290,7 +292,7 @@ class Network:
 
     @property
     def classes_(self) -> NDArray[Any]:
-        classes: NDArray[Any] = self.model.classes_
+        classes: NDArray[Any] = self.names[self.model.classes_]
         return classes
 
     def predict(self, features: NDArray[np.float32]) -> NDArray[np.float64]:

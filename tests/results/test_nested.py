@@ -96,7 +96,10 @@ def test_rows_in_time_have_no_interval_and_one_fold_is_refused(small: Path) -> N
         hpsearch.nested(StudyDefinition.from_mapping(one, small.parent))
 
 
-def test_what_all_rows_would_train_is_drawn_on_along_the_searches_own_learning_curves() -> None:
+def test_what_all_rows_would_train_is_extrapolated_along_the_searches_own_learning_curves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     raw: dict[str, Any] = {
         "study": {"name": "wine", "seed": 3},
         "data": {"source": "sklearn:wine"},
