@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from hpsearch.data.columns import Impute, Plan, column_error
 from hpsearch.data.power import fit_lambda
-from hpsearch.errors import Setting
+from hpsearch.errors import DataError, Setting
 from hpsearch.transform import transform, yeo_johnson
 
 BATCH_ROWS = 1024  # of the rows that a scaling is fitted on
@@ -205,6 +205,16 @@ def column_without_values(
     return None
 
 
+def without_values(name: str, rows: int) -> DataError:
+    """Of a column that is empty in all these training rows of a split."""
+    return column_error(
+        name,
+        "must have a value among the training rows of every split",
+        f"is empty in all {rows} of one",
+        ("Leave it out: ", Setting("drop", [name]), ", or use a splitter or seed that deals its values."),
+    )
+
+
 def _fit_fill(
     plan: Plan,
     features: NDArray[Any],
@@ -223,13 +233,7 @@ def _fit_fill(
         feature = plan.places[column.name].start
         values = features[rows, feature].astype(np.float64)[:, np.newaxis]  # one column's copy at a time
         if np.isnan(values).all():
-            leave_out = Setting("drop", [column.name])
-            raise column_error(
-                column.name,
-                "must have a value among the training rows of every split",
-                f"is empty in all {len(rows)} of one",
-                ("Leave it out: ", leave_out, ", or use a splitter or seed that deals its values."),
-            )
+            raise without_values(column.name, len(rows))
         strategy = "most_frequent" if column.kind == "boolean" else IMPUTERS[plan.impute]
         if weights is None:
             fill[feature] = SimpleImputer(strategy=strategy).fit(values).statistics_[0]

@@ -60,7 +60,7 @@ def correct(stored: StoredStudy, definition: StudyDefinition, results: Sequence[
         results: of the trials that ended, at least one of them complete.
     """
     known = stored.attributes.get(_SEARCH)
-    if known and known["told"] == len(results) and _is_present(known["corrected"]):
+    if known and known["told"] == len(results) and _is_current(known["corrected"]):
         return Correction(Corrected(**known["corrected"]))
     best, files = best_result(results, definition.metric), stored.row_results
     assert best is not None
@@ -251,11 +251,11 @@ def stored_score(attributes: Mapping[str, Any], told: int) -> Corrected | None:
     members = RetrainSection(**attributes["definition"].get("retrain", {})).members
     if shipped and members > 1 and shipped["told"] == told:
         return Corrected(**shipped["corrected"])
-    if not of_search or of_search["told"] != told or not _is_present(of_search["corrected"]):
+    if not of_search or of_search["told"] != told or not _is_current(of_search["corrected"]):
         return None
     return Corrected(**of_search["corrected"])
 
 
-def _is_present(stored_before: Mapping[str, Any] | None) -> bool:
+def _is_current(stored_before: Mapping[str, Any] | None) -> bool:
     """Whether a stored corrected score is made as they are now: earlier ones have no bound."""
     return stored_before is not None and stored_before.get("bound") is not None

@@ -15,9 +15,9 @@ from threadpoolctl import threadpool_limits
 
 from hpsearch import seeds
 from hpsearch.data.audit import Finding, audit
-from hpsearch.data.columns import column_error, summary
+from hpsearch.data.columns import summary
 from hpsearch.data.dataset import Dataset
-from hpsearch.data.preprocess import Scaling, column_without_values
+from hpsearch.data.preprocess import Scaling, column_without_values, without_values
 from hpsearch.data.splits import Split, hold_out, make_splits
 from hpsearch.data.target_scaling import require_scalable
 from hpsearch.definition.study import StudyDefinition, as_key
@@ -227,12 +227,7 @@ def fresh_splits(
         for split in splits:
             lacking = column_without_values(data.columns, data.features, split.training, data.weights)
             if lacking is not None:
-                raise column_error(
-                    lacking,
-                    "must have a value among the training rows of every split",
-                    "is empty in those of a fresh one",
-                    ("Leave it out: ", Setting("drop", [lacking]), "."),
-                )
+                raise without_values(lacking, len(split.training))
 
     validation = definition.validation
     options = replace(validation.split_options, repeats=repeats)

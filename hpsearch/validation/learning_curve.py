@@ -118,8 +118,8 @@ class LearningCurve:
         reach: see the function of that name; at most 1.
 
     ``more`` is what chose configuration and epoch, ``fewer`` trained with fresh seeds, so the step between them holds
-    some luck, and the extrapolation goes rather too far: on the studies that this was chosen with by half a per cent of
-    the score, within the noise of what remains of the search's luck.
+    some luck, and the extrapolation goes rather too far: at most by ``reach`` times what that choice is corrected for,
+    which was 1 to 4 % of the score on the studies that this was chosen with.
     """
 
     more: NDArray[Any]

@@ -40,8 +40,8 @@ class Corrected:
         candidates: trials × checkpoints that could be chosen.
         units: independent rows, groups, or clusters of copies.
         bound: at ``LEVEL`` it is no worse than this: one end of the interval at 2 · ``LEVEL`` - 1.
-        more_rows: how much of the value is a learning curve's, drawn on to all rows; None if it is about networks that
-            trained on the rows of a split.
+        more_rows: how much of the value is a learning curve's, extrapolated to all rows; None if it is about networks
+            that trained on the rows of a split.
         equal_shares: how much of it allows for folds with the same shares of the classes.
     """
 
@@ -168,14 +168,14 @@ def corrected(
     of_choice, more_rows = max(0.0, rows_and_choice - of_rows), None
     if curve is not None:
         more, fewer = (rows.table(at if layout.weights is None else at[:, counted]) for at in (curve.more, curve.fewer))
-        drawn_on = [
+        extrapolated = [
             on_all_rows(
                 at, rows.score(more, weights)[:, 0], rows.score(fewer, weights).mean(axis=1), curve.reach, metric
             )
             for at, weights in ((np.array([value]), once), (scores, drawn))
         ]
-        more_rows = float(drawn_on[0][0]) - value
-        value, of_rows = value + more_rows, float(np.nanvar(drawn_on[1], ddof=1))
+        more_rows = float(extrapolated[0][0]) - value
+        value, of_rows = value + more_rows, float(np.nanvar(extrapolated[1], ddof=1))
     if metric.is_share:
         # Rows that were all answered right do not prove that all will be (Agresti & Coull 1998).
         share = (count * value + 2) / (count + 4)

@@ -183,7 +183,6 @@ def numbers(study: Study, best: Best) -> Record:
         "corrected": [fixed.value, fixed.low, fixed.high, fixed.bound],
         "of_splits": fixed.of_splits,
         "one_network": study.shipped(best, members=1),
-        "warned": [finding.name for finding in best.diagnoses if finding.name == "tail"],
     }
 
 
