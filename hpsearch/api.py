@@ -223,13 +223,15 @@ def nested(
 ) -> Nested:
     """Nested cross-validation: the whole search inside each outer split, scored on its validation rows.
 
-    Each search is a stored study of its own, so a nested cross-validation that was interrupted goes on where it
-    stopped. Rows held out are never used.
+    The study itself is run first, unless it is stored already: what it ships is estimated by both. Each search is a
+    stored study of its own, so a nested cross-validation that was interrupted goes on where it stopped. Rows held out
+    are never used.
 
-    >>> definition = StudyDefinition.from_file("studies/wine.toml", ["search.trials=2", "train.epochs=40"])
+    >>> settings = ["study.name='short'", "search.trials=2", "train.epochs=40"]
+    >>> definition = StudyDefinition.from_file("studies/wine.toml", settings)
     >>> found = nested(definition, outer=2)
     >>> [split.study for split in found.splits]
-    ['wine.outer-1-of-2', 'wine.outer-2-of-2']
+    ['short.outer-1-of-2', 'short.outer-2-of-2']
     >>> found.loss.low < found.loss.mean < found.loss.high
     True
 

@@ -221,22 +221,29 @@ def nested(found: Nested, name: str) -> None:
         for hyperparameter, values in found.chosen.items()
     )
     sure, metric = found.shipped or found.loss, objective_metric("loss", found.loss_name)
+    name_of_loss = "loss" if metric.root is None else metric.root.title
+    sizes = sorted({split.training_rows for split in found.splits})
+    fewer = f"{sizes[0]} rows" if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]} rows"
+    lines = [(name_of_loss, shown(found.loss.mean, metric), f"of the outer splits, trained on {fewer}")]
+    if found.on_all_rows is not None:
+        along = "the same on all rows, along the learning curves of their searches"
+        lines.append(("", shown(found.on_all_rows.mean, metric), along))
+    if found.corrected is not None:
+        lines.append(("", shown(found.corrected, metric), "the corrected score of the study itself"))
+    lines.append((METRICS[found.score_name].title, _number(found.score, 3), "of the outer splits"))
+    if not known:
+        lines.append((found.objective, _number(found.value), "mean over the outer splits"))
+    say("")
+    say_rows(lines)
     if sure.low is None or sure.high is None:
         interval = " (no interval: rows that follow each other in time are not independent)"
     else:
         interval = f", 95 % interval {shown(sure.low, metric)} to {shown(sure.high, metric)}"
-    name_of_loss = "loss" if metric.root is None else metric.root.title
-    sizes = sorted({split.training_rows for split in found.splits})
-    fewer = f"{sizes[0]}" if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]}"
-    trained = f"{fewer} rows"
-    if found.shipped is not None:
-        trained = f"all rows (on {fewer} of them it is {shown(found.loss.mean, metric)})"
-    also = "" if known else f", {found.objective} {_number(found.value)} (mean over the outer splits)"
+    of_both = ", the mean of the two" if found.shipped is not None and found.corrected is not None else ""
     say(
-        f"\nNested estimate: {name_of_loss} {shown(sure.mean, metric)}{interval}, {METRICS[found.score_name].title} "
-        f"{_number(found.score, 3)}{also}.\nBelieve it "
-        f"for the whole way that {name!r} goes, search and retraining on {trained}; not for "
-        "one configuration. No held-out row was used."
+        f"\nNested estimate: {name_of_loss} {shown(sure.mean, metric)}{of_both}{interval}.\nBelieve it for the whole "
+        f"way that {name!r} goes, search and retraining on {fewer if found.shipped is None else 'all rows'};\n"
+        "not for one configuration. No held-out row was used."
     )
 
 

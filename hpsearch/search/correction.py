@@ -98,7 +98,7 @@ def correct_shipped(
     """
     choice, fewer = _chosen(stored, definition, evaluated)
     known = stored.attributes.get(_SHIPPED)
-    if known and known["of"] == _key(evaluated, fewer, of_search):
+    if known and known["of"] == _key(evaluated, fewer, of_search) and _is_current(known["corrected"]):
         return Correction(Corrected(**known["corrected"]), no_curve=known["no_curve"])
     curve, no_curve = _learning_curve(stored, choice, fewer)
     files, sign = stored.final_row_results, definition.metric.sign
@@ -257,5 +257,5 @@ def stored_score(attributes: Mapping[str, Any], told: int) -> Corrected | None:
 
 
 def _is_current(stored_before: Mapping[str, Any] | None) -> bool:
-    """Whether a stored corrected score is made as they are now: earlier ones have no bound."""
-    return stored_before is not None and stored_before.get("bound") is not None
+    """Whether a stored corrected score is made as they are now: earlier ones have no error."""
+    return stored_before is not None and stored_before.get("standard_error") is not None

@@ -43,6 +43,7 @@ class Corrected:
         more_rows: how much of the value is a learning curve's, extrapolated to all rows; None if it is about networks
             that trained on the rows of a split.
         equal_shares: how much of it allows for folds with the same shares of the classes.
+        standard_error: that the interval is made of.
     """
 
     value: float
@@ -54,6 +55,7 @@ class Corrected:
     bound: float | None = None
     more_rows: float | None = None
     equal_shares: float = 0.0
+    standard_error: float | None = None
 
     @property
     def of_splits(self) -> float:
@@ -183,7 +185,7 @@ def corrected(
     error = math.sqrt((2 - 1 / (folds or rows.splits)) * of_rows + of_choice / 2)
     low, high = _interval(value, error, count, metric)
     bound = _interval(value, error, count, metric, 2 * LEVEL - 1)[1 if metric.direction == "minimize" else 0]
-    return Corrected(value, low, high, trials, considered, count, bound, more_rows, metric.sign * equal_shares)
+    return Corrected(value, low, high, trials, considered, count, bound, more_rows, metric.sign * equal_shares, error)
 
 
 def _improved(scores: Floats, lowest: Floats) -> tuple[NDArray[np.bool_], IntArray]:

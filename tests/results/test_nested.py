@@ -34,7 +34,7 @@ def test_outer_splits_cover_the_rows_to_search_with_and_no_row_held_out(small: P
 def test_each_outer_result_is_its_stored_study_s_best_retrained_and_scored(small: Path) -> None:
     definition = StudyDefinition.from_file(small, ["search.trials=5"])
     found = hpsearch.nested(definition, outer=3)
-    assert hpsearch.load_studies()["study"].tolist() == [f"small.outer-{k}-of-3" for k in (1, 2, 3)]
+    assert hpsearch.load_studies()["study"].tolist() == ["small", *(f"small.outer-{k}-of-3" for k in (1, 2, 3))]
     prepared = prepare(definition)
     losses = []
     for (split, inner), result in zip(outer_studies(prepared, 3), found.splits, strict=True):
@@ -61,13 +61,13 @@ def test_what_was_interrupted_goes_on_and_gives_the_same(small: Path) -> None:
     through = hpsearch.nested(definition, outer=2, storage="sqlite:///a.db")
     begun: list[str] = []
 
-    def stop_at_the_second(name: str) -> None:
+    def stop_at_the_second_split(name: str) -> None:
         begun.append(name)
-        if len(begun) == 2:
+        if len(begun) == 3:  # the study itself, then the second outer split
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        hpsearch.nested(definition, outer=2, storage="sqlite:///b.db", begin=stop_at_the_second)
+        hpsearch.nested(definition, outer=2, storage="sqlite:///b.db", begin=stop_at_the_second_split)
     assert hpsearch.nested(definition, outer=2, storage="sqlite:///b.db") == through
     assert hpsearch.nested(definition, outer=2, storage="sqlite:///c.db", workers=2) == through
     first, other = (hpsearch.load_trials("small.outer-1-of-2", f"sqlite:///{name}.db") for name in "ab")
@@ -77,7 +77,7 @@ def test_what_was_interrupted_goes_on_and_gives_the_same(small: Path) -> None:
 def test_a_search_without_a_complete_trial_says_so(small: Path) -> None:
     definition = StudyDefinition.from_file(small)
     raw = {**definition.raw, "space": {}, "search": {}, "train": {"learning_rate": 1e30, "optimizer": "sgd"}}
-    with pytest.raises(HpsearchError, match=r"'small\.outer-1-of-2' must have a complete trial"):
+    with pytest.raises(HpsearchError, match=r"'small' must have a complete trial"):
         hpsearch.nested(StudyDefinition.from_mapping(raw, small.parent), outer=2)
 
 
@@ -124,11 +124,29 @@ def test_what_all_rows_would_train_is_extrapolated_along_the_searches_own_learni
     # An outer split trains on 2/3 of the rows, its searches on 2/3 and 1/3 of those: in units of 1/rows, the curve's
     # step is from 9/2 to 9/4, and from 3/2 to 1 it is 2/9 of that.
     ratio = 1 / (1 + 2 / 9 * (np.mean(few) / np.mean(many) - 1))
-    assert found.shipped is not None
+    assert found.on_all_rows is not None
     within = 2 / 178  # what equal shares of three classes give away at most
-    assert found.loss.mean * ratio < found.shipped.mean < (found.loss.mean + within) * ratio * 1.01
-    assert found.shipped.low is not None
-    assert found.shipped.high is not None
-    assert found.shipped.low < found.shipped.mean < found.shipped.high
+    assert found.loss.mean * ratio < found.on_all_rows.mean < (found.loss.mean + within) * ratio * 1.01
+
+    # What is shipped is judged by the study's own corrected score too: the mean, and the wider of the two intervals.
+    whole = hpsearch.load_best("wine").corrected
+    assert whole is not None
+    assert whole.value == found.corrected
+    shipped, alone = found.shipped, found.on_all_rows
+    assert shipped is not None
+    assert shipped.mean == pytest.approx((alone.mean + whole.value) / 2)
+    assert shipped.standard_error == max(alone.standard_error or 0, whole.standard_error or 0)
+    assert shipped.low is not None
+    assert shipped.high is not None
+    assert shipped.low < shipped.mean < shipped.high
+    by_accuracy = {
+        **raw,
+        "study": {"name": "accuracy", "seed": 3},
+        "search": {**raw["search"], "objective": "accuracy"},
+    }
+    other = hpsearch.nested(StudyDefinition.from_mapping(by_accuracy), outer=3)
+    assert other.corrected is None  # an accuracy is no loss
+    assert other.shipped == other.on_all_rows
     without = {**raw, "study": {"name": "without", "seed": 3}, "search": {"trials": 2, "finalists": 0}}
-    assert hpsearch.nested(StudyDefinition.from_mapping(without), outer=3).shipped is None
+    bare = hpsearch.nested(StudyDefinition.from_mapping(without), outer=3)
+    assert (bare.shipped, bare.on_all_rows, bare.corrected) == (None, None, None)
