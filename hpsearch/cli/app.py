@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hpsearch import api
-from hpsearch.cli import completion, display, progress, study_files, terminal
+from hpsearch.cli import completion, display, progress, stored_studies, study_files, terminal
+from hpsearch.cli.options import File, Json, Set, Storage, Study
 from hpsearch.cli.process import duration, has_screen, terminated_as_interrupted, usable_cores
 
 if TYPE_CHECKING:
@@ -35,19 +36,6 @@ class Format(StrEnum):
     parquet = "parquet"
 
 
-File = Annotated[Path, typer.Argument(help="A study file (TOML).", show_default=False)]
-Study = Annotated[
-    str,
-    typer.Argument(help="A study's name, or its file.", show_default=False, autocompletion=completion.studies),
-]
-Storage = Annotated[
-    str | None,
-    typer.Option(help=f"Where studies are kept; by default $HPSEARCH_STORAGE or {api.DEFAULT_STORAGE}."),
-]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
-Set = Annotated[
-    list[str] | None, typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Override a key of the file; repeatable.")
-]
 Output = Annotated[Path | None, typer.Option("-o", "--output", help="Write to this file instead of the terminal.")]
 TableFormat = Annotated[
     Format | None, typer.Option("--format", help="By default what the output file's name ends in, or table.")
@@ -107,6 +95,10 @@ def run(
     allow_mixed: Annotated[
         bool, typer.Option("--allow-mixed", help="Also on machines whose last bits differ; their trials are marked.")
     ] = False,
+    fresh: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Run it anew, as a study of this name.", show_default=False),
+    ] = None,
     storage: Storage = None,
     set_: Set = None,
     as_json: Json = False,
@@ -116,6 +108,8 @@ def run(
     definition = _definition(file, set_)
     if trials is not None:
         definition = definition.with_trials(trials)
+    if fresh is not None:
+        definition = definition.with_name(fresh)
     with progress.shown_progress(definition, quiet=as_json) as on_progress, terminated_as_interrupted():
         result = api.run(
             definition,
@@ -124,6 +118,7 @@ def run(
             timeout=seconds,
             scheduler=scheduler,
             allow_mixed=allow_mixed,
+            fresh=fresh,
             watch=on_progress,
             notice=display.findings,
         )
@@ -500,4 +495,7 @@ def dashboard(
     serve(api.storage_url(storage), port, announce, host, tuple(name or ()))
 
 
+app.command()(stored_studies.copy)
+app.command()(stored_studies.rename)
+app.command()(stored_studies.delete)
 app.command()(study_files.schema)

@@ -180,8 +180,8 @@ def test_check_trains_and_stores_nothing(small: Path, hpsearch: Call) -> None:
 
 
 COMMANDS = (
-    *("best", "check", "confirm", "curves", "cv", "dashboard", "export", "finals", "folds", "init", "metrics"),
-    *("nested", "predict", "report", "retrain", "run", "schema", "studies", "trials"),
+    *("best", "check", "confirm", "copy", "curves", "cv", "dashboard", "delete", "export", "finals", "folds", "init"),
+    *("metrics", "nested", "predict", "rename", "report", "retrain", "run", "schema", "studies", "trials"),
 )
 
 
