@@ -12,7 +12,7 @@ import typer
 
 from hpsearch import api
 from hpsearch.cli import completion, display, progress, stored_studies, study_files, terminal
-from hpsearch.cli.options import File, Json, Set, Storage, Study
+from hpsearch.cli.options import File, Json, Set, Storage, Study, study_of
 from hpsearch.cli.process import duration, has_screen, terminated_as_interrupted, usable_cores
 
 if TYPE_CHECKING:
@@ -55,11 +55,6 @@ def _options(
         raise typer.Exit
     if context.invoked_subcommand is None:
         typer.echo(context.get_help())
-
-
-def _study(study: str, overrides: list[str] | None) -> str:
-    """What the functions of :mod:`hpsearch.api` take: with overrides, the name that the file then has."""
-    return api.study_name(study, overrides) if overrides else study
 
 
 def _definition(file: Path, overrides: list[str] | None) -> StudyDefinition:
@@ -218,7 +213,7 @@ def trials(
     as_json: Json = False,
 ) -> None:
     """Show a study's trials, one row each."""
-    _emit(api.load_trials(_study(study, set_), storage), kind, output, as_json)
+    _emit(api.load_trials(study_of(study, set_), storage), kind, output, as_json)
 
 
 @app.command()
@@ -231,7 +226,7 @@ def folds(
     as_json: Json = False,
 ) -> None:
     """Show a study's folds, one row a complete trial and fold."""
-    _emit(api.load_folds(_study(study, set_), storage), kind, output, as_json)
+    _emit(api.load_folds(study_of(study, set_), storage), kind, output, as_json)
 
 
 @app.command()
@@ -244,7 +239,7 @@ def curves(
     as_json: Json = False,
 ) -> None:
     """Show a study's learning curves, one row a trial, checkpoint and fold."""
-    _emit(api.load_curves(_study(study, set_), storage), kind, output, as_json)
+    _emit(api.load_curves(study_of(study, set_), storage), kind, output, as_json)
 
 
 @app.command()
@@ -257,7 +252,7 @@ def finals(
     as_json: Json = False,
 ) -> None:
     """Show a study's finals: its best trials on fresh splits, one row a finalist and repeat."""
-    _emit(api.load_finals(_study(study, set_), storage), kind, output, as_json)
+    _emit(api.load_finals(study_of(study, set_), storage), kind, output, as_json)
 
 
 @app.command()
@@ -271,7 +266,7 @@ def metrics(
     as_json: Json = False,
 ) -> None:
     """Show every metric of a trial's out-of-fold predictions, one row each fold and one of all of them."""
-    _emit(api.load_metrics(_study(study, set_), storage, trial), kind, output, as_json)
+    _emit(api.load_metrics(study_of(study, set_), storage, trial), kind, output, as_json)
 
 
 def _emit(frame: pd.DataFrame, kind: Format | None, output: Path | None, as_json: bool) -> None:
@@ -312,7 +307,7 @@ def best(
     as_json: Json = False,
 ) -> None:
     """Show a study's best configuration and what its score means; with -o, export it as a complete study file."""
-    found = api.load_best(_study(study, set_), storage, rule)
+    found = api.load_best(study_of(study, set_), storage, rule)
     if output is not None:
         from hpsearch.results.best_study import export
 
@@ -337,7 +332,7 @@ def confirm(
     """Train the best few trials again on fresh splits and seeds: which of them are really different?"""
     from hpsearch.validation.score import as_plain
 
-    found = api.confirm(_study(study, set_), top=top, repeats=repeats, storage=storage)
+    found = api.confirm(study_of(study, set_), top=top, repeats=repeats, storage=storage)
     if as_json:
         _print_json(as_plain(found))
     else:
@@ -468,7 +463,7 @@ def report(
     set_: Set = None,
 ) -> None:
     """Write one self-contained HTML file on a study: the numbers, the figures, how to repeat it."""
-    api.report(_study(study, set_), output, storage, force=force)
+    api.report(study_of(study, set_), output, storage, force=force)
     terminal.say(f"Written to {output}.")
 
 

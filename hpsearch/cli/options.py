@@ -23,3 +23,8 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and no
 Set = Annotated[
     list[str] | None, typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Override a key of the file; repeatable.")
 ]
+
+
+def study_of(study: str, overrides: list[str] | None) -> str:
+    """What the functions of :mod:`hpsearch.api` take: with overrides, the name that the file then has."""
+    return api.study_name(study, overrides) if overrides else study

@@ -10,7 +10,7 @@ import typer
 
 from hpsearch import api
 from hpsearch.cli import completion, terminal
-from hpsearch.cli.options import Set, Storage, Study
+from hpsearch.cli.options import Set, Storage, Study, study_of
 from hpsearch.errors import HpsearchError, Setting
 
 NewName = Annotated[str, typer.Argument(metavar="NAME", help="The new name.", show_default=False)]
@@ -33,9 +33,9 @@ def copy(
     terminal.say(f"Written to {path}.\n\nNext: hpsearch run {path}")
 
 
-def rename(study: Study, name: NewName, storage: Storage = None) -> None:
+def rename(study: Study, name: NewName, storage: Storage = None, set_: Set = None) -> None:
     """Give a stored study another name."""
-    api.rename_study(study, name, storage)
+    api.rename_study(study_of(study, set_), name, storage)
     terminal.say(f'It is {name!r} now. To go on with it, let its file say so: [study] name = "{name}"')
 
 
