@@ -403,8 +403,16 @@ def retrain(
 def predict(
     model: Annotated[Path, typer.Argument(help="A folder that `retrain` saved.", show_default=False)],
     rows: Annotated[
-        Path, typer.Argument(help="A CSV or .parquet file with the model's feature columns.", show_default=False)
+        Path,
+        typer.Argument(
+            help="A CSV or .parquet file with the model's feature columns; - reads CSV from the standard input.",
+            show_default=False,
+        ),
     ],
+    keep: Annotated[
+        list[str] | None,
+        typer.Option(metavar="COLUMN", help="Begin with this column of the file, such as an identifier; repeatable."),
+    ] = None,
     spread: Annotated[
         bool, typer.Option("--spread", help="Add how far the model's networks disagree, a standard deviation.")
     ] = False,
@@ -416,7 +424,7 @@ def predict(
     from hpsearch.model.bundle import Bundle
     from hpsearch.model.predict_file import predict_file
 
-    predicted = predict_file(Bundle.load(model), rows, notice=terminal.say_aside, spread=spread)
+    predicted = predict_file(Bundle.load(model), rows, notice=terminal.say_aside, spread=spread, keep=keep or ())
     _emit(predicted, kind, output, as_json)
 
 
