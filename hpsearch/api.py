@@ -36,11 +36,11 @@ def storage_url(given: str | None = None) -> str:
     return given or os.environ.get("HPSEARCH_STORAGE") or DEFAULT_STORAGE
 
 
-def open_study(study: str | Path, storage: str | None = None) -> StoredStudy:
-    """A stored study, by its name or by its file."""
+def open_study(study: str | Path, storage: str | None = None, owner: bool = False) -> StoredStudy:
+    """A stored study, by its name or by its file; ``owner`` is for who then takes its lock and writes."""
     from hpsearch.storage.stored_study import StoredStudy
 
-    return StoredStudy.open(storage_url(storage), study_name(study))
+    return StoredStudy.open(storage_url(storage), study_name(study), owner)
 
 
 def study_name(study: str | Path, overrides: Sequence[str] = ()) -> str:
@@ -159,6 +159,7 @@ def run(
     scheduler: str | None = None,
     allow_mixed: bool = False,
     reuse: bool = True,
+    fresh: str | None = None,
     watch: Callable[[Progress], None] = lambda progress: None,
     notice: Callable[[Sequence[Finding]], None] = lambda findings: None,
 ) -> StudyResult:
@@ -180,6 +181,7 @@ def run(
         scheduler: the address of a Dask scheduler whose workers train instead (extra ``distributed``).
         allow_mixed: go on, and train, on machines whose last bits are not those of the study's.
         reuse: train two trials of one configuration once.
+        fresh: run it anew, as a study of this name, which no study of the storage has.
         watch: told the progress after every trial, and about once a second.
         notice: told before trial 0 what the leakage audit found and does not stop the study.
 
@@ -195,6 +197,9 @@ def run(
     if trials is not None:
         definition = definition.with_trials(trials)
     url = storage_url(storage)
+    if fresh is not None:
+        definition = definition.with_name(fresh)
+        _require_new(url, fresh)
     with executor_for(min(workers, definition.search.in_flight), executor, scheduler, allow_mixed) as trainers:
         prepared = prepare(definition)
         findings = audited(prepared)
@@ -203,6 +208,18 @@ def run(
                 notice(findings)
             search(prepared, stored, trainers, on_progress=watch, timeout=timeout, reuse=reuse, baselines=True)
     return StudyResult(definition.name, url)
+
+
+def _require_new(url: str, name: str) -> None:
+    from hpsearch.storage.database import close, has_storage, open_storage, study_names
+    from hpsearch.storage.manage import require_new
+
+    if has_storage(url):
+        storage = open_storage(url)
+        try:
+            require_new(study_names(storage, url), name, url)
+        finally:
+            close(storage)
 
 
 def _definition(study: str | Path | StudyDefinition) -> StudyDefinition:
@@ -510,3 +527,102 @@ def load_studies(storage: str | None = None) -> pd.DataFrame:
     from hpsearch.results.tables import studies_table
 
     return studies_table(storage_url(storage))
+
+
+def rename_study(study: str | Path, name: str, storage: str | None = None) -> None:
+    """Give a stored study another name, which is then to stand in its file too.
+
+    >>> study = run("studies/wine.toml", trials=3, fresh="first")
+    >>> rename_study("first", "second")
+    >>> "second" in set(load_studies()["study"]), "first" in set(load_studies()["study"])
+    (True, False)
+
+    Args:
+        study: its name, or its file.
+        name: the new one, which no study of the storage has.
+        storage: as in :func:`run`.
+
+    Raises:
+        HpsearchError: a name that is taken or that no study may have; a study that a process runs, or whose brackets
+            follow from its name (hyperband); a storage that cannot be written.
+    """
+    from hpsearch.search.correction import definition_of
+    from hpsearch.storage.manage import rename
+
+    with open_study(study, storage, owner=True) as stored:
+        definition = definition_of(stored)
+        if definition.search.pruner.name == "hyperband":
+            raise HpsearchError(
+                f"the study {stored.name!r} must keep its name",
+                "its pruner is hyperband, whose brackets follow from the name",
+                "Run it anew under another name.",
+            )
+        renamed = definition.with_name(name).attributes()["definition"]
+        identity = {**stored.attributes["identity"], "study.name": name}
+        rename(stored, name, {"definition": renamed, "identity": identity})
+
+
+def delete_study(study: str | Path, storage: str | None = None) -> None:
+    """Delete a stored study with its per-row results. There is no way back.
+
+    >>> study = run("studies/wine.toml", trials=3, fresh="third")
+    >>> delete_study("third")
+    >>> "third" in set(load_studies()["study"])
+    False
+
+    Args:
+        study: its name, or its file.
+        storage: as in :func:`run`.
+
+    Raises:
+        HpsearchError: there is no such study, or a process runs it; a storage that cannot be written.
+    """
+    from hpsearch.storage.manage import delete
+
+    with open_study(study, storage, owner=True) as stored:
+        delete(stored)
+
+
+def copy_study(
+    study: str | Path,
+    name: str,
+    output: Path | str | None = None,
+    storage: str | None = None,
+    *,
+    overrides: Sequence[str] = (),
+    force: bool = False,
+) -> StudyDefinition:
+    """A stored study's file once more, under another name and with other settings; none of its trials.
+
+    >>> study = run("studies/wine.toml", trials=3)
+    >>> copied = copy_study("wine", "longer", overrides=["train.epochs=200"])
+    >>> copied.name, copied.train.epochs
+    ('longer', 200)
+
+    Args:
+        study: its name, or its file.
+        name: of the copy.
+        output: the file to write; none is written if None.
+        storage: as in :func:`run`.
+        overrides: keys of the file, as ``train.epochs=200``.
+        force: replace a file that is there.
+
+    Raises:
+        HpsearchError: no such study; settings that it cannot have; rows that no other file can name; a file that cannot
+            be written, or is there.
+    """
+    from hpsearch.atomic_write import require_replaceable, write_atomically
+    from hpsearch.definition.study import StudyDefinition
+    from hpsearch.definition.study_file import study_file
+    from hpsearch.search.correction import definition_of
+
+    with open_study(study, storage) as stored:
+        original = definition_of(stored)
+    copied = original.with_name(name).with_overrides(overrides)
+    if output is None:
+        return copied
+    path = Path(output)
+    require_replaceable(path, force)
+    text = study_file(copied, path.parent.resolve(), f"Copied from the study {original.name!r}.")
+    write_atomically(path, text.encode())
+    return StudyDefinition.from_file(path)

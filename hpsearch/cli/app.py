@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hpsearch import api
-from hpsearch.cli import completion, display, progress, study_files, terminal
+from hpsearch.cli import completion, display, progress, stored_studies, study_files, terminal
+from hpsearch.cli.options import File, Json, Set, Storage, Study, study_of
 from hpsearch.cli.process import duration, has_screen, terminated_as_interrupted, usable_cores
 
 if TYPE_CHECKING:
@@ -35,19 +36,6 @@ class Format(StrEnum):
     parquet = "parquet"
 
 
-File = Annotated[Path, typer.Argument(help="A study file (TOML).", show_default=False)]
-Study = Annotated[
-    str,
-    typer.Argument(help="A study's name, or its file.", show_default=False, autocompletion=completion.studies),
-]
-Storage = Annotated[
-    str | None,
-    typer.Option(help=f"Where studies are kept; by default $HPSEARCH_STORAGE or {api.DEFAULT_STORAGE}."),
-]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
-Set = Annotated[
-    list[str] | None, typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Override a key of the file; repeatable.")
-]
 Output = Annotated[Path | None, typer.Option("-o", "--output", help="Write to this file instead of the terminal.")]
 TableFormat = Annotated[
     Format | None, typer.Option("--format", help="By default what the output file's name ends in, or table.")
@@ -67,11 +55,6 @@ def _options(
         raise typer.Exit
     if context.invoked_subcommand is None:
         typer.echo(context.get_help())
-
-
-def _study(study: str, overrides: list[str] | None) -> str:
-    """What the functions of :mod:`hpsearch.api` take: with overrides, the name that the file then has."""
-    return api.study_name(study, overrides) if overrides else study
 
 
 def _definition(file: Path, overrides: list[str] | None) -> StudyDefinition:
@@ -107,6 +90,10 @@ def run(
     allow_mixed: Annotated[
         bool, typer.Option("--allow-mixed", help="Also on machines whose last bits differ; their trials are marked.")
     ] = False,
+    fresh: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Run it anew, as a study of this name.", show_default=False),
+    ] = None,
     storage: Storage = None,
     set_: Set = None,
     as_json: Json = False,
@@ -116,6 +103,8 @@ def run(
     definition = _definition(file, set_)
     if trials is not None:
         definition = definition.with_trials(trials)
+    if fresh is not None:
+        definition = definition.with_name(fresh)
     with progress.shown_progress(definition, quiet=as_json) as on_progress, terminated_as_interrupted():
         result = api.run(
             definition,
@@ -124,6 +113,7 @@ def run(
             timeout=seconds,
             scheduler=scheduler,
             allow_mixed=allow_mixed,
+            fresh=fresh,
             watch=on_progress,
             notice=display.findings,
         )
@@ -223,7 +213,7 @@ def trials(
     as_json: Json = False,
 ) -> None:
     """Show a study's trials, one row each."""
-    _emit(api.load_trials(_study(study, set_), storage), kind, output, as_json)
+    _emit(api.load_trials(study_of(study, set_), storage), kind, output, as_json)
 
 
 @app.command()
@@ -236,7 +226,7 @@ def folds(
     as_json: Json = False,
 ) -> None:
     """Show a study's folds, one row a complete trial and fold."""
-    _emit(api.load_folds(_study(study, set_), storage), kind, output, as_json)
+    _emit(api.load_folds(study_of(study, set_), storage), kind, output, as_json)
 
 
 @app.command()
@@ -249,7 +239,7 @@ def curves(
     as_json: Json = False,
 ) -> None:
     """Show a study's learning curves, one row a trial, checkpoint and fold."""
-    _emit(api.load_curves(_study(study, set_), storage), kind, output, as_json)
+    _emit(api.load_curves(study_of(study, set_), storage), kind, output, as_json)
 
 
 @app.command()
@@ -262,7 +252,7 @@ def finals(
     as_json: Json = False,
 ) -> None:
     """Show a study's finals: its best trials on fresh splits, one row a finalist and repeat."""
-    _emit(api.load_finals(_study(study, set_), storage), kind, output, as_json)
+    _emit(api.load_finals(study_of(study, set_), storage), kind, output, as_json)
 
 
 @app.command()
@@ -276,7 +266,7 @@ def metrics(
     as_json: Json = False,
 ) -> None:
     """Show every metric of a trial's out-of-fold predictions, one row each fold and one of all of them."""
-    _emit(api.load_metrics(_study(study, set_), storage, trial), kind, output, as_json)
+    _emit(api.load_metrics(study_of(study, set_), storage, trial), kind, output, as_json)
 
 
 def _emit(frame: pd.DataFrame, kind: Format | None, output: Path | None, as_json: bool) -> None:
@@ -317,7 +307,7 @@ def best(
     as_json: Json = False,
 ) -> None:
     """Show a study's best configuration and what its score means; with -o, export it as a complete study file."""
-    found = api.load_best(_study(study, set_), storage, rule)
+    found = api.load_best(study_of(study, set_), storage, rule)
     if output is not None:
         from hpsearch.results.best_study import export
 
@@ -342,7 +332,7 @@ def confirm(
     """Train the best few trials again on fresh splits and seeds: which of them are really different?"""
     from hpsearch.validation.score import as_plain
 
-    found = api.confirm(_study(study, set_), top=top, repeats=repeats, storage=storage)
+    found = api.confirm(study_of(study, set_), top=top, repeats=repeats, storage=storage)
     if as_json:
         _print_json(as_plain(found))
     else:
@@ -413,8 +403,16 @@ def retrain(
 def predict(
     model: Annotated[Path, typer.Argument(help="A folder that `retrain` saved.", show_default=False)],
     rows: Annotated[
-        Path, typer.Argument(help="A CSV or .parquet file with the model's feature columns.", show_default=False)
+        Path,
+        typer.Argument(
+            help="A CSV or .parquet file with the model's feature columns; - reads CSV from the standard input.",
+            show_default=False,
+        ),
     ],
+    keep: Annotated[
+        list[str] | None,
+        typer.Option(metavar="COLUMN", help="Begin with this column of the file, such as an identifier; repeatable."),
+    ] = None,
     spread: Annotated[
         bool, typer.Option("--spread", help="Add how far the model's networks disagree, a standard deviation.")
     ] = False,
@@ -426,7 +424,7 @@ def predict(
     from hpsearch.model.bundle import Bundle
     from hpsearch.model.predict_file import predict_file
 
-    predicted = predict_file(Bundle.load(model), rows, notice=terminal.say_aside, spread=spread)
+    predicted = predict_file(Bundle.load(model), rows, notice=terminal.say_aside, spread=spread, keep=keep or ())
     _emit(predicted, kind, output, as_json)
 
 
@@ -473,7 +471,7 @@ def report(
     set_: Set = None,
 ) -> None:
     """Write one self-contained HTML file on a study: the numbers, the figures, how to repeat it."""
-    api.report(_study(study, set_), output, storage, force=force)
+    api.report(study_of(study, set_), output, storage, force=force)
     terminal.say(f"Written to {output}.")
 
 
@@ -500,4 +498,7 @@ def dashboard(
     serve(api.storage_url(storage), port, announce, host, tuple(name or ()))
 
 
+app.command()(stored_studies.copy)
+app.command()(stored_studies.rename)
+app.command()(stored_studies.delete)
 app.command()(study_files.schema)

@@ -215,10 +215,11 @@ class Filled:
         name: the column's.
         types: how cells are understood.
         numbers: whether each must be a number, to be predicted as one.
+        checked: whether each must be text; else all is taken as it is.
     """
 
-    def __init__(self, name: str, types: Types, numbers: bool = False) -> None:
-        self._name, self._types, self._numbers = name, types, numbers
+    def __init__(self, name: str, types: Types, numbers: bool = False, checked: bool = True) -> None:
+        self._name, self._types, self._numbers, self._checked = name, types, numbers, checked
         self._cells: list[str] = []
         self._known: dict[str, str] = {}  # texts that repeat are held once
 
@@ -228,7 +229,7 @@ class Filled:
         Raises:
             DataError: a cell that is empty, or no number though it must be.
         """
-        for cell, row in zip(cells, rows, strict=True):
+        for cell, row in zip(cells, rows, strict=True) if self._checked else ():
             text = cell.strip()
             if self._types.is_missing(text) and text.lower() != "none":  # a class may well be called so
                 got = f"means no value ({cell!r})" if text else "is empty"

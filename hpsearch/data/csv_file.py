@@ -14,6 +14,7 @@ from hpsearch.data.columns import column_error
 from hpsearch.data.table_file import (
     MOST_BYTES,
     MOST_CHARACTERS,
+    STDIN,
     Table,
     Wanted,
     check_lengths,
@@ -38,7 +39,7 @@ def read_csv(path: Path, wanted: Wanted) -> Table:
         DataError: a file that cannot be read, is compressed, too large or not UTF-8; a header or a row that is not as
             it must be; a cell that is not what its column is. Rows are counted as an editor counts lines.
     """
-    with reading(path, "CSV"), path.open("rb") as file:
+    with reading(path, "CSV"), open(0, "rb", closefd=False) if path == STDIN else path.open("rb") as file:
         return _read(file, wanted)
 
 
@@ -57,8 +58,10 @@ def _read(file: BufferedReader, wanted: Wanted) -> Table:
     if not header:
         raise DataError("must begin with a header line", "is empty")
     features = {name: Cells(name, wanted.types) for name in wanted.among(header)}
-    texts = {name: wanted.as_text(name) for name in wanted.texts}
-    columns: dict[str, Cells | Filled] = {**features, **texts}
+    texts = {name: wanted.as_text(name) for name in (*wanted.texts, *wanted.kept)}
+    takers: dict[str, list[Cells | Filled]] = {  # a column may be a feature and kept as text
+        name: [of[name] for of in (features, texts) if name in of] for name in header
+    }
     filled = ((number, cells) for number, cells in rows if cells)
     count = 0
     while block := list(islice(filled, BLOCK_ROWS)):
@@ -77,8 +80,8 @@ def _read(file: BufferedReader, wanted: Wanted) -> Table:
             if "\0" in text:
                 row = next(number for number, cell in zip(numbers, column, strict=True) if "\0" in cell)
                 raise column_error(name, "must be text", "holds a NUL byte", "Save the file as text in UTF-8.", row)
-            if name in columns:
-                columns[name].add(column, numbers)
+            for taker in takers[name]:
+                taker.add(column, numbers)
     if not count:
         raise DataError("must have rows below its header", "has none")
     return Table.of(

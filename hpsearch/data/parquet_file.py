@@ -60,7 +60,10 @@ def _read(file: Any, wanted: Wanted) -> Table:
         return lambda: _texts(name, _column(file, name), wanted, rows)
 
     return Table.of(
-        wanted, names, {name: feature(name) for name in features}, {name: texts(name) for name in wanted.texts}
+        wanted,
+        names,
+        {name: feature(name) for name in features},
+        {name: texts(name) for name in (*wanted.texts, *wanted.kept)},
     )
 
 

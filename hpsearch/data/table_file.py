@@ -20,6 +20,8 @@ MOST_COLUMNS = 10_000
 # No number, category or label is that long: likely a quote was left open. (The csv module stops at 131,072.)
 MOST_CHARACTERS = 100_000
 
+STDIN = Path("-")  # standard input, in the place of a file
+
 # How compressed files begin. (.xlsx is a zip archive.)
 _COMPRESSED = {
     b"\x1f\x8b": "gzip",
@@ -40,20 +42,20 @@ class Wanted:
         features: columns that must be there and become features; None for all that are left.
         ignored: columns that are none of these.
         required: those of the ignored that must be there nonetheless: a misspelt name is no column to leave out.
-        only: beside the features named, refuse columns that are neither texts nor ignored.
         types: how the cells of the features are understood.
         regression_target: the one of the texts that must be a number in every row; None if none must.
         lenient: columns that cannot be features are left out and listed, and do not stop the reading.
+        kept: columns that must be there and are taken as they are, text or not, whatever else they are.
     """
 
     texts: tuple[str, ...] = ()
     features: tuple[str, ...] | None = None
     ignored: tuple[str, ...] = ()
     required: tuple[str, ...] = ()
-    only: bool = False
     types: Types = field(default_factory=Types)
     regression_target: str | None = None
     lenient: bool = False
+    kept: tuple[str, ...] = ()
 
     def among(self, header: Sequence[str]) -> list[str]:
         """The columns of a file that become features, in its order.
@@ -64,23 +66,18 @@ class Wanted:
         with located("row 1"):
             _check_header(header)
         known = set(header)
-        for name in [*self.texts, *self.required, *(self.features or ()), *self.types.kinds]:
+        for name in [*self.texts, *self.kept, *self.required, *(self.features or ()), *self.types.kinds]:
             if name not in known:
                 raise DataError(f"must have a column {name!r}", "has not", did_you_mean(name, header))
         others = {*self.texts, *self.ignored}
         if self.features is None:
             return [name for name in header if name not in others]
         features = set(self.features)
-        strange = [name for name in header if name not in features | others] if self.only else []
-        if strange:
-            raise DataError(
-                f"must have the model's {len(features)} columns only", f"has {strange[0]!r} too", "Leave it out."
-            )
         return [name for name in header if name in features]
 
     def as_text(self, name: str) -> Filled:
-        """One of the texts, to be filled."""
-        return Filled(name, self.types, name == self.regression_target)
+        """One of the texts, to be filled, or of those kept."""
+        return Filled(name, self.types, name == self.regression_target, name not in self.kept)
 
 
 @dataclass(frozen=True)
@@ -126,7 +123,7 @@ class Table:
 @contextmanager
 def reading(path: Path, what: str, errors: tuple[type[Exception], ...] = ()) -> Iterator[None]:
     """Errors of the system, and ``errors`` of a library, say that this is no readable file, and all name it."""
-    with located(str(path)):
+    with located("standard input" if path == STDIN else str(path)):
         try:
             yield
         except Exception as error:

@@ -308,6 +308,27 @@ class StudyDefinition(Section):
         """
         return self._with("retrain", {"members": members})
 
+    def with_name(self, name: str) -> StudyDefinition:
+        """The same study by another name.
+
+        Raises:
+            DefinitionError: no name that a study may have.
+        """
+        return self._with("study", {"name": name})
+
+    def with_overrides(self, overrides: Sequence[str]) -> StudyDefinition:
+        """The same study but for keys of its file, as ``train.epochs=200``.
+
+        Raises:
+            DefinitionError: a key or a value that it cannot have.
+        """
+        raw = deepcopy(dict(self.raw))
+        for override in overrides:
+            _override(raw, override)
+        changed = StudyDefinition.from_mapping(raw, self.folder)
+        changed._location = self._location
+        return changed
+
     def _with(self, section: str, values: Mapping[str, Any]) -> StudyDefinition:
         raw = {**self.raw, section: {**self.raw.get(section, {}), **values}}
         changed = StudyDefinition.from_mapping(raw, self.folder)

@@ -159,6 +159,29 @@ class Bundle:
             notice(line)
         return features
 
+    def far_outside(self, features: NDArray[Any]) -> list[str]:
+        """A line on each column with numbers farther outside the training rows' range than this is wide.
+
+        There the network was never told what to predict, and predicts something all the same.
+
+        Args:
+            features: (N, D), as the plan gives them.
+        """
+        lines = []
+        for name, (low, high) in self.about.get("ranges", {}).items():
+            if name not in self.plan.places:
+                continue
+            values = features[:, self.plan.places[name].start]
+            far = np.flatnonzero((values < low - (high - low)) | (values > high + (high - low)))
+            if len(far):
+                rows = "1 row has" if len(far) == 1 else f"{len(far)} rows have"
+                first = f"{values[far[0]]:.6g} in row {far[0] + 1}"
+                trained = f"far outside what was trained on, {low:.6g} to {high:.6g}"
+                lines.append(
+                    f"Column {name!r}: {rows} a value {trained}, the first {first}: such predictions are guesses."
+                )
+        return lines
+
     def predictions(self, features: NDArray[Any]) -> FloatArray:
         """The probability of each class, (N, C), or the predicted target, (N, 1), of features (N, D) of the plan."""
         return averaged(self.member_predictions(features))

@@ -32,7 +32,8 @@ target.centre,      a regression prediction is the output times ``scale``, plus 
 target.scale        and 1 of classes; ``scale`` is above 0
 target.transform    an object, see below, in a regression whose target is transformed too; else null or left out
 about               how the model came to be, for people: any keys. Of those that are read again ``not_features`` is
-                    null or a list of texts, ``scorings`` an integer of at least 0, ``rows`` null or an object
+                    null or a list of texts, ``ranges`` an object of pairs of numbers by the names of columns,
+                    ``scorings`` an integer of at least 0, ``rows`` null or an object
 ==================  ====================================================================================================
 
 Each of ``preprocessing.columns`` is an object with ``name`` (text, no two the same), ``kind`` (``numeric``, ``boolean``

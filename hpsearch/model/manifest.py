@@ -104,6 +104,7 @@ class About(ManifestPart):
     model_config = ConfigDict(extra="allow")
 
     not_features: list[str] | None = None
+    ranges: dict[str, Annotated[list[float], Field(min_length=2, max_length=2)]] = Field(default_factory=dict)
     scorings: Annotated[int, Field(ge=0)] = 0
     rows: dict[str, Any] | None = None
 

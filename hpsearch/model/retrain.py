@@ -11,6 +11,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from hpsearch.data.dataset import Dataset
 from hpsearch.data.splits import SPLITTERS
 from hpsearch.data.units import independent_units
@@ -137,6 +139,7 @@ def fit_prepared(prepared: Prepared, config: Config) -> Bundle:
         "seed": definition.seed,
         "data_fingerprint": data.fingerprint,
         "not_features": None if (others := definition.data.not_features) is None else list(others),
+        "ranges": _ranges(data),
         "train": config.model_dump(mode="json"),
         "origin": None if origin is None else origin.model_dump(),
         "as_exported": origin is not None and origin.configuration == config.fingerprint,
@@ -147,3 +150,14 @@ def fit_prepared(prepared: Prepared, config: Config) -> Bundle:
         "holdout": None,
     }
     return replace(bundle, about=about)
+
+
+def _ranges(data: Dataset) -> dict[str, list[float]]:
+    """The least and the greatest value of each numeric column, of rows that count."""
+    counted = slice(None) if data.weights is None else data.weights > 0
+    ranges = {}
+    for column in data.columns.columns:
+        if column.kind == "numeric":
+            values = data.features[counted, data.columns.places[column.name].start]
+            ranges[column.name] = [float(np.nanmin(values)), float(np.nanmax(values))]
+    return ranges

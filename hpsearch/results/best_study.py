@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Any
 
 import tomlkit
 
 from hpsearch.atomic_write import require_replaceable, write_atomically
 from hpsearch.definition.study import StudyDefinition
+from hpsearch.definition.study_file import inline
 from hpsearch.results.best import Best
 
 
@@ -37,13 +37,6 @@ def _is_export(path: Path) -> bool:
         return False
 
 
-def _inline(table: dict[str, Any]) -> Any:
-    """A table on one line: a section of its own would take in the keys after it."""
-    inline = tomlkit.inline_table()
-    inline.update(table)
-    return inline
-
-
 def to_toml(best: Best, folder: Path) -> str:
     """A complete study file of the best configuration, without a search space; paths are relative to ``folder``."""
     raw, result = best.definition.raw, best.result
@@ -60,7 +53,7 @@ def to_toml(best: Best, folder: Path) -> str:
         document["search"] = {"objective": best.definition.search.objective}
     train = tomlkit.table()
     for key, (value, origin) in best.settings().items():
-        train.add(key, _inline(value) if isinstance(value, dict) else value)
+        train.add(key, inline(value) if isinstance(value, dict) else value)
         train[key].comment(origin)
     document["train"] = train
     if "retrain" in raw:

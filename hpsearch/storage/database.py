@@ -56,12 +56,13 @@ def place(url: str, study: str | None = None) -> tuple[str, ...]:
     return (f"storage {shown_url(url)}", *([] if study is None else [f"study {study!r}"]))
 
 
-def open_storage(url: str, create: bool = False) -> RDBStorage:
+def open_storage(url: str, create: bool = False, owner: bool = False) -> RDBStorage:
     """Open a storage; SQLite in WAL mode, so that readers and the one writer do not wait for each other.
 
     Args:
         url: as SQLAlchemy has it, ``sqlite:///file.db`` or a server's.
-        create: for the one owner of a study: make an SQLite file that is not there yet.
+        create: make an SQLite file that is not there yet; for an owner.
+        owner: for the one owner of a study, who holds its lock and writes.
 
     Raises:
         MissingExtraError: a PostgreSQL URL without psycopg.
@@ -74,20 +75,21 @@ def open_storage(url: str, create: bool = False) -> RDBStorage:
             "must be a URL like sqlite:///hpsearch.db", f"is {url!r}", where=Setting("storage")
         ) from error
     options: dict[str, Any] = {}
+    owner = owner or create
     if parsed.get_backend_name() == "sqlite":
         _check_sqlite(parsed.database, url, create)
         options = {"connect_args": {"timeout": 30}}
-        if create:
+        if owner:
             options["pool_events"] = [(_use_wal, "connect")]
     elif parsed.get_backend_name() == "postgresql":
         if parsed.get_driver_name() == "psycopg":
             require("psycopg", "postgres", f"The storage {shown_url(url)}")
         # The owner's one connection holds its lock and does its writing, so they end together.
         name = f"hpsearch, process {os.getpid()} on {socket.gethostname()}"
-        options = {"connect_args": {"application_name": name[:63]}, **({"poolclass": StaticPool} if create else {})}
+        options = {"connect_args": {"application_name": name[:63]}, **({"poolclass": StaticPool} if owner else {})}
     with quiet(), clear_errors(url), _closed_on_failure(options):
         try:
-            return _connect(_read_only(parsed) if not create else url, options, create)
+            return _connect(url if owner else _read_only(parsed), options, create)
         except ImportError as error:
             raise StorageError("must have a database driver", f"it is missing: {error}", where=place(url)) from error
         except RuntimeError as error:
@@ -119,6 +121,18 @@ def _closed_on_failure(options: dict[str, Any]) -> Iterator[None]:
     finally:
         opening = False
         connected.clear()
+
+
+def study_names(storage: RDBStorage, url: str) -> list[str]:
+    """The studies of a storage, whoever made them."""
+    with clear_errors(url):
+        return [study.study_name for study in storage.get_all_studies()]
+
+
+def has_storage(url: str) -> bool:
+    """Whether there is a storage of this URL: of a server one has to ask."""
+    parsed = make_url(url)
+    return parsed.get_backend_name() != "sqlite" or Path(str(parsed.database)).exists()
 
 
 @contextmanager

@@ -6,8 +6,9 @@ import hashlib
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
 from sqlalchemy import text
 
@@ -42,31 +43,53 @@ def sole_owner(stored: StoredStudy) -> Iterator[None]:
 
 @contextmanager
 def _file_lock(stored: StoredStudy, database: Path) -> Iterator[None]:
-    """A lock on a file beside the database: never on the database, whose own locks it would break; never unlinked,
-    since two processes could then hold two files of one name."""
+    """A lock on a file beside the database: never on the database, whose own locks it would break."""
     import fcntl
 
-    path = database.with_name(f"{database.name}.{stored.name}.lock")
-    try:
-        file = path.open("a+")
-    except OSError as error:
-        raise StorageLostError("must be a file that can be written", reason(error), where=str(path)) from error
+    path = _lock_file(stored, database)
     # A forked child would share the lock and keep it after our death.
     closed_in_children = ExitStack()
-    closed_in_children.callback(file.close)
     os.register_at_fork(after_in_child=closed_in_children.close)
     try:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.seek(0)
-            raise _owned(stored, file.read() or "another process") from None
+        while True:
+            try:
+                file = path.open("a+")
+            except OSError as error:
+                raise StorageLostError("must be a file that can be written", reason(error), where=str(path)) from error
+            closed_in_children.callback(file.close)
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                file.seek(0)
+                raise _owned(stored, file.read() or "another process") from None
+            if _is_at(path, file):
+                break
+            file.close()  # its owner removed it after we opened it: another process may hold one of this name
         file.truncate(0)
         file.write(_this_process())
         file.flush()
         yield
     finally:
         closed_in_children.close()
+
+
+def _lock_file(stored: StoredStudy, database: Path) -> Path:
+    return database.with_name(f"{database.name}.{stored.name}.lock")
+
+
+def _is_at(path: Path, file: IO[str]) -> bool:
+    """Whether an open file is the one that has this name."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def remove_lock(stored: StoredStudy) -> None:
+    """Remove the file of a lock that this process holds: the last that it does, of a study that is no more."""
+    if stored.file is not None:
+        with suppress(OSError):  # an empty file does no harm
+            _lock_file(stored, stored.file).unlink()
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from optuna.storages import RDBStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from hpsearch.errors import StorageLostError, StudyChangedError, UnknownStudyError, did_you_mean
+from hpsearch.errors import Setting, StorageLostError, StudyChangedError, UnknownStudyError, did_you_mean
 from hpsearch.storage.database import (
     clear_errors,
     close,
@@ -26,6 +26,7 @@ from hpsearch.storage.database import (
     place,
     replace_rows,
     shown_url,
+    study_names,
 )
 from hpsearch.storage.quiet import quiet
 from hpsearch.storage.row_results import RowResultFiles
@@ -67,6 +68,8 @@ _SHOWN = ("best_epoch", "machine", "parameters", "reason", "same_as", "seconds")
 _RECORD = "record"
 _FINALS = "finals"  # an attribute of the study: of each finalist, by its trial's number, what became of it
 _FEWER_ROWS = "fewer_rows"  # likewise: the chosen finalist again, trained on fewer rows
+_FINGERPRINTS = ("data.fingerprint", "holdout.fingerprint")  # keys of the identity, and what else may change them
+_DEALING = ("data.", "holdout.", "study.seed")
 SCORINGS = "holdout_scorings"  # an attribute of the study: one entry a time that its hold-out was scored
 # Fields of a result, and their keys there.
 _IN_RECORD = {name: name for name in ("epochs", "training_loss", "validation_loss", "folds")}
@@ -103,14 +106,19 @@ class StoredStudy:
         return cls(storage, url, name, study_id)
 
     @classmethod
-    def open(cls, url: str, name: str) -> StoredStudy:
+    def open(cls, url: str, name: str, owner: bool = False) -> StoredStudy:
         """The study of this name.
+
+        Args:
+            url: of its storage.
+            name: the study's.
+            owner: to write as well: for who then takes its lock.
 
         Raises:
             UnknownStudyError: there is none, or it is not one of ours.
         """
-        with closed_on_error(open_storage(url)) as storage, clear_errors(url):
-            names = [study.study_name for study in storage.get_all_studies()]
+        with closed_on_error(open_storage(url, owner=owner)) as storage, clear_errors(url):
+            names = study_names(storage, url)
             if name not in names:
                 hint = did_you_mean(name, names) if names else "It holds no study yet."
                 raise UnknownStudyError(f"There is no study {name!r} in {shown_url(url)}", do=hint)
@@ -166,14 +174,21 @@ class StoredStudy:
             )
         keys = [*stored, *(key for key in identity if key not in stored)]
         keys = [key for key in keys if stored.get(key) != identity.get(key) and not (allow_mixed and key == MACHINE)]
-        if keys:
-            changes = "; ".join(f"{key} was {stored.get(key)!r} and is {identity.get(key)!r}" for key in keys)
-            raise StudyChangedError(
-                "must be continued as it was begun",
-                changes,
-                "Change it back, or give the study another name or storage.",
-                where=place(self.url, self.name),
+        if not keys:
+            return
+        settings = [key for key in keys if key not in _FINGERPRINTS]
+        changes = [f"{key} was {stored.get(key)!r} and is {identity.get(key)!r}" for key in settings]
+        if keys != settings and not any(key.startswith(_DEALING) for key in settings):  # which make other rows of them
+            source = self.attributes["definition"]["data"]
+            changes.insert(
+                0, f"the rows of {source.get('path', source['source'])} are not those that it was begun with"
             )
+        raise StudyChangedError(
+            "must be continued as it was begun",
+            "; ".join(changes),
+            ("Change it back, or begin another study: ", Setting("fresh", "NAME"), "."),
+            where=place(self.url, self.name),
+        )
 
     def record_scoring(self, entry: Mapping[str, Any]) -> int:
         """Store that the hold-out was scored; returns how often it had been before."""

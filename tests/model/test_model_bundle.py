@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -222,7 +223,6 @@ def test_predict_takes_columns_by_name_and_ignores_the_target(tmp_path: Path, fi
     ("change", "message"),
     [
         (lambda f: f.drop(columns="petal_width"), "must have a column 'petal_width'"),
-        (lambda f: f.assign(colour=1), "but has 'colour' too"),
         (lambda f: f.rename(columns={"petal_width": "petal_widht"}), "Did you mean 'petal_widht'"),
         (lambda f: f.assign(petal_width="wide"), "row 2, column 'petal_width': must be a finite number"),
         (lambda f: f.assign(petal_width=np.inf), "row 2, column 'petal_width': must be a finite number"),
@@ -340,6 +340,67 @@ def test_texts_that_mean_no_value_do_so_in_predictions(tmp_path: Path, mixed: Mi
     empty = frame.assign(age=frame["age"].replace(-1, np.nan))
     np.testing.assert_array_equal(predictions.drop(columns="class"), model.probabilities(empty, notice=silent))
     np.testing.assert_array_equal(predictions.drop(columns="class"), model.probabilities(frame, notice=silent))
+
+
+def test_columns_that_the_model_does_not_know_are_ignored_and_said_once(
+    tmp_path: Path, fitted: hpsearch.Bundle
+) -> None:
+    frame = pd.read_csv(STUDIES / "flowers.csv")
+    frame.assign(colour=1, smell="").to_csv(tmp_path / "rows.csv", index=False)
+    frame.to_csv(tmp_path / "known.csv", index=False)
+    lines: list[str] = []
+    predicted = predict_file(fitted, tmp_path / "rows.csv", notice=lines.append)
+    assert lines == ["Ignored, as the model does not know them: 'colour', 'smell'."]
+    pd.testing.assert_frame_equal(predicted, predict_file(fitted, tmp_path / "known.csv", notice=silent))
+
+
+def test_columns_of_the_file_are_kept_as_they_stand_there(tmp_path: Path, fitted: hpsearch.Bundle) -> None:
+    frame = pd.read_csv(STUDIES / "flowers.csv").head(4)
+    frame.assign(id=["007", "", "n/a", "x,y"]).to_csv(tmp_path / "rows.csv", index=False)
+    predicted = predict_file(fitted, tmp_path / "rows.csv", notice=silent, keep=["id", "petal_width"])
+    assert predicted.columns.tolist()[:3] == ["id", "petal_width", "class"]
+    assert predicted["id"].tolist() == ["007", "", "n/a", "x,y"]
+    assert predicted["petal_width"].astype(float).tolist() == frame["petal_width"].tolist()
+    without = predict_file(fitted, tmp_path / "rows.csv", notice=lambda line: None)
+    pd.testing.assert_frame_equal(predicted.drop(columns=["id", "petal_width"]), without)
+    frame.assign(**{"class": 1}).to_csv(tmp_path / "rows.csv", index=False)
+    with pytest.raises(DataError, match="'class' must not be kept"):
+        predict_file(fitted, tmp_path / "rows.csv", notice=silent, keep=["class"])
+    with pytest.raises(DataError, match="must have a column 'absent'"):
+        predict_file(fitted, tmp_path / "rows.csv", notice=silent, keep=["absent"])
+
+
+def test_numbers_far_outside_the_training_rows_are_said(tmp_path: Path, fitted: hpsearch.Bundle) -> None:
+    frame = pd.read_csv(STUDIES / "flowers.csv")
+    low, high = fitted.about["ranges"]["petal_width"]
+    assert frame["petal_width"].min() <= low < high <= frame["petal_width"].max()
+    wide = high - low
+    for value, far in ((high + 0.9 * wide, False), (high + 2 * wide, True), (low - 2 * wide, True)):
+        frame.loc[3, "petal_width"] = value
+        frame.to_csv(tmp_path / "rows.csv", index=False)
+        lines: list[str] = []
+        predict_file(fitted, tmp_path / "rows.csv", notice=lines.append)
+        assert len(lines) == far
+        assert not far or "Column 'petal_width': 1 row has a value far outside" in lines[0]
+        assert not far or f"the first {value:.6g} in row 4" in lines[0]
+
+
+def test_rows_come_from_the_standard_input_too(tmp_path: Path, fitted: hpsearch.Bundle) -> None:
+    frame = pd.read_csv(STUDIES / "flowers.csv").head(20)
+    frame.to_csv(tmp_path / "rows.csv", index=False)
+    ours, (reads, writes) = os.dup(0), os.pipe()
+    try:
+        os.write(writes, (tmp_path / "rows.csv").read_bytes())  # a pipe holds far more
+        os.close(writes)
+        os.dup2(reads, 0)
+        predicted = predict_file(fitted, Path("-"), notice=silent)
+        with pytest.raises(DataError, match="standard input: must begin with a header line"):  # it is at its end
+            predict_file(fitted, Path("-"), notice=silent)
+    finally:
+        os.dup2(ours, 0)
+        os.close(ours)
+        os.close(reads)
+    pd.testing.assert_frame_equal(predicted, predict_file(fitted, tmp_path / "rows.csv", notice=silent))
 
 
 def test_where_features_are_named_other_columns_are_ignored(tmp_path: Path, mixed: Mixed) -> None:

@@ -346,6 +346,7 @@ HOSTILE: dict[str, tuple[tuple[Any, ...], Any, str]] = {
     "a category without name": (("preprocessing", "columns", 4, "categories"), ["f", ""], "none of them empty"),
     "half a character": (("target", "name"), "\ud800", "surrogates not allowed"),
     "columns to ignore that are none": (("about", "not_features"), 5, "not_features"),
+    "a range of one number": (("about", "ranges"), {"age": [1.0]}, "ranges"),
     "fewer than no scorings": (("about", "scorings"), -1, "scorings"),
     "version of another type": (("version",), True, "is of version True"),
     "a fraction of a version": (("version",), 3.0, "is of version 3.0"),

@@ -1,0 +1,30 @@
+"""Arguments and options that several commands have."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hpsearch import api
+from hpsearch.cli import completion
+
+File = Annotated[Path, typer.Argument(help="A study file (TOML).", show_default=False)]
+Study = Annotated[
+    str,
+    typer.Argument(help="A study's name, or its file.", show_default=False, autocompletion=completion.studies),
+]
+Storage = Annotated[
+    str | None,
+    typer.Option(help=f"Where studies are kept; by default $HPSEARCH_STORAGE or {api.DEFAULT_STORAGE}."),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+Set = Annotated[
+    list[str] | None, typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Override a key of the file; repeatable.")
+]
+
+
+def study_of(study: str, overrides: list[str] | None) -> str:
+    """What the functions of :mod:`hpsearch.api` take: with overrides, the name that the file then has."""
+    return api.study_name(study, overrides) if overrides else study
