@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hpsearch.arrays import FloatArray
+from hpsearch.arrays import FloatArray, IntArray
 
 BitArray = NDArray[np.signedinteger[Any]]  # floats, seen as integers of their size
 
@@ -37,6 +37,10 @@ class Kernels:
         error: (probabilities, targets, weights): p ← (p - y) · w, of (L, C, B) twice and (L, 1, B).
         add_l1: (grads, params, lambdas, scratch): g ← g + λ · sign(w), the sign of 0 being +.
         add_l2: (grads, params, lambdas, scratch): g ← g + λ · w.
+        take: (source, rows, out): out (S, L, B, W) ← the ``rows`` (S, L, B) of ``source`` (L, N, W), or of (1, N, W) for
+            every lane.
+        one_hot: (labels, rows, out): out (S, L, C, B) ← 1 where the class is the one in ``labels`` (N,) of ``rows``
+            (S, L, B), else 0.
         adam: (params, grads, mean, cache, scratch, learning_rate, beta1, beta2, epsilon, factor): m ← β₁·m + (1 - β₁)·g;
             c ← β₂·c + (1 - β₂)·g²; w ← w - (lr · factor) · m / (√c + ε), of (L, P); ``learning_rate`` is (L, 1) or
             (1, 1), and ``grads`` is scratch afterwards.
@@ -49,6 +53,8 @@ class Kernels:
     error: Callable[[FloatArray, FloatArray, FloatArray], None]
     add_l1: Callable[[FloatArray, FloatArray, FloatArray, FloatArray], None]
     add_l2: Callable[[FloatArray, FloatArray, FloatArray, FloatArray], None]
+    take: Callable[[FloatArray, IntArray, FloatArray], None]
+    one_hot: Callable[[NDArray[np.integer[Any]], IntArray, FloatArray], None]
     adam: Callable[..., None]
 
 
@@ -95,6 +101,18 @@ def _add_l2(grads: FloatArray, params: FloatArray, lambdas: FloatArray, scratch:
     np.add(grads, scratch, out=grads)
 
 
+def _take(source: FloatArray, rows: IntArray, out: FloatArray) -> None:
+    kept, count, width = source.shape
+    # mode="clip" writes straight to `out`; by default take writes to a buffer first.
+    flat = source.reshape(-1, width)
+    np.take(flat, rows + count * np.arange(kept)[:, np.newaxis], axis=0, out=out, mode="clip")
+
+
+def _one_hot(labels: NDArray[np.integer[Any]], rows: IntArray, out: FloatArray) -> None:
+    classes = np.arange(out.shape[-2], dtype=labels.dtype)[:, np.newaxis]
+    np.equal(labels[rows][..., np.newaxis, :], classes, out=out)
+
+
 def _adam(
     params: FloatArray,
     grads: FloatArray,
@@ -121,7 +139,7 @@ def _adam(
     np.subtract(params, scratch, out=params)
 
 
-NUMPY = Kernels(_relu, _relu_gradient, _shift, _share, _error, _add_l1, _add_l2, _adam)
+NUMPY = Kernels(_relu, _relu_gradient, _shift, _share, _error, _add_l1, _add_l2, _take, _one_hot, _adam)
 
 
 # ---------------------------------------------------------------- loops, to be compiled
@@ -197,6 +215,29 @@ def _add_l2_loop(grads: FloatArray, params: FloatArray, lambdas: FloatArray, scr
             grads[lane, i] += params[lane, i] * lambdas[lane, i]
 
 
+def _take_loop(source: FloatArray, rows: IntArray, out: FloatArray) -> None:
+    steps, lanes, count, width = out.shape
+    for step in range(steps):
+        for lane in range(lanes):
+            seen = source[lane if len(source) > 1 else 0]
+            for row in range(count):
+                values, place = seen[rows[step, lane, row]], out[step, lane, row]
+                for i in range(width):
+                    place[i] = values[i]
+
+
+def _one_hot_loop(labels: NDArray[np.integer[Any]], rows: IntArray, out: FloatArray) -> None:
+    steps, lanes, classes, count = out.shape
+    seen = np.empty(count, labels.dtype)
+    for step in range(steps):
+        for lane in range(lanes):
+            for row in range(count):
+                seen[row] = labels[rows[step, lane, row]]
+            for number in range(classes):
+                for row in range(count):
+                    out[step, lane, number, row] = seen[row] == number
+
+
 def _adam_loop(
     params: FloatArray,
     grads: FloatArray,
@@ -223,7 +264,16 @@ def _adam_loop(
 
 
 LOOPS = Kernels(
-    _relu_loop, _relu_gradient_loop, _shift_loop, _share_loop, _error_loop, _add_l1_loop, _add_l2_loop, _adam_loop
+    _relu_loop,
+    _relu_gradient_loop,
+    _shift_loop,
+    _share_loop,
+    _error_loop,
+    _add_l1_loop,
+    _add_l2_loop,
+    _take_loop,
+    _one_hot_loop,
+    _adam_loop,
 )
 
 

@@ -171,7 +171,7 @@ class Evaluator:
 
     def _gather(self, chunk: IntArray) -> ForwardPass:
         forward = self._passes[chunk.shape[1]]
-        self._data.gather(chunk, forward.rows, forward.targets)
+        self._data.gather(chunk[np.newaxis], forward.rows[np.newaxis], forward.targets[np.newaxis])
         return forward
 
     def evaluate(self, params: FloatArray) -> Evaluation:

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpsearch.arrays import FloatArray, IntArray
-from hpsearch.nn.losses import class_labels, one_hot
+from hpsearch.nn.kernels import kernels
+from hpsearch.nn.losses import class_labels
 from hpsearch.target_transform import TargetTransform, in_own_unit
 from hpsearch.transform import transform
 
@@ -92,19 +93,16 @@ class LaneData:
         )
 
     def gather(self, rows: IntArray, inputs: FloatArray, targets: FloatArray) -> None:
-        """Write ``rows`` (…, L, B) to ``inputs`` (…, L, B, inputs + 1), whose last column is ones already, and to
-        ``targets`` (…, L, A, B)."""
+        """Write ``rows`` (S, L, B) to ``inputs`` (S, L, B, inputs + 1), whose last column is ones already, and to
+        ``targets`` (S, L, A, B)."""
         scaled = self._scaled_rows(inputs.dtype)
         if scaled is not None:
-            kept, count, width = scaled.shape
-            flat = scaled.reshape(-1, width)
-            # mode="clip" writes straight to `out`; by default take writes to a buffer first.
-            np.take(flat, rows + count * np.arange(kept)[:, np.newaxis], axis=0, out=inputs, mode="clip")
+            kernels().take(scaled, rows, inputs)
         else:
             for lane in range(self.lanes):
                 self._scale(self.features[rows[..., lane, :]], lane, out=inputs[..., lane, :, :-1])
         if self.classes:
-            one_hot(self._narrow_labels[rows], self.classes, out=targets)
+            kernels().one_hot(self._narrow_labels, rows, targets)
         else:
             targets[..., 0, :] = self._scaled_targets[np.arange(self.lanes)[:, np.newaxis], rows]
 
