@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from hpsearch.arrays import FloatArray
-from hpsearch.nn.kernels import kernels
+from hpsearch.nn import kernels
 
 
 def dense_forward(matrix: FloatArray, inputs: FloatArray, out: FloatArray) -> None:
@@ -69,17 +69,16 @@ class ReLU(Activation):
     """max(0, z); derivative 0 at 0. Nair & Hinton (2010)."""
 
     def __init__(self, outputs: FloatArray, leaky_slope: float) -> None:
-        self._kernels = kernels()
         self._outputs, self._zeros = outputs, np.zeros_like(outputs)
         self._integer = np.dtype(f"int{8 * outputs.itemsize}")
         self._bits = outputs.view(self._integer)
         self._scratch = np.empty_like(self._bits[:, :-1])
 
     def forward(self) -> None:
-        self._kernels.relu(self._outputs, self._zeros)  # of the ones too, which stay what they are
+        kernels.active().relu(self._outputs, self._zeros)  # of the ones too, which stay what they are
 
     def backward(self, grad: FloatArray) -> None:
-        self._kernels.relu_gradient(self._bits, grad.view(self._integer), self._scratch)
+        kernels.active().relu_gradient(self._bits, grad.view(self._integer), self._scratch)
 
 
 class LeakyReLU(Activation):

@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from hpsearch.arrays import FloatArray, IntArray
 from hpsearch.errors import DataError, Setting
-from hpsearch.nn.kernels import kernels
+from hpsearch.nn import kernels
 
 # Probabilities are kept this far from 0 and 1 before the logarithm, so a certain mistake costs 16.1 nats, not infinity.
 CLIP = 1e-7
@@ -54,9 +54,9 @@ def one_hot(labels: NDArray[np.integer[Any]], classes: int, out: FloatArray) -> 
 
 def softmax(logits: FloatArray) -> None:
     """Replace ``logits`` (L, C, B) by the probabilities of the classes (Bridle 1990)."""
-    kernels().shift(logits)
+    kernels.active().shift(logits)
     np.exp(logits, out=logits)
-    kernels().share(logits)
+    kernels.active().share(logits)
 
 
 def cross_entropy(probabilities: FloatArray, targets: FloatArray) -> NDArray[np.float64]:
@@ -77,7 +77,7 @@ def head_gradient(probabilities: FloatArray, targets: FloatArray, row_weights: F
     Softmax and cross-entropy together have this gradient, which needs no division. Ours differs from the loss in one
     place: it ignores the clipping, so that a row that is certainly wrong still pulls.
     """
-    kernels().error(probabilities, targets, row_weights)
+    kernels.active().error(probabilities, targets, row_weights)
 
 
 def weighted_mean(row_losses: NDArray[np.float64], row_weights: NDArray[Any]) -> NDArray[np.float64]:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpsearch.arrays import FloatArray
-from hpsearch.nn.kernels import kernels
+from hpsearch.nn import kernels
 
 State = tuple[FloatArray, ...]
 _SCHEDULED = 256  # learning rates computed at once
@@ -133,7 +133,7 @@ class Adam(Optimizer):
         # √ĉ = √c / r with r = √(1 - β₂^(t+1)), so it is (lr · r / (1 - β₁^(t+1))) · m / (√c + ε·r).
         root = (1 - self.beta2 ** (step + 1)) ** 0.5
         factor = root / (1 - self.beta1 ** (step + 1))
-        kernels().adam(
+        kernels.active().adam(
             params, grads, mean, cache, scratch, learning_rate, self.beta1, self.beta2, self.epsilon * root, factor
         )
 

@@ -160,7 +160,7 @@ class Evaluator:
     def __init__(self, architecture: Architecture, data: LaneData, rows: PaddedRows) -> None:
         self._architecture, self._data, self._weights = architecture, data, rows.weights
         starts = range(0, rows.index.shape[1], EVALUATION_ROWS)
-        self._chunks = [rows.index[:, start : start + EVALUATION_ROWS] for start in starts]
+        self._chunks = [np.ascontiguousarray(rows.index[:, start : start + EVALUATION_ROWS]) for start in starts]
         self._passes = {chunk.shape[1]: ForwardPass(architecture, data.lanes, chunk.shape[1]) for chunk in self._chunks}
         of_a_lane = rows.index.shape[1] * (data.features.shape[1] + 1 + data.predictions) * architecture.dtype.itemsize
         self._gathered: list[tuple[FloatArray, FloatArray]] = []
@@ -171,7 +171,7 @@ class Evaluator:
 
     def _gather(self, chunk: IntArray) -> ForwardPass:
         forward = self._passes[chunk.shape[1]]
-        self._data.gather(chunk[np.newaxis], forward.rows[np.newaxis], forward.targets[np.newaxis])
+        self._data.gather(chunk, forward.rows, forward.targets)
         return forward
 
     def evaluate(self, params: FloatArray) -> Evaluation:
