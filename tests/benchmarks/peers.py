@@ -11,6 +11,7 @@ import warnings
 from abc import ABC, abstractmethod
 from importlib.util import find_spec
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 from textbook import Adam, Textbook
@@ -61,8 +62,9 @@ class LockStep(Peer):
         config = work.config(epochs).replaced({"dtype": self.dtype})
         trainer = make_trainer(config, self.lanes, [split.training for split in work.splits], epochs)
         params = np.concatenate([matrix.reshape(FOLDS, -1) for matrix in work.initial()], axis=1).astype(self.dtype)
-        os.environ["HPSEARCH_KERNELS"] = self.kernels
-        (last,) = trainer.run(params, [seeds.generator(7, "batches", 0, fold) for fold in range(FOLDS)])
+        generators = [seeds.generator(7, "batches", 0, fold) for fold in range(FOLDS)]
+        with patch.dict(os.environ, HPSEARCH_KERNELS=self.kernels):
+            (last,) = trainer.run(params, generators)
         return last
 
     def loss(self, trained: Any) -> float:
