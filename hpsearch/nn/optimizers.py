@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpsearch.arrays import FloatArray
+from hpsearch.nn import kernels
 
 State = tuple[FloatArray, ...]
 _SCHEDULED = 256  # learning rates computed at once
@@ -128,18 +129,13 @@ class Adam(Optimizer):
 
     def update(self, params: FloatArray, grads: FloatArray, learning_rate: FloatArray, step: int, state: State) -> None:
         mean, cache, scratch = state
-        np.multiply(mean, self.beta1, out=mean)
-        np.multiply(grads, 1 - self.beta1, out=scratch)
-        np.add(mean, scratch, out=mean)
-        np.multiply(grads, grads, out=grads)
-        np.multiply(grads, 1 - self.beta2, out=grads)
-        np.multiply(cache, self.beta2, out=cache)
-        np.add(cache, grads, out=cache)
         # lr · m̂ / (√ĉ + ε) with both corrections taken out of the arrays, which saves two passes over them:
         # √ĉ = √c / r with r = √(1 - β₂^(t+1)), so it is (lr · r / (1 - β₁^(t+1))) · m / (√c + ε·r).
         root = (1 - self.beta2 ** (step + 1)) ** 0.5
-        rate = learning_rate * (root / (1 - self.beta1 ** (step + 1)))
-        _root_scaled_step(params, mean, rate, cache, self.epsilon * root, scratch)
+        factor = root / (1 - self.beta1 ** (step + 1))
+        kernels.active().adam(
+            params, grads, mean, cache, scratch, learning_rate, self.beta1, self.beta2, self.epsilon * root, factor
+        )
 
 
 def _root_scaled_step(

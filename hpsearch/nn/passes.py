@@ -80,21 +80,20 @@ class ForwardPass:
     ) -> None:
         network, dtype, self.head = architecture.network, architecture.dtype, architecture.head
         kind = ACTIVATIONS[architecture.activation]
-        shapes = [(lanes, width, rows) for width in network.neurons]
+        shapes = [(lanes, width + 1, rows) for width in network.neurons]
         rates = dropout or [0.0] * len(shapes)
         self.rows = np.ones((lanes, rows, network.inputs + 1), dtype)
         self.targets = np.zeros((lanes, self.head.predictions_per_output * network.outputs, rows), dtype)
         # Rows-first in memory, seen features-first: the matrix product takes either, and gathering whole rows is cheap.
         self.inputs = [self.rows.swapaxes(1, 2)]
-        self.inputs += [np.ones((lanes, width + 1, rows), dtype) for _, width, _ in shapes]
-        self.activations = [kind(shape, dtype, architecture.leaky_slope) for shape in shapes]
-        self.dropouts = [
-            Dropout(shape, dtype, rate, generators) if rate else None for shape, rate in zip(shapes, rates, strict=True)
-        ]
         # The derivative of an activation is that of its outputs, before anything was dropped.
-        self.outputs = [
-            inputs[:, :-1] if dropped is None else np.empty(shape, dtype)
-            for inputs, dropped, shape in zip(self.inputs[1:], self.dropouts, shapes, strict=True)
+        outputs = [np.ones(shape, dtype) for shape in shapes]
+        self.inputs += [np.ones_like(of) if rate else of for of, rate in zip(outputs, rates, strict=True)]
+        self.outputs = [of[:, :-1] for of in outputs]
+        self.activations = [kind(of, architecture.leaky_slope) for of in outputs]
+        self.dropouts = [
+            Dropout(of.shape, dtype, rate, generators) if rate else None
+            for of, rate in zip(self.outputs, rates, strict=True)
         ]
         self._last = np.empty((lanes, network.outputs, rows), dtype)
 
@@ -107,7 +106,7 @@ class ForwardPass:
         for number, activation in enumerate(self.activations):
             values, dropout = self.outputs[number], self.dropouts[number]
             dense_forward(matrices[number], self.inputs[number], out=values)
-            activation.forward(values)
+            activation.forward()
             if dropout is not None:
                 dropout.draw()
                 dropout.forward(values, out=self.inputs[number + 1][:, :-1])
@@ -138,7 +137,7 @@ class BackwardPass:
             if below is not None:
                 if (dropout := forward.dropouts[number - 1]) is not None:
                     dropout.backward(below)
-                forward.activations[number - 1].backward(forward.outputs[number - 1], below)
+                forward.activations[number - 1].backward(below)
                 grad = below
 
 
@@ -161,7 +160,7 @@ class Evaluator:
     def __init__(self, architecture: Architecture, data: LaneData, rows: PaddedRows) -> None:
         self._architecture, self._data, self._weights = architecture, data, rows.weights
         starts = range(0, rows.index.shape[1], EVALUATION_ROWS)
-        self._chunks = [rows.index[:, start : start + EVALUATION_ROWS] for start in starts]
+        self._chunks = [np.ascontiguousarray(rows.index[:, start : start + EVALUATION_ROWS]) for start in starts]
         self._passes = {chunk.shape[1]: ForwardPass(architecture, data.lanes, chunk.shape[1]) for chunk in self._chunks}
         of_a_lane = rows.index.shape[1] * (data.features.shape[1] + 1 + data.predictions) * architecture.dtype.itemsize
         self._gathered: list[tuple[FloatArray, FloatArray]] = []

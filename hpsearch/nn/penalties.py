@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpsearch.arrays import FloatArray
+from hpsearch.nn import kernels
 from hpsearch.nn.network import NetworkShape
 
 
@@ -57,9 +58,6 @@ class Penalties:
     def add_gradient(self, params: FloatArray, grads: FloatArray, scratch: FloatArray) -> None:
         """Add λ₁·sign(w) (+λ₁ at 0) and 2·λ₂·w to ``grads`` (L, P)."""
         if self.any_l1:
-            np.add(params, 0.0, out=scratch)  # -0.0 becomes +0.0, whose sign copysign takes as +
-            np.copysign(self.l1, scratch, out=scratch)
-            np.add(grads, scratch, out=grads)
+            kernels.active().add_l1(grads, params, self.l1, scratch)
         if self.any_l2:
-            np.multiply(params, self._twice_l2, out=scratch)
-            np.add(grads, scratch, out=grads)
+            kernels.active().add_l2(grads, params, self._twice_l2, scratch)

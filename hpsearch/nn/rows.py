@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpsearch.arrays import FloatArray, IntArray
-from hpsearch.nn.losses import class_labels, one_hot
+from hpsearch.nn import kernels
+from hpsearch.nn.losses import class_labels
 from hpsearch.target_transform import TargetTransform, in_own_unit
 from hpsearch.transform import transform
 
@@ -92,21 +93,20 @@ class LaneData:
         )
 
     def gather(self, rows: IntArray, inputs: FloatArray, targets: FloatArray) -> None:
-        """Write ``rows`` (…, L, B) to ``inputs`` (…, L, B, inputs + 1), whose last column is ones already, and to
-        ``targets`` (…, L, A, B)."""
+        """Write ``rows`` (S, L, B) or (L, B) to ``inputs`` (…, L, B, inputs + 1), whose last column is ones already,
+        and to ``targets`` (…, L, A, B)."""
+        if rows.ndim == 2:
+            rows, inputs, targets = rows[np.newaxis], inputs[np.newaxis], targets[np.newaxis]
         scaled = self._scaled_rows(inputs.dtype)
         if scaled is not None:
-            kept, count, width = scaled.shape
-            flat = scaled.reshape(-1, width)
-            # mode="clip" writes straight to `out`; by default take writes to a buffer first.
-            np.take(flat, rows + count * np.arange(kept)[:, np.newaxis], axis=0, out=inputs, mode="clip")
+            kernels.active().take(scaled, rows, inputs)
         else:
             for lane in range(self.lanes):
-                self._scale(self.features[rows[..., lane, :]], lane, out=inputs[..., lane, :, :-1])
+                self._scale(self.features[rows[:, lane]], lane, out=inputs[:, lane, :, :-1])
         if self.classes:
-            one_hot(self._narrow_labels[rows], self.classes, out=targets)
+            kernels.active().one_hot(self._narrow_labels, rows, targets)
         else:
-            targets[..., 0, :] = self._scaled_targets[np.arange(self.lanes)[:, np.newaxis], rows]
+            targets[:, :, 0] = self._scaled_targets[np.arange(self.lanes)[:, np.newaxis], rows]
 
     def in_own_unit(
         self, predictions: FloatArray, targets: FloatArray, rows: IntArray

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpsearch.arrays import FloatArray
+from hpsearch.nn import kernels
 from hpsearch.nn.optimizers import Optimizer, State, decayed, schedule
 from hpsearch.nn.passes import Architecture, BackwardPass, Evaluator, ForwardPass
 from hpsearch.nn.penalties import Penalties
@@ -171,6 +172,7 @@ class Trainer:
     ) -> Iterator[Checkpoint]:
         """:meth:`run`, all lanes as one group, from where ``descent`` is, which has a state."""
         assert descent.state is not None
+        kernels.begin(self.data.lanes * params.shape[1] * self.batching.rows * self.batching.steps * self.epochs)
         forward = ForwardPass(self.architecture, self.data.lanes, self.batching.rows, self.dropout, dropping)
         backward = BackwardPass(forward)
         evaluator = Evaluator(self.architecture, self.data, self.training)

@@ -6,10 +6,12 @@ returns the mean data loss over the folds' training rows, by which the peers are
 
 from __future__ import annotations
 
+import os
 import warnings
 from abc import ABC, abstractmethod
 from importlib.util import find_spec
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 from textbook import Adam, Textbook
@@ -50,6 +52,7 @@ class Peer(ABC):
 class LockStep(Peer):
     title = "hpsearch"
     dtype = "float32"
+    kernels = "numpy"
 
     def build(self) -> None:
         self.lanes = lane_data(self.work.data, self.work.scalings, [split.training for split in self.work.splits])
@@ -59,11 +62,19 @@ class LockStep(Peer):
         config = work.config(epochs).replaced({"dtype": self.dtype})
         trainer = make_trainer(config, self.lanes, [split.training for split in work.splits], epochs)
         params = np.concatenate([matrix.reshape(FOLDS, -1) for matrix in work.initial()], axis=1).astype(self.dtype)
-        (last,) = trainer.run(params, [seeds.generator(7, "batches", 0, fold) for fold in range(FOLDS)])
+        generators = [seeds.generator(7, "batches", 0, fold) for fold in range(FOLDS)]
+        with patch.dict(os.environ, HPSEARCH_KERNELS=self.kernels):
+            (last,) = trainer.run(params, generators)
         return last
 
     def loss(self, trained: Any) -> float:
         return float(trained.training_loss.mean())
+
+
+class Fast(LockStep):
+    title = "hpsearch, extra fast"
+    package = "numba"
+    kernels = "compiled"
 
 
 class TextbookLoop(Peer):
@@ -322,4 +333,4 @@ def jax_program(batch_size: int | None, l2: float | None = None) -> Any:
     return jax.jit(program)
 
 
-PEERS: tuple[type[Peer], ...] = (LockStep, TextbookLoop, ScikitLearn, TorchEager, TorchBatched, Jax)
+PEERS: tuple[type[Peer], ...] = (LockStep, Fast, TextbookLoop, ScikitLearn, TorchEager, TorchBatched, Jax)

@@ -77,7 +77,7 @@ def machine() -> dict[str, Any]:
         ]
         processor = names[0] if names else processor
     versions = []
-    for package in ("hpsearch", "numpy", "optuna", "scikit-learn", "torch", "jax"):
+    for package in ("hpsearch", "numpy", "numba", "optuna", "scikit-learn", "torch", "jax"):
         try:
             versions.append(f"{package} {version(package)}")
         except PackageNotFoundError:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scenes import QUANTITIES, Scene, record, scene, seen_by
 from sklearn.preprocessing import PowerTransformer
 
-from hpsearch.nn.layers import ACTIVATIONS, dense_backward, dense_forward
+from hpsearch.nn.layers import ACTIVATIONS, Activation, dense_backward, dense_forward
 from hpsearch.nn.losses import LOSSES, cross_entropy, head_gradient, one_hot, softmax, weighted_mean
 from hpsearch.nn.network import NetworkShape
 from hpsearch.nn.passes import Architecture, BackwardPass, Evaluator, ForwardPass
@@ -158,6 +158,16 @@ def test_what_training_descends_is_the_loss_of_the_transformed_target(target: st
 # --- activations alone
 
 
+def applied(activation: str, points: NDArray[Any], slope: float) -> tuple[Activation, NDArray[Any]]:
+    """An activation and its outputs for ``points`` (L, width, B)."""
+    outputs = np.ones((len(points), points.shape[1] + 1, points.shape[2]), points.dtype)
+    outputs[:, :-1] = points
+    kind = ACTIVATIONS[activation](outputs, slope)
+    kind.forward()
+    assert (outputs[:, -1] == 1).all()
+    return kind, outputs[:, :-1]
+
+
 @each_seed
 @each_activation
 @pytest.mark.parametrize("slope", [0.0, 0.01, 0.5, 1.0])
@@ -165,12 +175,10 @@ def test_an_activations_derivative_is_that_of_its_function(activation: str, seed
     draw = np.random.default_rng(seed)
     shape = (2, 5, 30)
     points = draw.uniform(0.01, 3, shape) * draw.choice([-1, 1], shape)
-    kind = ACTIVATIONS[activation](shape, points.dtype, slope)
-    outputs, above, below, grad = points.copy(), points + STEP, points - STEP, draw.standard_normal(shape)
-    for values in (outputs, above, below):
-        kind.forward(values)
+    above, below = (applied(activation, points + step, slope)[1] for step in (STEP, -STEP))
+    grad = draw.standard_normal(shape)
     expected = grad * (above - below) / (2 * STEP)
-    kind.backward(outputs, grad)
+    applied(activation, points, slope)[0].backward(grad)
     np.testing.assert_allclose(grad, expected, rtol=0, atol=TOLERANCE)
 
 
@@ -180,10 +188,9 @@ def test_an_activations_derivative_is_that_of_its_function(activation: str, seed
 def test_an_activation_equals_the_reference_also_at_0(activation: str, dtype: Any, slope: float) -> None:
     points = np.concatenate([[0.0, -0.0], np.linspace(-4, 4, 31)]).astype(dtype)[np.newaxis, :, np.newaxis]
     function, derivative = reference.ACTIVATIONS[activation]
-    outputs, grad = points.copy(), np.full_like(points, 3)
-    kind = ACTIVATIONS[activation](points.shape, points.dtype, slope)
-    kind.forward(outputs)
-    kind.backward(outputs, grad)
+    grad = np.full_like(points, 3)
+    kind, outputs = applied(activation, points, slope)
+    kind.backward(grad)
     wide = points.astype(np.float64)
     # Four roundings of values up to 4 (and 1 - tanh² loses no more than that in absolute terms).
     rounding = 16 * np.finfo(dtype).eps
@@ -195,11 +202,11 @@ def test_an_activation_equals_the_reference_also_at_0(activation: str, dtype: An
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_an_activation_takes_large_inputs_without_nan_or_warning(activation: str, dtype: Any) -> None:
     values = np.array([-1e30, -1e4, 1e4, 1e30], dtype)[np.newaxis, :, np.newaxis]
-    kind, grad = ACTIVATIONS[activation](values.shape, values.dtype, 0.01), np.ones_like(values)
+    grad = np.ones_like(values)
     with np.errstate(over="raise", invalid="raise"):
-        kind.forward(values)
-        kind.backward(values, grad)
-    assert np.isfinite(values).all()
+        kind, outputs = applied(activation, values, 0.01)
+        kind.backward(grad)
+    assert np.isfinite(outputs).all()
     assert np.isfinite(grad).all()
     assert np.abs(grad).max() <= 1
 
