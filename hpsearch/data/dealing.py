@@ -94,8 +94,8 @@ def stratified_part(labels: IntArray, fraction: float, seed: int) -> Pair:
 def _shares(sizes: IntArray, count: int, draw: np.random.RandomState) -> IntArray:
     """How many of ``count`` rows each class gives: its share rounded down, and one more for the greatest remainders."""
     exact = sizes / sizes.sum() * count
-    shares = np.floor(exact)
-    remainders, missing = exact - shares, int(count - shares.sum())
+    shares: IntArray = np.floor(exact).astype(np.intp)
+    remainders, missing = exact - shares, count - int(shares.sum())
     for remainder in np.unique(remainders)[::-1]:
         if missing <= 0:
             break
@@ -103,7 +103,7 @@ def _shares(sizes: IntArray, count: int, draw: np.random.RandomState) -> IntArra
         chosen = draw.choice(alike, size=min(len(alike), missing), replace=False)  # drawn even if all are taken
         shares[chosen] += 1
         missing -= len(chosen)
-    return shares.astype(np.intp)
+    return shares
 
 
 def _count(rows: int, fraction: float) -> int:

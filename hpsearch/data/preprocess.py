@@ -123,11 +123,13 @@ def _centre_and_scale(batches: Iterable[tuple[Array, Floats | None]]) -> tuple[F
     count: Any = 0.0
     mean: Any = 0.0
     variance: Any = 0.0
+    more: Any
     for batch, weights in batches:
         if weights is None:
             more, total = np.float64(len(batch)), _sum
         else:
             weights = weights.astype(batch.dtype)
+            count = np.asarray(count, batch.dtype).astype(np.float64)  # rounded, as scikit-learn keeps it
             more = _sum(weights[:, np.newaxis] * np.ones_like(batch))
             total = partial(np.matmul, weights.astype(np.float64))
         part = total(batch)
@@ -141,7 +143,8 @@ def _centre_and_scale(batches: Iterable[tuple[Array, Floats | None]]) -> tuple[F
             squares = variance * count + squares + ratio / both * (mean * count / ratio - part) ** 2
         mean, variance, count = (mean * count + part) / both, squares / both, both
     constant = variance <= count * _EPS * variance + (count * mean * _EPS) ** 2
-    scale = np.sqrt(variance)
+    with np.errstate(invalid="ignore"):  # the weighted variance of what is constant may round below 0
+        scale = np.sqrt(variance)
     scale[constant] = 1
     return mean, scale
 
@@ -169,8 +172,7 @@ def _power(training: TrainingRows) -> Scaling:
         lambdas[feature] = fit_lambda(values, shares)
         transformed = yeo_johnson(values, lambdas[feature])[:, np.newaxis]
         unit = _unit(transformed)
-        with np.errstate(invalid="ignore"):  # the weighted variance of what is constant may round below 0
-            (middle,), (deviation,) = _centre_and_scale([(transformed / unit, shares)])
+        (middle,), (deviation,) = _centre_and_scale([(transformed / unit, shares)])
         centre[feature], scale[feature] = middle * unit, deviation * unit
     return Scaling(centre, scale, lambdas=None if (lambdas == 1).all() else lambdas)
 
