@@ -257,7 +257,7 @@ def most_recall(values: Sequence[NDArray[Any]], labels: Sequence[NDArray[Any]], 
         leaves: of each tree at most so many; None if the column is no number.
     """
     classes, counts = np.unique(np.concatenate(labels), return_counts=True)
-    recalls, wrong = 0.0, 0.0  # the sum over classes; rows
+    recalls = wrong = 0.0  # summed over classes; rows
     for rows, of_rows in zip(values, labels, strict=True):
         number = np.searchsorted(classes, of_rows)
         with np.errstate(over="ignore"):
@@ -268,8 +268,8 @@ def most_recall(values: Sequence[NDArray[Any]], labels: Sequence[NDArray[Any]], 
         recalls += float(shares.max(axis=1).sum())
         if leaves is not None:
             changes = np.count_nonzero(np.diff(number[np.argsort(rows[:, 0], kind="stable")]))
-            wrong += max(0, changes - leaves) / 2
-    return min(recalls, len(classes) - wrong / int(counts.max())) / len(classes)
+            wrong += max(0, int(changes) - leaves) / 2
+    return min(recalls, len(classes) - wrong / float(counts.max())) / len(classes)
 
 
 def _identifiers(audited: Audited) -> Iterator[Finding]:
