@@ -13,6 +13,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from hpsearch.arrays import ranks
 from hpsearch.data.columns import Plan
 from hpsearch.data.dataset import Dataset
 from hpsearch.data.splits import SPLITTERS, Split
@@ -204,16 +205,9 @@ def _order_rows(data: Dataset) -> Iterator[tuple[str, str]]:
             or 0 in (np.ptp(values[there]), np.ptp(targets))
         ):
             continue
-        agreement = abs(float(np.corrcoef(_ranks(values[there]), _ranks(targets))[0, 1]))
+        agreement = abs(float(np.corrcoef(ranks(values[there]), ranks(targets))[0, 1]))
         if agreement >= NEARLY_PERFECT:
             yield name, f"orders the rows as the target does: their ranks correlate with {agreement:.3f}"
-
-
-def _ranks(values: NDArray[Any]) -> NDArray[np.float64]:
-    """(n,), from 1; equal values share the mean of theirs."""
-    ordered = np.sort(values)
-    ranks: NDArray[np.float64] = (ordered.searchsorted(values) + ordered.searchsorted(values, "right") + 1) / 2
-    return ranks
 
 
 def _tell_classes(audited: Audited) -> Iterator[tuple[str, str]]:

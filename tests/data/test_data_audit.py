@@ -13,7 +13,8 @@ from scipy.stats import rankdata
 from sklearn.metrics import balanced_accuracy_score
 from sklearn.tree import DecisionTreeClassifier
 
-from hpsearch.data.audit import CHECKS, Finding, _ranks, audit, most_recall, refusal
+from hpsearch.arrays import ranks
+from hpsearch.data.audit import CHECKS, Finding, audit, most_recall, refusal
 from hpsearch.data.columns import Plan, Raw
 from hpsearch.data.dataset import Dataset
 from hpsearch.data.sources import source_class
@@ -103,7 +104,7 @@ def test_no_tree_exceeds_what_a_column_allows(seed: int, kind: str, classes: int
 
 @given(st.lists(st.integers(-3, 3) | st.floats(-1e6, 1e6), min_size=1, max_size=50))
 def test_ranks_are_scipy_s(values: list[float]) -> None:
-    assert _ranks(np.array(values)).tolist() == rankdata(values).tolist()
+    assert ranks(np.array(values)).tolist() == rankdata(values).tolist()
 
 
 # --- planted leaks
