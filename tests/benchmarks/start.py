@@ -24,8 +24,9 @@ print(json.dumps([used.ru_utime + used.ru_stime, seconds]))
 """
 # Until the first trial reports its first checkpoint.
 FIRST_TRIAL = """
-import os, hpsearch, hpsearch.cli.app
-hpsearch.run("rows.toml", storage="sqlite:///first.db", watch=lambda progress: os._exit(0))
+import os, tempfile, hpsearch, hpsearch.cli.app
+folder = tempfile.mkdtemp(dir=".")
+hpsearch.run("rows.toml", storage=f"sqlite:///{folder}/first.db", watch=lambda progress: os._exit(0))
 """
 # A worker process by itself, whose owner has imported everything before; what is printed is the worker's.
 WORKER = """
@@ -71,7 +72,6 @@ def measured(names: Iterable[str] = CASES, repetitions: int = 9) -> dict[str, li
         def seconds(command: list[str]) -> tuple[float, float]:
             command = command if WORKER in command else [sys.executable, "-c", TIMED, *command]
             processor, clock = json.loads(output(command))
-            (Path(folder) / "first.db").unlink(missing_ok=True)
             return processor, clock
 
         write_rows(Path(folder) / "rows.csv")
