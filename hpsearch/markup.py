@@ -6,13 +6,13 @@ import html
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import pandas as pd
-
 from hpsearch.numbers import rounded
 
 
 def text(value: Any) -> str:
     """A value as text that is no markup."""
+    import pandas as pd
+
     if value is None or (not isinstance(value, list | tuple) and pd.isna(value)):
         return ""
     return html.escape(rounded(value))

@@ -5,8 +5,10 @@ from __future__ import annotations
 import inspect
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+from conftest import FINALS, SMALL
 
 import hpsearch
 from hpsearch import errors
@@ -41,6 +43,46 @@ def test_importing_the_package_loads_nothing() -> None:
     program = f"import sys, hpsearch; print([m for m in {heavy} if m in sys.modules])"
     out = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"
+
+
+@pytest.fixture(scope="module")
+def ended(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the small study, of which three trials ran, and its finals."""
+    folder = tmp_path_factory.mktemp("ended")
+    (folder / "small.toml").write_text(SMALL.replace("finalists = 0", FINALS), encoding="utf-8")
+    hpsearch.run(folder / "small.toml", trials=3, storage=f"sqlite:///{folder}/hpsearch.db")
+    return folder
+
+
+# What takes long to import, scikit-learn first of all; it needs pandas and all of SciPy.
+SLOW = {"pandas", "plotly", "scipy", "sklearn", "sqlalchemy", "tomlkit"}
+COMMAND = "from hpsearch.cli import main; sys.argv = {arguments}; main()"
+FIRST_TRIAL = """
+def watch(progress):
+    raise SystemExit
+import hpsearch; hpsearch.run("small.toml", trials=3, storage="sqlite:///first.db", watch=watch)
+"""
+
+
+@pytest.mark.parametrize(
+    ("program", "needed"),
+    [
+        (COMMAND.format(arguments=["hpsearch", "--help"]), set()),
+        (COMMAND.format(arguments=["hpsearch", "check", "small.toml"]), set()),
+        (COMMAND.format(arguments=["hpsearch", "best", "small"]), {"scipy", "sqlalchemy"}),
+        (COMMAND.format(arguments=["hpsearch", "trials", "small"]), {"pandas", "sqlalchemy"}),
+        (COMMAND.format(arguments=["hpsearch", "studies"]), {"pandas", "sqlalchemy"}),
+        (FIRST_TRIAL, {"sqlalchemy"}),
+        ("import hpsearch.search.executors", set()),  # what a worker has imported when it is ready
+    ],
+    ids=["help", "check", "best", "trials", "studies", "the first trial", "a worker"],
+)
+def test_what_starts_loads_what_it_needs(program: str, needed: set[str], ended: Path) -> None:
+    shown = f"import atexit, sys\natexit.register(lambda: print('\\n', *sys.modules))\n{program}"
+    out = subprocess.run([sys.executable, "-c", shown], capture_output=True, text=True, check=True, cwd=ended)
+    loaded = set(out.stdout.splitlines()[-1].split())
+    assert loaded & SLOW == needed
+    assert not loaded & {"scipy.optimize", "scipy.stats"}
 
 
 def test_numpy_is_left_as_it_was() -> None:

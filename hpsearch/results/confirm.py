@@ -19,7 +19,7 @@ from hpsearch.search.finals import best_of_each
 from hpsearch.search.objective import fresh_splits, prepare
 from hpsearch.storage.stored_study import StoredStudy, stored_result
 from hpsearch.validation.cross_validate import CrossValidation, cross_validate
-from hpsearch.validation.estimates import LEVEL, Estimate, estimate
+from hpsearch.validation.estimates import LEVEL, Estimate, estimate, student
 from hpsearch.validation.metrics import METRICS
 from hpsearch.validation.score import Scored
 
@@ -162,17 +162,17 @@ def _compare(outcomes: dict[int, CrossValidation]) -> tuple[Comparison, ...]:
 
 def _paired(better: CrossValidation, worse: CrossValidation) -> tuple[Estimate, float]:
     """The mean difference over the splits, and the two-sided p-value of no difference."""
-    from scipy.stats import t
+    from scipy.special import stdtr
 
     def column(outcome: CrossValidation, name: str) -> Any:
         return [getattr(fold, name) for fold in outcome.folds]
 
     differences = METRICS[better.objective].sign * np.subtract(column(worse, "value"), column(better, "value"))
     sure = estimate(differences.tolist(), column(better, "training_rows"), column(better, "validation_rows"))
-    error = (float(sure.high or 0) - sure.mean) / float(t.ppf((1 + LEVEL) / 2, sure.splits - 1))
+    error = (float(sure.high or 0) - sure.mean) / student(LEVEL, sure.splits - 1)
     if error == 0:
         return sure, float(sure.mean == 0)
-    return sure, float(2 * t.sf(abs(sure.mean) / error, sure.splits - 1))
+    return sure, float(2 * stdtr(sure.splits - 1, -abs(sure.mean) / error))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

@@ -71,8 +71,6 @@ import pandas as pd
 from hpsearch.atomic_write import write_atomically
 from hpsearch.errors import HpsearchError, did_you_mean
 from hpsearch.extras import require
-from hpsearch.search.correction import definition_of, stored_score
-from hpsearch.search.finals import choose, finals
 from hpsearch.storage.database import clear_errors, close, open_storage
 from hpsearch.storage.stored_study import StoredStudy, objective_of, stored_result
 from hpsearch.storage.trial_result import TrialResult, best_result, standard_error
@@ -140,6 +138,9 @@ def curves_table(stored: StoredStudy) -> pd.DataFrame:
 
 def finals_table(stored: StoredStudy) -> pd.DataFrame:
     """One row a finalist and repeat."""
+    from hpsearch.search.correction import definition_of  # what other tables need not wait for
+    from hpsearch.search.finals import choose, finals
+
     definition, score_name = definition_of(stored), SCORE_NAMES[stored.metric.task]
     evaluated = finals(stored, definition)
     choice = choose(evaluated, definition, definition.retrain.members > 1)
@@ -187,6 +188,8 @@ def studies_table(url: str) -> pd.DataFrame:
 
 
 def _study_row(stored: StoredStudy, attributes: Mapping[str, Any]) -> dict[str, Any]:
+    from hpsearch.search.correction import stored_score
+
     trials = stored.trials()
     states = [trial.state.name for trial in trials]
     finished = (stored_result(trial) for trial in trials if trial.state.is_finished())

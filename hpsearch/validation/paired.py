@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hpsearch.arrays import Array, Floats
-from hpsearch.validation.estimates import LEVEL
+from hpsearch.validation.estimates import LEVEL, student
 from hpsearch.validation.layout import Layout
 from hpsearch.validation.metric import Metric
 
@@ -95,7 +95,5 @@ def paired_difference(first: Scores, second: Scores, metric: Metric, classes: in
     if not np.isfinite(differences).all():
         return Difference(value, None)
     variance = (groups - 1) / groups * float(((differences - differences.mean()) ** 2).sum())
-    from scipy.stats import t
-
-    half = float(t.ppf((1 + LEVEL) / 2, groups - 1)) * math.sqrt((2 - 1 / networks) * variance)
+    half = student(LEVEL, groups - 1) * math.sqrt((2 - 1 / networks) * variance)
     return Difference(value, half)

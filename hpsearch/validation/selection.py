@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpsearch.arrays import Floats, IntArray
-from hpsearch.validation.estimates import LEVEL, interval_of_loss
+from hpsearch.validation.estimates import LEVEL, interval_of_loss, student
 from hpsearch.validation.layout import Layout
 from hpsearch.validation.learning_curve import LearningCurve, on_all_rows
 from hpsearch.validation.metric import AdditiveMetric, Metric, RankingMetric
@@ -199,11 +199,9 @@ def _improved(scores: Floats, lowest: Floats) -> tuple[NDArray[np.bool_], IntArr
 
 
 def _interval(value: float, error: float, units: int, metric: Metric, level: float = LEVEL) -> tuple[float, float]:
-    from scipy.stats import t
-
     if metric.direction == "minimize":
         return interval_of_loss(value, error, units, level)
-    half = float(t.ppf((1 + level) / 2, units - 1)) * error
+    half = student(level, units - 1) * error
     return metric.bounded(value - half, value + half)
 
 

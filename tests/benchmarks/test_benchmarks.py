@@ -12,6 +12,7 @@ import league
 import numpy as np
 import pandas as pd
 import pytest
+import start
 from league_tools import Ours, Problem, loss, searched_network
 from peers import PEERS, LockStep, Peer, TextbookLoop
 from sklearn.metrics import accuracy_score, log_loss, r2_score, root_mean_squared_error
@@ -166,3 +167,11 @@ def test_the_league_goes_on_where_it_stopped_and_reports(tmp_path: Path, capsys:
     assert [*standings["mean ratio"]] == ["–", "0.500", "2.000"]
     assert [*standings["ours ahead"]] == ["–", "1 of 1", "0 of 1"]
     assert "| wine |" in league.report(records)
+
+
+def test_a_start_is_timed_beside_the_bare_import_of_its_packages() -> None:
+    found = start.measured(["`check`", "first trial of `run`", "a worker"], repetitions=1)
+    for times in found.values():
+        assert len(times) == 2
+        assert all(seconds > 0 for pair in times for seconds in pair)
+    assert start.table(found).count("\n") == 4
