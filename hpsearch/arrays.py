@@ -1,4 +1,4 @@
-"""Types of arrays, as annotations name them, and what NumPy lacks."""
+"""Types of arrays, as annotations name them."""
 
 from __future__ import annotations
 
@@ -11,10 +11,3 @@ Array = NDArray[Any]
 FloatArray = NDArray[np.floating[Any]]
 Floats = NDArray[np.float64]
 IntArray = NDArray[np.intp]
-
-
-def ranks(values: Array) -> Floats:
-    """(n,), from 1; equal values share the mean of theirs."""
-    ordered = np.sort(values)
-    found: Floats = (ordered.searchsorted(values) + ordered.searchsorted(values, "right") + 1) / 2
-    return found

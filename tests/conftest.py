@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -129,6 +129,20 @@ def hpsearch(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
         return Outcome(int(ended.value.code or 0), captured.out, captured.err)
 
     return call
+
+
+@pytest.fixture(scope="module", params=["numpy", "compiled"])
+def each_kernels(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Trains with NumPy's kernels, and once more with the compiled ones."""
+    from hpsearch.nn import kernels
+
+    if request.param == "compiled":
+        pytest.importorskip("numba")
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("HPSEARCH_KERNELS", request.param)
+        kernels.begin(0)
+        yield request.param
+    kernels.begin(0)
 
 
 @pytest.fixture(scope="session")

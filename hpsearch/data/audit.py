@@ -13,7 +13,6 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from hpsearch.arrays import ranks
 from hpsearch.data.columns import Plan
 from hpsearch.data.dataset import Dataset
 from hpsearch.data.splits import SPLITTERS, Split
@@ -195,6 +194,8 @@ def _single_features(audited: Audited) -> Iterator[Finding]:
 
 def _order_rows(data: Dataset) -> Iterator[tuple[str, str]]:
     """Columns that order the rows as a regression target does: the same, in whatever unit or on whatever scale."""
+    from scipy.stats import rankdata
+
     for name, place in data.columns.places.items():
         values = data.features[:, place.start]
         there = ~np.isnan(values)
@@ -205,29 +206,24 @@ def _order_rows(data: Dataset) -> Iterator[tuple[str, str]]:
             or 0 in (np.ptp(values[there]), np.ptp(targets))
         ):
             continue
-        agreement = abs(float(np.corrcoef(ranks(values[there]), ranks(targets))[0, 1]))
+        agreement = abs(float(np.corrcoef(rankdata(values[there]), rankdata(targets))[0, 1]))
         if agreement >= NEARLY_PERFECT:
             yield name, f"orders the rows as the target does: their ranks correlate with {agreement:.3f}"
 
 
 def _tell_classes(audited: Audited) -> Iterator[tuple[str, str]]:
     """Columns that alone tell the classes apart, out of fold."""
+    from sklearn.metrics import recall_score
+    from sklearn.tree import DecisionTreeClassifier
+
     data, splits = audited.data, [split for split in audited.splits if split.repeat == 0]
     pairs = [(split.training[:SAMPLED_ROWS], split.validation[:SAMPLED_ROWS]) for split in splits]
-    labels = [data.labels[validation] for _, validation in pairs]
-    truth = np.concatenate(labels)
-    for column in data.columns.columns:
-        one = data.features[:, data.columns.places[column.name]]
+    truth = np.concatenate([data.labels[validation] for _, validation in pairs])
+    for name, place in data.columns.places.items():
+        one = data.features[:, place]
         # As many thresholds as it takes to tell the classes apart along one axis, and no more to learn rows by heart.
         # (Of categories one takes as many as there are.)
         leaves = max(2 * len(data.class_names), one.shape[1] + 1)
-        most = most_recall([one[rows] for _, rows in pairs], labels, None if column.kind == "categorical" else leaves)
-        if most < NEARLY_PERFECT - 1e-9:  # which is more than it is rounded by
-            continue
-        # What few columns come to: importing scikit-learn takes longer than all else that is audited.
-        from sklearn.metrics import recall_score
-        from sklearn.tree import DecisionTreeClassifier
-
         tree = DecisionTreeClassifier(max_leaf_nodes=leaves, random_state=0)
         predictions = np.concatenate(
             [tree.fit(one[training], data.labels[training]).predict(one[validation]) for training, validation in pairs]
@@ -235,35 +231,7 @@ def _tell_classes(audited: Audited) -> Iterator[tuple[str, str]]:
         # The balanced accuracy is the mean recall of the classes that are there.
         score = recall_score(truth, predictions, average="macro", labels=np.unique(truth), zero_division=0)
         if score >= NEARLY_PERFECT:
-            yield column.name, f"predicts the target with a balanced accuracy of {score:.3f}, out of fold"
-
-
-def most_recall(values: Sequence[NDArray[Any]], labels: Sequence[NDArray[Any]], leaves: int | None) -> float:
-    """What no decision trees on one column, one a split, can exceed in balanced accuracy, out of fold.
-
-    Of rows that are alike, a tree gets those of one class right at most. Along the values of a number it changes its
-    mind at most once a leaf, missing values last, and each row that it gets wrong explains two changes of the class at
-    most.
-
-    Args:
-        values: of each split the validation rows, (n, d), the first feature being the value of a number.
-        labels: their classes, (n,).
-        leaves: of each tree at most so many; None if the column is no number.
-    """
-    classes, counts = np.unique(np.concatenate(labels), return_counts=True)
-    recalls = wrong = 0.0  # summed over classes; rows
-    for rows, of_rows in zip(values, labels, strict=True):
-        number = np.searchsorted(classes, of_rows)
-        with np.errstate(over="ignore"):
-            seen = np.ascontiguousarray(rows + 0.0, np.float32)  # as precise as trees are; -0 is 0
-        alike = np.unique(seen.view(f"V{seen[0].nbytes}")[:, 0], return_inverse=True)[1]
-        shares = np.zeros((alike.max() + 1, len(classes)))
-        np.add.at(shares, (alike, number), 1 / counts[number])
-        recalls += float(shares.max(axis=1).sum())
-        if leaves is not None:
-            changes = np.count_nonzero(np.diff(number[np.argsort(rows[:, 0], kind="stable")]))
-            wrong += max(0, int(changes) - leaves) / 2
-    return min(recalls, len(classes) - wrong / float(counts.max())) / len(classes)
+            yield name, f"predicts the target with a balanced accuracy of {score:.3f}, out of fold"
 
 
 def _identifiers(audited: Audited) -> Iterator[Finding]:

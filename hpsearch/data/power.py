@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
-
 import numpy as np
 from numpy.typing import NDArray
 
 _DOUBLE = np.finfo(np.float64)
 # Transformed values whose standard deviation is a smaller share of the greatest have lost what told them apart.
 LEAST_SPREAD = 1e-8
-_GOLDEN, _ROOT_EPS = 0.5 * (3 - math.sqrt(5)), math.sqrt(2.2e-16)
 
 
 def fit_lambda(values: NDArray[np.float64], weights: NDArray[np.float64] | None = None) -> float:
@@ -29,6 +25,8 @@ def fit_lambda(values: NDArray[np.float64], weights: NDArray[np.float64] | None 
         values: (n,), finite.
         weights: (n,), above 0; None if all count alike.
     """
+    from scipy.optimize import fminbound
+
     if values.min() == values.max():
         return 1.0
     below, above = np.flatnonzero(values < 0), np.flatnonzero(values >= 0)
@@ -63,54 +61,11 @@ def fit_lambda(values: NDArray[np.float64], weights: NDArray[np.float64] | None 
         low, high = max(2 - high, low), min(2 - low, high)
     if low > high:
         return 1.0
-    power = minimum_within(loss, float(low), float(high), 1.48e-8)
+    with np.errstate(invalid="ignore"):  # it takes differences of losses, infinite ones too
+        power = float(fminbound(loss, low, high, xtol=1.48e-8))
     found = psi(power)
     least = max(_DOUBLE.tiny, float(LEAST_SPREAD * np.abs(found).max()) ** 2)
     return power if variance(found) >= least else 1.0
-
-
-def minimum_within(loss: Callable[[float], float], low: float, high: float, tolerance: float) -> float:
-    """Where a function is least between two ends, to about ``tolerance``: Brent (1973), "Algorithms for Minimization
-    without Derivatives", chapter 5.
-
-    It steps to the vertex of the parabola through the three best places so far, where that lies well inside, and else
-    by a golden section. The places are, to the last bit, those of SciPy's ``fminbound``, whose import takes half a
-    second.
-    """
-    best = second = third = low + _GOLDEN * (high - low)
-    at_best = at_second = at_third = float(loss(best))
-    step = before = 0.0
-    for _ in range(499):
-        middle, least = 0.5 * (low + high), _ROOT_EPS * abs(best) + tolerance / 3.0
-        if abs(best - middle) <= 2.0 * least - 0.5 * (high - low):
-            break
-        inside = False
-        if abs(before) > least:
-            r, q = (best - second) * (at_best - at_third), (best - third) * (at_best - at_second)
-            p, q = (best - third) * q - (best - second) * r, 2.0 * (q - r)
-            p, q = -p if q > 0 else p, abs(q)
-            inside = abs(p) < abs(0.5 * q * before) and q * (low - best) < p < q * (high - best)
-            before = step
-            if inside:
-                step = (p + 0.0) / q  # -0 is 0
-                place = best + step
-                if min(place - low, high - place) < 2.0 * least:
-                    step = math.copysign(least, middle - best)
-        if not inside:
-            before = (low if best >= middle else high) - best
-            step = _GOLDEN * before
-        place = best + math.copysign(max(abs(step), least), step)
-        found = float(loss(place))
-        if found <= at_best:
-            low, high = (best, high) if place >= best else (low, best)
-            third, at_third, second, at_second, best, at_best = second, at_second, best, at_best, place, found
-        else:
-            low, high = (place, high) if place < best else (low, place)
-            if found <= at_second or second == best:
-                third, at_third, second, at_second = second, at_second, place, found
-            elif found <= at_third or third in (best, second):
-                third, at_third = place, found
-    return best
 
 
 def _raised(logs: NDArray[np.float64], power: float) -> NDArray[np.float64]:

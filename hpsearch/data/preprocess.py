@@ -1,20 +1,14 @@
-"""What is learnt from the features' values, on the training rows of a split and nowhere else.
-
-Means, deviations, ranges and fills are scikit-learn's to the last bit, ``StandardScaler``'s, ``MinMaxScaler``'s and
-``SimpleImputer``'s, without importing it: that takes longer than all else that the start of a search needs.
-"""
+"""What is learnt from the features' values, by scikit-learn, on the training rows of a split and nowhere else."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hpsearch.arrays import Array, Floats
 from hpsearch.data.columns import Impute, Plan, column_error
 from hpsearch.data.power import fit_lambda
 from hpsearch.errors import DataError, Setting
@@ -22,7 +16,8 @@ from hpsearch.transform import transform, yeo_johnson
 
 BATCH_ROWS = 1024  # of the rows that a scaling is fitted on
 
-_EPS = np.finfo(np.float64).eps
+# What fills a missing number, in the words of a study file and of scikit-learn's SimpleImputer.
+IMPUTERS: dict[Impute, str] = {"mean": "mean", "median": "median", "most-frequent": "most_frequent"}
 
 
 @dataclass(frozen=True)
@@ -86,7 +81,7 @@ class TrainingRows:
     fill: NDArray[np.float64] | None = None
     shares: NDArray[np.float64] | None = None
 
-    # In batches: a copy of all training rows, in float64, would be several times the data.
+    # In batches: a copy of all training rows, in float64 inside scikit-learn, would be several times the data.
     def batches(self) -> Iterator[tuple[NDArray[Any], NDArray[np.float64] | None]]:
         """Rows (n, D), and what each counts, (n,); None if all count alike."""
         for start in range(0, len(self.rows), BATCH_ROWS):
@@ -108,62 +103,27 @@ def _none(training: TrainingRows) -> Scaling:
 
 
 def _standard(training: TrainingRows) -> Scaling:
-    return Scaling(*_centre_and_scale(training.batches()))
+    from sklearn.preprocessing import StandardScaler
 
-
-def _centre_and_scale(batches: Iterable[tuple[Array, Floats | None]]) -> tuple[Floats, Floats]:
-    """The mean and the standard deviation of each feature, both (D,); a deviation that rounding explains is 1.
-
-    The mean and variance of each batch, in two passes with a correction for what rounding leaves, are merged into those
-    of the earlier ones: Chan, Golub & LeVeque (1983), "Algorithms for Computing the Sample Variance".
-
-    Args:
-        batches: rows (n, D), and what each counts, (n,); None if all count alike.
-    """
-    count: Any = 0.0
-    mean: Any = 0.0
-    variance: Any = 0.0
-    more: Any
-    for batch, weights in batches:
-        if weights is None:
-            more, total = np.float64(len(batch)), _sum
-        else:
-            weights = weights.astype(batch.dtype)
-            count = np.asarray(count, batch.dtype).astype(np.float64)  # rounded, as scikit-learn keeps it
-            more = _sum(weights[:, np.newaxis] * np.ones_like(batch))
-            total = partial(np.matmul, weights.astype(np.float64))
-        part = total(batch)
-        off = batch - part / more
-        correction = total(off)
-        off **= 2
-        squares = total(off) - correction**2 / more
-        both = count + more
-        if np.any(count):
-            ratio = count / more
-            squares = variance * count + squares + ratio / both * (mean * count / ratio - part) ** 2
-        mean, variance, count = (mean * count + part) / both, squares / both, both
-    constant = variance <= count * _EPS * variance + (count * mean * _EPS) ** 2
-    with np.errstate(invalid="ignore"):  # the weighted variance of what is constant may round below 0
-        scale = np.sqrt(variance)
-    scale[constant] = 1
-    return mean, scale
-
-
-def _sum(values: Array) -> Floats:
-    """Over rows, in float64."""
-    total: Floats = values.sum(axis=0, dtype=np.float64)
-    return total
+    scaler = StandardScaler()
+    for batch, weights in training.batches():
+        scaler.partial_fit(batch, sample_weight=weights)
+    return Scaling(scaler.mean_.astype(np.float64), scaler.scale_.astype(np.float64))
 
 
 def _minmax(training: TrainingRows) -> Scaling:
-    ends = [(batch.min(axis=0), batch.max(axis=0)) for batch, _ in training.batches()]
-    lowest, highest = np.min([low for low, _ in ends], axis=0), np.max([high for _, high in ends], axis=0)
-    scale = highest - lowest
-    scale[scale < 10 * np.finfo(scale.dtype).eps] = 1  # constant
-    return Scaling(lowest.astype(np.float64), (1 / (1 / scale)).astype(np.float64))  # as scikit-learn's scale_ rounds
+    from sklearn.preprocessing import MinMaxScaler
+
+    scaler = MinMaxScaler()
+    for batch, _ in training.batches():
+        scaler.partial_fit(batch)
+    scale = 1 / scaler.scale_  # scikit-learn's own word for the range, 1 where a column is constant
+    return Scaling(scaler.data_min_.astype(np.float64), scale.astype(np.float64))
 
 
 def _power(training: TrainingRows) -> Scaling:
+    from sklearn.preprocessing import StandardScaler
+
     width = training.features.shape[1]
     centre, scale, lambdas = np.zeros(width), np.ones(width), np.ones(width)
     shares = None if training.shares is None else training.shares[training.rows]
@@ -172,8 +132,9 @@ def _power(training: TrainingRows) -> Scaling:
         lambdas[feature] = fit_lambda(values, shares)
         transformed = yeo_johnson(values, lambdas[feature])[:, np.newaxis]
         unit = _unit(transformed)
-        (middle,), (deviation,) = _centre_and_scale([(transformed / unit, shares)])
-        centre[feature], scale[feature] = middle * unit, deviation * unit
+        with np.errstate(invalid="ignore"):  # the weighted variance of what is constant may round below 0
+            scaler = StandardScaler().fit(transformed / unit, sample_weight=shares)
+        centre[feature], scale[feature] = scaler.mean_[0] * unit, scaler.scale_[0] * unit
     return Scaling(centre, scale, lambdas=None if (lambdas == 1).all() else lambdas)
 
 
@@ -263,36 +224,33 @@ def _fit_fill(
 ) -> NDArray[np.float64] | None:
     if not fill_all and not plan.may_miss:
         return None
+    from sklearn.impute import SimpleImputer
+
     fill = np.zeros(features.shape[1])
     for column in plan.columns:
         if column.kind == "categorical" or not (fill_all or column.indicator):
             continue
         feature = plan.places[column.name].start
-        values = features[rows, feature].astype(np.float64)  # one column's copy at a time
+        values = features[rows, feature].astype(np.float64)[:, np.newaxis]  # one column's copy at a time
         if np.isnan(values).all():
             raise without_values(column.name, len(rows))
-        impute: Impute = "most-frequent" if column.kind == "boolean" else plan.impute
-        if weights is not None:
-            fill[feature] = _weighted_statistic(impute, values, weights[rows])
-        elif impute == "mean":
-            there = ~np.isnan(values)
-            fill[feature] = np.where(there, values, 0.0).sum() / there.sum()
-        elif impute == "median":
-            fill[feature] = np.median(values[~np.isnan(values)])
+        strategy = "most_frequent" if column.kind == "boolean" else IMPUTERS[plan.impute]
+        if weights is None:
+            fill[feature] = SimpleImputer(strategy=strategy).fit(values).statistics_[0]
         else:
-            fill[feature] = _weighted_statistic(impute, values, np.ones(len(values)))
+            fill[feature] = _weighted_statistic(strategy, values[:, 0], weights[rows])
     return fill
 
 
-def _weighted_statistic(impute: Impute, values: NDArray[np.float64], weights: NDArray[np.float64]) -> float:
+def _weighted_statistic(strategy: str, values: NDArray[np.float64], weights: NDArray[np.float64]) -> float:
     """What ``SimpleImputer`` learns from values (n,), some of them nan, that stand there so many times (n,)."""
     there = ~np.isnan(values)
     values, weights = values[there], weights[there]
-    if impute == "mean":
+    if strategy == "mean":
         return float(np.average(values, weights=weights))
     values, places = np.unique(values, return_inverse=True)
     counts = np.bincount(places, weights)
-    if impute == "most-frequent":
+    if strategy == "most_frequent":
         return float(values[counts.argmax()])  # of several the least
     up_to = counts.cumsum()
     lower, upper = (values[np.searchsorted(up_to, up_to[-1] / 2, side)] for side in ("left", "right"))

@@ -1,19 +1,17 @@
-"""The hold-out and the splits: dealt as scikit-learn deals, seeded from the study, with the checks it leaves out."""
+"""The hold-out and the splits: scikit-learn's splitters, seeded from the study, with the checks it leaves out."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from hpsearch import seeds
 from hpsearch.arrays import IntArray
-from hpsearch.data import dealing
 from hpsearch.data.dataset import Dataset
-from hpsearch.data.dealing import Pair
 from hpsearch.errors import DataError, Setting
 
 
@@ -51,52 +49,43 @@ class Splitter:
     """One way to split rows.
 
     Attributes:
-        deal: pairs of training rows and validation rows, from the data, the options and a seed, which is None for rows
-            as they come.
+        make: from the options and a seed (None for rows as they come) to a splitter of scikit-learn's; None if the rows
+            say themselves where they belong.
         needs: what it splits by beside rows and labels, an attribute of :class:`Dataset`.
         fewest: the least ``n_splits``.
         shuffles: whether a seed changes anything, so that repeats differ.
         stratifies: whether it deals an equal share of every class to each fold.
     """
 
-    deal: Callable[[Dataset, SplitOptions, int | None], Iterator[Pair]]
+    make: Callable[[SplitOptions, int | None], Any] | None
     needs: Literal["groups", "times", "folds"] | None = None
     fewest: int = 2
     shuffles: bool = True
     stratifies: bool = False
 
 
-def _by_groups(name: str) -> Callable[[Dataset, SplitOptions, int | None], Iterator[Pair]]:
-    """A splitter of scikit-learn's that keeps groups together."""
-
-    def deal(data: Dataset, options: SplitOptions, seed: int | None) -> Iterator[Pair]:
-        import sklearn.model_selection
-
-        splitter = getattr(sklearn.model_selection, name)(options.n_splits, shuffle=seed is not None, random_state=seed)
-        pairs: Iterator[Pair] = splitter.split(data.features, data.labels, data.groups)
-        return pairs
-
-    return deal
+def _k_folds(name: str) -> Callable[[SplitOptions, int | None], Any]:
+    return lambda options, seed: _sklearn(name)(options.n_splits, shuffle=seed is not None, random_state=seed)
 
 
-def _as_given(data: Dataset, options: SplitOptions, seed: int | None) -> Iterator[Pair]:
-    assert data.folds is not None  # checked before
-    return dealing.given_folds(data.folds)
+def _sklearn(name: str) -> Any:
+    import sklearn.model_selection
+
+    return getattr(sklearn.model_selection, name)
 
 
 SPLITTERS: dict[str, Splitter] = {
-    "group": Splitter(_by_groups("GroupKFold"), needs="groups"),
-    "kfold": Splitter(lambda data, options, seed: dealing.k_folds(data.rows, options.n_splits, seed)),
-    "predefined": Splitter(_as_given, needs="folds", fewest=1, shuffles=False),
+    "group": Splitter(_k_folds("GroupKFold"), needs="groups"),
+    "kfold": Splitter(_k_folds("KFold")),
+    "predefined": Splitter(None, needs="folds", fewest=1, shuffles=False),
     "shuffle": Splitter(
-        lambda data, options, seed: dealing.random_parts(data.rows, options.n_splits, options.fraction, seed), fewest=1
+        lambda options, seed: _sklearn("ShuffleSplit")(options.n_splits, test_size=options.fraction, random_state=seed),
+        fewest=1,
     ),
-    "stratified": Splitter(
-        lambda data, options, seed: dealing.stratified_folds(data.labels, options.n_splits, seed), stratifies=True
-    ),
-    "stratified-group": Splitter(_by_groups("StratifiedGroupKFold"), needs="groups", stratifies=True),
+    "stratified": Splitter(_k_folds("StratifiedKFold"), stratifies=True),
+    "stratified-group": Splitter(_k_folds("StratifiedGroupKFold"), needs="groups", stratifies=True),
     "timeseries": Splitter(
-        lambda data, options, seed: dealing.in_time(data.rows, options.n_splits, options.gap),
+        lambda options, seed: _sklearn("TimeSeriesSplit")(options.n_splits, gap=options.gap),
         needs="times",
         shuffles=False,
     ),
@@ -133,7 +122,7 @@ def make_splits(
 
     def deal(repeat: int, number: int) -> list[Split]:
         seed, splits = seeds.integer_seed(study_seed, "splits", repeat, number) if dealt else None, []
-        for fold, pair in enumerate(kind.deal(data, options, seed)):
+        for fold, pair in enumerate(_folds(data, kind, options, seed)):
             training, validation = (np.sort(rows if order is None else order[rows]) for rows in pair)
             _check_classes(data, training, f"split {fold} (repeat {repeat})")
             splits.append(Split(repeat, fold, training, validation))
@@ -159,6 +148,16 @@ def make_splits(
     return tuple(splits)
 
 
+def _folds(
+    data: Dataset, kind: Splitter, options: SplitOptions, seed: int | None
+) -> Iterator[tuple[IntArray, IntArray]]:
+    if kind.make is None:
+        yield from _sklearn("PredefinedSplit")(data.folds).split()
+    else:
+        groups = data.groups if kind.needs == "groups" else None  # the others warn that they do not look at them
+        yield from kind.make(options, seed).split(data.features, data.labels, groups)
+
+
 # The settings that name the column of what a splitter needs.
 _COLUMNS = {"groups": "group", "times": "time", "folds": "fold"}
 
@@ -173,7 +172,7 @@ def _check_rows(data: Dataset, splitter: str, options: SplitOptions) -> None:
             ("Add ", Setting(column, "..."), ", or use another splitter."),
             where=Setting("splitter", splitter),
         )
-    if kind.needs == "folds":
+    if kind.make is None:
         return
     if n_splits > data.rows:
         raise DataError(
@@ -239,7 +238,7 @@ def hold_out(data: Dataset, fraction: float, splitter: str, study_seed: int) -> 
     Raises:
         DataError: a side without rows; the search rows without one of the classes, or without a value of a column.
     """
-    seed, kind = seeds.integer_seed(study_seed, "holdout"), SPLITTERS[splitter]
+    seed, kind, everything = seeds.integer_seed(study_seed, "holdout"), SPLITTERS[splitter], np.arange(data.rows)
     try:
         if kind.needs == "times" and data.times is not None:
             count = math.ceil(fraction * data.rows)
@@ -248,14 +247,13 @@ def hold_out(data: Dataset, fraction: float, splitter: str, study_seed: int) -> 
             order = np.argsort(data.times, kind="stable")
             search, held = order[:-count], order[-count:]
         elif kind.needs == "groups" and data.groups is not None:
-            from sklearn.model_selection import GroupShuffleSplit
-
-            halves = GroupShuffleSplit(1, test_size=fraction, random_state=seed)
-            search, held = next(halves.split(np.arange(data.rows), groups=data.groups))
-        elif splitter == "stratified":
-            search, held = dealing.stratified_part(data.labels, fraction, seed)
+            halves = _sklearn("GroupShuffleSplit")(1, test_size=fraction, random_state=seed)
+            search, held = next(halves.split(everything, groups=data.groups))
         else:
-            search, held = next(dealing.random_parts(data.rows, 1, fraction, seed))
+            stratify = data.labels if splitter == "stratified" else None
+            search, held = _sklearn("train_test_split")(
+                everything, test_size=fraction, random_state=seed, stratify=stratify
+            )
     except ValueError as error:
         raise DataError(
             f"must fit these {data.rows} rows",

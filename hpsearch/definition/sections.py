@@ -94,7 +94,7 @@ class ValidationSection(Section):
             must = f"must have repeats = 1 with {named}: its repeats are all the same"
         elif self.repeats > 1 and not self.shuffle:
             must = "must have shuffle = true where repeats is above 1: unshuffled repeats are all the same"
-        elif kind.needs == "folds" and "n_splits" in given:
+        elif kind.make is None and "n_splits" in given:
             must = f"must have no n_splits with {named}: the rows say how many folds there are"
         elif "gap" in given and self.splitter != "timeseries":
             must = f'must have no gap with {named}: it belongs to "timeseries"'

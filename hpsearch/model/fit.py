@@ -26,7 +26,6 @@ from threadpoolctl import threadpool_limits
 from hpsearch import seeds
 from hpsearch.arrays import FloatArray
 from hpsearch.data.dataset import Dataset
-from hpsearch.data.dealing import random_parts, stratified_part
 from hpsearch.data.preprocess import Scaling
 from hpsearch.errors import DataError, DivergedError, Setting
 from hpsearch.model.bundle import Bundle
@@ -291,6 +290,8 @@ def set_aside(data: Dataset, fraction: float, seed: int) -> tuple[NDArray[np.int
     Raises:
         DataError: no row would be left to train on.
     """
+    from sklearn.model_selection import train_test_split
+
     draw, count = seeds.integer_seed(seed, "holdout"), math.ceil(fraction * data.rows)
     if count >= data.rows:
         raise DataError(
@@ -304,8 +305,8 @@ def set_aside(data: Dataset, fraction: float, seed: int) -> tuple[NDArray[np.int
         kept = dealt[np.unique(data.labels[dealt], return_index=True)[1]]
         dealt = np.concatenate([dealt[~np.isin(dealt, kept)], kept])
         return np.sort(dealt[count:]), np.sort(dealt[:count])
-    if len(counts):
-        training, validation = stratified_part(data.labels, fraction, draw)
-    else:
-        training, validation = next(random_parts(data.rows, 1, fraction, draw))
+    stratify = data.labels if len(counts) else None
+    training, validation = train_test_split(
+        np.arange(data.rows), test_size=fraction, stratify=stratify, random_state=draw
+    )
     return np.sort(training), np.sort(validation)

@@ -43,18 +43,19 @@ print(json.dumps([used.ru_utime + used.ru_stime, seconds]))
 
 OPENED = "import optuna; optuna.storages.RDBStorage('sqlite:///hpsearch.db')"
 LINE = "import numpy, pydantic, typer"
+SPLITS = "import sklearn.model_selection, sklearn.preprocessing, sklearn.tree, scipy.optimize"
 HPSEARCH = [sys.executable, "-m", "hpsearch"]
 # What is measured, and the bare import beside it.
 CASES: dict[str, tuple[list[str], str]] = {
     "`best`": ([*HPSEARCH, "best", "rows"], f"{LINE}, rich.table, scipy.special; {OPENED}"),
     "`trials`": ([*HPSEARCH, "trials", "rows"], f"{LINE}, pandas; {OPENED}"),
     "`studies`": ([*HPSEARCH, "studies"], f"{LINE}, pandas; {OPENED}"),
-    "`check`": ([*HPSEARCH, "check", "rows.toml"], f"{LINE}, rich.table, optuna"),
+    "`check`": ([*HPSEARCH, "check", "rows.toml"], f"{LINE}, rich.table, optuna; {SPLITS}"),
     "`report`": (
         [*HPSEARCH, "report", "rows"],
         f"{LINE}, pandas, scipy.special, plotly.graph_objects, plotly.subplots; {OPENED}",
     ),
-    "first trial of `run`": ([sys.executable, "-c", FIRST_TRIAL], f"{LINE}; {OPENED}"),
+    "first trial of `run`": ([sys.executable, "-c", FIRST_TRIAL], f"{LINE}; {OPENED}; {SPLITS}"),
     "a worker": ([sys.executable, "-c", WORKER], "import numpy, pydantic, optuna, loky"),
 }
 

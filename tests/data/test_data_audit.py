@@ -7,14 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from scipy.stats import rankdata
-from sklearn.metrics import balanced_accuracy_score
-from sklearn.tree import DecisionTreeClassifier
 
-from hpsearch.arrays import ranks
-from hpsearch.data.audit import CHECKS, Finding, audit, most_recall, refusal
+from hpsearch.data.audit import CHECKS, Finding, audit, refusal
 from hpsearch.data.columns import Plan, Raw
 from hpsearch.data.dataset import Dataset
 from hpsearch.data.sources import source_class
@@ -71,40 +65,6 @@ def test_iris_has_one_row_twice_and_is_clean_without_it(seed: int) -> None:
     if apart:
         assert "rows 101, 142" in findings[0].what
     assert found(iris.take(np.delete(np.arange(150), 142)), seed=seed) == []
-
-
-# --- a column by itself
-
-
-@given(st.integers(0, 2**32), st.sampled_from(["number", "rounded", "missing", "category"]), st.integers(2, 4))
-@settings(max_examples=150)
-def test_no_tree_exceeds_what_a_column_allows(seed: int, kind: str, classes: int) -> None:
-    draw, leaves = np.random.default_rng(seed), 2 * classes
-    labels = draw.integers(0, classes, 120)
-    column = labels + draw.choice([0.05, 0.3, 1]) * draw.normal(size=120)
-    if kind == "category":
-        one = np.eye(7)[(2 * column.clip(0, 3)).astype(int)]
-    else:
-        one = (column.round() if kind == "rounded" else column)[:, np.newaxis]
-    if kind == "missing":
-        one = np.hstack([one, draw.random((120, 1)) < 0.1])
-        one[one[:, 1] == 1, 0] = np.nan
-    parts = np.array_split(draw.permutation(120), 4)
-    predictions = np.empty(120, int)
-    for part in parts:
-        training = np.setdiff1d(np.arange(120), part)
-        tree = DecisionTreeClassifier(max_leaf_nodes=max(leaves, one.shape[1] + 1), random_state=0)
-        predictions[part] = tree.fit(one[training], labels[training]).predict(one[part])
-    validated = [one[part] for part in parts], [labels[part] for part in parts]
-    most = most_recall(*validated, None if kind == "category" else leaves)
-    assert balanced_accuracy_score(labels, predictions) <= most + 1e-9
-    if kind == "number" and np.ptp(column - labels) > 4:  # classes that lie on each other need no tree
-        assert most < 0.99
-
-
-@given(st.lists(st.integers(-3, 3) | st.floats(-1e6, 1e6), min_size=1, max_size=50))
-def test_ranks_are_scipy_s(values: list[float]) -> None:
-    assert ranks(np.array(values)).tolist() == rankdata(values).tolist()
 
 
 # --- planted leaks

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,10 +16,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, MinMaxScaler, OneHotEncoder, PowerTransformer, StandardScaler
 
 from hpsearch.data.cells import Types
-from hpsearch.data.columns import Column, Impute, Plan, Raw, summary
+from hpsearch.data.columns import Column, Plan, Raw, summary
 from hpsearch.data.dataset import Dataset
 from hpsearch.data.frames import expand_frame, frame_columns
-from hpsearch.data.preprocess import SCALINGS, fit_scaling
+from hpsearch.data.preprocess import IMPUTERS, SCALINGS, fit_scaling
 from hpsearch.data.source import Source
 from hpsearch.data.sources import source_class
 from hpsearch.errors import DataError
@@ -54,7 +54,7 @@ def reference(scaling: str, impute: str) -> ColumnTransformer:
     """scikit-learn's own transform: numbers filled and scaled, booleans filled, categories one-hot, indicators."""
     return ColumnTransformer(
         [
-            ("number", make_pipeline(SimpleImputer(strategy=impute.replace("-", "_")), SKLEARN[scaling]()), NUMERIC),
+            ("number", make_pipeline(SimpleImputer(strategy=IMPUTERS[impute]), SKLEARN[scaling]()), NUMERIC),
             ("boolean", SimpleImputer(strategy="most_frequent"), BOOLEAN),
             ("category", OneHotEncoder(handle_unknown="ignore", sparse_output=False), CATEGORICAL),
             ("missing", MissingIndicator(features="all"), [*NUMERIC, *BOOLEAN]),
@@ -75,7 +75,7 @@ SKLEARN_ORDER = [
 
 
 @pytest.mark.parametrize("seed", range(3))
-@pytest.mark.parametrize("impute", get_args(Impute))
+@pytest.mark.parametrize("impute", IMPUTERS)
 @pytest.mark.parametrize("scaling", SCALINGS)
 def test_features_filled_and_scaled_are_scikit_learns(
     scaling: str, impute: str, seed: int, tmp_path: Path, mixed: Mixed
@@ -98,7 +98,7 @@ def test_features_filled_and_scaled_are_scikit_learns(
 
 
 @pytest.mark.parametrize("seed", range(3))
-@pytest.mark.parametrize("impute", get_args(Impute))
+@pytest.mark.parametrize("impute", IMPUTERS)
 @pytest.mark.parametrize("scaling", SCALINGS)
 def test_what_is_learnt_of_weighted_rows_is_what_is_learnt_of_repeated_ones(
     scaling: str, impute: str, seed: int, tmp_path: Path, mixed: Mixed

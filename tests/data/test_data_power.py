@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from numpy.typing import NDArray
-from scipy.optimize import fminbound
 from scipy.stats import yeojohnson
 from sklearn.preprocessing import PowerTransformer
 
 from hpsearch import transform as transform_module
 from hpsearch.data.columns import Column, Plan
-from hpsearch.data.power import fit_lambda, minimum_within
+from hpsearch.data.power import fit_lambda
 from hpsearch.data.preprocess import fit_scaling
 from hpsearch.transform import FURTHEST, inverse_yeo_johnson, transform, yeo_johnson
 
@@ -223,33 +219,3 @@ def test_where_nothing_is_transformed_there_are_no_lambdas() -> None:
     scaling = fit_scaling("power", table, np.arange(9))
     assert scaling.lambdas is None
     assert not scaling.apply(table).any()
-
-
-# --- the search for it
-
-
-@pytest.mark.parametrize("shape", ["parabola", "bent", "waves", "steps", "partly infinite", "level"])
-@given(low=st.floats(-50, 50), width=st.floats(0, 100), place=st.floats(-0.2, 1.2), tolerance=st.floats(1e-9, 1e-2))
-def test_the_search_goes_where_scipy_s_does(
-    shape: str, low: float, width: float, place: float, tolerance: float
-) -> None:
-    high, least = low + width, low + place * width
-
-    def loss(x: float) -> float:
-        off = float(x) - least
-        return {
-            "parabola": off**2,
-            "bent": abs(off) ** 1.3 + 0.2 * off,
-            "waves": math.sin(3 * off) + off**2 / 50,
-            "steps": float(round(off)),
-            "partly infinite": off**2 if off < width / 3 else math.inf,
-            "level": 1.0,
-        }[shape]
-
-    ours: list[float] = []
-    theirs: list[float] = []
-    found = minimum_within(lambda x: ours.append(x) or loss(x), low, high, tolerance)
-    with np.errstate(invalid="ignore"):  # of differences of infinite values
-        wanted = fminbound(lambda x: theirs.append(float(x)) or np.float64(loss(x)), low, high, xtol=tolerance)
-    assert found == wanted
-    assert ours == theirs

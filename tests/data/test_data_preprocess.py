@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from numpy.typing import NDArray
-from sklearn.impute import SimpleImputer
 from sklearn.preprocessing import FunctionTransformer, MinMaxScaler, PowerTransformer, StandardScaler
 
 from hpsearch.data import preprocess
-from hpsearch.data.columns import Column, Impute, Plan
 from hpsearch.data.preprocess import SCALINGS, Scaling, fit_scaling
 
 SKLEARN: dict[str, Any] = {
@@ -37,44 +33,6 @@ def rows(count: int, seed: int) -> NDArray[np.float64]:
 
 def fit(name: str, table: NDArray[Any]) -> Scaling:
     return fit_scaling(name, table, np.arange(len(table)))
-
-
-@pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize(("name", "kind"), [("standard", StandardScaler), ("minmax", MinMaxScaler)])
-@given(seed=st.integers(0, 2**32), count=st.integers(1, 2600), width=st.integers(1, 4), shift=st.integers(-20, 20))
-@settings(max_examples=40)
-def test_what_is_learnt_is_scikit_learns_to_the_last_bit(
-    name: str, kind: Any, dtype: Any, weighted: bool, seed: int, count: int, width: int, shift: int
-) -> None:
-    draw = np.random.default_rng(seed)
-    values = draw.normal(2.0**shift, draw.choice([0, 1e-9, 1, 1e6], width), (count, width))
-    table, order = values.astype(dtype), draw.permutation(count)
-    weights = draw.integers(1, 4, count) / 2 if weighted else None
-    scaler = kind()
-    for start in range(0, count, preprocess.BATCH_ROWS):
-        some = order[start : start + preprocess.BATCH_ROWS]
-        if weights is None or name == "minmax":
-            scaler.partial_fit(table[some])
-        else:
-            with np.errstate(invalid="ignore"):  # a variance that rounds below 0
-                scaler.partial_fit(table[some], sample_weight=(weights / weights[order].mean())[some])
-    centre, scale = (scaler.mean_, scaler.scale_) if name == "standard" else (scaler.data_min_, 1 / scaler.scale_)
-    learnt = fit_scaling(name, table, order, weights=weights)
-    assert learnt.centre.tobytes() == centre.astype(np.float64).tobytes()
-    assert learnt.scale.tobytes() == scale.astype(np.float64).tobytes()
-
-
-@pytest.mark.parametrize("impute", get_args(Impute))
-@given(values=st.lists(st.floats(-1e300, 1e300) | st.sampled_from([np.nan, 0.0, 1.0, 2.0]), min_size=1, max_size=300))
-def test_what_fills_a_missing_value_is_scikit_learns_to_the_last_bit(impute: Impute, values: list[float]) -> None:
-    table = np.array([*values, 1.0, np.nan])[:, np.newaxis]
-    plan = Plan((Column("x", "numeric", indicator=True),), impute)
-    fill = fit_scaling("none", np.hstack([table, np.isnan(table)]), np.arange(len(table)), plan).fill
-    with np.errstate(over="ignore"):
-        theirs = SimpleImputer(strategy=impute.replace("-", "_")).fit(table).statistics_
-    assert fill is not None
-    assert fill[0] == theirs[0]
 
 
 @scalings

@@ -14,6 +14,8 @@ from hpsearch.nn.losses import LOSSES
 from hpsearch.nn.passes import BackwardPass, Evaluator, ForwardPass
 from hpsearch.nn.rows import PaddedRows
 
+pytestmark = pytest.mark.usefixtures("each_kernels")
+
 each_seed = pytest.mark.parametrize("seed", range(3))
 SHAPE = (3, 40, 211)
 

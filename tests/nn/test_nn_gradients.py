@@ -22,6 +22,8 @@ from hpsearch.nn.penalties import Penalties
 from hpsearch.nn.rows import PaddedRows
 from hpsearch.target_transform import PowerTransform
 
+pytestmark = pytest.mark.usefixtures("each_kernels")
+
 Array = NDArray[np.float64]
 
 # A central difference of values near 1 errs by the rounding 1e-16 / STEP and by STEP² / 6 times a third derivative:

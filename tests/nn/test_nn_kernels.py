@@ -24,11 +24,6 @@ LANES = st.integers(1, 4)
 LENGTHS = st.integers(1, 70)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def chosen() -> None:
-    """Both kinds of kernels are called by name here."""
-
-
 @pytest.fixture(scope="module")
 def fast() -> Kernels:
     pytest.importorskip("numba")

@@ -18,6 +18,8 @@ from hpsearch.nn.optimizers import OPTIMIZERS, SGD
 from hpsearch.nn.passes import Evaluator
 from hpsearch.nn.rows import PaddedRows
 
+pytestmark = pytest.mark.usefixtures("each_kernels")
+
 
 @st.composite
 def scenes(draw: st.DrawFn) -> Any:

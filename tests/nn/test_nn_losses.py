@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 from hpsearch.nn.losses import class_labels, cross_entropy, one_hot, softmax, weighted_mean
 
+pytestmark = pytest.mark.usefixtures("each_kernels")
+
 each_dtype = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 LABELS = [2, 0, 1, 1, 2]
 

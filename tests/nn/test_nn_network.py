@@ -11,6 +11,8 @@ from scenes import scene
 from hpsearch.nn.network import INITIALISATIONS, NetworkShape, initial_parameters
 from hpsearch.nn.optimizers import OPTIMIZERS
 
+pytestmark = pytest.mark.usefixtures("each_kernels")
+
 NETWORKS = [NetworkShape(2, (), 3), NetworkShape(1, (1,), 1), NetworkShape(4, (7,), 3), NetworkShape(3, (5, 2, 6), 4)]
 each_network = pytest.mark.parametrize("network", NETWORKS, ids=lambda network: str(network.widths))
 each_initialisation = pytest.mark.parametrize("initialisation", INITIALISATIONS)

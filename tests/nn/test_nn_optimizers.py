@@ -13,6 +13,8 @@ from scenes import Scene, assert_same_bits, record, scene
 
 from hpsearch.nn.optimizers import OPTIMIZER_SETTINGS, OPTIMIZERS, SGD, decayed
 
+pytestmark = pytest.mark.usefixtures("each_kernels")
+
 # A value of each setting that is not its default. A new setting needs one.
 OTHER_VALUE = {"beta1": 0.5, "beta2": 0.9, "epsilon": 1e-3, "momentum": 0.9, "rho": 0.6}
 # Learning rates at which a spiral is learnt in some hundred steps; 0.02 for who is not named.

@@ -12,6 +12,8 @@ from scenes import Lambdas, Scene, penalties, scene
 from hpsearch.nn.network import NetworkShape
 from hpsearch.nn.passes import Evaluator
 
+pytestmark = pytest.mark.usefixtures("each_kernels")
+
 NETWORK = NetworkShape(3, (4, 2), 3)
 NONE = [0.0, 0.0, 0.0]
 

@@ -20,6 +20,8 @@ from hpsearch.nn.passes import Evaluation, Evaluator
 from hpsearch.nn.rows import Batching, LaneData, PaddedRows
 from hpsearch.transform import transform
 
+pytestmark = pytest.mark.usefixtures("each_kernels")
+
 
 def row_sets(counts: list[int], seed: int = 0) -> list[Any]:
     """Rows whose numbers say whose they are: lane l has 1000 · l and up, in some order."""

@@ -14,6 +14,8 @@ from hpsearch.nn.optimizers import OPTIMIZERS, SGD
 from hpsearch.nn.passes import Evaluator
 from hpsearch.nn.trainer import Checkpoint, Descent
 
+pytestmark = pytest.mark.usefixtures("each_kernels")
+
 each_batching = pytest.mark.parametrize("batch_size", [None, 10], ids=["full batch", "mini-batches"])
 each_dtype = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 HUGE = {np.float32: 1e30, np.float64: 1e300}

@@ -10,12 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import SMALL
-from hypothesis import given
-from hypothesis import strategies as st
-from scipy.stats import mannwhitneyu
 
 from hpsearch import StudyDefinition
-from hpsearch.results.diagnosis import CHECKS, Observed, chance_of_lower, diagnose
+from hpsearch.results.diagnosis import CHECKS, Observed, diagnose
 from hpsearch.search.baselines import Compared, Comparison, Shipped
 from hpsearch.storage.trial_result import TrialResult
 from hpsearch.validation.layout import Layout
@@ -359,12 +356,3 @@ def test_a_best_checkpoint_at_an_end_is_told_where_the_rows_prove_it(
 
 def test_every_check_has_its_tests_here() -> None:
     assert list(CHECKS) == ["baseline", "edge", "checkpoint", "agreement", "rare-class", "calibration", "tail"]
-
-
-VALUES = st.floats(0, 1) | st.integers(0, 5).map(lambda place: place / 5)
-
-
-@given(st.lists(VALUES, min_size=1, max_size=12), st.lists(VALUES, min_size=1, max_size=40))
-def test_the_chance_of_lower_numbers_is_scipy_s(some: list[float], others: list[float]) -> None:
-    theirs = mannwhitneyu(some, others, alternative="less").pvalue
-    assert chance_of_lower(some, others) == pytest.approx(theirs, rel=1e-9)
