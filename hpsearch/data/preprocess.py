@@ -15,6 +15,9 @@ from hpsearch.errors import DataError, Setting
 from hpsearch.transform import transform, yeo_johnson
 
 BATCH_ROWS = 1024  # of the rows that a scaling is fitted on
+# The most likely lambda is searched for on so many of them. Of normal numbers its standard error is then below 0.01,
+# which moves a number at two standard deviations by a hundredth of one, and the search takes no longer for more rows.
+LAMBDA_ROWS = 20_000
 
 # What fills a missing number, in the words of a study file and of scikit-learn's SimpleImputer.
 IMPUTERS: dict[Impute, str] = {"mean": "mean", "median": "median", "most-frequent": "most_frequent"}
@@ -127,9 +130,11 @@ def _power(training: TrainingRows) -> Scaling:
     width = training.features.shape[1]
     centre, scale, lambdas = np.zeros(width), np.ones(width), np.ones(width)
     shares = None if training.shares is None else training.shares[training.rows]
+    count = len(training.rows)
+    places = np.arange(min(count, LAMBDA_ROWS)) * count // min(count, LAMBDA_ROWS)  # evenly, whatever orders the rows
     for feature in np.flatnonzero(training.numeric).tolist():  # one column's copies at a time
         values = training.column(feature)
-        lambdas[feature] = fit_lambda(values, shares)
+        lambdas[feature] = fit_lambda(values[places], None if shares is None else shares[places])
         transformed = yeo_johnson(values, lambdas[feature])[:, np.newaxis]
         unit = _unit(transformed)
         with np.errstate(invalid="ignore"):  # the weighted variance of what is constant may round below 0
