@@ -186,8 +186,9 @@ class Plan:
             raws: the plan's columns, in its order.
 
         Returns:
-            (features (N, D) with nan where a number is missing, in single precision where all numbers are; a line on each thing that the plan did not foresee: a
-            category that it has not is all zeros, so is a missing one where none was missing; a missing number is nan).
+            (features (N, D) with nan where a number is missing, in single precision where all numbers are; a line on
+            each thing that the plan did not foresee: a category that it has not is all zeros, so is a missing one where
+            none was missing; a missing number is nan).
         """
         count, width, notices = len(raws[0].values), len(self.feature_names), list[str]()
         for column, raw in zip(self.columns, raws, strict=True):
@@ -292,8 +293,8 @@ def summary(described: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _places(column: Column, raw: Raw) -> IntArray:
-    """Where the feature of each of a column's categories stands; -1 of one that was not declared, and of the last, which
-    is what -1, a missing value, picks."""
+    """Where the features of a column's categories stand; -1 where there is none: of those that were not declared, and at
+    last for -1, a missing value."""
     known = {category: place for place, category in enumerate(column.categories)}
     return np.array([*(known.get(category, -1) for category in raw.categories), -1], np.intp)
 

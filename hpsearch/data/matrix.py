@@ -6,6 +6,7 @@ memory back whenever it needs it. A large table is written block by block, so it
 
 from __future__ import annotations
 
+import ctypes
 import mmap
 import os
 import tempfile
@@ -27,6 +28,24 @@ _files: weakref.WeakKeyDictionary[mmap.mmap, Path] = weakref.WeakKeyDictionary()
 def is_large(rows: int, columns: int) -> bool:
     """Whether a table of this shape is kept in a file."""
     return rows * columns > MOST_IN_MEMORY
+
+
+def index_type(rows: int, columns: int) -> np.dtype[Any]:
+    """Of numbers of rows that are kept: half as wide for a large table, whose rows stand in many splits."""
+    return np.dtype(np.int32 if is_large(rows, columns) and rows < 2**31 else np.intp)
+
+
+def give_memory_back() -> None:
+    """Have arrays of a megabyte and more go back to the system as soon as they are freed.
+
+    glibc raises that size with every such array that is freed, and keeps what is smaller. Other libraries do as they
+    do.
+    """
+    with suppress(OSError, AttributeError, TypeError):
+        ctypes.CDLL(None).mallopt(_MMAP_THRESHOLD, 10**6)
+
+
+_MMAP_THRESHOLD = -3  # of mallopt's parameters, as malloc.h has it
 
 
 def blocks(rows: int, columns: int) -> Iterator[slice]:

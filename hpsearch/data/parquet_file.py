@@ -8,7 +8,7 @@ from typing import Any
 
 from hpsearch.data.columns import Raw, column_error
 from hpsearch.data.frames import as_text, as_texts, series_column
-from hpsearch.data.matrix import is_large
+from hpsearch.data.matrix import give_memory_back, is_large
 from hpsearch.data.table_file import (
     Table,
     Wanted,
@@ -55,6 +55,8 @@ def _read(file: Any, wanted: Wanted) -> Table:
     rows = range(1, count + 1)
 
     large = is_large(count, len(features))
+    if large:
+        give_memory_back()
 
     def feature(name: str) -> Callable[[], Raw]:
         def read() -> Raw:

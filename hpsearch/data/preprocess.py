@@ -15,8 +15,9 @@ from hpsearch.errors import DataError, Setting
 from hpsearch.transform import transform, yeo_johnson
 
 BATCH_ROWS = 1024  # of the rows that a scaling is fitted on
-# The most likely lambda is searched for on so many of them. Of normal numbers its standard error is then below 0.01,
-# which moves a number at two standard deviations by a hundredth of one, and the search takes no longer for more rows.
+# The most likely lambda is searched for on so many of them, evenly spaced: the search would take as long as all else
+# together. Drawn anew, 20,000 normal, lognormal, exponential or gamma numbers give one that varies by 0.009 to 0.016,
+# which moves no number within two standard deviations by more than a hundredth of one.
 LAMBDA_ROWS = 20_000
 
 # What fills a missing number, in the words of a study file and of scikit-learn's SimpleImputer.

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+
+import numpy as np
 
 from hpsearch.data.audit import names_rows
 from hpsearch.data.cells import is_number
@@ -64,6 +66,10 @@ class Surveyed:
     columns: tuple[Raw, ...]
     plan: Plan
     left_out: Mapping[str, LeftOut]
+
+    def without_values(self) -> Surveyed:
+        """The same, without the columns' values, which take as much memory as the rows."""
+        return replace(self, columns=tuple(replace(raw, values=np.empty(0)) for raw in self.columns))
 
 
 def survey(path: Path, target: str | None) -> Surveyed:

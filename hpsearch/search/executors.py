@@ -111,7 +111,7 @@ class InProcessExecutor(TrialExecutor):
 
 @dataclass(frozen=True)
 class Dump:
-    """A prepared study in a folder of this machine: each process loads it once, its features from a file that it maps."""
+    """A prepared study in a folder of this machine: each process loads it once and maps the file of its features."""
 
     folder: Path
     features: Path
