@@ -293,8 +293,7 @@ def summary(described: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _places(column: Column, raw: Raw) -> IntArray:
-    """Where the features of a column's categories stand; -1 where there is none: of those that were not declared, and at
-    last for -1, a missing value."""
+    """Where the features of a column's categories stand; -1 of those that were not declared, and of -1 itself."""
     known = {category: place for place, category in enumerate(column.categories)}
     return np.array([*(known.get(category, -1) for category in raw.categories), -1], np.intp)
 

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from hpsearch.arrays import IntArray
 from hpsearch.data.columns import Plan
-from hpsearch.data.matrix import blocks, table_of
+from hpsearch.data.matrix import blocks, let_go, table_of
 from hpsearch.errors import DataError, Setting
 
 # What is predicted: one of some classes, or a number, the regression target.
@@ -113,6 +113,7 @@ class Dataset:
                     f"row {part.start + row}, column {names[column]!r} is {some[row, column]}",
                     "Fill or leave out such rows.",
                 )
+        let_go(table)  # before labels are sorted
         try:
             given_targets = np.asarray(targets)
         except ValueError as error:
@@ -160,6 +161,7 @@ class Dataset:
         head = [*names, self.features.shape, str(self.features.dtype)]
         digest = hashlib.sha256(json.dumps(head).encode())
         digest.update(np.ascontiguousarray(self.features).data)
+        let_go(self.features)  # those held out are not needed any more
         digest.update(self.labels.astype(np.int64 if self.class_names else np.float64).data)
         for name, values in self.metadata.items():
             digest.update(name.encode())

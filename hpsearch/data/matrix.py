@@ -91,6 +91,12 @@ def _in_file(shape: tuple[int, int], dtype: np.dtype[Any], some: Callable[[slice
     return np.ndarray(shape, dtype, buffer=mapped, offset=offset)
 
 
+def let_go(table: NDArray[Any]) -> None:
+    """Give back the memory of a table in a file. Whoever looks at its rows again has them read again."""
+    if isinstance(table.base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+        table.base.madvise(mmap.MADV_DONTNEED)
+
+
 def file_of(table: NDArray[Any]) -> Path | None:
     """The ``.npy`` file that holds just this table, as long as it is in use; None if it is in memory."""
     return _files.get(table.base) if isinstance(table.base, mmap.mmap) else None

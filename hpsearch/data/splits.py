@@ -12,7 +12,7 @@ import numpy as np
 from hpsearch import seeds
 from hpsearch.arrays import IntArray
 from hpsearch.data.dataset import Dataset
-from hpsearch.data.matrix import index_type
+from hpsearch.data.matrix import index_type, let_go
 from hpsearch.errors import DataError, Setting
 
 
@@ -263,5 +263,6 @@ def hold_out(data: Dataset, fraction: float, splitter: str, study_seed: int) -> 
         ) from error
     _check_classes(data, search, "the search, after the hold-out was set aside,")
     searched, held_out = data.take(np.sort(search)), data.take(np.sort(held))
+    let_go(data.features)
     plan = data.columns.declared_on(searched.features)
     return searched.read_by(plan), held_out.read_by(plan)

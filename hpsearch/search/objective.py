@@ -356,6 +356,8 @@ def evaluate(
             objective=definition.search.objective,
             by_ensemble=task.final_epochs is not None,
             should_stop=should_stop,
+            stops=task.final_epochs is None,
+            keep_losses=task.final_epochs is None,
         )
 
     # One BLAS thread: on such small matrices more cost more than they save, and sums would depend on their number.

@@ -151,11 +151,16 @@ def make_trainer(
     training: Sequence[IntArray],
     evaluate_every: int,
     weights: NDArray[np.float64] | None = None,
+    sizes: Sequence[int] | None = None,
 ) -> Trainer:
-    """A trainer whose lanes share one configuration and differ in their training rows; see :func:`training_weights`."""
+    """A trainer whose lanes share one configuration and differ in their training rows; see :func:`training_weights`.
+
+    ``sizes`` are the numbers of training rows of all lanes there are, where these are not all: batches are cut for all.
+    """
     architecture = architecture_of(config, data.features.shape[1], data.classes)
     network, dtype = architecture.network, architecture.dtype
-    fewest_rows, most_rows = min(map(len, training)), max(map(len, training))
+    sizes = sizes or [*map(len, training)]
+    fewest_rows, most_rows = min(sizes), max(sizes)
     batch_size = None if config.batch_size == "full" else config.batch_size
     # Batches of one row: the shorter lanes have no row for the last step, so some batches of the longer ones get two.
     steps = min(Batching.of(most_rows, batch_size).steps, fewest_rows)
