@@ -283,6 +283,7 @@ def cross_validate(
     folds = _fold_results(splits, checkpoint, evaluation, scores, objectives, which["score_name"])
     score = float(np.mean(scores)) if np.isfinite(scores).all() else None
     predictions, of_ensemble = _flat_predictions(validation, evaluation), None
+    del evaluation, chosen  # of many rows and lanes they take as much memory again
     if ensemble is not None:
         predictions = ensemble.average(predictions)
         row_losses = [losses.astype(kept_type) for losses in ensemble.row_losses]
@@ -296,7 +297,7 @@ def cross_validate(
         )
     values = np.stack(row_values) if row_values else None
     losses = np.stack(row_losses) if row_losses else np.empty((0, len(predictions)), kept_type)
-    rows = RowResults(losses, predictions.astype(kept_type), values)
+    rows = RowResults(losses, predictions.astype(kept_type, copy=False), values)
     complete = (curve.means[at], checkpoint.epoch, folds, curve, parameters)
     return CrossValidation("complete", *complete, rows=rows, ensemble=of_ensemble, score=score, **which)
 
@@ -322,16 +323,20 @@ def _in_turns(
             trained[-1].append((checkpoint, replace(evaluation, row_losses=losses)))
             told(checkpoint.epoch, float(np.mean(evaluation.loss)))
     while trained[0]:
-        checkpoints, evaluations = zip(*(of_group.pop(0) for of_group in trained), strict=True)
-        yield (
-            replace(checkpoints[0], **_joined(checkpoints, "learning_rate", "training_loss", "penalty")),
-            Evaluation(**_joined(evaluations, "row_losses", "predictions", "loss")),
-        )
+        yield _joined([of_group.pop(0) for of_group in trained])
 
 
-def _joined(parts: Sequence[object], *names: str) -> dict[str, Any]:
-    """Arrays of several groups of lanes, as those of all."""
-    return {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
+def _joined(points: Sequence[_Point]) -> _Point:
+    """A checkpoint of several groups of lanes, as that of all."""
+
+    def all_of(parts: Sequence[object], *names: str) -> dict[str, Any]:
+        return {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
+
+    checkpoints, evaluations = zip(*points, strict=True)
+    return (
+        replace(checkpoints[0], **all_of(checkpoints, "learning_rate", "training_loss", "penalty")),
+        Evaluation(**all_of(evaluations, "row_losses", "predictions", "loss")),
+    )
 
 
 def _flat_predictions(validation: PaddedRows, evaluation: Evaluation) -> NDArray[Any]:
@@ -346,7 +351,7 @@ class _SplitMetric:
         self._metric, self._validation, self._classes = metric, validation, len(data.class_names)
         rows = validation.flat(validation.index)
         self._labels = data.labels[rows]
-        self._weights = np.ones(len(rows)) if data.weights is None else data.weights[rows]
+        self._weights = np.broadcast_to(1.0, len(rows)) if data.weights is None else data.weights[rows]
         self._ends = np.cumsum(validation.counts)
 
     def row_values(self, evaluation: Evaluation) -> NDArray[Any]:
