@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 MOST_EXPONENT = 700.0  # exp of it is a double with room to be centred
+MOST_EXPONENT_OF_SINGLE = 80.0  # likewise in single precision
 NEARLY_ZERO = 2.0**-100  # a power that gives every bit of its limit, 0
 # Transformed numbers end so many standard deviations from the mean. Of n training rows none is more than √n away.
 FURTHEST = 1000.0
@@ -62,8 +63,9 @@ def _transform_powers(
     places = slice(None) if changed.all() else np.flatnonzero(changed)
     powers = lambdas[places]
     count = max(1, len(features) * BLOCK_NUMBERS // max(1, features.size))
+    kind = np.result_type(features, lambdas)
     for start in range(0, len(features), count):
-        block = features[start : start + count].astype(np.float64)
+        block = features[start : start + count].astype(kind)
         if fill is not None:
             block = np.where(np.isnan(block), fill, block)
         block[..., places] = yeo_johnson(block[..., places], powers)
@@ -74,27 +76,27 @@ def _transform_powers(
     return out
 
 
-def yeo_johnson(values: NDArray[Any], lambdas: NDArray[Any]) -> NDArray[np.float64]:
+def yeo_johnson(values: NDArray[Any], lambdas: NDArray[Any]) -> NDArray[Any]:
     """ψ(x) = sign(x) · ((1 + |x|)^p - 1) / p, p being λ where x ≥ 0 and 2 - λ elsewhere; its limit where p is 0.
 
     The power transformation of Yeo & Johnson, "A new family of power transformations to improve normality or symmetry",
     Biometrika 87 (2000), equation 2.1. It increases. Where λ is 1 the values are given back bit for bit. No finite
-    value becomes infinite: (1 + |x|)^p grows no further than e^700.
+    value becomes infinite: (1 + |x|)^p grows no further than e^700, or e^80 in single precision.
 
     Args:
         values: (…, D).
         lambdas: (D,), or whatever goes with ``values``.
 
     Returns:
-        As ``values``, in double precision.
+        As ``values``, in double precision unless both are in single precision.
     """
     up, down = powers_of(lambdas)
     powers = np.where(values < 0, down, up)
-    raised: NDArray[np.float64] = np.abs(values, dtype=np.float64)
+    raised: NDArray[Any] = np.abs(values, dtype=np.result_type(values, lambdas))
     np.log1p(raised, out=raised)
     with np.errstate(over="ignore"):
         raised *= powers
-    np.minimum(raised, MOST_EXPONENT, out=raised)
+    np.minimum(raised, MOST_EXPONENT if raised.itemsize == 8 else MOST_EXPONENT_OF_SINGLE, out=raised)
     np.expm1(raised, out=raised)
     raised /= powers
     np.copysign(raised, values, out=raised)

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from hpsearch.storage.trial_result import TrialResult
     from hpsearch.validation.metric import Metric
 
+# Of a million rows it takes a minute.
+PREPARING = "reading and checking the rows, learning how to scale them"
+
 
 class ProgressDisplay(Protocol):
     """Takes a run's progress; ``trials`` is how many there shall be."""
@@ -36,6 +39,7 @@ def shown_progress(definition: StudyDefinition, quiet: bool) -> Iterator[Progres
     if quiet:
         yield Silence()
     elif not terminal.is_terminal:
+        say_aside(PREPARING)
         yield Lines()
     else:
         from rich.live import Live
@@ -117,6 +121,7 @@ class Bar:
     def __init__(self, live: Live, definition: StudyDefinition) -> None:
         self.trials = 0
         self._live, self._definition, self._begun, self._name = live, definition, time.monotonic(), definition.name
+        live.update(f"{definition.name}  {PREPARING}")
 
     def begin(self, name: str) -> None:
         self._name, self._begun = name, time.monotonic()

@@ -13,10 +13,18 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from hpsearch.data.columns import Plan
+from hpsearch.arrays import IntArray
 from hpsearch.data.dataset import Dataset
 from hpsearch.data.splits import SPLITTERS, Split
-from hpsearch.data.units import MANY, keys_by_chance, keys_of_unlike_targets, labelled_keys, most_by_chance
+from hpsearch.data.units import (
+    MANY,
+    Keys,
+    keys_by_chance,
+    labelled_keys,
+    most_by_chance,
+    numbered,
+    numbers_of_unlike_targets,
+)
 from hpsearch.errors import DataError, Setting, Text, Wording, as_argument, listed, worded
 
 # Rows that agree in all but the target are no leak while they are this few: points on a grid may meet by chance.
@@ -66,17 +74,17 @@ class Audited:
 def _duplicates(audited: Audited) -> Iterator[Finding]:
     """Rows of a validation part that stand in its training rows too."""
     data, splits = audited.data, audited.splits
-    exact, count = _repeated(splits, labelled_keys(data))
+    exact, count = _repeated(splits, numbered(labelled_keys(data)))
     what = (
         f"{len(exact)} of {count} validation rows ({len(exact) / count:.1%}) occur again exactly among the training "
         f"rows of their split: rows {listed(exact)}."
     )
 
     def by_chance() -> Iterator[int]:
-        return (len(_repeated(splits, keys)[0]) for keys in keys_by_chance(data))
+        return (len(_repeated(splits, numbered(keys))[0]) for keys in keys_by_chance(data))
 
     yield from _of_duplicates("duplicates", what, len(exact), count, by_chance)
-    alike, count = _repeated(splits, keys_of_unlike_targets(data))
+    alike, count = _repeated(splits, numbers_of_unlike_targets(data))
     if len(alike) / count > FEW:
         yield Finding(
             "duplicates",
@@ -121,15 +129,16 @@ def _of_duplicates(
         yield Finding(name, "error" if many else "warning", what, _REMEMBERED, do)
 
 
-def _repeated(splits: Sequence[Split], keys: Sequence[bytes]) -> tuple[list[int], int]:
-    """The validation rows that stand among the training rows of a split of theirs, and how many are validated."""
-    rows: set[int] = set()
-    validated: set[int] = set()
+def _repeated(splits: Sequence[Split], numbers: IntArray) -> tuple[list[int], int]:
+    """The validation rows that stand among the training rows of a split of theirs, and how many are validated; rows of
+    equal numbers are equal."""
+    repeated, validated = np.zeros((2, len(numbers)), bool)
     for split in splits:
-        known = {keys[row] for row in split.training}
-        rows.update(int(row) for row in split.validation if keys[row] in known)
-        validated.update(split.validation.tolist())
-    return sorted(rows), len(validated)
+        known = np.zeros(numbers.max() + 1, bool)
+        known[numbers[split.training]] = True
+        repeated[split.validation] |= known[numbers[split.validation]]
+        validated[split.validation] = True
+    return np.flatnonzero(repeated).tolist(), int(np.count_nonzero(validated))
 
 
 def _groups(audited: Audited) -> Iterator[Finding]:
@@ -138,9 +147,9 @@ def _groups(audited: Audited) -> Iterator[Finding]:
     if groups is None:
         return
     for split in audited.splits:
-        both = set(groups[split.training].tolist()) & set(groups[split.validation].tolist())
-        if both:
-            rows = [int(row) for row in split.validation if groups[row] in both]
+        both = np.intersect1d(groups[split.training], groups[split.validation])
+        if both.size:
+            rows = split.validation[np.isin(groups[split.validation], both)].tolist()
             yield Finding(
                 "groups",
                 "error",
@@ -159,7 +168,7 @@ def _time(audited: Audited) -> Iterator[Finding]:
         return
     for split in audited.splits:
         last = times[split.training].max()
-        early = [int(row) for row in split.validation if times[row] <= last]
+        early = split.validation[times[split.validation] <= last].tolist()
         if early:
             ordered = SPLITTERS[audited.splitter].needs == "times"
             yield Finding(
@@ -196,6 +205,7 @@ def _order_rows(data: Dataset) -> Iterator[tuple[str, str]]:
     """Columns that order the rows as a regression target does: the same, in whatever unit or on whatever scale."""
     from scipy.stats import rankdata
 
+    all_ranks = rankdata(data.labels)
     for name, place in data.columns.places.items():
         values = data.features[:, place.start]
         there = ~np.isnan(values)
@@ -206,7 +216,8 @@ def _order_rows(data: Dataset) -> Iterator[tuple[str, str]]:
             or 0 in (np.ptp(values[there]), np.ptp(targets))
         ):
             continue
-        agreement = abs(float(np.corrcoef(rankdata(values[there]), rankdata(targets))[0, 1]))
+        ranks = all_ranks if there.all() else rankdata(targets)
+        agreement = abs(float(np.corrcoef(rankdata(values[there]), ranks)[0, 1]))
         if agreement >= NEARLY_PERFECT:
             yield name, f"orders the rows as the target does: their ranks correlate with {agreement:.3f}"
 
@@ -236,34 +247,32 @@ def _tell_classes(audited: Audited) -> Iterator[tuple[str, str]]:
 
 def _identifiers(audited: Audited) -> Iterator[Finding]:
     """Whole numbers that never repeat and follow the rows or fill a range: names of rows, no properties."""
-    for name in identifiers(audited.data.features, audited.data.columns):
-        yield Finding(
-            "identifier",
-            "warning",
-            f"The column {name!r} holds another whole number in each of {audited.data.rows} rows.",
-            "A number that names its row can only be learnt by heart, or tells in which order rows were kept.",
-            ("Leave it out: ", Setting("drop"), "."),
-        )
+    data = audited.data
+    for name, place in data.columns.places.items():
+        if names_rows(data.features[:, place.start]):
+            yield Finding(
+                "identifier",
+                "warning",
+                f"The column {name!r} holds another whole number in each of {data.rows} rows.",
+                "A number that names its row can only be learnt by heart, or tells in which order rows were kept.",
+                ("Leave it out: ", Setting("drop"), "."),
+            )
 
 
-def identifiers(features: NDArray[Any], plan: Plan) -> list[str]:
-    """The names of columns that hold another whole number in each row, which follow the rows or fill a range.
+def names_rows(values: NDArray[Any]) -> bool:
+    """Whether a column (N,) holds another whole number in each row, which follow the rows or fill a range."""
+    rows = len(values)
+    if rows < FEWEST_AUDITED or not _are_whole(values[:FEWEST_AUDITED]) or not _are_whole(values):
+        return False
+    numbers = np.asarray(values, np.float64)
+    if np.unique(numbers).size < rows:
+        return False
+    steps = np.diff(numbers)
+    return bool((steps > 0).all() or (steps < 0).all() or np.ptp(numbers) < 2 * rows)
 
-    Args:
-        features: (N, D), as ``plan`` gives them.
-        plan: what the features are made of.
-    """
-    rows, found = len(features), []
-    if rows < FEWEST_AUDITED:
-        return []
-    for name, place in plan.places.items():
-        values = np.asarray(features[:, place.start], np.float64)
-        if not np.array_equal(values, np.round(values)) or np.unique(values).size < rows:
-            continue
-        steps = np.diff(values)
-        if (steps > 0).all() or (steps < 0).all() or np.ptp(values) < 2 * rows:
-            found.append(name)
-    return found
+
+def _are_whole(values: NDArray[Any]) -> bool:
+    return np.array_equal(values, np.round(values))
 
 
 def _hold_out(audited: Audited) -> Iterator[Finding]:
@@ -271,25 +280,24 @@ def _hold_out(audited: Audited) -> Iterator[Finding]:
     data, held_out = audited.data, audited.held_out
     if held_out is None:
         return
-    rows, count = _known(labelled_keys(data), labelled_keys(held_out)), held_out.rows
+    rows, count = _known(np.concatenate([labelled_keys(data), labelled_keys(held_out)]), data.rows), held_out.rows
     what = (
         f"{len(rows)} of {count} held-out rows ({len(rows) / count:.1%}) stand among the rows to search with: of the "
         f"held-out, rows {listed(rows)}."
     )
 
     def by_chance() -> Iterator[int]:
-        features = np.concatenate([data.features, held_out.features])
-        labels = np.concatenate([data.labels, held_out.labels])
-        both = Dataset(features, labels, data.feature_names, data.class_names, plan=data.plan)
-        return (len(_known(keys[: data.rows], keys[data.rows :])) for keys in keys_by_chance(both))
+        return (len(_known(keys, data.rows)) for keys in keys_by_chance(data, held_out))
 
     yield from _of_duplicates("hold-out", what, len(rows), count, by_chance)
 
 
-def _known(searched: Sequence[bytes], held: Sequence[bytes]) -> list[int]:
-    """The places of held-out rows that are searched with."""
-    known = set(searched)
-    return [row for row, key in enumerate(held) if key in known]
+def _known(keys: Keys, searched: int) -> list[int]:
+    """The places of held-out rows that are searched with; of all keys those of the rows to search with come first."""
+    numbers = numbered(keys)
+    known = np.zeros(numbers.max() + 1, bool)
+    known[numbers[:searched]] = True
+    return np.flatnonzero(known[numbers[searched:]]).tolist()
 
 
 def _constant(audited: Audited) -> Iterator[Finding]:

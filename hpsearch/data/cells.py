@@ -160,6 +160,7 @@ class Cells:
         if kind == "numeric":
             assert self._numbers is not None
             raw = Raw(self._name, kind, np.concatenate(self._numbers))
+            self._numbers.clear()  # the column holds them now, and other columns are to come
         else:
             if self._codes is None:
                 raise self._too_many(f"has more than {self._most}")

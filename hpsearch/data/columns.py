@@ -14,6 +14,8 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from hpsearch.arrays import IntArray
+from hpsearch.data.matrix import table_of
 from hpsearch.errors import DataError, Setting, Text, listed
 
 Kind = Literal["boolean", "categorical", "numeric"]
@@ -50,6 +52,14 @@ class Raw:
     def missing(self) -> NDArray[np.bool_]:
         """(N,): where it has no value."""
         return np.asarray(self.values < 0 if self.kind == "categorical" else np.isnan(self.values))
+
+    def narrowed(self) -> Raw:
+        """The same values in as few bytes as hold them: single precision where that is exact, small integers."""
+        if self.kind == "categorical":
+            return replace(self, values=self.values.astype(np.min_scalar_type(-len(self.categories) - 1)))
+        with np.errstate(over="ignore"):
+            narrow = self.values.astype(np.float32)
+        return replace(self, values=narrow) if np.array_equal(narrow, self.values, equal_nan=True) else self
 
 
 @dataclass(frozen=True)
@@ -169,41 +179,49 @@ class Plan:
         """Whether a feature is nan in some of the rows that this was declared on."""
         return any(column.indicator and column.kind != "categorical" for column in self.columns)
 
-    def expand(self, raws: Sequence[Raw]) -> tuple[NDArray[np.float64], list[str]]:
+    def expand(self, raws: Sequence[Raw]) -> tuple[NDArray[Any], list[str]]:
         """The features of rows.
 
         Args:
             raws: the plan's columns, in its order.
 
         Returns:
-            (features (N, D) with nan where a number is missing, a line on each thing that the plan did not foresee: a
-            category that it has not is all zeros, so is a missing one where none was missing; a missing number is nan).
+            (features (N, D) with nan where a number is missing, in single precision where all numbers are; a line on
+            each thing that the plan did not foresee: a category that it has not is all zeros, so is a missing one where
+            none was missing; a missing number is nan).
         """
-        features = np.zeros((len(raws[0].values), len(self.feature_names)))
-        notices = []
+        count, width, notices = len(raws[0].values), len(self.feature_names), list[str]()
         for column, raw in zip(self.columns, raws, strict=True):
-            block, missing = features[:, self.places[column.name]], raw.missing
+            missing = raw.missing
             if column.kind == "categorical":
-                known = {category: place for place, category in enumerate(column.categories)}
-                # One more for -1, the missing: it comes last and so is what -1 picks.
-                place = np.array([*(known.get(category, -1) for category in raw.categories), -1], np.intp)[raw.values]
-                rows = np.flatnonzero(place >= 0)
-                block[rows, place[rows]] = 1
-                unseen = (place < 0) & ~missing
+                unseen = (_places(column, raw)[raw.values] < 0) & ~missing
                 if unseen.any():
                     names = [raw.categories[code] for code in np.unique(raw.values[unseen])]
                     notices.append(
                         f"Column {column.name!r}: {_rows(unseen)} a category that training had not "
                         f"({listed([*map(repr, names)])}), taken as none of its categories."
                     )
-            else:
-                block[:, 0] = raw.values
-            if column.indicator:
-                block[:, -1] = missing
-            elif missing.any():
+            if not column.indicator and missing.any():
                 how = "taken as none of its categories" if column.kind == "categorical" else "filled as training would"
                 notices.append(f"Column {column.name!r}: {_rows(missing)} no value, where training always had: {how}.")
-        return features, notices
+        numbers = [raw.values.dtype for raw in raws if raw.kind != "categorical"]
+        narrow = bool(numbers) and all(dtype == np.float32 for dtype in numbers)
+
+        def some(part: slice) -> NDArray[Any]:
+            features = np.zeros((part.stop - part.start, width))
+            for column, raw in zip(self.columns, raws, strict=True):
+                block, values = features[:, self.places[column.name]], raw.values[part]
+                if column.kind == "categorical":
+                    place = _places(column, raw)[values]
+                    rows = np.flatnonzero(place >= 0)
+                    block[rows, place[rows]] = 1
+                else:
+                    block[:, 0] = values
+                if column.indicator:
+                    block[:, -1] = values < 0 if column.kind == "categorical" else np.isnan(values)
+            return features
+
+        return table_of((count, width), np.float32 if narrow else np.float64, some), notices
 
     def raws(self, features: NDArray[Any]) -> list[Raw]:
         """The columns that this plan expands to these features (N, D); a category that it has not is none."""
@@ -229,6 +247,9 @@ class Plan:
         """
         columns = []
         for column in self.columns:
+            if column.kind != "categorical" and not column.indicator:
+                columns.append(column)
+                continue
             ones = features[:, self.places[column.name]] == 1
             if column.indicator and ones[:, -1].all():
                 raise column_error(
@@ -269,6 +290,12 @@ def summary(described: Sequence[Mapping[str, Any]]) -> str:
             more = f"; and {len(notes) - MOST_NAMED} more" if len(notes) > MOST_NAMED else ""
             parts.append(f"{len(columns)} {kind}" + (f" ({'; '.join(notes[:MOST_NAMED])}{more})" if notes else ""))
     return ", ".join(parts)
+
+
+def _places(column: Column, raw: Raw) -> IntArray:
+    """Where the features of a column's categories stand; -1 of those that were not declared, and of -1 itself."""
+    known = {category: place for place, category in enumerate(column.categories)}
+    return np.array([*(known.get(category, -1) for category in raw.categories), -1], np.intp)
 
 
 def _rows(chosen: NDArray[np.bool_]) -> str:

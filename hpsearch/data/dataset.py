@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from hpsearch.arrays import IntArray
 from hpsearch.data.columns import Plan
+from hpsearch.data.matrix import blocks, let_go, table_of
 from hpsearch.errors import DataError, Setting
 
 # What is predicted: one of some classes, or a number, the regression target.
@@ -67,6 +68,7 @@ class Dataset:
         target_name: str = "target",
         plan: Plan | None = None,
         task: Task = "classification",
+        own: bool = False,
     ) -> Dataset:
         """A dataset from whatever arrays a source has.
 
@@ -79,13 +81,21 @@ class Dataset:
             target_name: what the target is called.
             plan: what the features are made of, if they are not numbers without missing values.
             task: whether the targets are classes or numbers.
+            own: the features are a table that nobody else will change, C-contiguous and of their number type: they are
+                not copied.
 
         Raises:
             DataError: wrong shapes, a value that is not a finite number, fewer than two classes or different targets.
         """
         try:
             given = np.asarray(features)
-            table = np.array(given, dtype=np.float32 if given.dtype == np.float32 else np.float64, order="C")
+            dtype = np.float32 if given.dtype == np.float32 else np.float64
+            if own:
+                table = given
+            elif given.ndim == 2:
+                table = table_of(given.shape, dtype, lambda part: given[part])
+            else:
+                table = np.array(given, dtype)
         except (TypeError, ValueError) as error:
             raise DataError("features must be numbers", str(error)) from error
         if table.ndim != 2 or 0 in table.shape:
@@ -95,12 +105,15 @@ class Dataset:
         names = tuple(feature_names) if feature_names is not None else tuple(f"x{i + 1}" for i in range(table.shape[1]))
         if len(names) != table.shape[1]:
             raise DataError(f"{table.shape[1]} features need as many names", f"got {len(names)}")
-        for row, column in np.argwhere(~np.isfinite(table) if plan is None else np.isinf(table))[:1]:
-            raise DataError(
-                "every value must be a finite number",
-                f"row {row}, column {names[column]!r} is {table[row, column]}",
-                "Fill or leave out such rows.",
-            )
+        for part in blocks(*table.shape):
+            some = table[part]
+            for row, column in np.argwhere(~np.isfinite(some) if plan is None else np.isinf(some))[:1]:
+                raise DataError(
+                    "every value must be a finite number",
+                    f"row {part.start + row}, column {names[column]!r} is {some[row, column]}",
+                    "Fill or leave out such rows.",
+                )
+        let_go(table)  # before labels are sorted
         try:
             given_targets = np.asarray(targets)
         except ValueError as error:
@@ -148,6 +161,7 @@ class Dataset:
         head = [*names, self.features.shape, str(self.features.dtype)]
         digest = hashlib.sha256(json.dumps(head).encode())
         digest.update(np.ascontiguousarray(self.features).data)
+        let_go(self.features)  # those held out are not needed any more
         digest.update(self.labels.astype(np.int64 if self.class_names else np.float64).data)
         for name, values in self.metadata.items():
             digest.update(name.encode())
@@ -159,7 +173,9 @@ class Dataset:
     def take(self, rows: IntArray) -> Dataset:
         """The same table with the given rows only."""
         metadata: dict[str, Any] = {name: values[rows] for name, values in self.metadata.items()}
-        return replace(self, features=self.features[rows], labels=self.labels[rows], **metadata)
+        shape = len(rows), self.features.shape[1]
+        features = table_of(shape, self.features.dtype, lambda part: self.features[rows[part]])
+        return replace(self, features=features, labels=self.labels[rows], **metadata)
 
     def read_by(self, plan: Plan) -> Dataset:
         """The same rows as a plan of the same columns reads new ones, see :meth:`Plan.expand`; for that nan may stand

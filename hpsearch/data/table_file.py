@@ -86,13 +86,13 @@ class Table:
 
     Attributes:
         names: of all columns of the file, in its order.
-        columns: those that become features.
+        columns: those that become features; whoever has made features of them may clear the list.
         texts: columns of text by name.
         refused: those that cannot be features, and why, if that does not stop the reading.
     """
 
     names: tuple[str, ...]
-    columns: tuple[Raw, ...]
+    columns: list[Raw]
     texts: Mapping[str, list[str]]
     refused: Mapping[str, DataError]
 
@@ -117,7 +117,7 @@ class Table:
                 if not wanted.lenient:
                     raise
                 refused[name] = error
-        return cls(tuple(names), tuple(columns), {name: make() for name, make in texts.items()}, refused)
+        return cls(tuple(names), columns, {name: make() for name, make in texts.items()}, refused)
 
 
 @contextmanager

@@ -114,12 +114,15 @@ class TableFile(Source):
         plan = Plan.declare(table.columns, self.impute, self.missing)
         targets = table.texts[self.target]
         check_values(len(targets), len(plan.feature_names), "features")
+        features, _ = plan.expand(table.columns)
+        table.columns.clear()  # before anybody looks at the rows: of a large table one copy is enough
         data = Dataset.of(
-            plan.expand(table.columns)[0],
+            features,
             _as_labels(targets) if self.task == "classification" else np.array([*map(float, targets)]),
             target_name=self.target,
             plan=plan,
             task=self.task,
+            own=True,
         )
         data = with_metadata(data, table.texts, self._metadata)
         return data if self.duplicates == "keep" else data.take(first_of_each(data))

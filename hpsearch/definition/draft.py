@@ -18,7 +18,7 @@ from hpsearch.data.sources import SOURCES
 from hpsearch.data.splits import SplitOptions, hold_out, make_splits
 from hpsearch.data.survey import Surveyed, survey
 from hpsearch.data.units import first_of_each
-from hpsearch.definition.draft_text import SEED, Budget, SplitPlan, write
+from hpsearch.definition.draft_text import SEED, Budget, SplitPlan, described, write
 from hpsearch.definition.problems import first_problem
 from hpsearch.definition.sections import StudySection
 from hpsearch.definition.study import as_key
@@ -62,9 +62,10 @@ def draft(rows: Path, target: str | None, path: str, file_name: str, name: str |
     """
     name = study_name(rows) if name is None else checked_name(name)
     found = survey(rows, target)
+    used, found = described(found), found.without_values()  # the rows are to be loaded once more
     plan = _split_plan(found, rows)
     budget = _budget(plan.rows, len(found.plan.feature_names))
-    text = write(found, plan, budget, name, path, rows.name, file_name)
+    text = write(found, used, plan, budget, name, path, rows.name, file_name)
     return Draft(text, found, plan.duplicates)
 
 

@@ -50,13 +50,26 @@ class Budget:
     learning_rate: tuple[str, str]
 
 
+def described(found: Surveyed) -> dict[str, str]:
+    """What the first columns hold, by name."""
+    return {raw.name: _described(raw) for raw in found.columns[:MOST_COLUMNS_SHOWN]}
+
+
 def write(
-    found: Surveyed, plan: SplitPlan, budget: Budget, name: str, path: str, rows_name: str, file_name: str
+    found: Surveyed,
+    used: Mapping[str, str],
+    plan: SplitPlan,
+    budget: Budget,
+    name: str,
+    path: str,
+    rows_name: str,
+    file_name: str,
 ) -> str:
     """The file.
 
     Args:
         found: what the rows were taken for.
+        used: what the first columns hold, as :func:`described` says.
         plan: how they are held out and split.
         budget: what is searched, and for how long.
         name: the study's.
@@ -65,16 +78,16 @@ def write(
         file_name: what to call the study file.
     """
     command = file_name if file_name.isprintable() else "FILE"
-    used = f"{len(found.columns)} of {len(found.columns) + len(found.left_out)} columns"
+    count = f"{len(found.columns)} of {len(found.columns) + len(found.left_out)} columns"
     head = [
         f"# Which small network predicts {_shown(found.target)} best? Written by `hpsearch init` for "
         f"{_shown(rows_name)}: {found.rows} rows,",
-        f"# {used} to predict from. Change what you like: `hpsearch check {command}` says whether it is fit to run,",
+        f"# {count} to predict from. Change what you like: `hpsearch check {command}` says whether it is fit to run,",
         f"# `hpsearch run {command}` runs it, and `hpsearch schema` lists all that can be set.",
     ]
     sections = [
         ["[study]", f"name = {as_toml(name)}", f"seed = {SEED} # everything random follows from it"],
-        _data(found, plan, path),
+        _data(found, used, plan, path),
         _holdout(plan),
         _validation(found, plan),
         _train(found, budget),
@@ -84,7 +97,7 @@ def write(
     return "\n\n".join("\n".join(lines) for lines in [head, *sections]) + "\n"
 
 
-def _data(found: Surveyed, plan: SplitPlan, path: str) -> list[str]:
+def _data(found: Surveyed, used: Mapping[str, str], plan: SplitPlan, path: str) -> list[str]:
     lines = ["[data]", f"source = {as_toml(found.source)}", f"path = {as_toml(path)} # relative to this file"]
     if found.classes is None:
         lines += [
@@ -105,17 +118,16 @@ def _data(found: Surveyed, plan: SplitPlan, path: str) -> list[str]:
     lines.append(
         "# What each column was taken for. One that is something else: numeric, categorical or boolean = [...]."
     )
-    used = {raw.name: _described(raw) for raw in found.columns[:MOST_COLUMNS_SHOWN]}
     left_out = {
         name: f"left out: it {left_out_because(found.left_out[name])}"
         for name in [*found.left_out][:MOST_COLUMNS_SHOWN]
     }
     width = max(len(_shown(name)) for name in [*used, *left_out])
-    for described, every in ((used, len(found.columns)), (left_out, len(found.left_out))):
-        for name, what in described.items():
+    for shown, every in ((used, len(found.columns)), (left_out, len(found.left_out))):
+        for name, what in shown.items():
             lines += _comment(what, " " * (width + 4), f"#   {_shown(name):{width}}  ")
-        if every > len(described):
-            lines.append(f"#   and {every - len(described)} more like these")
+        if every > len(shown):
+            lines.append(f"#   and {every - len(shown)} more like these")
     lines += _hints(found)
     return lines
 

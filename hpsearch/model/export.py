@@ -126,7 +126,7 @@ def _rows_to_check(
     if rows is not None and rows.suffix.lower() == ".toml":
         return rows_of(bundle, StudyDefinition.from_file(rows)), "study", None
     if rows is not None:
-        return list(read_rows(bundle, rows).columns), "file", None
+        return read_rows(bundle, rows).columns, "file", None
     try:
         return study_rows(bundle, folder), "study", None
     except HpsearchError as error:

@@ -81,4 +81,4 @@ def read_rows(bundle: Bundle, path: Path, keep: Sequence[str] = ()) -> Table:
     plan = bundle.plan
     table = read_table(path, Wanted(kept=tuple(dict.fromkeys(keep)), features=plan.names, types=Types.of(plan)))
     columns = {raw.name: raw for raw in table.columns}
-    return replace(table, columns=tuple(columns[name] for name in plan.names))
+    return replace(table, columns=[columns[name] for name in plan.names])

@@ -26,6 +26,8 @@ _ATTRIBUTE = "baselines"  # of the study
 # but not while they take less than so many seconds.
 SHARE, _TOO_LONG = 0.25, "its fits would take longer than a quarter of the search"
 ALWAYS_SECONDS = 0.3
+# Numbers that a baseline may be fitted to: 256 MiB, of which its package makes copies.
+MOST_NUMBERS, _TOO_MANY = 2**25, "its fits would take several times the memory of the rows"
 # What a search takes on one core, as measured: a step, and its multiplications.
 _SECONDS_OF_A_STEP, _SECONDS_OF_A_PRODUCT = 1.5e-4, 2.5e-10
 
@@ -218,8 +220,9 @@ def compare(
     for name, baseline in BASELINES.items():
         title = baseline.title(data.task, loss)
         seconds = len(splits) * baseline.seconds(most, data.features.shape[1], classes)
-        if seconds > limit:
-            found.append(Compared(name, title, missing=_TOO_LONG))
+        too_many = baseline.sees_features and most * data.features.shape[1] > MOST_NUMBERS
+        if seconds > limit or too_many:
+            found.append(Compared(name, title, missing=_TOO_MANY if too_many else _TOO_LONG))
             continue
         try:
             with threadpool_limits(1), np.errstate(all="ignore"):

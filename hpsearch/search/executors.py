@@ -23,6 +23,7 @@ from typing import Self
 import numpy as np
 
 from hpsearch.data.dataset import Dataset
+from hpsearch.data.matrix import file_of
 from hpsearch.search.objective import Prepared, TrialTask, evaluate
 from hpsearch.search.pruning import PriorTrial
 from hpsearch.storage.trial_result import TrialResult
@@ -110,24 +111,28 @@ class InProcessExecutor(TrialExecutor):
 
 @dataclass(frozen=True)
 class Dump:
-    """A prepared study in a folder of this machine: each process loads it once, its rows memory-mapped."""
+    """A prepared study in a folder of this machine: each process loads it once and maps the file of its features."""
 
     folder: Path
+    features: Path
 
     @classmethod
     def write(cls, prepared: Prepared) -> Dump:
         folder = Path(tempfile.mkdtemp(prefix="hpsearch-"))
-        np.save(folder / "features.npy", prepared.search.features)
+        features = file_of(prepared.search.features)  # of a large table, which the owner has mapped too
+        if features is None:
+            features = folder / "features.npy"
+            np.save(features, prepared.search.features)
         np.save(folder / "labels.npy", prepared.search.labels)
         (folder / "prior_trials.pickles").touch()
         # Workers need no held-out row, so they get none.
         bare = replace(prepared, search=_without_rows(prepared.search), held_out=None)
         (folder / "study.pickle").write_bytes(pickle.dumps(bare))
-        return cls(folder)
+        return cls(folder, features)
 
     def load(self) -> Prepared:
         bare: Prepared = pickle.loads((self.folder / "study.pickle").read_bytes())
-        features, labels = (np.load(self.folder / f"{name}.npy", mmap_mode="r") for name in ("features", "labels"))
+        features, labels = (np.load(path, mmap_mode="r") for path in (self.features, self.folder / "labels.npy"))
         return replace(bare, search=replace(bare.search, features=features, labels=labels))
 
     @property

@@ -17,6 +17,7 @@ from hpsearch import seeds
 from hpsearch.data.audit import Finding, audit
 from hpsearch.data.columns import summary
 from hpsearch.data.dataset import Dataset
+from hpsearch.data.matrix import is_large
 from hpsearch.data.preprocess import Scaling, column_without_values, without_values
 from hpsearch.data.splits import Split, hold_out, make_splits
 from hpsearch.data.target_scaling import require_scalable
@@ -54,7 +55,10 @@ class Prepared:
 
     @cached_property
     def final_splits(self) -> tuple[Split, ...]:
-        """The fresh splits of the finals."""
+        """The fresh splits of the finals; of many rows they take more memory than the search has to spare."""
+        return self._fresh_splits()
+
+    def _fresh_splits(self) -> tuple[Split, ...]:
         return fresh_splits(self.definition, self.search, "finals", self.definition.search.finalist_repeats)
 
     @cached_property
@@ -197,8 +201,8 @@ def divide(definition: StudyDefinition, data: Dataset, held_out: Dataset | None)
         require_scalable(name, data.labels)
     scalings = {name: fit_scalings(data, training, name) for name in definition.scalings}
     prepared = Prepared(definition, data, held_out, splits, scalings)
-    if definition.finalists:
-        _ = prepared.final_splits  # refused before anything runs, if there are none
+    if definition.finalists:  # refused before anything runs, if there are no fresh splits
+        _ = prepared._fresh_splits() if is_large(*data.features.shape) else prepared.final_splits
     return prepared
 
 
@@ -356,6 +360,8 @@ def evaluate(
             objective=definition.search.objective,
             by_ensemble=task.final_epochs is not None,
             should_stop=should_stop,
+            stops=task.final_epochs is None,
+            keep_losses=task.final_epochs is None,
         )
 
     # One BLAS thread: on such small matrices more cost more than they save, and sums would depend on their number.

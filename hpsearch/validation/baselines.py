@@ -13,8 +13,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hpsearch.arrays import Array, Floats
+from hpsearch.arrays import Array, Floats, IntArray
 from hpsearch.data.dataset import Dataset, Task
+from hpsearch.data.preprocess import Scaling
 from hpsearch.data.splits import Split
 from hpsearch.validation.config import Config
 from hpsearch.validation.lanes import fit_scalings, training_weights
@@ -58,11 +59,13 @@ class Baseline:
         titles: what it is called, by the study's loss; that of its task where the loss has none of its own.
         predict: (rows) to predictions of the validation rows: (m, C) probabilities, or (m, 1).
         seconds: (rows, features, classes) to what one fit takes on one core, about.
+        sees_features: whether it looks at features at all.
     """
 
     titles: Mapping[str, str]
     predict: Callable[[Rows], Floats]
     seconds: Callable[[int, int, int], float]
+    sees_features: bool = True
 
     def title(self, task: Task, loss: str) -> str:
         """What it is called where networks are trained with this loss."""
@@ -135,6 +138,7 @@ BASELINES: dict[str, Baseline] = {
         {"classification": "class shares", "regression": "mean", "absolute_error": "median"},
         _constant,
         lambda rows, features, classes: 0.0,
+        sees_features=False,
     ),
     "linear": Baseline(
         {"classification": "logistic regression", "regression": "ridge regression"}, _linear, _linear_seconds
@@ -172,18 +176,26 @@ def predict_out_of_fold(
     training = [split.training for split in splits]
     weights = training_weights(config, data, training)
     own = np.ones(data.rows) if data.weights is None else data.weights
-    scalings = fit_scalings(data, training, "standard" if config.scaling == "none" else config.scaling)
+    scaling = "standard" if config.scaling == "none" else config.scaling
+    scalings = fit_scalings(data, training, scaling) if baseline.sees_features else [None] * len(splits)
+
+    def features(rows: IntArray, scaling: Scaling | None) -> Floats:
+        if scaling is None:
+            return np.empty((len(rows), 0))
+        seen: Floats = scaling.apply(data.features[rows]).astype(np.float64)
+        return seen
+
     parts = []
-    for lane, (split, scaling) in enumerate(zip(splits, scalings, strict=True)):
+    for lane, (split, of_lane) in enumerate(zip(splits, scalings, strict=True)):
         between()
         of_loss = own if weights is None else weights[lane]
         counted = split.training[of_loss[split.training] > 0]
         rows = Rows(
-            scaling.apply(data.features[counted]).astype(np.float64),
+            features(counted, of_lane),
             data.labels[counted],
             of_loss[counted],
             own[counted],
-            scaling.apply(data.features[split.validation]).astype(np.float64),
+            features(split.validation, of_lane),
             len(data.class_names),
             config.loss_name(data.task),
         )

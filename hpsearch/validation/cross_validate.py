@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from hpsearch import seeds
 from hpsearch.data.dataset import Dataset
+from hpsearch.data.matrix import is_large
 from hpsearch.data.preprocess import Scaling
 from hpsearch.data.splits import Split
 from hpsearch.nn.network import initial_parameters
@@ -19,7 +20,14 @@ from hpsearch.nn.rows import PaddedRows
 from hpsearch.nn.trainer import Checkpoint
 from hpsearch.validation.config import Config
 from hpsearch.validation.estimates import Estimate, estimate
-from hpsearch.validation.lanes import fit_scalings, lane_data, make_trainer, training_weights, validation_weights
+from hpsearch.validation.lanes import (
+    architecture_of,
+    fit_scalings,
+    lane_data,
+    make_trainer,
+    training_weights,
+    validation_weights,
+)
 from hpsearch.validation.metric import Metric
 from hpsearch.validation.metrics import METRICS, objective_metric
 from hpsearch.validation.out_of_fold import OutOfFoldEnsemble
@@ -27,6 +35,10 @@ from hpsearch.validation.score import SCORE_NAMES, Scored, as_plain
 
 Outcome = Literal["complete", "pruned", "diverged"]
 CheckpointRule = Literal["best", "last"]
+_Point = tuple[Checkpoint, Evaluation]
+# Predicted numbers of a row, of all checkpoints together, that may be kept until all repeats are trained: they take no
+# more memory than the batches of all repeats would.
+MOST_KEPT = 64
 
 
 @dataclass(frozen=True)
@@ -181,6 +193,8 @@ def cross_validate(
     objective: str = "loss",
     by_ensemble: bool = False,
     should_stop: Callable[[int, float], bool] = lambda epoch, mean: False,
+    stops: bool = True,
+    keep_losses: bool = True,
 ) -> CrossValidation:
     """Train one network a split, all in lock-step, and validate them at every checkpoint.
 
@@ -195,26 +209,41 @@ def cross_validate(
         objective: of ``METRICS``; it must be defined on the validation rows of each split.
         by_ensemble: let the objective of the out-of-fold ensemble choose the checkpoint, not the mean over splits.
         should_stop: told every checkpoint's epoch and mean objective; True prunes.
+        stops: False where it never does. Then repeats of many rows are trained one after the other, in a fraction of
+            the memory, and it is told of each by itself.
+        keep_losses: keep every row's loss at each checkpoint; without, ``rows`` has none.
     """
     loss_name = config.loss_name(data.task)
     metric = objective_metric(objective, loss_name)
     training = [split.training for split in splits]
-    weights = training_weights(config, data, training)
     scalings = scalings or fit_scalings(data, training, config.scaling)
-    lanes = lane_data(data, scalings, training, config.target_scaling)
-    trainer = make_trainer(config, lanes, training, evaluate_every or config.checkpoint_epochs, weights)
-    architecture = trainer.architecture
+    architecture = architecture_of(config, data.features.shape[1], len(data.class_names))
+    every = evaluate_every or config.checkpoint_epochs
     longest = max(len(split.validation) for split in splits)
     counted = validation_weights(data, len(splits))
     validation = PaddedRows.pad([split.validation for split in splits], longest, counted)
-    evaluator = Evaluator(architecture, lanes, validation)
     of_objective = None if objective == "loss" else _SplitMetric(metric, validation, data)
     ensemble = OutOfFoldEnsemble(data, splits, architecture.head, metric) if by_ensemble else None
 
-    def streams(stream: str) -> list[np.random.Generator]:
-        return [seeds.generator(study_seed, stream, split.repeat, split.fold) for split in splits]
+    def points(lanes: slice) -> Iterator[_Point]:
+        """The checkpoints of some lanes, as they are trained."""
+        row_sets, of_lanes = training[lanes], scalings[lanes]
+        rows = lane_data(data, of_lanes, row_sets, config.target_scaling)
+        weights, sizes = training_weights(config, data, row_sets), [*map(len, training)]
+        trainer = make_trainer(config, rows, row_sets, every, weights, sizes)
+        evaluator = Evaluator(architecture, rows, validation.only(lanes))
 
-    params = initial_parameters(architecture.network, config.init, streams("weights"), architecture.dtype)
+        def streams(stream: str) -> list[np.random.Generator]:
+            return [seeds.generator(study_seed, stream, split.repeat, split.fold) for split in splits[lanes]]
+
+        params = initial_parameters(architecture.network, config.init, streams("weights"), architecture.dtype)
+        for checkpoint in trainer.run(params, streams("batches"), streams("dropout")):
+            yield checkpoint, evaluator.evaluate(params)
+
+    whole, in_turns = slice(0, len(splits)), False
+    if not stops and is_large(*data.features.shape):
+        in_turns = -(-config.epochs // every) * max(1, len(data.class_names)) <= MOST_KEPT
+    trained = _in_turns(points, _repeats(splits), should_stop, keep_losses) if in_turns else points(whole)
     curve, parameters = Curve(), architecture.network.size
     which: dict[str, Any] = {"objective": objective, "loss_name": loss_name, "score_name": SCORE_NAMES[data.task]}
     # Of classes float32 holds all there can be; a regression target may need its digits, and squares of any size.
@@ -222,8 +251,7 @@ def cross_validate(
     row_losses: list[NDArray[Any]] = []
     row_values: list[NDArray[Any]] = []
     chosen: tuple[float, Checkpoint, Evaluation] | None = None  # of the objective that chooses, the best so far
-    for checkpoint in trainer.run(params, streams("batches"), streams("dropout")):
-        evaluation = evaluator.evaluate(params)
+    for checkpoint, evaluation in trained:
         curve.epochs.append(checkpoint.epoch)
         curve.training_loss.append(checkpoint.training_loss.tolist())
         curve.validation_loss.append(evaluation.loss.tolist())
@@ -234,7 +262,7 @@ def cross_validate(
             curve.objective.append(of_objective.of_splits(row_values[-1]))
         else:  # of the predictions of a network that diverged nothing can be computed
             curve.objective.append([float("nan")] * len(splits))
-        if ensemble is None:
+        if ensemble is None and keep_losses:
             row_losses.append(validation.flat(evaluation.row_losses.astype(kept_type)))
         reason = _divergence(splits, checkpoint, evaluation, config, metric.title, curve.objective[-1])
         if reason:
@@ -243,7 +271,7 @@ def cross_validate(
         value = mean if ensemble is None else ensemble.add(_flat_predictions(validation, evaluation))
         if chosen is None or rule == "last" or metric.sign * value < metric.sign * chosen[0]:
             chosen = value, checkpoint, evaluation
-        if should_stop(checkpoint.epoch, mean) and checkpoint.epoch < config.epochs:
+        if not in_turns and should_stop(checkpoint.epoch, mean) and checkpoint.epoch < config.epochs:
             reason = pruned_reason(checkpoint.epoch, mean, metric)
             return CrossValidation("pruned", None, None, (), curve, parameters, reason, **which)
     assert chosen is not None  # the last epoch is always a checkpoint
@@ -255,6 +283,7 @@ def cross_validate(
     folds = _fold_results(splits, checkpoint, evaluation, scores, objectives, which["score_name"])
     score = float(np.mean(scores)) if np.isfinite(scores).all() else None
     predictions, of_ensemble = _flat_predictions(validation, evaluation), None
+    del evaluation, chosen  # of many rows and lanes they take as much memory again
     if ensemble is not None:
         predictions = ensemble.average(predictions)
         row_losses = [losses.astype(kept_type) for losses in ensemble.row_losses]
@@ -267,9 +296,47 @@ def cross_validate(
             score_name=which["score_name"],
         )
     values = np.stack(row_values) if row_values else None
-    rows = RowResults(np.stack(row_losses), predictions.astype(kept_type), values)
+    losses = np.stack(row_losses) if row_losses else np.empty((0, len(predictions)), kept_type)
+    rows = RowResults(losses, predictions.astype(kept_type, copy=False), values)
     complete = (curve.means[at], checkpoint.epoch, folds, curve, parameters)
     return CrossValidation("complete", *complete, rows=rows, ensemble=of_ensemble, score=score, **which)
+
+
+def _repeats(splits: Sequence[Split]) -> list[slice]:
+    """Those splits that are of one repeat, one repeat after the other."""
+    begins = [place for place, split in enumerate(splits) if not place or split.repeat != splits[place - 1].repeat]
+    return [slice(begin, end) for begin, end in zip(begins, [*begins[1:], len(splits)], strict=True)]
+
+
+def _in_turns(
+    points: Callable[[slice], Iterator[_Point]],
+    groups: Sequence[slice],
+    told: Callable[[int, float], object],
+    keep_losses: bool,
+) -> Iterator[_Point]:
+    """The checkpoints of all lanes, which are trained one group after the other."""
+    trained: list[list[_Point]] = []
+    for lanes in groups:
+        trained.append([])
+        for checkpoint, evaluation in points(lanes):
+            losses = evaluation.row_losses if keep_losses else evaluation.row_losses[:, :0].copy()
+            trained[-1].append((checkpoint, replace(evaluation, row_losses=losses)))
+            told(checkpoint.epoch, float(np.mean(evaluation.loss)))
+    while trained[0]:
+        yield _joined([of_group.pop(0) for of_group in trained])
+
+
+def _joined(points: Sequence[_Point]) -> _Point:
+    """A checkpoint of several groups of lanes, as that of all."""
+
+    def all_of(parts: Sequence[object], *names: str) -> dict[str, Any]:
+        return {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
+
+    checkpoints, evaluations = zip(*points, strict=True)
+    return (
+        replace(checkpoints[0], **all_of(checkpoints, "learning_rate", "training_loss", "penalty")),
+        Evaluation(**all_of(evaluations, "row_losses", "predictions", "loss")),
+    )
 
 
 def _flat_predictions(validation: PaddedRows, evaluation: Evaluation) -> NDArray[Any]:
@@ -284,7 +351,7 @@ class _SplitMetric:
         self._metric, self._validation, self._classes = metric, validation, len(data.class_names)
         rows = validation.flat(validation.index)
         self._labels = data.labels[rows]
-        self._weights = np.ones(len(rows)) if data.weights is None else data.weights[rows]
+        self._weights = np.broadcast_to(1.0, len(rows)) if data.weights is None else data.weights[rows]
         self._ends = np.cumsum(validation.counts)
 
     def row_values(self, evaluation: Evaluation) -> NDArray[Any]:

@@ -165,6 +165,8 @@ def with_fewer_rows(
         rule="last",
         objective=objective,
         should_stop=reported,
+        stops=False,
+        keep_losses=False,
     )
     if found.rows is None:
         return found

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from hpsearch.arrays import FloatArray, Floats, IntArray
 from hpsearch.data.dataset import Dataset
+from hpsearch.data.matrix import blocks
 from hpsearch.data.splits import SPLITTERS, Split
 from hpsearch.data.units import independent_units
 from hpsearch.nn.losses import Loss
@@ -67,8 +68,13 @@ class OutOfFoldEnsemble:
     def average(self, predictions: FloatArray) -> Floats:
         """The ensemble's predictions (n, A) from those of all networks for their validation rows, (M, A), split by
         split."""
-        sums = np.add.reduceat(predictions[self._order].astype(np.float64), self._starts, axis=0)
-        average: Floats = sums / self._counts
+        rows, width = len(self._starts), predictions.shape[1]
+        ends, average = np.append(self._starts, len(predictions)), np.empty((rows, width))
+        for part in blocks(rows, width):
+            first, last = ends[part.start], ends[part.stop]
+            some = predictions[self._order[first:last]].astype(np.float64)
+            np.add.reduceat(some, self._starts[part] - first, axis=0, out=average[part])
+        average /= self._counts
         return average
 
     def add(self, predictions: FloatArray) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 import tomllib
 from dataclasses import replace
@@ -12,6 +13,7 @@ import league
 import numpy as np
 import pandas as pd
 import pytest
+import rows
 import start
 from league_tools import Ours, Problem, loss, searched_network
 from peers import PEERS, LockStep, Peer, TextbookLoop
@@ -175,3 +177,27 @@ def test_a_start_is_timed_beside_the_bare_import_of_its_packages() -> None:
         assert len(times) == 2
         assert all(seconds > 0 for pair in times for seconds in pair)
     assert start.table(found).count("\n") == 4
+
+
+def test_the_cost_of_rows_is_that_of_a_trial_of_theirs(capsys: pytest.CaptureFixture[str]) -> None:
+    found = rows.costs([300, 600], ["power"], 1, 1)
+    assert [(entry["rows"], entry["scaling"]) for entry in found] == [(300, "power"), (600, "power")]
+    assert all(entry["microseconds"] > 0 and 0 < entry["value"] < 10 for entry in found)
+    rows.print_costs([{**entry, "microseconds": 2.0 * place + 2} for place, entry in enumerate(found)])
+    assert "| power | 600 | 4.00 | 2.00 |" in capsys.readouterr().out
+
+
+def test_a_study_s_memory_is_that_of_all_its_processes(tmp_path: Path) -> None:
+    pytest.importorskip("pyarrow")
+    if not Path("/proc/self/smaps_rollup").exists():
+        pytest.skip("only Linux tells it")
+    rows.make(tmp_path / "rows.parquet", 200)
+    shape = pd.read_parquet(tmp_path / "rows.parquet").shape
+    assert shape == (200, rows.COLUMNS + 1)
+    found = rows.study(tmp_path / "rows.parquet", 2, 2, ["train.epochs=2", "search.finalists=0"])
+    assert found["matrix_megabytes"] == pytest.approx(200 * rows.COLUMNS * 4 / 1e6)
+    # Two workers that have imported what they need, and their owner: what they share counts once.
+    assert found["run"]["peak_megabytes"] > 1.5 * found["imports_megabytes"] > 50
+    holder = "import subprocess, sys, time; held = b'x' * 10**8; subprocess.run([sys.executable, '-c', 'held = '"
+    holder += "'bytes([1]) * 10**8; import time; time.sleep(1.5)'])"
+    assert 200 < rows.watched([sys.executable, "-c", holder], str(tmp_path))["peak_megabytes"] < 300

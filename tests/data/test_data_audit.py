@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
+from random import Random
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from hpsearch.data.audit import CHECKS, Finding, audit, refusal
+from hpsearch.data.audit import CHECKS, Finding, _known, _repeated, audit, names_rows, refusal
 from hpsearch.data.columns import Plan, Raw
 from hpsearch.data.dataset import Dataset
 from hpsearch.data.sources import source_class
-from hpsearch.data.splits import SplitOptions, hold_out, make_splits
+from hpsearch.data.splits import Split, SplitOptions, hold_out, make_splits
+from hpsearch.data.units import labelled_keys, numbered, numbers_of_unlike_targets
 
 
 def clean(seed: int = 0, rows: int = 200) -> Dataset:
@@ -213,3 +218,69 @@ def test_errors_stop_a_study_unless_they_are_allowed_by_name() -> None:
     assert "allow=['time']" in str(refusal(findings, ["groups"]))
     assert refusal(findings, ["groups", "time"]) is None
     assert refusal([replace(finding, level="warning") for finding in findings], []) is None
+
+
+VALUES = st.sampled_from([0.0, -0.0, 1.0, 2.0, 0.1, 1e300])
+ROWS = st.lists(st.tuples(VALUES, VALUES, st.integers(0, 1)), min_size=4, max_size=40)
+
+
+@given(ROWS, st.randoms(use_true_random=False), st.booleans())
+def test_repeated_rows_are_those_that_a_comparison_of_all_pairs_finds(
+    rows: list[tuple[float, float, int]], draw: Random, narrow: bool
+) -> None:
+    """Rows of tuples, compared by ==, for which -0 is 0 too."""
+    rows = [*rows, (7.0, 7.0, 0), (7.0, 8.0, 1)]  # two classes
+    places = draw.sample(range(len(rows)), len(rows))
+    splits = [
+        Split(0, fold, np.array(sorted({*places} - {*places[fold::2]})), np.array(places[fold::2])) for fold in (0, 1)
+    ]
+    table = np.array(rows)[:, :2]
+    if narrow:
+        table = np.minimum(table, 3e38).astype(np.float32)
+        rows = [(*map(float, features), label) for features, (*_, label) in zip(table, rows, strict=True)]
+    data = Dataset.of(table, np.array([label for *_, label in rows]))
+
+    exact = {row for s in splits for row in s.validation for other in s.training if rows[row] == rows[other]}
+    assert _repeated(splits, numbered(labelled_keys(data))) == (sorted(exact), len(rows))
+
+    def unlike(row: int) -> bool:
+        return any(other[:2] == rows[row][:2] and other[2] != rows[row][2] for other in rows)
+
+    alike = {
+        row
+        for s in splits
+        for row in s.validation
+        for other in s.training
+        if rows[row][:2] == rows[other][:2] and unlike(row)
+    }
+    assert _repeated(splits, numbers_of_unlike_targets(data)) == (sorted(alike), len(rows))
+
+    first = draw.randrange(1, len(rows))
+    known = [row - first for row in range(first, len(rows)) if rows[row] in rows[:first]]
+    assert _known(labelled_keys(data), first) == known
+
+
+@given(st.lists(st.integers(-(2**62), 2**62), min_size=1), st.integers(1, 3))
+def test_numbers_are_of_equal_keys_in_the_order_of_their_first_rows(values: list[int], parts: int) -> None:
+    keys = np.array([[value // 3**part for part in range(parts)] for value in values])
+    numbers: dict[tuple[int, ...], int] = {}
+    expected = [numbers.setdefault(tuple(key), len(numbers)) for key in keys.tolist()]
+    assert numbered(keys if parts > 1 else keys[:, 0]).tolist() == expected
+
+
+@given(st.lists(st.integers(-50, 50), min_size=20, max_size=60), st.sampled_from([None, 0.5, np.nan]))
+def test_a_column_names_rows_as_a_plain_look_at_it_says(numbers: list[int], odd: float | None) -> None:
+    values = [float(number) for number in numbers]
+    if odd is not None:
+        values[-1] = odd
+    steps = [after - before for before, after in pairwise(values)]
+    expected = (
+        all(value.is_integer() for value in values)
+        and len(set(values)) == len(values)
+        and (
+            all(step > 0 for step in steps)
+            or all(step < 0 for step in steps)
+            or max(values) - min(values) < 2 * len(values)
+        )
+    )
+    assert names_rows(np.array(values)) == expected

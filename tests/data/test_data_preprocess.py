@@ -11,6 +11,7 @@ from sklearn.preprocessing import FunctionTransformer, MinMaxScaler, PowerTransf
 
 from hpsearch.data import preprocess
 from hpsearch.data.preprocess import SCALINGS, Scaling, fit_scaling
+from hpsearch.transform import yeo_johnson
 
 SKLEARN: dict[str, Any] = {
     "minmax": MinMaxScaler,
@@ -129,3 +130,24 @@ def test_single_precision_features_are_scaled_in_double_precision(name: str, see
     one, other = fit(name, narrow), fit(name, narrow.astype(np.float64))
     np.testing.assert_allclose(one.apply(narrow), other.apply(narrow), rtol=1e-5, atol=1e-5)
     assert one.centre.dtype == one.scale.dtype == np.float64
+
+
+def test_of_many_rows_lambda_is_that_of_evenly_spaced_ones_and_centre_and_scale_are_of_all(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    features = np.random.default_rng(0).lognormal(size=(101, 2))
+    chosen = np.arange(1, 101)
+    whole = fit_scaling("power", features, chosen)
+    monkeypatch.setattr(preprocess, "LAMBDA_ROWS", 100)
+    same = fit_scaling("power", features, chosen)
+    monkeypatch.setattr(preprocess, "LAMBDA_ROWS", 25)
+    some = fit_scaling("power", features, chosen)
+    few = fit_scaling("power", features, chosen[::4])
+    assert whole.lambdas is not None
+    assert few.lambdas is not None
+    for part in ("centre", "scale", "lambdas"):
+        np.testing.assert_array_equal(getattr(whole, part), getattr(same, part))
+    np.testing.assert_array_equal(some.lambdas, few.lambdas)
+    transformed = yeo_johnson(features[chosen], few.lambdas)
+    np.testing.assert_allclose(some.centre, transformed.mean(axis=0), rtol=1e-12)
+    np.testing.assert_allclose(some.scale, transformed.std(axis=0), rtol=1e-12)
