@@ -51,6 +51,7 @@ class Curves:
     value: Floats
     truth: Floats
     losses: NDArray[np.float32] = field(repr=False)
+    _limits: dict[float, Places] = field(default_factory=dict, init=False, repr=False)
 
     @classmethod
     def load(cls, folder: Path) -> Curves:
@@ -95,6 +96,16 @@ class Curves:
     @property
     def last(self) -> int:
         return len(self.epochs) - 1
+
+    def limits(self, patience: float) -> Places:
+        """(C,), the study's checkpoint at which the lowest mean is so large a share of the epochs ago; the last one."""
+        if patience not in self._limits:
+            places = np.arange(self.last + 1)
+            lowest = np.maximum.accumulate(np.where(self.means <= self.best, places, 0), axis=1)
+            idle = (self.epochs - self.epochs[lowest]) / self.epochs[-1]
+            ends = (idle >= patience) & self.of_study | (places == self.last)
+            self._limits[patience] = ends.argmax(axis=1)
+        return self._limits[patience]
 
 
 @dataclass(frozen=True)
@@ -152,12 +163,6 @@ class Running:
         return self.curves.means[self.config, : self.at + 1][self.curves.of_study[: self.at + 1]]
 
     @property
-    def idle(self) -> float:
-        """The share of the epochs since the lowest mean."""
-        epochs, lowest = self.curves.epochs, np.nanargmin(self.curves.means[self.config, : self.at + 1])
-        return float((epochs[self.at] - epochs[lowest]) / epochs[-1])
-
-    @property
     def share(self) -> float:
         """Of all its epochs, those done."""
         return float(self.curves.epochs[self.at] / self.curves.epochs[-1])
@@ -198,18 +203,25 @@ class Stopping:
     first: int = 0
 
 
+Plan = Callable[[Curves, Places], Iterator[tuple[Sequence[int] | Places, int]]]
+
+
 @dataclass(frozen=True)
 class Planned:
     """A strategy that has trials trained in rounds.
 
     Attributes:
         plan: from a table and an order of configurations, the rounds: configurations in order, and the checkpoint to
-            train them to. It is called for a round when those before have been trained.
+            train them to. It is called for a round when those before have been trained, but for the last of them.
         resumes: whether training goes on from the round before; otherwise it begins anew.
+        window: 1 if a round begins when all before have ended; w if the last w - 1 of single trainings may still run.
+        patience: as of stopping.
     """
 
-    plan: Callable[[Curves, Places], Iterator[tuple[Places, int]]]
+    plan: Plan
     resumes: bool = True
+    window: int = 1
+    patience: float = 1.0
 
 
 Strategy = Stopping | Planned
@@ -227,9 +239,7 @@ class _Pure(Asked):
         return None
 
 
-def stopping(
-    stop: Stop, window: int = 8, early: bool = False, patience: float = 1.0, first: int = 0
-) -> Stopping:
+def stopping(stop: Stop, window: int = 8, early: bool = False, patience: float = 1.0, first: int = 0) -> Stopping:
     return Stopping(lambda number, known: _Pure(stop, known), window, early, patience, first)
 
 
@@ -370,7 +380,7 @@ def both(*stops: Stop) -> Stop:
 # ---------------------------------------------------------------- that plan
 
 
-def screening(pool: int, share: float, keep: int) -> Callable[[Curves, Places], Iterator[tuple[Places, int]]]:
+def screening(pool: int, share: float, keep: int) -> Plan:
     """A pool is trained for a share of the epochs, and the best so many to the end, from the best on."""
 
     def plan(curves: Curves, order: Places) -> Iterator[tuple[Places, int]]:
@@ -381,7 +391,7 @@ def screening(pool: int, share: float, keep: int) -> Callable[[Curves, Places], 
     return plan
 
 
-def halvings(trials: int, eta: float, first: float) -> Callable[[Curves, Places], Iterator[tuple[Places, int]]]:
+def halvings(trials: int, eta: float, first: float) -> Plan:
     """Successive halving of so many at once."""
 
     def plan(curves: Curves, order: Places) -> Iterator[tuple[Places, int]]:
@@ -394,14 +404,61 @@ def halvings(trials: int, eta: float, first: float) -> Callable[[Curves, Places]
     return plan
 
 
+def promoting(trials: int, eta: float, first: float, window: int) -> Plan:
+    """Asynchronous successive halving (Li et al. 2020): whoever is among the best 1 / eta of its rung goes on, from the
+    highest rung down; else the next begins. When all have begun, the best of any rung go on.
+
+    A training's result is known ``window`` trainings later.
+    """
+
+    def plan(curves: Curves, order: Places) -> Iterator[tuple[Sequence[int], int]]:
+        steps = [*rungs(curves, eta, first), curves.last]
+        asked: list[tuple[int, int]] = []  # configuration and rung
+        fresh = [int(config) for config in order[trials - 1 :: -1]]
+        while True:
+            known = asked[: max(0, len(asked) - window + 1)]
+            begun = set(asked)
+            shares: list[tuple[float, int, int]] = []
+            for rung in range(len(steps) - 1):
+                there = np.array([config for config, of in known if of == rung], dtype=np.intp)
+                ranked = _ranked(curves, there, steps[rung])
+                shares += [
+                    ((place + 1) / max(len(there), eta), -rung, int(config))
+                    for place, config in enumerate(ranked)
+                    if (int(config), rung + 1) not in begun
+                ]
+            good = [of for of in shares if of[0] <= 1 / eta]
+            if good:
+                _, rung, config = min(good, key=lambda of: (of[1], of[0]))
+            elif fresh:
+                rung, config = 1, fresh.pop()
+            elif shares:
+                _, rung, config = min(shares)
+            elif any(rung >= 0 for _, rung in asked[len(known) :]):
+                asked.append((-1, -1))  # nothing to do but to wait
+                continue
+            else:
+                return
+            asked.append((config, 1 - rung))
+            yield [config], steps[1 - rung]
+
+    return plan
+
+
 def _ranked(curves: Curves, configs: Places, at: int) -> Places:
     """From the lowest mean so far on; those that diverged are left out."""
     reached = configs[np.isfinite(curves.means[configs, at])]
     return reached[np.argsort(curves.best[reached, at], kind="stable")]
 
 
+def _patiently(patience: float) -> str:
+    return f", patience {patience:.0%}" if patience < 1 else ""
+
+
 def _strategies() -> dict[str, Strategy]:
-    found: dict[str, Strategy] = {"none": stopping(never), "none, patience 25 %": stopping(never, patience=0.25)}
+    found: dict[str, Strategy] = {"none": stopping(never)}
+    for patience in (0.1, 0.25, 0.5):
+        found[f"none{_patiently(patience)}"] = stopping(never, patience=patience)
     for size in (1, 3, 5, 8):
         found[f"none, portfolio of {size}"] = stopping(never, first=size)
     # Optuna's, through hpsearch; Wilcoxon's and the patient pruner are not in the registry.
@@ -409,29 +466,36 @@ def _strategies() -> dict[str, Strategy]:
         told = f", window {window}"
         found |= {
             f"Optuna median{told}": by_optuna("median", window),
-            f"Optuna median, warm-up 25 %{told}": by_optuna("median", window, 0.25),
+            f"Optuna median, warm-up 25%{told}": by_optuna("median", window, 0.25),
             f"Optuna percentile 25{told}": by_optuna("percentile", window),
-            f"Optuna percentile 25, warm-up 25 %{told}": by_optuna("percentile", window, 0.25),
+            f"Optuna percentile 25, warm-up 25%{told}": by_optuna("percentile", window, 0.25),
             f"Optuna hyperband{told}": by_optuna("hyperband", window),
             f"Optuna successive halving{told}": by_optuna("successive_halving", window),
         }
-    for window in (8, 2, 0):
-        told = f", window {window}" if window else ", same checkpoint"
-        for share, fewest in product((0.5, 0.25, 0.1), (1, 4)):
-            found[f"best {share:.0%} of {fewest} or more{told}"] = stopping(not_among(share, fewest), window)
+    for window, patience in ((8, 1.0), (0, 1.0), (0, 0.25)):
+        told = (f", window {window}" if window else ", same checkpoint") + _patiently(patience)
+        for share, warmup in product((0.5, 0.25, 0.1), (0.0, 0.1, 0.25, 0.5)):
+            found[f"best {share:.0%} from {warmup:.0%} on{told}"] = stopping(
+                not_among(share, 4, warmup), window, patience=patience
+            )
         for eta, first in product((2, 3, 4), (0.05, 0.01)):
             found[f"ASHA, stop only, η {eta} from {first:.0%}{told}"] = stopping(
-                halving(eta, first), window, early=first < 0.05
+                halving(eta, first), window, first < 0.05, patience
             )
-        for t, rank in product((0.0, 2.0, 4.0), (1, 3)):
-            found[f"racing t > {t:g} to {rank}{told}"] = stopping(racing(t, rank), window)
+        for t, rank, warmup in product((2.0, 4.0), (1, 3), (0.0, 0.25)):
+            found[f"racing t > {t:g} to {rank} from {warmup:.0%} on{told}"] = stopping(
+                racing(t, rank, warmup), window, patience=patience
+            )
     for window, power, margin in product((8, 2), (None, 0.5, 1.0), (0.0, 0.1)):
         title = f"extrapolated, {'slope' if power is None else f'power {power}'} + {margin:.0%}, window {window}"
         found[title] = stopping(extrapolated(power, margin), window)
-    for eta, first in product((2, 3, 4), (0.05, 0.01)):
+    for eta, first in product((2, 3, 4), (0.01, 0.05, 0.25)):
         found[f"halving of 60, η {eta} from {first:.0%}"] = Planned(halvings(60, eta, first))
-    for pool, share, keep in product((60, 120, 240), (0.01, 0.05, 0.1), (5, 10, 20)):
+    for pool, share, keep in product((60, 120), (0.01, 0.05, 0.1, 0.25), (5, 10, 20)):
         found[f"screening of {pool} at {share:.0%}, best {keep}"] = Planned(screening(pool, share, keep))
+    for eta, first, window, patience in product((1.5, 2, 4), (0.01, 0.05, 0.25), (1, 2), (1.0, 0.25)):
+        title = f"ASHA, promoting, η {eta} from {first:.0%}, window {window}{_patiently(patience)}"
+        found[title] = Planned(promoting(60, eta, first, window), window=window, patience=patience)
     return found
 
 

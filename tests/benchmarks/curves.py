@@ -119,7 +119,10 @@ _LEAGUE = ("fgl", "Hitters", "penguins", "Carseats", "breast_cancer", "concrete"
 SOURCES: dict[str, Source] = {
     **{name: Source("develop", partial(_of_case, name)) for name in _CASES},
     **{name: Source("develop", partial(_of_table, table)) for name, table in _R.items()},
-    **{name: Source("judge", partial(_of_shipped, name)) for name in ("spiral", "vertical", "digits", "wine", "diabetes")},
+    **{
+        name: Source("judge", partial(_of_shipped, name))
+        for name in ("spiral", "vertical", "digits", "wine", "diabetes")
+    },
     **{name: Source("judge", partial(_of_table, TABLES[name])) for name in _LEAGUE},
 }
 
@@ -263,8 +266,12 @@ def replayed(
     developed = [curves for name, curves in loaded.items() if SOURCES[name].role == "develop"]
     most = max((of.first for of in strategies.values() if isinstance(of, Stopping)), default=0)
     mine = [curves for name, curves in loaded.items() if name in names]
-    portfolios = {of.name: replays.portfolio([c for c in developed if c is not of], most) for of in mine} if most else None
-    frame = replays.replay(mine, strategies, seeds, overhead, trials, portfolios, lambda line: print(line, file=sys.stderr))
+    portfolios = (
+        {of.name: replays.portfolio([c for c in developed if c is not of], most) for of in mine} if most else None
+    )
+    frame = replays.replay(
+        mine, strategies, seeds, overhead, trials, portfolios, lambda line: print(line, file=sys.stderr)
+    )
     parts = [replays.summary(frame)] + ([replays.by_table(frame)] if each else [])
     return "\n\n".join(honesty.markdown(part.map("{:.3g}".format), "strategy") for part in parts)
 

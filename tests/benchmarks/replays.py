@@ -2,7 +2,7 @@
 
 An order of a table's configurations is drawn for each seed. Its first 60, trained to the end, are the search without a
 strategy. The target is a complete trial within 1 % of the best of them; the time to it is CPU seconds on one worker, or
-what two workers with such speeds would take, plus ``overhead`` for each training that is begun, which stands for
+what two workers with such speeds would take, plus ``overhead`` for each configuration that is begun, which stands for
 proposing and storing. With a strategy the trials are the same in the same order, if it does not say otherwise.
 
 What is chosen in the end is the lowest complete trial, without finals. Its true loss is compared with that of the
@@ -73,43 +73,40 @@ def _stopped(curves: Curves, configs: Places, strategy: Stopping) -> list[Traini
     for number, config in enumerate(map(int, configs)):
         told = number if strategy.window == 0 else max(0, number - strategy.window + 1)
         known = Known(curves, configs[:told], ends[:told], complete[:told], notes[:told])
-        end, done = _end(Running(curves, config, 0), asked_at, strategy.ask(number, known), strategy.patience, notes)
+        asked = strategy.ask(number, known)
+        end, done = _end(curves, config, asked_at, asked, strategy.patience)
         ends[number], complete[number] = end, done
+        notes.append(asked.note(done))
         value = float(curves.best[config, end]) if done else np.nan
         seconds = curves.seconds[config, : end + 1]
         work.append(Training(config, end, value, seconds, 0 if strategy.window == 0 else told, strategy.window == 0))
     return work
 
 
-def _end(
-    running: Running, asked_at: Places, asked: Asked, patience: float, notes: list[Any]
-) -> tuple[int, bool]:
-    """The checkpoint that a trial gets to, and whether it is complete there; what is noted of it is added."""
-    curves, config = running.curves, running.config
-    end, complete = curves.last, bool(np.isfinite(curves.means[config, curves.last]))
-    for at in map(int, asked_at[:-1]):
-        now = Running(curves, config, at)
-        if not np.isfinite(curves.means[config, at]) or asked.stops(now):
-            end, complete = at, False
-            break
-        if curves.of_study[at] and now.idle >= patience:
-            end, complete = at, True
-            break
-    notes.append(asked.note(complete))
-    return end, complete
+def _end(curves: Curves, config: int, asked_at: Places, asked: Asked, patience: float) -> tuple[int, bool]:
+    """The checkpoint that a trial gets to, and whether it is complete there."""
+    limit = int(curves.limits(patience)[config])
+    for at in map(int, asked_at[asked_at < limit]):
+        if not np.isfinite(curves.means[config, at]) or asked.stops(Running(curves, config, at)):
+            return at, False
+    return limit, bool(np.isfinite(curves.means[config, limit]))
 
 
 def _planned(curves: Curves, order: Places, strategy: Planned) -> list[Training]:
     work, done = list[Training](), dict[int, int]()
+    limits = curves.limits(strategy.patience)
     for configs, at in strategy.plan(curves, order):
-        before = len(work)
+        before = max(0, len(work) - strategy.window + 1)
         for config in map(int, configs):
-            seconds = curves.seconds[config, : at + 1]
-            if config in done and strategy.resumes:
-                seconds = seconds[done[config] + 1 :] - seconds[done[config]]
-            value = float(curves.value[config]) if at == curves.last else np.nan
-            work.append(Training(config, at, value, seconds, before))
-            done[config] = at
+            end, so_far = min(at, int(limits[config])), done.get(config, -1) if strategy.resumes else -1
+            if end == so_far:  # it was complete
+                continue
+            seconds = curves.seconds[config, so_far + 1 : end + 1] - (
+                curves.seconds[config, so_far] if so_far >= 0 else 0
+            )
+            value = float(curves.best[config, end]) if end == limits[config] else np.nan
+            work.append(Training(config, end, value, seconds, before))
+            done[config] = end
     return work
 
 
@@ -117,16 +114,17 @@ def ends(work: Sequence[Training], workers: int, overhead: float) -> Floats:
     """When each ends: a worker that is free takes the next, as soon as those that it waits for have ended."""
     free, found, told = [0.0] * workers, np.zeros(len(work)), [0.0]
     most = max(len(piece.seconds) for piece in work)
-    there = np.zeros(most)  # when all before have been at a checkpoint, or have ended
+    there, begun = np.zeros(most), set[int]()  # when all before have been at a checkpoint, or have ended
     for number, piece in enumerate(work):
-        began = max(heapq.heappop(free), told[piece.after]) + overhead
+        began = max(heapq.heappop(free), told[piece.after]) + overhead * (piece.config not in begun)
+        begun.add(piece.config)
         if not piece.waits:
             end = began + float(piece.seconds[-1])
         else:
             # Time at checkpoint c: max over earlier b of there[b] + seconds from b to c, or the beginning's.
             seconds, slack = piece.seconds, there[: len(piece.seconds)] - piece.seconds
-            if len(seconds) == most:
-                slack[-1] = -np.inf  # at the last one nothing is asked
+            if not np.isnan(piece.value):
+                slack[-1] = -np.inf  # where it is complete nothing is asked
             times = np.maximum(np.maximum.accumulate(slack), began) + seconds
             end = float(times[-1])
             there[: len(times)] = np.maximum(there[: len(times)], times)
