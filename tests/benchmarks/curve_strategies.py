@@ -10,6 +10,8 @@ from __future__ import annotations
 import json
 import math
 from abc import ABC, abstractmethod
+from bisect import insort
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -22,7 +24,6 @@ from numpy.typing import NDArray
 
 from hpsearch.definition.study import StudyDefinition
 from hpsearch.search.pruning import PriorTrial, Pruning
-from hpsearch.storage.quiet import quiet
 
 Floats = NDArray[np.float64]
 Places = NDArray[np.intp]
@@ -257,8 +258,7 @@ class _ByOptuna(Asked):
         epoch = int(running.curves.epochs[running.at])
         self.means[epoch] = float(running.curves.means[running.config, running.at])
         self.value = float(running.curves.value[running.config])
-        with quiet():
-            return self.pruning.should_stop(epoch, self.means[epoch])
+        return self.pruning.should_stop(epoch, self.means[epoch])
 
     def note(self, complete: bool) -> PriorTrial:
         last = [*self.means.values()][-1] if self.means else np.nan
@@ -278,8 +278,7 @@ def by_optuna(name: str, window: int = 8, warmup: float = 0.0, first: int = 0, *
             raw: dict[str, Any] = {"study": {"name": curves.name}, "data": {"source": "nnfs:spiral"}}
             raw |= {"train": {"epochs": epochs, "evaluate_every": every}, "search": {"pruner": pruner}}
             definitions[curves.name] = StudyDefinition.from_mapping(raw)
-        with quiet():
-            return _ByOptuna(number, Pruning(definitions[curves.name], number, known.notes))
+        return _ByOptuna(number, Pruning(definitions[curves.name], number, known.notes))
 
     return Stopping(ask, window, first=first)
 
@@ -413,34 +412,38 @@ def promoting(trials: int, eta: float, first: float, window: int) -> Plan:
 
     def plan(curves: Curves, order: Places) -> Iterator[tuple[Sequence[int], int]]:
         steps = [*rungs(curves, eta, first), curves.last]
-        asked: list[tuple[int, int]] = []  # configuration and rung
+        waiting: list[list[tuple[float, int]]] = [[] for _ in steps]  # of each rung, by the lowest mean
+        gone: set[tuple[int, int]] = set()  # rung and configuration that went on from there
+        running: deque[tuple[int, int]] = deque()
         fresh = [int(config) for config in order[trials - 1 :: -1]]
+
+        def told() -> None:
+            rung, config = running.popleft()
+            if np.isfinite(curves.means[config, steps[rung]]):
+                insort(waiting[rung], (float(curves.best[config, steps[rung]]), config))
+
         while True:
-            known = asked[: max(0, len(asked) - window + 1)]
-            begun = set(asked)
-            shares: list[tuple[float, int, int]] = []
-            for rung in range(len(steps) - 1):
-                there = np.array([config for config, of in known if of == rung], dtype=np.intp)
-                ranked = _ranked(curves, there, steps[rung])
-                shares += [
-                    ((place + 1) / max(len(there), eta), -rung, int(config))
-                    for place, config in enumerate(ranked)
-                    if (int(config), rung + 1) not in begun
-                ]
-            good = [of for of in shares if of[0] <= 1 / eta]
-            if good:
-                _, rung, config = min(good, key=lambda of: (of[1], of[0]))
-            elif fresh:
-                rung, config = 1, fresh.pop()
-            elif shares:
-                _, rung, config = min(shares)
-            elif any(rung >= 0 for _, rung in asked[len(known) :]):
-                asked.append((-1, -1))  # nothing to do but to wait
+            if len(running) >= window:
+                told()
+            best = []  # of each rung: its place among those that got there, as a share
+            for rung, ranked in enumerate(waiting[:-1]):
+                place = next((at for at, (_, config) in enumerate(ranked) if (rung, config) not in gone), None)
+                if place is not None:
+                    best.append(((place + 1) / max(len(ranked), eta), -rung, ranked[place][1]))
+            good = [of for of in best if of[0] <= 1 / eta]
+            if not good and fresh:
+                step = (0, fresh.pop())
+            elif best:
+                _, below, config = good[-1] if good else min(best)
+                gone.add((-below, config))
+                step = (1 - below, config)
+            elif running:
+                told()
                 continue
             else:
                 return
-            asked.append((config, 1 - rung))
-            yield [config], steps[1 - rung]
+            running.append(step)
+            yield [step[1]], steps[step[0]]
 
     return plan
 

@@ -116,13 +116,11 @@ _R = {
 }
 _CASES = ("hard-spiral", "easy-spiral", "blobs", "rare", "groups", "friedman", "heavy", "three-help")
 _LEAGUE = ("fgl", "Hitters", "penguins", "Carseats", "breast_cancer", "concrete", "attrition")
+_SHIPPED = ("spiral", "vertical", "digits", "wine", "diabetes")
 SOURCES: dict[str, Source] = {
     **{name: Source("develop", partial(_of_case, name)) for name in _CASES},
     **{name: Source("develop", partial(_of_table, table)) for name, table in _R.items()},
-    **{
-        name: Source("judge", partial(_of_shipped, name))
-        for name in ("spiral", "vertical", "digits", "wine", "diabetes")
-    },
+    **{name: Source("judge", partial(_of_shipped, name)) for name in _SHIPPED},
     **{name: Source("judge", partial(_of_table, TABLES[name])) for name in _LEAGUE},
 }
 
@@ -240,7 +238,9 @@ def main() -> None:
     replaying.add_argument("--strategies", nargs="+", default=[""], metavar="TEXT", help="those whose names have it")
     replaying.add_argument("--seeds", type=int, default=20, metavar="N", help="orders of each table")
     replaying.add_argument("--trials", type=int, default=60, metavar="N", help="of a search")
-    replaying.add_argument("--overhead", type=float, default=0.0, metavar="SECONDS", help="of each training begun")
+    replaying.add_argument(
+        "--overhead", type=float, nargs="+", default=[0.0, 0.02], metavar="SECONDS", help="of each configuration begun"
+    )
     replaying.add_argument("--each", action="store_true", help="each table's ratios too")
     given = parser.parse_args()
     tables = [*dict.fromkeys(_names(given.tables))]
@@ -257,23 +257,28 @@ def replayed(
     strategies: Mapping[str, Strategy],
     seeds: int,
     trials: int,
-    overhead: float,
+    overheads: Sequence[float],
     each: bool,
 ) -> str:
     """The tables of a replay, in Markdown. Portfolios are of the other tables that are developed with."""
     there = [name for name, source in SOURCES.items() if name in names or source.role == "develop"]
-    loaded = {name: Curves.load(folder / name) for name in there if (folder / name / "about.json").exists()}
-    developed = [curves for name, curves in loaded.items() if SOURCES[name].role == "develop"]
-    most = max((of.first for of in strategies.values() if isinstance(of, Stopping)), default=0)
+    loaded = {name: Curves.load(folder / name) for name in there if (folder / name / "0000.npz").exists()}
     mine = [curves for name, curves in loaded.items() if name in names]
-    portfolios = (
-        {of.name: replays.portfolio([c for c in developed if c is not of], most) for of in mine} if most else None
-    )
-    frame = replays.replay(
-        mine, strategies, seeds, overhead, trials, portfolios, lambda line: print(line, file=sys.stderr)
-    )
-    parts = [replays.summary(frame)] + ([replays.by_table(frame)] if each else [])
-    return "\n\n".join(honesty.markdown(part.map("{:.3g}".format), "strategy") for part in parts)
+    most = max((of.first for of in strategies.values() if isinstance(of, Stopping)), default=0)
+    portfolios = {}
+    for curves in mine:
+        others = [of for name, of in loaded.items() if SOURCES[name].role == "develop" and of is not curves]
+        if most and others:
+            portfolios[curves.name] = replays.portfolio(others, most)
+    said = partial(print, file=sys.stderr, flush=True)
+    frame = replays.replay(mine, strategies, seeds, overheads, trials, portfolios, said)
+    parts = []
+    for overhead, of in frame.groupby("overhead"):
+        tables = {"strategies": replays.summary(of)} | ({"by table": replays.by_table(of)} if each else {})
+        parts += [
+            honesty.markdown(table.map("{:.3g}".format), f"{title}, {overhead:g} s") for title, table in tables.items()
+        ]
+    return "\n\n".join(parts)
 
 
 if __name__ == "__main__":

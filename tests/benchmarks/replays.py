@@ -14,6 +14,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,8 @@ from curve_strategies import (
     stopping,
 )
 from scipy.stats import t as student
+
+from hpsearch.storage.quiet import quiet
 
 WITHIN = 1.01
 TRIALS = 60
@@ -190,48 +193,48 @@ def replay(
     tables: Sequence[Curves],
     strategies: Mapping[str, Strategy],
     seeds: int,
-    overhead: float,
+    overheads: Sequence[float] = (0.0,),
     trials: int = TRIALS,
     portfolios: Mapping[str, Places] | None = None,
     said: Callable[[str], None] = lambda line: None,
 ) -> pd.DataFrame:
-    """A row a table, strategy and seed.
+    """A row a table, strategy, seed and overhead.
 
     Args:
         tables: to search.
         strategies: by name.
         seeds: orders a table.
-        overhead: seconds, see above.
+        overheads: seconds, see above.
         trials: of a search.
         portfolios: of each table, configurations chosen on others.
         said: told of each table.
     """
     rows = []
-    for curves in tables:
-        _ = curves.paired
-        for seed in range(seeds):
-            order = np.random.default_rng([seed, len(curves.value)]).permutation(len(curves.value))
-            plain = search(curves, order, stopping(never), trials)
-            target = WITHIN * np.nanmin(curves.value[order[:trials]])
-            without = outcome(plain, target, overhead)
-            studied = int(np.flatnonzero(curves.of_study)[0])
-            works = {
-                "oracle, first checkpoint of the study": oracle(curves, order[:trials], target, studied),
-                "oracle, first epochs": oracle(curves, order[:trials], target, 0),
-                "oracle, first checkpoint, ends at the target": oracle(curves, order[:trials], target, studied, True),
-            }
+    for curves, seed in product(tables, range(seeds)):
+        order = np.random.default_rng([seed, len(curves.value)]).permutation(len(curves.value))
+        target = WITHIN * np.nanmin(curves.value[order[:trials]])
+        first = int(np.flatnonzero(curves.of_study)[0])
+        works = {
+            "oracle, first checkpoint of the study": oracle(curves, order[:trials], target, first),
+            "oracle, first epochs": oracle(curves, order[:trials], target, 0),
+            "oracle, first checkpoint, ends at the target": oracle(curves, order[:trials], target, first, True),
+        }
+        with quiet():
             for name, strategy in strategies.items():
-                mine = order
-                if isinstance(strategy, Stopping) and strategy.first:
-                    if portfolios is None:
-                        continue
-                    first = portfolios[curves.name][: strategy.first]
-                    mine = np.concatenate([first, order[~np.isin(order, first)]])
+                ahead = strategy.first if isinstance(strategy, Stopping) else 0
+                if ahead and portfolios is None:
+                    continue
+                mine = np.concatenate([portfolios[curves.name][:ahead], order]) if portfolios and ahead else order
+                mine = mine[np.sort(np.unique(mine, return_index=True)[1])]
                 works[name] = search(curves, mine, strategy, trials)
+        plain = search(curves, order, stopping(never), trials)
+        for overhead in overheads:
+            without = outcome(plain, target, overhead)
             for name, work in works.items():
                 found = outcome(work, target, overhead)
-                rows.append(_row(curves, name, seed, found, without))
-        said(curves.name)
+                rows.append({"overhead": overhead, **_row(curves, name, seed, found, without)})
+        if seed == seeds - 1:
+            said(curves.name)
     return pd.DataFrame(rows)
 
 
