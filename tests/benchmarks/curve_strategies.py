@@ -29,6 +29,14 @@ Floats = NDArray[np.float64]
 Places = NDArray[np.intp]
 
 
+HYPERPARAMETERS = ("hidden_layers", "neurons", "learning_rate", "weight_l2", "scaling")
+LOGARITHMIC = [1, 2, 3]
+
+
+def _number(value: Any) -> float:
+    return np.nan if value is None else float(value == "power") if isinstance(value, str) else float(value)
+
+
 @dataclass(frozen=True)
 class Curves:
     """A table: C configurations, each at T checkpoints.
@@ -41,7 +49,12 @@ class Curves:
         seconds: (C, T), from the beginning; from where a training has diverged, up to there.
         value: (C,), of the complete trial; not a number if it diverged.
         truth: (C,), the true loss of what is shipped.
+        hyperparameters: (C, H), those that all tables have: their places in the table's range, 0 to 1, not a number
+            where there is none.
         losses: (T, C, M), of each row; not numbers if it diverged.
+        learned: (C, T), what other tables promise of each curve so far, the lower the better.
+        prior: (C,), what they promise of the hyperparameters alone.
+        portfolio: (C,), configurations, those first that together do best on other tables.
     """
 
     name: str
@@ -51,7 +64,11 @@ class Curves:
     seconds: Floats
     value: Floats
     truth: Floats
+    hyperparameters: Floats
     losses: NDArray[np.float32] = field(repr=False)
+    learned: Floats = field(default_factory=lambda: np.empty((0, 0)), repr=False)
+    prior: Floats = field(default_factory=lambda: np.empty(0), repr=False)
+    portfolio: Places = field(default_factory=lambda: np.empty(0, np.intp), repr=False)
     _limits: dict[float, Places] = field(default_factory=dict, init=False, repr=False)
 
     @classmethod
@@ -73,7 +90,12 @@ class Curves:
             if len(of["losses"]):
                 losses[:, number] = of["losses"]
         scalars = (np.array([of[name] for of in kept], dtype=np.float64) for name in ("value", "truth"))
-        return cls(folder.name, epochs, whole["of_study"], means, seconds, *scalars, losses)
+        chosen = [json.loads(str(of["chosen"])) for of in kept]
+        places = np.array([[_number(of.get(name)) for name in HYPERPARAMETERS] for of in chosen])
+        places[:, LOGARITHMIC] = np.log(places[:, LOGARITHMIC])
+        low, high = np.nanmin(places, axis=0), np.nanmax(places, axis=0)
+        places = (places - low) / np.maximum(high - low, 1e-9)
+        return cls(folder.name, epochs, whole["of_study"], means, seconds, *scalars, places, losses)
 
     @cached_property
     def best(self) -> Floats:
@@ -194,7 +216,8 @@ class Stopping:
             at each checkpoint it knows what all earlier trials had there, and waits for those that are not that far.
         early: whether it is also asked at checkpoints before the study's first.
         patience: share of the epochs after which a trial is complete if none of them brought a lower mean.
-        first: so many configurations come first that were chosen on other tables; see replays.py.
+        first: so many configurations of the table's portfolio come first.
+        prior: so many configurations come in the order of what other tables promise of them.
     """
 
     ask: Callable[[int, Known], Asked]
@@ -202,6 +225,7 @@ class Stopping:
     early: bool = False
     patience: float = 1.0
     first: int = 0
+    prior: int = 0
 
 
 Plan = Callable[[Curves, Places], Iterator[tuple[Sequence[int] | Places, int]]]
@@ -216,13 +240,14 @@ class Planned:
             train them to. It is called for a round when those before have been trained, but for the last of them.
         resumes: whether training goes on from the round before; otherwise it begins anew.
         window: 1 if a round begins when all before have ended; w if the last w - 1 of single trainings may still run.
-        patience: as of stopping.
+        patience, prior: as of stopping.
     """
 
     plan: Plan
     resumes: bool = True
     window: int = 1
     patience: float = 1.0
+    prior: int = 0
 
 
 Strategy = Stopping | Planned
@@ -240,8 +265,10 @@ class _Pure(Asked):
         return None
 
 
-def stopping(stop: Stop, window: int = 8, early: bool = False, patience: float = 1.0, first: int = 0) -> Stopping:
-    return Stopping(lambda number, known: _Pure(stop, known), window, early, patience, first)
+def stopping(
+    stop: Stop, window: int = 8, early: bool = False, patience: float = 1.0, first: int = 0, prior: int = 0
+) -> Stopping:
+    return Stopping(lambda number, known: _Pure(stop, known), window, early, patience, first, prior)
 
 
 # ---------------------------------------------------------------- Optuna's, as hpsearch asks them
@@ -266,7 +293,7 @@ class _ByOptuna(Asked):
         return PriorTrial(self.number, state, self.means, self.value if complete else last, self.pruning.attributes)
 
 
-def by_optuna(name: str, window: int = 8, warmup: float = 0.0, first: int = 0, **options: Any) -> Stopping:
+def by_optuna(name: str, window: int = 8, warmup: float = 0.0, prior: int = 0, **options: Any) -> Stopping:
     """A pruner of hpsearch's registry with its options; ``warmup`` is the share of the epochs before it may stop."""
     definitions: dict[str, StudyDefinition] = {}
 
@@ -280,7 +307,7 @@ def by_optuna(name: str, window: int = 8, warmup: float = 0.0, first: int = 0, *
             definitions[curves.name] = StudyDefinition.from_mapping(raw)
         return _ByOptuna(number, Pruning(definitions[curves.name], number, known.notes))
 
-    return Stopping(ask, window, first=first)
+    return Stopping(ask, window, prior=prior)
 
 
 # ---------------------------------------------------------------- that stop
@@ -403,11 +430,12 @@ def halvings(trials: int, eta: float, first: float) -> Plan:
     return plan
 
 
-def promoting(trials: int, eta: float, first: float, window: int) -> Plan:
+def promoting(trials: int, eta: float, first: float, window: int, learned: bool = False) -> Plan:
     """Asynchronous successive halving (Li et al. 2020): whoever is among the best 1 / eta of its rung goes on, from the
     highest rung down; else the next begins. When all have begun, the best of any rung go on.
 
-    A training's result is known ``window`` trainings later.
+    A training's result is known ``window`` trainings later. Who is best is told by the lowest mean so far or, if
+    ``learned``, by what became of such curves on other tables.
     """
 
     def plan(curves: Curves, order: Places) -> Iterator[tuple[Sequence[int], int]]:
@@ -420,7 +448,8 @@ def promoting(trials: int, eta: float, first: float, window: int) -> Plan:
         def told() -> None:
             rung, config = running.popleft()
             if np.isfinite(curves.means[config, steps[rung]]):
-                insort(waiting[rung], (float(curves.best[config, steps[rung]]), config))
+                scores = curves.learned if learned else curves.best
+                insort(waiting[rung], (float(scores[config, steps[rung]]), config))
 
         while True:
             if len(running) >= window:
@@ -499,6 +528,21 @@ def _strategies() -> dict[str, Strategy]:
     for eta, first, window, patience in product((1.5, 2, 4), (0.01, 0.05, 0.25), (1, 2), (1.0, 0.25)):
         title = f"ASHA, promoting, η {eta} from {first:.0%}, window {window}{_patiently(patience)}"
         found[title] = Planned(promoting(60, eta, first, window), window=window, patience=patience)
+    for pool in (60, 120, 300):
+        told = f", prior of {pool}"
+        found[f"Optuna median, window 8{told}"] = by_optuna("median", 8, prior=pool)
+        for patience in (1.0, 0.25):
+            found[f"none{_patiently(patience)}{told}"] = stopping(never, patience=patience, prior=pool)
+        for share in (0.5, 0.25):
+            title = f"best {share:.0%} from 25% on, same checkpoint, patience 25%{told}"
+            found[title] = stopping(not_among(share, 4, 0.25), 0, patience=0.25, prior=pool)
+    for learned, pool, window, (eta, first) in product(
+        (False, True), (0, 60, 300), (1, 2), ((1.5, 0.01), (2, 0.05), (2, 0.25))
+    ):
+        if learned or pool:
+            told = f", window {window}, patience 25%" + ", learned" * learned + (f", prior of {pool}" if pool else "")
+            plan = promoting(60, eta, first, window, learned)
+            found[f"ASHA, promoting, η {eta} from {first:.0%}{told}"] = Planned(plan, True, window, 0.25, pool)
     return found
 
 

@@ -46,7 +46,7 @@ import honesty
 import numpy as np
 import replays
 import tomlkit
-from curve_strategies import STRATEGIES, Curves, Stopping, Strategy
+from curve_strategies import STRATEGIES, Curves, Strategy
 from league_tables import TABLES, Table, r_table
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
@@ -260,18 +260,19 @@ def replayed(
     overheads: Sequence[float],
     each: bool,
 ) -> str:
-    """The tables of a replay, in Markdown. Portfolios are of the other tables that are developed with."""
+    """The tables of a replay, in Markdown. What other tables promise is learnt on those to develop with, leaving out
+    the one that is searched; there must be two of them."""
     there = [name for name, source in SOURCES.items() if name in names or source.role == "develop"]
     loaded = {name: Curves.load(folder / name) for name in there if (folder / name / "0000.npz").exists()}
-    mine = [curves for name, curves in loaded.items() if name in names]
-    most = max((of.first for of in strategies.values() if isinstance(of, Stopping)), default=0)
-    portfolios = {}
-    for curves in mine:
-        others = [of for name, of in loaded.items() if SOURCES[name].role == "develop" and of is not curves]
-        if most and others:
-            portfolios[curves.name] = replays.portfolio(others, most)
-    said = partial(print, file=sys.stderr, flush=True)
-    frame = replays.replay(mine, strategies, seeds, overheads, trials, portfolios, said)
+    developed = [of for name, of in loaded.items() if SOURCES[name].role == "develop"]
+    mine = [
+        replays.taught(curves, [of for of in developed if of is not curves])
+        for name, curves in loaded.items()
+        if name in names
+    ]
+    frame = replays.replay(
+        mine, strategies, seeds, overheads, trials, lambda name: print(name, file=sys.stderr, flush=True)
+    )
     parts = []
     for overhead, of in frame.groupby("overhead"):
         tables = {"strategies": replays.summary(of)} | ({"by table": replays.by_table(of)} if each else {})

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
@@ -32,13 +32,16 @@ from curve_strategies import (
     never,
     stopping,
 )
+from scipy.stats import rankdata
 from scipy.stats import t as student
+from sklearn.ensemble import HistGradientBoostingRegressor
 
 from hpsearch.storage.quiet import quiet
 
 WITHIN = 1.01
 TRIALS = 60
 WORKERS = (1, 2)
+LARGEST = 8  # portfolio
 
 
 @dataclass(frozen=True)
@@ -172,21 +175,57 @@ def oracle(curves: Curves, order: Places, target: float, at: int, ends: bool = F
     return work
 
 
-def portfolio(others: Sequence[Curves], size: int) -> Places:
-    """Configurations whose best loses least on other tables, one chosen after the other.
+def taught(curves: Curves, others: Sequence[Curves]) -> Curves:
+    """With what other tables promise: a portfolio, and boosted trees that predict where, from the best to the worst of
+    the table's configurations, one ends, from its hyperparameters alone or with its curve so far.
+
+    Of the curve they see how it stands among the table's, and how it went since half of the epochs. That all of the
+    table's configurations are there to compare with is more than a search has.
+    """
+    ends = np.concatenate([_standing(of.value) for of in others]) ** 0.5
+    asked = (curves, *others)
+
+    def predicted(features: Sequence[Floats]) -> Floats:
+        trees = HistGradientBoostingRegressor(max_iter=100, max_leaf_nodes=8, min_samples_leaf=40, random_state=0)
+        answer: Floats = trees.fit(np.concatenate(features[1:]), ends).predict(features[0])
+        return answer
+
+    shares = curves.epochs / curves.epochs[-1]
+    learned = [predicted([_so_far(of, share) for of in asked]) for share in shares]
+    prior = predicted([of.hyperparameters for of in asked])
+    return replace(curves, learned=np.array(learned).T, prior=prior, portfolio=_portfolio(others, len(curves.value)))
+
+
+def _portfolio(others: Sequence[Curves], configs: int) -> Places:
+    """Configurations whose best loses least on other tables, one chosen after the other; at most ``LARGEST``.
 
     What is added up is the logarithm of the lowest value so far over the table's lowest, at most 1.
     """
-    common = min(len(curves.value) for curves in others)
-    regret = np.array([np.log(curves.value[:common] / np.nanmin(curves.value)) for curves in others])
+    common = min(configs, *(len(of.value) for of in others))
+    regret = np.array([np.log(of.value[:common] / np.nanmin(of.value)) for of in others])
     regret = np.minimum(np.nan_to_num(regret, nan=1.0), 1.0)
     best, picked = np.ones((len(others), 1)), list[int]()
-    for _ in range(size):
+    for _ in range(min(LARGEST, common)):
         total = np.minimum(best, regret).sum(axis=0)
         total[picked] = np.inf
         picked.append(int(total.argmin()))
         best = np.minimum(best, regret[:, picked[-1:]])
     return np.array(picked)
+
+
+def _so_far(curves: Curves, share: float) -> Floats:
+    """(C, …), what is known of curves after a share of their epochs."""
+    at, half = (int(np.abs(curves.epochs - of * curves.epochs[-1]).argmin()) for of in (share, share / 2))
+    half = min(half, max(0, at - 1))
+    best, before, mean = curves.best[:, at], curves.best[:, half], curves.means[:, at]
+    standing = map(_standing, (best, mean, best / before, mean / before))
+    return np.column_stack([*standing, mean > best, np.log(best / np.nanmedian(best)), curves.hyperparameters])
+
+
+def _standing(values: Floats) -> Floats:
+    """From the lowest, above 0, to the highest, below 1; what is not a number is last."""
+    standing: Floats = (rankdata(np.where(np.isfinite(values), values, np.inf)) - 0.5) / len(values)
+    return standing
 
 
 def replay(
@@ -195,7 +234,6 @@ def replay(
     seeds: int,
     overheads: Sequence[float] = (0.0,),
     trials: int = TRIALS,
-    portfolios: Mapping[str, Places] | None = None,
     said: Callable[[str], None] = lambda line: None,
 ) -> pd.DataFrame:
     """A row a table, strategy, seed and overhead.
@@ -206,7 +244,6 @@ def replay(
         seeds: orders a table.
         overheads: seconds, see above.
         trials: of a search.
-        portfolios: of each table, configurations chosen on others.
         said: told of each table.
     """
     rows = []
@@ -222,9 +259,10 @@ def replay(
         with quiet():
             for name, strategy in strategies.items():
                 ahead = strategy.first if isinstance(strategy, Stopping) else 0
-                if ahead and portfolios is None:
-                    continue
-                mine = np.concatenate([portfolios[curves.name][:ahead], order]) if portfolios and ahead else order
+                pool = order[: strategy.prior]
+                if strategy.prior:
+                    pool = pool[np.argsort(curves.prior[pool], kind="stable")]
+                mine = np.concatenate([curves.portfolio[:ahead], pool, order[strategy.prior :]])
                 mine = mine[np.sort(np.unique(mine, return_index=True)[1])]
                 works[name] = search(curves, mine, strategy, trials)
         plain = search(curves, order, stopping(never), trials)

@@ -227,8 +227,7 @@ def test_a_replayed_pruner_stops_the_trials_that_a_real_study_prunes(
 
 def test_every_strategy_is_replayed_and_none_beats_the_oracle(made: Path) -> None:
     table = Curves.load(made)
-    portfolios = {table.name: np.arange(8)}
-    frame = replays.replay([table], STRATEGIES, 3, [0.01], 10, portfolios)
+    frame = replays.replay([replays.taught(table, [table])], STRATEGIES, 3, [0.01], 10)
     assert {*STRATEGIES} < {*frame["strategy"]}
     summary = replays.summary(frame)
     plain = summary.loc["none"]
