@@ -29,14 +29,6 @@ Floats = NDArray[np.float64]
 Places = NDArray[np.intp]
 
 
-HYPERPARAMETERS = ("hidden_layers", "neurons", "learning_rate", "weight_l2", "scaling")
-LOGARITHMIC = [1, 2, 3]
-
-
-def _number(value: Any) -> float:
-    return np.nan if value is None else float(value == "power") if isinstance(value, str) else float(value)
-
-
 @dataclass(frozen=True)
 class Curves:
     """A table: C configurations, each at T checkpoints.
@@ -49,12 +41,10 @@ class Curves:
         seconds: (C, T), from the beginning; from where a training has diverged, up to there.
         value: (C,), of the complete trial; not a number if it diverged.
         truth: (C,), the true loss of what is shipped.
-        hyperparameters: (C, H), those that all tables have: their places in the table's range, 0 to 1, not a number
-            where there is none.
+        depth: (C,), hidden layers; 0 where they are not searched.
         losses: (T, C, M), of each row; not numbers if it diverged.
-        learned: (C, T), what other tables promise of each curve so far, the lower the better.
-        prior: (C,), what they promise of the hyperparameters alone.
-        portfolio: (C,), configurations, those first that together do best on other tables.
+        prior: (C,), how bad each is on other tables.
+        portfolio: configurations that together do best on other tables, the most useful first.
     """
 
     name: str
@@ -64,9 +54,8 @@ class Curves:
     seconds: Floats
     value: Floats
     truth: Floats
-    hyperparameters: Floats
+    depth: Places
     losses: NDArray[np.float32] = field(repr=False)
-    learned: Floats = field(default_factory=lambda: np.empty((0, 0)), repr=False)
     prior: Floats = field(default_factory=lambda: np.empty(0), repr=False)
     portfolio: Places = field(default_factory=lambda: np.empty(0, np.intp), repr=False)
     _limits: dict[float, Places] = field(default_factory=dict, init=False, repr=False)
@@ -90,12 +79,8 @@ class Curves:
             if len(of["losses"]):
                 losses[:, number] = of["losses"]
         scalars = (np.array([of[name] for of in kept], dtype=np.float64) for name in ("value", "truth"))
-        chosen = [json.loads(str(of["chosen"])) for of in kept]
-        places = np.array([[_number(of.get(name)) for name in HYPERPARAMETERS] for of in chosen])
-        places[:, LOGARITHMIC] = np.log(places[:, LOGARITHMIC])
-        low, high = np.nanmin(places, axis=0), np.nanmax(places, axis=0)
-        places = (places - low) / np.maximum(high - low, 1e-9)
-        return cls(folder.name, epochs, whole["of_study"], means, seconds, *scalars, places, losses)
+        depth = np.array([json.loads(str(of["chosen"])).get("hidden_layers", 0) for of in kept])
+        return cls(folder.name, epochs, whole["of_study"], means, seconds, *scalars, depth, losses)
 
     @cached_property
     def best(self) -> Floats:
@@ -217,7 +202,7 @@ class Stopping:
         early: whether it is also asked at checkpoints before the study's first.
         patience: share of the epochs after which a trial is complete if none of them brought a lower mean.
         first: so many configurations of the table's portfolio come first.
-        prior: so many configurations come in the order of what other tables promise of them.
+        prior: so many configurations come in the order of how they do on other tables, those of each depth in turn.
     """
 
     ask: Callable[[int, Known], Asked]
@@ -430,12 +415,11 @@ def halvings(trials: int, eta: float, first: float) -> Plan:
     return plan
 
 
-def promoting(trials: int, eta: float, first: float, window: int, learned: bool = False) -> Plan:
+def promoting(trials: int, eta: float, first: float, window: int) -> Plan:
     """Asynchronous successive halving (Li et al. 2020): whoever is among the best 1 / eta of its rung goes on, from the
     highest rung down; else the next begins. When all have begun, the best of any rung go on.
 
-    A training's result is known ``window`` trainings later. Who is best is told by the lowest mean so far or, if
-    ``learned``, by what became of such curves on other tables.
+    A training's result is known ``window`` trainings later.
     """
 
     def plan(curves: Curves, order: Places) -> Iterator[tuple[Sequence[int], int]]:
@@ -448,8 +432,7 @@ def promoting(trials: int, eta: float, first: float, window: int, learned: bool 
         def told() -> None:
             rung, config = running.popleft()
             if np.isfinite(curves.means[config, steps[rung]]):
-                scores = curves.learned if learned else curves.best
-                insort(waiting[rung], (float(scores[config, steps[rung]]), config))
+                insort(waiting[rung], (float(curves.best[config, steps[rung]]), config))
 
         while True:
             if len(running) >= window:
@@ -536,13 +519,9 @@ def _strategies() -> dict[str, Strategy]:
         for share in (0.5, 0.25):
             title = f"best {share:.0%} from 25% on, same checkpoint, patience 25%{told}"
             found[title] = stopping(not_among(share, 4, 0.25), 0, patience=0.25, prior=pool)
-    for learned, pool, window, (eta, first) in product(
-        (False, True), (0, 60, 300), (1, 2), ((1.5, 0.01), (2, 0.05), (2, 0.25))
-    ):
-        if learned or pool:
-            told = f", window {window}, patience 25%" + ", learned" * learned + (f", prior of {pool}" if pool else "")
-            plan = promoting(60, eta, first, window, learned)
-            found[f"ASHA, promoting, η {eta} from {first:.0%}{told}"] = Planned(plan, True, window, 0.25, pool)
+    for pool, window, (eta, first) in product((60, 120, 300), (1, 2), ((2, 0.01), (2, 0.05), (2, 0.25))):
+        title = f"ASHA, promoting, η {eta} from {first:.0%}, window {window}, patience 25%, prior of {pool}"
+        found[title] = Planned(promoting(60, eta, first, window), True, window, 0.25, pool)
     return found
 
 

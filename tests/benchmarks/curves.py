@@ -260,8 +260,8 @@ def replayed(
     overheads: Sequence[float],
     each: bool,
 ) -> str:
-    """The tables of a replay, in Markdown. What other tables promise is learnt on those to develop with, leaving out
-    the one that is searched; there must be two of them."""
+    """The tables of a replay, in Markdown. What other tables tell is told by those to develop with, without the one
+    that is searched; so there must be two of them."""
     there = [name for name, source in SOURCES.items() if name in names or source.role == "develop"]
     loaded = {name: Curves.load(folder / name) for name in there if (folder / name / "0000.npz").exists()}
     developed = [of for name, of in loaded.items() if SOURCES[name].role == "develop"]

@@ -34,7 +34,6 @@ from curve_strategies import (
 )
 from scipy.stats import rankdata
 from scipy.stats import t as student
-from sklearn.ensemble import HistGradientBoostingRegressor
 
 from hpsearch.storage.quiet import quiet
 
@@ -176,32 +175,20 @@ def oracle(curves: Curves, order: Places, target: float, at: int, ends: bool = F
 
 
 def taught(curves: Curves, others: Sequence[Curves]) -> Curves:
-    """With what other tables promise: a portfolio, and boosted trees that predict where, from the best to the worst of
-    the table's configurations, one ends, from its hyperparameters alone or with its curve so far.
-
-    Of the curve they see how it stands among the table's, and how it went since half of the epochs. That all of the
-    table's configurations are there to compare with is more than a search has.
-    """
-    ends = np.concatenate([_standing(of.value) for of in others]) ** 0.5
-    asked = (curves, *others)
-
-    def predicted(features: Sequence[Floats]) -> Floats:
-        trees = HistGradientBoostingRegressor(max_iter=100, max_leaf_nodes=8, min_samples_leaf=40, random_state=0)
-        answer: Floats = trees.fit(np.concatenate(features[1:]), ends).predict(features[0])
-        return answer
-
-    shares = curves.epochs / curves.epochs[-1]
-    learned = [predicted([_so_far(of, share) for of in asked]) for share in shares]
-    prior = predicted([of.hyperparameters for of in asked])
-    return replace(curves, learned=np.array(learned).T, prior=prior, portfolio=_portfolio(others, len(curves.value)))
+    """With what other tables tell: a portfolio, and how bad each configuration is on average, on a scale from 0 for the
+    best to 1 for the worst that stretches the good end."""
+    standing = [rankdata(np.where(np.isfinite(of.value), of.value, np.inf)) / len(of.value) for of in others]
+    common = min(len(of) for of in (curves.value, *standing))
+    prior = np.ones(len(curves.value))
+    prior[:common] = np.mean([of[:common] ** 0.5 for of in standing], axis=0)
+    return replace(curves, prior=prior, portfolio=_portfolio(others, common))
 
 
-def _portfolio(others: Sequence[Curves], configs: int) -> Places:
+def _portfolio(others: Sequence[Curves], common: int) -> Places:
     """Configurations whose best loses least on other tables, one chosen after the other; at most ``LARGEST``.
 
     What is added up is the logarithm of the lowest value so far over the table's lowest, at most 1.
     """
-    common = min(configs, *(len(of.value) for of in others))
     regret = np.array([np.log(of.value[:common] / np.nanmin(of.value)) for of in others])
     regret = np.minimum(np.nan_to_num(regret, nan=1.0), 1.0)
     best, picked = np.ones((len(others), 1)), list[int]()
@@ -213,19 +200,19 @@ def _portfolio(others: Sequence[Curves], configs: int) -> Places:
     return np.array(picked)
 
 
-def _so_far(curves: Curves, share: float) -> Floats:
-    """(C, …), what is known of curves after a share of their epochs."""
-    at, half = (int(np.abs(curves.epochs - of * curves.epochs[-1]).argmin()) for of in (share, share / 2))
-    half = min(half, max(0, at - 1))
-    best, before, mean = curves.best[:, at], curves.best[:, half], curves.means[:, at]
-    standing = map(_standing, (best, mean, best / before, mean / before))
-    return np.column_stack([*standing, mean > best, np.log(best / np.nanmedian(best)), curves.hyperparameters])
-
-
-def _standing(values: Floats) -> Floats:
-    """From the lowest, above 0, to the highest, below 1; what is not a number is last."""
-    standing: Floats = (rankdata(np.where(np.isfinite(values), values, np.inf)) - 0.5) / len(values)
-    return standing
+def _in_order(curves: Curves, order: Places, strategy: Strategy) -> Places:
+    """The order of the configurations with what other tables tell, if the strategy asks for it."""
+    pool = order[: strategy.prior]
+    if strategy.prior:
+        turn = np.empty(len(pool))  # the place among those of the same depth
+        for depth in np.unique(curves.depth[pool]):
+            same = np.flatnonzero(curves.depth[pool] == depth)
+            turn[same[np.argsort(curves.prior[pool[same]], kind="stable")]] = np.arange(len(same))
+        pool = pool[np.lexsort((curves.prior[pool], turn))]
+    ahead = curves.portfolio[: strategy.first if isinstance(strategy, Stopping) else 0]
+    mine = np.concatenate([ahead, pool, order[strategy.prior :]])
+    unique: Places = mine[np.sort(np.unique(mine, return_index=True)[1])]
+    return unique
 
 
 def replay(
@@ -258,13 +245,7 @@ def replay(
         }
         with quiet():
             for name, strategy in strategies.items():
-                ahead = strategy.first if isinstance(strategy, Stopping) else 0
-                pool = order[: strategy.prior]
-                if strategy.prior:
-                    pool = pool[np.argsort(curves.prior[pool], kind="stable")]
-                mine = np.concatenate([curves.portfolio[:ahead], pool, order[strategy.prior :]])
-                mine = mine[np.sort(np.unique(mine, return_index=True)[1])]
-                works[name] = search(curves, mine, strategy, trials)
+                works[name] = search(curves, _in_order(curves, order, strategy), strategy, trials)
         plain = search(curves, order, stopping(never), trials)
         for overhead in overheads:
             without = outcome(plain, target, overhead)
