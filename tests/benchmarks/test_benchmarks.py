@@ -8,13 +8,16 @@ import tomllib
 from dataclasses import replace
 from pathlib import Path
 
+import curves
 import honesty
 import league
 import numpy as np
 import pandas as pd
 import pytest
+import replays
 import rows
 import start
+from curve_strategies import STRATEGIES, Curves, by_optuna, never, stopping
 from league_tools import Ours, Problem, loss, searched_network
 from peers import PEERS, LockStep, Peer, TextbookLoop
 from sklearn.metrics import accuracy_score, log_loss, r2_score, root_mean_squared_error
@@ -22,6 +25,7 @@ from works import WORKS, Work
 
 import hpsearch
 from hpsearch.model.retrain import fit_prepared
+from hpsearch.search.objective import TrialTask, evaluate
 
 SMALL = {
     "full batch": Work("a", "", "nnfs:spiral", (16,), l2=5e-2, learning_rate=0.03),
@@ -201,3 +205,84 @@ def test_a_study_s_memory_is_that_of_all_its_processes(tmp_path: Path) -> None:
     holder = "import subprocess, sys, time; held = b'x' * 10**8; subprocess.run([sys.executable, '-c', 'held = '"
     holder += "'bytes([1]) * 10**8; import time; time.sleep(1.5)'])"
     assert 200 < rows.watched([sys.executable, "-c", holder], str(tmp_path))["peak_megabytes"] < 300
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twelve configurations of one table."""
+    folder = tmp_path_factory.mktemp("curves")
+    curves.make(folder, ["hard-spiral"], 12)
+    return folder / "hard-spiral"
+
+
+def test_curves_hold_what_the_study_s_trials_have_and_are_not_trained_twice(made: Path, tmp_path: Path) -> None:
+    files = {file: file.stat().st_mtime_ns for file in made.glob("*.npz")}
+    curves.make(made.parent, ["hard-spiral"], 12)
+    assert {file: file.stat().st_mtime_ns for file in made.glob("*.npz")} == files
+    prepared, true_loss = curves.SOURCES["hard-spiral"].prepare(tmp_path)
+    shares = prepared.layout().shares
+    for number in (0, 7):
+        kept = np.load(made / f"{number:04d}.npz")
+        result = evaluate(prepared, TrialTask(0, curves.chosen(prepared.definition, number)))
+        assert kept["epochs"][kept["of_study"]].tolist() == result.epochs
+        assert kept["objective"][kept["of_study"]].tolist() == result.validation_loss
+        assert (kept["value"], kept["best_epoch"]) == (result.value, result.best_epoch)
+        # Those before are of a training that is as long, but for its checkpoints; rows are float32.
+        early = kept["epochs"][~kept["of_study"]]
+        definition = prepared.definition.model_copy(
+            update={"train": prepared.definition.train.replaced({"evaluate_every": int(np.gcd.reduce(early))})}
+        )
+        finer = evaluate(replace(prepared, definition=definition), TrialTask(0, curves.chosen(definition, number)))
+        assert kept["objective"][: len(early)].tolist() == finer.validation_loss[: len(early)]
+        assert kept["losses"] @ shares == pytest.approx(kept["objective"].mean(axis=1), rel=1e-5)
+        config = prepared.definition.config(curves.chosen(prepared.definition, number))
+        shipped = fit_prepared(prepared, config.replaced({"epochs": result.best_epoch}))
+        assert kept["truth"] == true_loss(shipped)
+
+
+@pytest.mark.parametrize(("pruner", "window"), [("median", 3), ("successive_halving", 2)])
+def test_a_replayed_pruner_stops_the_trials_that_a_real_study_prunes(
+    made: Path, tmp_path: Path, pruner: str, window: int
+) -> None:
+    prepared, _ = curves.SOURCES["hard-spiral"].prepare(tmp_path)
+    order = np.random.default_rng(5).permutation(12).tolist()
+    raw = tomllib.loads(honesty.draft(tmp_path / "rows.csv", "y", "rows.csv", "study.toml", "hard-spiral").text)
+    raw["study"]["seed"] = curves.SEED
+    raw["holdout"] = {}
+    raw["search"] |= {"pruner": pruner, "in_flight": window, "trials": 12, "finalists": 0}
+    raw["search"]["enqueue"] = [curves.chosen(prepared.definition, number) for number in order]
+    study = hpsearch.run(honesty.StudyDefinition.from_mapping(raw, tmp_path), storage=f"sqlite:///{tmp_path}/a.db")
+    table = Curves.load(made)
+    work = replays.search(table, np.array(order), by_optuna(pruner, window), 12)
+    ended = study.curves.groupby("trial")["epoch"].max()
+    assert [int(table.epochs[piece.at]) for piece in work] == ended.tolist()
+    assert [not np.isnan(piece.value) for piece in work] == [*(study.trials["state"] == "COMPLETE")]
+    assert len(set(ended)) > 1
+
+
+def test_every_strategy_is_replayed_and_none_beats_the_oracle(made: Path) -> None:
+    table = Curves.load(made)
+    frame = replays.replay([replays.taught(table, [table])], STRATEGIES, 3, [0.01], 10)
+    assert {*STRATEGIES} < {*frame["strategy"]}
+    summary = replays.summary(frame)
+    plain = summary.loc["none"]
+    assert plain[["ratio, 1", "of medians, 2", "total, 1"]].tolist() == [1, 1, 1]
+    assert plain[["misses %", "true loss %"]].tolist() == [0, 0]
+    in_order = frame[frame["strategy"].str.match("Optuna(?!.*prior)")]
+    oracle = frame[frame["strategy"] == "oracle, first checkpoint of the study"].set_index("seed")
+    assert (in_order["time_1"] >= in_order["seed"].map(oracle["time_1"]) - 1e-9).all()
+    assert (frame["time_2"] <= frame["time_1"] + 1e-9).all()
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3])
+def test_workers_of_a_replay_take_turns(made: Path, workers: int) -> None:
+    table = Curves.load(made)
+    work = replays.search(table, np.arange(12), stopping(never, workers), 12)
+    ends = replays.ends(work, workers, 0.5)
+    seconds = table.seconds[:, -1] + 0.5
+    if workers == 1:
+        assert ends == pytest.approx(seconds.cumsum())
+    # At any time as many are at work as there are workers, until the last has begun.
+    assert sum((ends - seconds < at) & (at < ends) for at in (ends - seconds) + 1e-6).max() <= 12
+    assert max(((ends - seconds <= at) & (at < ends)).sum() for at in ends - seconds) <= workers
+    assert ends.max() >= seconds.sum() / workers - 1e-9
