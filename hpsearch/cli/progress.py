@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
@@ -17,8 +18,8 @@ if TYPE_CHECKING:
     from hpsearch.storage.trial_result import TrialResult
     from hpsearch.validation.metric import Metric
 
-# Of a million rows it takes a minute.
 PREPARING = "reading and checking the rows, learning how to scale them"
+SOON = 3.0  # seconds within which few rows are ready; a million take a minute
 
 
 class ProgressDisplay(Protocol):
@@ -39,8 +40,13 @@ def shown_progress(definition: StudyDefinition, quiet: bool) -> Iterator[Progres
     if quiet:
         yield Silence()
     elif not terminal.is_terminal:
-        say_aside(PREPARING)
-        yield Lines()
+        still_preparing = threading.Timer(SOON, say_aside, [PREPARING])
+        still_preparing.daemon = True
+        still_preparing.start()
+        try:
+            yield Lines(still_preparing.cancel)
+        finally:
+            still_preparing.cancel()
     else:
         from rich.live import Live
 
@@ -60,8 +66,8 @@ class Silence:
 
 
 class Lines:
-    def __init__(self) -> None:
-        self.trials, self._shown = 0, -1
+    def __init__(self, on_first: Callable[[], None]) -> None:
+        self.trials, self._shown, self._on_first = 0, -1, on_first
         self._finals: set[int] | None = None  # those shown; None before there are any
 
     def begin(self, name: str) -> None:
@@ -75,6 +81,7 @@ class Lines:
         self.trials, results = progress.trials, progress.results
         width = len(str(progress.trials))
         if self._shown < 0:
+            self._on_first()
             done = progress.resumed
             note = f", {done} of them done before" if done else ""
             more = done < progress.trials
