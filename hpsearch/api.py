@@ -199,27 +199,14 @@ def run(
     url = storage_url(storage)
     if fresh is not None:
         definition = definition.with_name(fresh)
-        _require_new(url, fresh)
     with executor_for(min(workers, definition.search.in_flight), executor, scheduler, allow_mixed) as trainers:
         prepared = prepare(definition)
         findings = audited(prepared)
-        with owned(prepared, url, findings, allow_mixed) as stored:
+        with owned(prepared, url, findings, allow_mixed, new=fresh is not None) as stored:
             if not stored.trials():
                 notice(findings)
             search(prepared, stored, trainers, on_progress=watch, timeout=timeout, reuse=reuse, baselines=True)
     return StudyResult(definition.name, url)
-
-
-def _require_new(url: str, name: str) -> None:
-    from hpsearch.storage.database import close, has_storage, open_storage, study_names
-    from hpsearch.storage.manage import require_new
-
-    if has_storage(url):
-        storage = open_storage(url)
-        try:
-            require_new(study_names(storage, url), name, url)
-        finally:
-            close(storage)
 
 
 def _definition(study: str | Path | StudyDefinition) -> StudyDefinition:

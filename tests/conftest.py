@@ -131,9 +131,10 @@ def hpsearch(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     return call
 
 
-@pytest.fixture(scope="module", params=["numpy", "compiled"])
+@pytest.fixture(scope="module", params=["numpy", pytest.param("compiled", marks=pytest.mark.campaign)])
 def each_kernels(request: pytest.FixtureRequest) -> Iterator[str]:
-    """Trains with NumPy's kernels, and once more with the compiled ones."""
+    """Trains with NumPy's kernels; in the campaign once more with the compiled ones, which plain tests know to have the
+    same bits."""
     from hpsearch.nn import kernels
 
     if request.param == "compiled":

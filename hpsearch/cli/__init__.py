@@ -14,7 +14,7 @@ INTERRUPTED = 130
 
 def main() -> None:
     """The ``hpsearch`` command. Exit status: 0 done, 2 the caller's mistake, 1 anything else, 130 interrupted."""
-    gc.set_threshold(100_000)  # the imports leave many objects and no garbage: looking for it takes a tenth of a start
+    gc.set_threshold(100_000)  # imports leave many objects and no garbage, and looking for it takes a tenth of a start
     from hpsearch.cli.app import app
     from hpsearch.errors import HpsearchError
 

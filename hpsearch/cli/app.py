@@ -121,7 +121,8 @@ def run(
     told = int((table["state"] != "RUNNING").sum())
     if told < on_progress.trials and not as_json:
         terminal.say_aside(
-            f"stopped after {timeout}: {told} of {on_progress.trials} trials are done. Run it again to go on."
+            f"stopped after {timeout}: {told} of {on_progress.trials} trials are done. Run it again to go on"
+            + (f", with --set study.name={fresh} in the place of --fresh." if fresh else ".")
         )
     complete = bool((table["state"] == "COMPLETE").any())
     if as_json:

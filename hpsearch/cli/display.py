@@ -239,7 +239,7 @@ def nested(found: Nested, name: str) -> None:
         interval = " (no interval: rows that follow each other in time are not independent)"
     else:
         interval = f", 95 % interval {shown(sure.low, metric)} to {shown(sure.high, metric)}"
-    of_both = ", the mean of the two" if found.shipped is not None and found.corrected is not None else ""
+    of_both = ", the mean of the last two" if found.shipped is not None and found.corrected is not None else ""
     say(
         f"\nNested estimate: {name_of_loss} {shown(sure.mean, metric)}{of_both}{interval}.\nBelieve it for the whole "
         f"way that {name!r} goes, search and retraining on {fewer if found.shipped is None else 'all rows'};\n"

@@ -37,6 +37,9 @@ def rename(study: Study, name: NewName, storage: Storage = None, set_: Set = Non
     """Give a stored study another name."""
     api.rename_study(study_of(study, set_), name, storage)
     terminal.say(f'It is {name!r} now. To go on with it, let its file say so: [study] name = "{name}"')
+    terminal.say(
+        "What was made of it before keeps the old name: exported configurations, models, outer splits of nested."
+    )
 
 
 def delete(
@@ -50,7 +53,8 @@ def delete(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
     """Delete stored studies with their per-row results; there is no way back."""
-    found = {study: len(api.load_trials(study, storage)) for study in studies}  # all are there, or none is deleted
+    # Before any is deleted all must be there.
+    found = {study: len(api.load_trials(study, storage)) for study in map(api.study_name, studies)}
     if not yes:
         if not sys.stdin.isatty():
             raise HpsearchError("must be given where nobody can be asked", "is not", where=Setting("yes"))

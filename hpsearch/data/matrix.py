@@ -31,7 +31,7 @@ def is_large(rows: int, columns: int) -> bool:
 
 
 def index_type(rows: int, columns: int) -> np.dtype[Any]:
-    """Of numbers of rows that are kept: half as wide for a large table, whose rows stand in many splits."""
+    """The type of indices of rows: half as wide for a large table, whose rows stand in many splits."""
     return np.dtype(np.int32 if is_large(rows, columns) and rows < 2**31 else np.intp)
 
 

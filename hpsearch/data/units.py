@@ -31,6 +31,8 @@ def row_keys(columns: Iterable[NDArray[Any]], rows: int) -> Keys:
     keys = np.zeros((2, rows), np.uint64)
     for number, column in enumerate(columns):
         values = np.asarray(column + 0)
+        if values.dtype.kind == "f":
+            values[np.isnan(values)] = np.nan  # there are several
         bits = values.view(f"u{values.itemsize}").astype(np.uint64)
         for half, key in enumerate(keys):
             key += _mixed(bits + np.uint64((_GAMMA * (2 * number + half + 1)) % 2**64))

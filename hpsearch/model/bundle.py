@@ -175,7 +175,7 @@ class Bundle:
             far = np.flatnonzero((values < low - (high - low)) | (values > high + (high - low)))
             if len(far):
                 rows = "1 row has" if len(far) == 1 else f"{len(far)} rows have"
-                first = f"{values[far[0]]:.6g} in row {far[0] + 1}"
+                first = f"{values[far[0]]:.6g} for prediction {far[0] + 1}"
                 trained = f"far outside what was trained on, {low:.6g} to {high:.6g}"
                 lines.append(
                     f"Column {name!r}: {rows} a value {trained}, the first {first}: such predictions are guesses."

@@ -31,7 +31,7 @@ def predict_file(
     regression: ``prediction``, in the target's own unit.
 
     The file must have the model's columns, in any order, and their values are taken for what they were in training.
-    Other columns are ignored; those that the model's study did not know are said.
+    Other columns are ignored; ``notice`` is told of those that the model's study did not know.
 
     Args:
         bundle: the model.

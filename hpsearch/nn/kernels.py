@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpsearch.arrays import FloatArray, IntArray
+from hpsearch.errors import HpsearchError
 
 BitArray = NDArray[np.signedinteger[Any]]  # floats seen as integers of their size
 LabelArray = NDArray[np.integer[Any]]
@@ -296,14 +297,27 @@ def compiled() -> Kernels:
     except ImportError:
         return NUMPY
     loops = {field.name: getattr(LOOPS, field.name) for field in fields(LOOPS)}
+    made: dict[str, Callable[..., None]]
     try:
-        made = {name: njit(loop, cache=True, error_model="numpy") for name, loop in loops.items()}
+        made = {name: _kept(njit(loop, cache=True, error_model="numpy")) for name, loop in loops.items()}
     except RuntimeError:  # no folder may be written to, neither the one beside this file nor one in the user's home
         made = {name: njit(loop, error_model="numpy") for name, loop in loops.items()}
     share = made["share"]
     # Of a single row NumPy adds up the classes in another order.
     made["share"] = lambda values: (share if values.shape[2] > 1 else _share)(values)
     return Kernels(**made)
+
+
+def _kept(loop: Callable[..., None]) -> Callable[..., None]:
+    """A loop that computes even if what was compiled cannot be kept: a full disk is no reason to stop."""
+
+    def computed(*arguments: Any) -> None:
+        try:
+            loop(*arguments)
+        except OSError:  # it was compiled, and has computed nothing yet
+            loop(*arguments)
+
+    return computed
 
 
 _active, _work = NUMPY, 0.0
@@ -322,8 +336,13 @@ def begin(work: float) -> None:
 
     Args:
         work: parameters times rows, over all updates of all lanes.
+
+    Raises:
+        HpsearchError: the environment variable is something else.
     """
     global _active, _work
     _work += work
     wanted = os.environ.get("HPSEARCH_KERNELS")
+    if wanted not in (None, "", "numpy", "compiled"):
+        raise HpsearchError("HPSEARCH_KERNELS must be numpy or compiled", f"is {wanted!r}", "Leave it out.")
     _active = compiled() if wanted == "compiled" or (wanted != "numpy" and _work > WORTHWHILE) else NUMPY

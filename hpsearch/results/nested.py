@@ -157,7 +157,9 @@ def nested(
     if has_equal_shares(definition, prepared.search.weights):
         optimism = stratified_optimism(prepared.search.labels[rows], np.concatenate(predictions), len(rows))
     of_all = curves if len(curves) == len(pairs) else []
-    return _summary(prepared, splits, results, losses, of_all, optimism, whole.corrected)
+    # A study that was run on to more trials than these searches is another one.
+    corrected = whole.corrected if whole.trials <= definition.limit else None
+    return _summary(prepared, splits, results, losses, of_all, optimism, corrected)
 
 
 def outer_studies(prepared: Prepared, outer: int) -> Iterator[tuple[Split, Prepared]]:

@@ -24,6 +24,7 @@ import numpy as np
 
 from hpsearch.data.dataset import Dataset
 from hpsearch.data.matrix import file_of
+from hpsearch.errors import HpsearchError, Setting, reason
 from hpsearch.search.objective import Prepared, TrialTask, evaluate
 from hpsearch.search.pruning import PriorTrial
 from hpsearch.storage.trial_result import TrialResult
@@ -119,6 +120,15 @@ class Dump:
     @classmethod
     def write(cls, prepared: Prepared) -> Dump:
         folder = Path(tempfile.mkdtemp(prefix="hpsearch-"))
+        try:
+            return cls._written(prepared, folder)
+        except OSError as error:
+            shutil.rmtree(folder, ignore_errors=True)
+            do = "Set TMPDIR to a folder with more room, or train in one process: ", Setting("workers", 1), "."
+            raise HpsearchError("must have room for the rows", reason(error), do, str(folder.parent)) from error
+
+    @classmethod
+    def _written(cls, prepared: Prepared, folder: Path) -> Dump:
         features = file_of(prepared.search.features)  # of a large table, which the owner has mapped too
         if features is None:
             features = folder / "features.npy"

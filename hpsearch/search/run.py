@@ -61,7 +61,7 @@ def executor_for(
 
 @contextmanager
 def owned(
-    prepared: Prepared, url: str, findings: Sequence[Finding], allow_mixed: bool = False
+    prepared: Prepared, url: str, findings: Sequence[Finding], allow_mixed: bool = False, new: bool = False
 ) -> Iterator[StoredStudy]:
     """The stored study of a prepared one, made if it is new, with this process as its one owner.
 
@@ -70,15 +70,16 @@ def owned(
         url: where it is kept.
         findings: of its leakage audit, stored with it.
         allow_mixed: go on with a study that another kind of machine began.
+        new: it must not be stored yet.
 
     Raises:
-        StorageError: a storage that cannot be used.
+        StorageError: a storage that cannot be used; a study of that name that must not be there.
         StudyOwnedError: another process runs it.
         StudyChangedError: it was begun as another study.
     """
     identity = prepared.identity()
     attributes = {"identity": identity, **prepared.attributes(), "audit": [asdict(finding) for finding in findings]}
-    with StoredStudy.create_or_open(url, prepared.definition.name, attributes) as stored, sole_owner(stored):
+    with StoredStudy.create_or_open(url, prepared.definition.name, attributes, new) as stored, sole_owner(stored):
         stored.require_identity(identity, allow_mixed)
         stored.refresh(attributes)
         yield stored

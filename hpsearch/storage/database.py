@@ -129,12 +129,6 @@ def study_names(storage: RDBStorage, url: str) -> list[str]:
         return [study.study_name for study in storage.get_all_studies()]
 
 
-def has_storage(url: str) -> bool:
-    """Whether there is a storage of this URL: of a server one has to ask."""
-    parsed = make_url(url)
-    return parsed.get_backend_name() != "sqlite" or Path(str(parsed.database)).exists()
-
-
 @contextmanager
 def closed_on_error(storage: RDBStorage) -> Iterator[RDBStorage]:
     try:

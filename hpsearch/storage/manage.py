@@ -3,27 +3,19 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
+from optuna.trial import TrialState
 
 from hpsearch.errors import StorageError, StorageLostError, reason
 from hpsearch.storage.database import clear_errors, one_transaction, place, study_names
 from hpsearch.storage.lock import remove_lock, sole_owner
 from hpsearch.storage.quiet import quiet
-from hpsearch.storage.stored_study import StoredStudy
-
-
-def require_new(names: Collection[str], name: str, url: str) -> None:
-    """Refuse a name that a study of a storage has.
-
-    Raises:
-        StorageError: one has.
-    """
-    if name in names:
-        raise StorageError("must be a new name", "is that of a study", "Choose another.", where=place(url, name))
+from hpsearch.storage.stored_study import StoredStudy, name_taken
 
 
 def rename(stored: StoredStudy, name: str, attributes: Mapping[str, Any]) -> None:
@@ -38,18 +30,18 @@ def rename(stored: StoredStudy, name: str, attributes: Mapping[str, Any]) -> Non
 
     Raises:
         StudyOwnedError: a process runs it.
-        StorageError: a study has that name.
+        StorageError: a study has that name; a server's study whose per-row results are elsewhere.
         StorageLostError: a storage or a folder that cannot be written.
     """
     renamed = replace(stored, name=name)
     with sole_owner(stored), sole_owner(renamed):
-        require_new(study_names(stored.storage, stored.url), name, stored.url)
+        if name in study_names(stored.storage, stored.url):
+            raise name_taken(stored.url, name)
         old, new = stored.row_results.folder, renamed.row_results.folder
+        _require_row_results(stored, old, new)
         try:
             if old.is_dir():
-                if new.is_dir():  # of a study that is gone
-                    shutil.rmtree(new)
-                old.rename(new)
+                _move(old, new)
         except OSError as error:
             raise StorageLostError("must be a folder that can be renamed", reason(error), where=str(old)) from error
         with stored.transaction():
@@ -59,6 +51,30 @@ def rename(stored: StoredStudy, name: str, attributes: Mapping[str, Any]) -> Non
             for key, value in attributes.items():
                 stored.storage.set_study_user_attr(stored.study_id, key, value)
         remove_lock(stored)
+
+
+def _require_row_results(stored: StoredStudy, old: Path, new: Path) -> None:
+    """Refuse to rename a server's study from elsewhere than it was run: its files would keep the old name."""
+    complete = any(trial.state is TrialState.COMPLETE for trial in stored.trials())
+    if stored.file is None and complete and not old.is_dir() and not new.is_dir():
+        raise StorageError(
+            "must be renamed in the folder that it was run in, where its per-row results are",
+            f"{old} is not there",
+            where=place(stored.url, stored.name),
+        )
+
+
+def _move(old: Path, new: Path) -> None:
+    """Give a folder another name. What is there by that name, of a study that is gone or of an earlier call that came
+    no further, is kept where the folder has no file of its own."""
+    for path in [path for path in new.rglob("*") if path.is_file()]:
+        own = old / path.relative_to(new)
+        if not own.exists():
+            own.parent.mkdir(parents=True, exist_ok=True)
+            path.rename(own)
+    if new.is_dir():
+        shutil.rmtree(new)
+    old.rename(new)
 
 
 def delete(stored: StoredStudy) -> None:

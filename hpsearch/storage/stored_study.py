@@ -16,7 +16,7 @@ from optuna.storages import RDBStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from hpsearch.errors import Setting, StorageLostError, StudyChangedError, UnknownStudyError, did_you_mean
+from hpsearch.errors import Setting, StorageError, StorageLostError, StudyChangedError, UnknownStudyError, did_you_mean
 from hpsearch.storage.database import (
     clear_errors,
     close,
@@ -87,22 +87,24 @@ class StoredStudy:
     _trial_ids: dict[int, int] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @classmethod
-    def create_or_open(cls, url: str, name: str, attributes: Mapping[str, Any]) -> StoredStudy:
+    def create_or_open(cls, url: str, name: str, attributes: Mapping[str, Any], new: bool = False) -> StoredStudy:
         """The study of this name, made with these attributes if it is new.
 
         Raises:
-            StorageError: a storage that cannot be opened or written.
+            StorageError: a storage that cannot be opened or written; a study that is there, if it must be ``new``.
         """
         direction = StudyDirection[objective_of(attributes).direction.upper()]
         with closed_on_error(open_storage(url, create=True)) as storage, quiet(), clear_errors(url):
-            try:
-                study_id = storage.get_study_id_from_name(name)
-            except KeyError:
+            made = False
+            if name not in study_names(storage, url):
                 with suppress(optuna.exceptions.DuplicatedStudyError), one_transaction(storage):
                     study_id = storage.create_new_study([direction], name)
                     for key, value in attributes.items():
                         storage.set_study_user_attr(study_id, key, value)
-                study_id = storage.get_study_id_from_name(name)
+                    made = True
+            if new and not made:
+                raise name_taken(url, name)
+            study_id = storage.get_study_id_from_name(name)
         return cls(storage, url, name, study_id)
 
     @classmethod
@@ -180,13 +182,12 @@ class StoredStudy:
         changes = [f"{key} was {stored.get(key)!r} and is {identity.get(key)!r}" for key in settings]
         if keys != settings and not any(key.startswith(_DEALING) for key in settings):  # which make other rows of them
             source = self.attributes["definition"]["data"]
-            changes.insert(
-                0, f"the rows of {source.get('path', source['source'])} are not those that it was begun with"
-            )
+            path = source.get("path", source["source"])
+            changes.insert(0, f"the rows of {path}, or how they are read, are not those that it was begun with")
         raise StudyChangedError(
             "must be continued as it was begun",
             "; ".join(changes),
-            ("Change it back, or begin another study: ", Setting("fresh", "NAME"), "."),
+            ("Change it back, or begin another study: ", Setting("study.name", "NAME"), "."),
             where=place(self.url, self.name),
         )
 
@@ -336,6 +337,11 @@ def _final(number: int, record: Mapping[str, Any]) -> TrialResult:
         ),
         **{name: record[name] for name in _OF_FINAL},
     )
+
+
+def name_taken(url: str, name: str) -> StorageError:
+    """Of a name that a study of the storage has."""
+    return StorageError("must be a new name", "is that of a study", "Choose another.", where=place(url, name))
 
 
 def objective_of(attributes: Mapping[str, Any]) -> Metric:

@@ -36,8 +36,8 @@ from hpsearch.validation.score import SCORE_NAMES, Scored, as_plain
 Outcome = Literal["complete", "pruned", "diverged"]
 CheckpointRule = Literal["best", "last"]
 _Point = tuple[Checkpoint, Evaluation]
-# Predicted numbers of a row, of all checkpoints together, that may be kept until all repeats are trained: they take no
-# more memory than the batches of all repeats would.
+# Where repeats are trained one after the other, the predictions of all checkpoints are kept until the last has ended:
+# of each row at most so many numbers, or the memory that is saved would go to them.
 MOST_KEPT = 64
 
 
@@ -314,7 +314,7 @@ def _in_turns(
     told: Callable[[int, float], object],
     keep_losses: bool,
 ) -> Iterator[_Point]:
-    """The checkpoints of all lanes, which are trained one group after the other."""
+    """The checkpoints of all lanes, which are trained one group after the other; ``told`` is told their mean losses."""
     trained: list[list[_Point]] = []
     for lanes in groups:
         trained.append([])

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hpsearch.data.dataset import Dataset
-from hpsearch.data.units import first_of_each, independent_units
+from hpsearch.data.units import first_of_each, independent_units, numbered, row_keys
 
 several_seeds = pytest.mark.parametrize("seed", range(3))
 OTHERS = 40  # rows of their own after those of interest
@@ -97,3 +97,9 @@ def test_the_first_of_each_is_what_pandas_keeps(rows: list[tuple[float, int]]) -
     expected = pd.DataFrame(rows).drop_duplicates().index
     data = Dataset.of(np.array([[x] for x, _ in rows]), np.array([label for _, label in rows]))
     np.testing.assert_array_equal(first_of_each(data), expected)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_one_missing_value_is_as_good_as_another(dtype: type) -> None:
+    column = np.array([np.nan, -np.nan, 0.0, -0.0, 1.0, np.nan], dtype)
+    assert numbered(row_keys([column], 6)).tolist() == [0, 0, 1, 1, 2, 0]

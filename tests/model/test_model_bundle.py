@@ -382,7 +382,7 @@ def test_numbers_far_outside_the_training_rows_are_said(tmp_path: Path, fitted: 
         predict_file(fitted, tmp_path / "rows.csv", notice=lines.append)
         assert len(lines) == far
         assert not far or "Column 'petal_width': 1 row has a value far outside" in lines[0]
-        assert not far or f"the first {value:.6g} in row 4" in lines[0]
+        assert not far or f"the first {value:.6g} for prediction 4" in lines[0]
 
 
 def test_rows_come_from_the_standard_input_too(tmp_path: Path, fitted: hpsearch.Bundle) -> None:

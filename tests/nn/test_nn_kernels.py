@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +15,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scenes import scene
 
+from hpsearch.errors import HpsearchError
 from hpsearch.nn import kernels
 from hpsearch.nn.kernels import NUMPY, Kernels
 from hpsearch.nn.losses import LOSSES
@@ -164,3 +169,28 @@ def test_the_compiled_ones_are_used_once_there_is_enough_to_train(monkeypatch: p
     monkeypatch.setenv("HPSEARCH_KERNELS", "numpy")
     kernels.begin(0.0)
     assert kernels.active() is NUMPY
+
+
+def test_what_cannot_be_kept_on_disk_computes_all_the_same(tmp_path: Path) -> None:
+    """In a process of its own, which may write no more than a few bytes to a file."""
+    pytest.importorskip("numba")
+    program = """
+import resource
+import numpy as np
+from hpsearch.nn import kernels
+made = kernels.compiled()
+resource.setrlimit(resource.RLIMIT_FSIZE, (16, 16))
+values, zeros = np.array([-1.0, 2.0], np.float32), np.zeros(2, np.float32)
+made.relu(values, zeros)
+assert values.tolist() == [0, 2]
+assert made is not kernels.NUMPY
+"""
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+    subprocess.run([sys.executable, "-c", program], check=True, env=environment)
+    assert not [*tmp_path.rglob("*.nbc")]
+
+
+def test_other_kernels_than_there_are_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HPSEARCH_KERNELS", "fastest")
+    with pytest.raises(HpsearchError, match="HPSEARCH_KERNELS must be numpy or compiled, but is 'fastest'"):
+        kernels.begin(0)

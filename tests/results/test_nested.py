@@ -74,6 +74,23 @@ def test_what_was_interrupted_goes_on_and_gives_the_same(small: Path) -> None:
     pd.testing.assert_frame_equal(first.drop(columns="seconds"), other.drop(columns="seconds"))
 
 
+def test_the_score_of_a_longer_search_is_not_that_of_these_searches(tmp_path: Path) -> None:
+    raw: dict[str, Any] = {
+        "study": {"name": "wine", "seed": 3},
+        "data": {"source": "sklearn:wine"},
+        "validation": {"splitter": "stratified", "n_splits": 3},
+        "train": {"epochs": 10, "evaluate_every": 5, "neurons": 2},
+        "space": {"learning_rate": {"float": [1e-3, 0.1], "log": True}},
+        "search": {"trials": 2, "finalists": 2, "finalist_repeats": 2},
+        "retrain": {"members": 2},
+    }
+    definition, storage = StudyDefinition.from_mapping(raw), f"sqlite:///{tmp_path / 'studies.db'}"
+    hpsearch.run(definition.with_trials(3), storage=storage)
+    found = hpsearch.nested(definition, outer=3, storage=storage)
+    assert found.on_all_rows is not None
+    assert (found.corrected, found.shipped) == (None, found.on_all_rows)
+
+
 def test_a_search_without_a_complete_trial_says_so(small: Path) -> None:
     definition = StudyDefinition.from_file(small)
     raw = {**definition.raw, "space": {}, "search": {}, "train": {"learning_rate": 1e30, "optimizer": "sgd"}}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import tempfile
 import tomllib
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -20,7 +21,8 @@ from threadpoolctl import threadpool_limits
 from hpsearch.data.splits import SplitOptions, make_splits
 from hpsearch.definition.pruners import PRUNERS
 from hpsearch.definition.study import StudyDefinition
-from hpsearch.errors import DataError
+from hpsearch.errors import DataError, HpsearchError
+from hpsearch.search.executors import Dump
 from hpsearch.search.objective import Prepared, TrialTask, evaluate, prepare
 from hpsearch.search.pruning import PriorTrial
 from hpsearch.storage.trial_result import TrialResult
@@ -333,3 +335,21 @@ def test_data_that_cannot_be_split_are_refused_before_any_training(
     assert "\n" not in str(caught.value)
     for word in words:
         assert word in str(caught.value)
+
+
+def test_rows_that_find_no_room_for_workers_are_refused_with_what_to_do(
+    small: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import resource
+
+    prepared = prepare(StudyDefinition.from_file(small))
+    Path("temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", "temporary")
+    before, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (64, most))  # as on a full disk
+    try:
+        with pytest.raises(HpsearchError, match=r"must have room for the rows, but .*Set TMPDIR to a folder with more"):
+            Dump.write(prepared)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (before, most))
+    assert not [*Path("temporary").iterdir()]

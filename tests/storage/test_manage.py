@@ -102,6 +102,25 @@ def test_a_kill_between_files_and_database_is_mended_by_the_same_command(small: 
     assert package.load_best("other").corrected is not None
 
 
+def test_what_a_killed_renaming_moved_is_not_lost_when_the_study_went_on_in_between(small: Path) -> None:
+    package.run(small, trials=2)
+    rows = Path("hpsearch.db.rows")
+    (rows / "study-small").rename(rows / "study-other")
+    package.run(small, trials=4)  # which makes the folder anew
+    package.rename_study("small", "other")
+    for trial in package.load_trials("other").query("state == 'COMPLETE'")["number"]:
+        assert not package.load_metrics("other", trial=int(trial)).empty
+    assert not (rows / "study-small").exists()
+
+
+def test_a_fresh_run_needs_no_storage_and_refuses_what_is_none(tmp_path: Path, small: Path) -> None:
+    Path("empty.db").touch()
+    for storage in ("sqlite:///absent.db", "sqlite:///empty.db"):
+        assert package.run(small, trials=1, fresh="new", storage=storage).name == "new"
+    with pytest.raises(StorageError, match="must be a URL"):
+        package.run(small, trials=1, fresh="new", storage="nonsense")
+
+
 def test_one_at_a_time_owns_a_study_however_often_its_lock_is_removed(small: Path) -> None:
     package.run(small, trials=1)
     inside, most, counts = [0], [0], [0, 0, 0]
@@ -158,5 +177,5 @@ def test_the_commands(small: Path, hpsearch: CommandLine, monkeypatch: pytest.Mo
     assert "--yes must be given where nobody can be asked" in refused.err
     assert hpsearch("delete", "second", "absent", "--yes").status == 2  # all, or none
     assert package.load_studies()["study"].tolist() == ["second", "third"]
-    assert hpsearch("delete", "second", "third", "--yes").status == 0
+    assert hpsearch("delete", "second", "second", "third.toml", "--yes").status == 0
     assert package.load_studies().empty
