@@ -175,6 +175,7 @@ def test_the_league_goes_on_where_it_stopped_and_reports(tmp_path: Path, capsys:
     assert "| wine |" in league.report(records)
 
 
+@pytest.mark.campaign  # whole commands, and they are slow
 def test_a_start_is_timed_beside_the_bare_import_of_its_packages() -> None:
     found = start.measured(["`check`", "first trial of `run`", "a worker"], repetitions=1)
     for times in found.values():
@@ -191,6 +192,7 @@ def test_the_cost_of_rows_is_that_of_a_trial_of_theirs(capsys: pytest.CaptureFix
     assert "| power | 600 | 4.00 | 2.00 |" in capsys.readouterr().out
 
 
+@pytest.mark.campaign  # whole commands, and they are slow
 def test_a_study_s_memory_is_that_of_all_its_processes(tmp_path: Path) -> None:
     pytest.importorskip("pyarrow")
     if not Path("/proc/self/smaps_rollup").exists():
