@@ -33,6 +33,8 @@ def rename(stored: StoredStudy, name: str, attributes: Mapping[str, Any]) -> Non
         StorageError: a study has that name; a server's study whose per-row results are elsewhere.
         StorageLostError: a storage or a folder that cannot be written.
     """
+    if name == stored.name:  # whose lock cannot be taken twice
+        raise name_taken(stored.url, name)
     renamed = replace(stored, name=name)
     with sole_owner(stored), sole_owner(renamed):
         if name in study_names(stored.storage, stored.url):

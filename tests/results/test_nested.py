@@ -74,17 +74,21 @@ def test_what_was_interrupted_goes_on_and_gives_the_same(small: Path) -> None:
     pd.testing.assert_frame_equal(first.drop(columns="seconds"), other.drop(columns="seconds"))
 
 
-def test_the_score_of_a_longer_search_is_not_that_of_these_searches(tmp_path: Path) -> None:
-    raw: dict[str, Any] = {
+def wine(trials: int) -> dict[str, Any]:
+    """A short study whose finals have ensembles."""
+    return {
         "study": {"name": "wine", "seed": 3},
         "data": {"source": "sklearn:wine"},
         "validation": {"splitter": "stratified", "n_splits": 3},
-        "train": {"epochs": 10, "evaluate_every": 5, "neurons": 2},
+        "train": {"epochs": 20, "evaluate_every": 5, "neurons": 4},
         "space": {"learning_rate": {"float": [1e-3, 0.1], "log": True}},
-        "search": {"trials": 2, "finalists": 2, "finalist_repeats": 2},
+        "search": {"trials": trials, "finalists": 2, "finalist_repeats": 2},
         "retrain": {"members": 2},
     }
-    definition, storage = StudyDefinition.from_mapping(raw), f"sqlite:///{tmp_path / 'studies.db'}"
+
+
+def test_the_score_of_a_longer_search_is_not_that_of_these_searches(tmp_path: Path) -> None:
+    definition, storage = StudyDefinition.from_mapping(wine(2)), f"sqlite:///{tmp_path / 'studies.db'}"
     hpsearch.run(definition.with_trials(3), storage=storage)
     found = hpsearch.nested(definition, outer=3, storage=storage)
     assert found.on_all_rows is not None
@@ -117,15 +121,7 @@ def test_what_all_rows_would_train_is_extrapolated_along_the_searches_own_learni
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    raw: dict[str, Any] = {
-        "study": {"name": "wine", "seed": 3},
-        "data": {"source": "sklearn:wine"},
-        "validation": {"splitter": "stratified", "n_splits": 3},
-        "train": {"epochs": 20, "evaluate_every": 5, "neurons": 4},
-        "space": {"learning_rate": {"float": [1e-3, 0.1], "log": True}},
-        "search": {"trials": 3, "finalists": 2, "finalist_repeats": 2},
-        "retrain": {"members": 2},
-    }
+    raw = wine(3)
     definition = StudyDefinition.from_mapping(raw)
     found = hpsearch.nested(definition, outer=3)
     few, many = [], []

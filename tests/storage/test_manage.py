@@ -54,8 +54,9 @@ def test_a_name_that_is_taken_or_cannot_be_is_refused_and_nothing_is_changed(sma
     package.run(small, trials=1)
     package.run(small, trials=1, fresh="other")
     before, studies = files(), package.load_studies()
-    with pytest.raises(StorageError, match="study 'other': must be a new name"):
-        package.rename_study("small", "other")
+    for name in ("other", "small"):
+        with pytest.raises(StorageError, match=f"study '{name}': must be a new name"):
+            package.rename_study("small", name)
     with pytest.raises(StorageError, match="study 'other': must be a new name"):
         package.run(small, trials=1, fresh="other")
     with pytest.raises(DefinitionError, match="a b"):
