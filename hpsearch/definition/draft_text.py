@@ -223,6 +223,7 @@ def _search(budget: Budget) -> list[str]:
     return [
         "[search]",
         f"trials = {budget.trials} # raise it later, and `hpsearch run` goes on",
+        'initial_design = "portfolio" # begins with configurations that did well on other tables',
         'sampler = "tpe" # learns from earlier trials where to look',
         'pruner = "median" # stops trials that fall behind',
         "finalists = 3 # the best so many once more, on fresh splits, before one is chosen",

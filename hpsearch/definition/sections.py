@@ -11,6 +11,7 @@ from pydantic_core import PydanticKnownError
 from hpsearch.data.audit import CHECKS
 from hpsearch.data.sources import SOURCES, Memory, source_class
 from hpsearch.data.splits import SPLITTERS, SplitOptions
+from hpsearch.definition.initial_design import INITIAL_DESIGNS, BySampler, InitialDesign
 from hpsearch.definition.pruners import PRUNERS, Median, Pruner
 from hpsearch.definition.registered import Registered, Section, by_name
 from hpsearch.definition.samplers import SAMPLERS, TPE, Sampler
@@ -137,6 +138,11 @@ class SearchSection(Section):
         tuple[dict[str, bool | int | float | str], ...],
         Field(strict=False, description="known configurations to begin with"),
     ] = ()
+    initial_design: Annotated[
+        InitialDesign,
+        by_name(INITIAL_DESIGNS, "initial design"),
+        _named("where the search begins, after enqueue", "sampler"),
+    ] = BySampler(name="sampler")
     stop: Annotated[
         int | None, Field(ge=1, description="end when so many trials told brought no gain above a standard error")
     ] = None

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 _LATER = {
     "search.objective": "loss",
     "search.finalists": 0,
+    "search.initial_design": {"name": "sampler"},
     "data.weight": None,
     "data.task": "classification",
     "data.duplicates": "keep",
@@ -167,6 +168,13 @@ class StudyDefinition(Section):
             )
         for known in self.search.enqueue:
             self.space.check_chosen(known)
+        if self.search.sampler.finite and self.search.initial_design.name != "sampler":
+            raise DefinitionError(
+                'must be "sampler" where the sampler proposes every configuration once',
+                f"is {self.search.initial_design.name!r}",
+                "Leave it out.",
+                where=Setting("search.initial_design"),
+            )
         if self.holdout.fresh and not self.data.redrawable:
             raise DefinitionError(
                 "must go with generated data",
@@ -286,6 +294,13 @@ class StudyDefinition(Section):
     def build_sampler(self, number: int) -> BaseSampler:
         """What proposes trial ``number``."""
         return self.search.sampler.for_trial(self.space, self.train, self.seed, number)
+
+    @cached_property
+    def first_configurations(self) -> tuple[Mapping[str, Any], ...]:
+        """What the search begins with: ``enqueue``, then those of its initial design that are not among them."""
+        known = self.search.enqueue
+        designed = self.search.initial_design.configurations(self.space, self.train)
+        return (*known, *(chosen for chosen in designed if chosen not in known))
 
     @cached_property
     def limit(self) -> int:

@@ -89,6 +89,8 @@ class KFoldSearchCV(MetaEstimatorMixin, BaseEstimator):
             the order of time. (For scikit-learn's ``cv=5`` on classes it is ``stratified``.)
         sampler: who proposes: ``tpe``, ``random``, ``qmc``, ``grid``, ``cmaes``, ``gp``, or a dict with its options.
         pruner: who stops trials: ``median``, ``percentile``, ``successive_halving``, ``hyperband``, ``none``; likewise.
+        initial_design: where the search begins: ``sampler`` or ``portfolio``, configurations that did well on other
+            tables; likewise.
         objective: what a trial's value is the mean over splits of: ``loss``, ``accuracy`` or ``r2`` and others of
             :data:`hpsearch.validation.metrics.METRICS`.
         checkpoint: ``best``, a trial's value is its mean curve at the best point, or ``last``.
@@ -155,6 +157,7 @@ class KFoldSearchCV(MetaEstimatorMixin, BaseEstimator):
         splitter: str = "kfold",
         sampler: Any = "tpe",
         pruner: Any = "median",
+        initial_design: Any = "sampler",
         objective: str = "loss",
         checkpoint: str = "best",
         in_flight: int = 8,
@@ -285,7 +288,7 @@ class KFoldSearchCV(MetaEstimatorMixin, BaseEstimator):
             "validation": {name: own[name] for name in ("splitter", "n_splits", "repeats", "checkpoint")},
             "train": train.model_dump(mode="json", exclude_unset=True),
             "space": own["space"],
-            "search": {name: own[name] for name in ("sampler", "pruner", "objective", "in_flight")}
+            "search": {name: own[name] for name in ("sampler", "pruner", "initial_design", "objective", "in_flight")}
             | {"trials": own["n_trials"], "finalist_repeats": own["finalist_repeats"]}
             | ({} if own["finalists"] is None else {"finalists": own["finalists"]}),
             "retrain": self._retrain(),

@@ -40,8 +40,8 @@ class Proposer:
         self._tell_window(results)
         number, definition = self._asked, self._definition
         self._study.sampler = definition.build_sampler(number)
-        if number < len(definition.search.enqueue):
-            self._study.enqueue_trial(dict(definition.search.enqueue[number]))
+        if number < len(definition.first_configurations):
+            self._study.enqueue_trial(dict(definition.first_configurations[number]))
         trial = self._study.ask()
         chosen = definition.space.suggest(trial, definition.train)
         self._asked += 1

@@ -68,22 +68,23 @@ SHIPPED = Path(__file__).parents[2] / "studies"
 TrueLoss = Callable[[Bundle], float]
 
 
-def _of_case(name: str, folder: Path) -> tuple[Prepared, TrueLoss]:
-    definition = honesty.define(honesty.CASES[name], SEED, folder)
-    return prepare(definition), honesty.Truth(honesty.CASES[name], SEED).loss
+def _of_case(name: str, folder: Path, seed: int, overrides: Sequence[str]) -> tuple[Prepared, TrueLoss]:
+    definition = honesty.define(honesty.CASES[name], seed, folder).with_overrides(overrides)
+    return prepare(definition), honesty.Truth(honesty.CASES[name], seed).loss
 
 
-def _of_table(table: Table, folder: Path) -> tuple[Prepared, TrueLoss]:
+def _of_table(table: Table, folder: Path, seed: int, overrides: Sequence[str]) -> tuple[Prepared, TrueLoss]:
     path = folder / "rows.csv"
     table.load().to_csv(path, index=False)
     raw: dict[str, Any] = tomlkit.parse(draft(path, table.target, path.name, "study.toml", "curves").text).unwrap()
-    raw["study"]["seed"] = SEED
+    raw["study"]["seed"] = seed
     raw["holdout"] = {"fraction": LOCKED_SHARE}
-    return _locked(prepare(StudyDefinition.from_mapping(raw, folder)))
+    return _locked(prepare(StudyDefinition.from_mapping(raw, folder).with_overrides(overrides)))
 
 
-def _of_shipped(name: str, folder: Path) -> tuple[Prepared, TrueLoss]:
-    return _locked(prepare(StudyDefinition.from_file(SHIPPED / f"{name}.toml")))
+def _of_shipped(name: str, folder: Path, seed: int, overrides: Sequence[str]) -> tuple[Prepared, TrueLoss]:
+    settings = [f"study.seed={seed}", *overrides] if seed != SEED else overrides  # theirs is as they are shipped
+    return _locked(prepare(StudyDefinition.from_file(SHIPPED / f"{name}.toml", settings)))
 
 
 def _locked(prepared: Prepared) -> tuple[Prepared, TrueLoss]:
@@ -98,11 +99,16 @@ class Source:
 
     Attributes:
         role: what the table is for.
-        prepare: in a folder for its rows; and what the model that a study ships truly loses.
+        of_seed: the study of a seed, in a folder for its rows, with keys of its file that are other ones; and what the
+            model that it ships truly loses.
     """
 
     role: Literal["develop", "judge"]
-    prepare: Callable[[Path], tuple[Prepared, TrueLoss]]
+    of_seed: Callable[[Path, int, Sequence[str]], tuple[Prepared, TrueLoss]]
+
+    def prepare(self, folder: Path) -> tuple[Prepared, TrueLoss]:
+        """The study whose configurations are trained."""
+        return self.of_seed(folder, SEED, ())
 
 
 _R = {
