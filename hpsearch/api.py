@@ -160,6 +160,7 @@ def run(
     allow_mixed: bool = False,
     reuse: bool = True,
     fresh: str | None = None,
+    from_study: str | Path | None = None,
     watch: Callable[[Progress], None] = lambda progress: None,
     notice: Callable[[Sequence[Finding]], None] = lambda findings: None,
 ) -> StudyResult:
@@ -182,6 +183,8 @@ def run(
         allow_mixed: go on, and train, on machines whose last bits are not those of the study's.
         reuse: train two trials of one configuration once.
         fresh: run it anew, as a study of this name, which no study of the storage has.
+        from_study: an earlier study that searches the same hyperparameters, by its name or its file, or the URL of a
+            storage for all of its studies: what was best there comes first. It is part of the study from then on.
         watch: told the progress after every trial, and about once a second.
         notice: told before trial 0 what the leakage audit found and does not stop the study.
 
@@ -199,6 +202,11 @@ def run(
     url = storage_url(storage)
     if fresh is not None:
         definition = definition.with_name(fresh)
+    if from_study is not None:
+        from hpsearch.search.transfer import begun_with
+
+        earlier = str(from_study)
+        definition = begun_with(definition, url, earlier if "://" in earlier else study_name(from_study))
     with executor_for(min(workers, definition.search.in_flight), executor, scheduler, allow_mixed) as trainers:
         prepared = prepare(definition)
         findings = audited(prepared)

@@ -29,6 +29,7 @@ from hpsearch.cli.app import app
 from hpsearch.data.audit import CHECKS
 from hpsearch.data.sources import SOURCES
 from hpsearch.definition import examples
+from hpsearch.definition.initial_design import INITIAL_DESIGNS
 from hpsearch.definition.pruners import PRUNERS
 from hpsearch.definition.samplers import SAMPLERS
 
@@ -225,17 +226,18 @@ def test_every_choice_is_named() -> None:
         for key, schema in properties_of(section).items():
             for choice in schema.get("enum", []) if key != "source" else ():
                 assert f'"{choice}"' in texts[key], f"{section} {key} {choice}"
-    for name in (*SAMPLERS, *PRUNERS):
-        assert f'"{name}"' in texts["sampler"] + texts["pruner"], name
+    for key, registry in {"sampler": SAMPLERS, "pruner": PRUNERS, "initial_design": INITIAL_DESIGNS}.items():
+        for name in registry:
+            assert f'"{name}"' in texts[key], name
     for source in SOURCES:
         assert f"`{source.removesuffix('module:function')}" in TEXTS[STUDY_FILE], source
 
 
-def test_the_options_of_samplers_and_pruners_are_theirs() -> None:
+def test_the_options_of_what_has_a_name_are_its_own() -> None:
     options = {}
     for names, text in table(STUDY_FILE, "name | options"):
         options[names.strip("`")] = tomllib.loads("\n".join(re.findall(r"`(.*?)`", text)))
-    for name, kind in {**SAMPLERS, **PRUNERS}.items():
+    for name, kind in {**SAMPLERS, **PRUNERS, **INITIAL_DESIGNS}.items():
         fields = {key: field.default for key, field in kind.model_fields.items() if key != "name"}
         assert options.get(name, {}) == fields, name
 

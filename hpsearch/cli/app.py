@@ -94,6 +94,15 @@ def run(
         str | None,
         typer.Option(metavar="NAME", help="Run it anew, as a study of this name.", show_default=False),
     ] = None,
+    from_study: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="STUDY",
+            help="Begin with what was best in an earlier study of the same space, or in all of a storage (its URL).",
+            show_default=False,
+        ),
+    ] = None,
     storage: Storage = None,
     set_: Set = None,
     as_json: Json = False,
@@ -114,6 +123,7 @@ def run(
             scheduler=scheduler,
             allow_mixed=allow_mixed,
             fresh=fresh,
+            from_study=from_study,
             watch=on_progress,
             notice=display.findings,
         )

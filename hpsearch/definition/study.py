@@ -323,6 +323,14 @@ class StudyDefinition(Section):
         """
         return self._with("retrain", {"members": members})
 
+    def with_enqueue(self, configurations: Sequence[Mapping[str, Any]]) -> StudyDefinition:
+        """The same study, begun with these configurations.
+
+        Raises:
+            DefinitionError: what the search could not choose.
+        """
+        return self._with("search", {"enqueue": [dict(chosen) for chosen in configurations]})
+
     def with_name(self, name: str) -> StudyDefinition:
         """The same study by another name.
 

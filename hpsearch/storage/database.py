@@ -56,6 +56,25 @@ def place(url: str, study: str | None = None) -> tuple[str, ...]:
     return (f"storage {shown_url(url)}", *([] if study is None else [f"study {study!r}"]))
 
 
+def is_there(url: str) -> bool:
+    """Whether there is a storage to open; of a server nobody knows before.
+
+    Raises:
+        StorageError: not a URL.
+    """
+    parsed = _parsed(url)
+    return parsed.get_backend_name() != "sqlite" or (bool(parsed.database) and Path(str(parsed.database)).exists())
+
+
+def _parsed(url: str) -> URL:
+    try:
+        return make_url(url)
+    except sqlalchemy.exc.ArgumentError as error:
+        raise StorageError(
+            "must be a URL like sqlite:///hpsearch.db", f"is {url!r}", where=Setting("storage")
+        ) from error
+
+
 def open_storage(url: str, create: bool = False, owner: bool = False) -> RDBStorage:
     """Open a storage; SQLite in WAL mode, so that readers and the one writer do not wait for each other.
 
@@ -68,12 +87,7 @@ def open_storage(url: str, create: bool = False, owner: bool = False) -> RDBStor
         MissingExtraError: a PostgreSQL URL without psycopg.
         StorageError: not a URL, or a database that cannot be opened.
     """
-    try:
-        parsed = make_url(url)
-    except sqlalchemy.exc.ArgumentError as error:
-        raise StorageError(
-            "must be a URL like sqlite:///hpsearch.db", f"is {url!r}", where=Setting("storage")
-        ) from error
+    parsed = _parsed(url)
     options: dict[str, Any] = {}
     owner = owner or create
     if parsed.get_backend_name() == "sqlite":

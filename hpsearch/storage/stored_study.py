@@ -62,6 +62,7 @@ class Proposal:
         return cls(trial.number, trial.params, trial.distributions, trial.system_attrs)
 
 
+MOST_SHOWN = 80  # characters of a value in a message
 _OURS, _NOT_OURS = "must be a study of hpsearch", "was not made by hpsearch"
 # One attribute each, because dashboards show attributes; all else of a result is in the one named _RECORD.
 _SHOWN = ("best_epoch", "machine", "parameters", "reason", "same_as", "seconds")  # and the score, by its name
@@ -179,15 +180,22 @@ class StoredStudy:
         if not keys:
             return
         settings = [key for key in keys if key not in _FINGERPRINTS]
-        changes = [f"{key} was {stored.get(key)!r} and is {identity.get(key)!r}" for key in settings]
+        changes = [f"{key} was {_short(stored.get(key))} and is {_short(identity.get(key))}" for key in settings]
         if keys != settings and not any(key.startswith(_DEALING) for key in settings):  # which make other rows of them
             source = self.attributes["definition"]["data"]
             path = source.get("path", source["source"])
             changes.insert(0, f"the rows of {path}, or how they are read, are not those that it was begun with")
+        began = len(stored.get("search.enqueue", ())) > len(identity.get("search.enqueue", ()))
         raise StudyChangedError(
             "must be continued as it was begun",
             "; ".join(changes),
-            ("Change it back, or begin another study: ", Setting("study.name", "NAME"), "."),
+            (
+                "Change it back",
+                *((" (if it began with earlier studies: ", Setting("from_study", "STUDY"), ")") if began else ()),
+                ", or begin another study: ",
+                Setting("study.name", "NAME"),
+                ".",
+            ),
             where=place(self.url, self.name),
         )
 
@@ -396,3 +404,9 @@ def _without_nan(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: _without_nan(item) for key, item in value.items()}
     return value
+
+
+def _short(value: Any) -> str:
+    """A value in a message of one line."""
+    text = repr(value)
+    return text if len(text) <= MOST_SHOWN else f"{text[: MOST_SHOWN - 1]}…"

@@ -18,6 +18,7 @@ from readmes import all_blocks
 
 from hpsearch.data.sources import SOURCES
 from hpsearch.data.splits import SPLITTERS
+from hpsearch.definition.initial_design import INITIAL_DESIGNS
 from hpsearch.definition.pruners import PRUNERS
 from hpsearch.definition.samplers import SAMPLERS
 from hpsearch.definition.schema import FILE_NAME, FIRST_LINE, is_schema, schema_text, study_schema
@@ -109,7 +110,7 @@ def section_of(name: str) -> Any:
 def test_the_choices_are_those_of_the_registries() -> None:
     sections = {name: section_of(name) for name in SCHEMA["properties"]}
     assert sections["validation"]["properties"]["splitter"]["enum"] == sorted(SPLITTERS)
-    for key, registry in (("sampler", SAMPLERS), ("pruner", PRUNERS)):
+    for key, registry in (("sampler", SAMPLERS), ("pruner", PRUNERS), ("initial_design", INITIAL_DESIGNS)):
         alone, *tables = sections["search"]["properties"][key]["anyOf"]
         assert alone["enum"] == sorted(registry)
         assert [table["properties"]["name"]["const"] for table in tables] == sorted(registry)
@@ -129,6 +130,8 @@ RIGHT: dict[str, dict[str, Any]] = {
     "balanced classes": {"train.class_weight": "balanced"},
     "a sampler and a pruner by name": {"search.sampler": "random", "search.pruner": "none"},
     "an option of a pruner": {"search.pruner": {"name": "percentile", "percentile": 40}},
+    "an initial design": {"search.initial_design": "portfolio"},
+    "an option of an initial design": {"search.initial_design": {"name": "portfolio", "size": 3}},
     "a grid": {
         "space": {"neurons": {"int": [4, 12], "step": 4}, "learning_rate": {"float": [0.1, 0.3], "step": 0.1}},
         "search": {"sampler": "grid", "trials": 5},
@@ -163,7 +166,7 @@ VALUES = st.one_of(
     st.sampled_from(
         [True, False, 0, 1, -1, 0.5, 1.5, "", "full", "adam", "relu", "tpe", "csv", "nnfs:spiral", "a", []]
     ),
-    st.sampled_from(sorted({*SPLITTERS, *SAMPLERS, *PRUNERS, *SOURCES})),
+    st.sampled_from(sorted({*SPLITTERS, *SAMPLERS, *PRUNERS, *INITIAL_DESIGNS, *SOURCES})),
     st.integers(-2, 2**64),
     st.floats(allow_nan=False, allow_infinity=False),
     st.lists(st.integers(0, 9) | st.floats(0, 1) | st.sampled_from(["adam", "sgd", "he", "id"]), max_size=3),
@@ -249,6 +252,7 @@ WRONG: dict[str, dict[str, Any]] = {
     "a sampler without a name": {"search.sampler": {"n_startup_trials": 3}},
     "another sampler's option": {"search.sampler": {"name": "random", "n_startup_trials": 3}},
     "a pruner's option out of range": {"search.pruner": {"name": "percentile", "percentile": 101}},
+    "an initial design's option out of range": {"search.initial_design": {"name": "portfolio", "size": 0}},
     "an unknown objective": {"search.objective": "acuracy"},
     "an unknown known value": {"search.enqueue": [{"nuerons": 3}]},
     "an origin without its study": {"origin": {"trial": 3}},

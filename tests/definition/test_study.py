@@ -16,6 +16,7 @@ from hpsearch.data.preprocess import SCALINGS
 from hpsearch.data.sources import SOURCES, Toy
 from hpsearch.data.splits import SPLITTERS
 from hpsearch.data.target_scaling import TARGET_SCALINGS
+from hpsearch.definition.initial_design import INITIAL_DESIGNS
 from hpsearch.definition.pruners import PRUNERS
 from hpsearch.definition.samplers import SAMPLERS
 from hpsearch.definition.sections import HoldoutSection, OriginSection, SearchSection, StudySection, ValidationSection
@@ -31,6 +32,8 @@ STUDIES = sorted((Path(__file__).parent.parent.parent / "studies").glob("*.toml"
 HEAD = '[study]\nname = "a"\n'
 DATA = '[data]\nsource = "nnfs:spiral"\n'
 SPACE = "[space]\nlearning_rate = { float = [1e-3, 1e-1], log = true }\n"
+
+BY_NAME = {"sampler": SAMPLERS, "pruner": PRUNERS, "initial_design": INITIAL_DESIGNS}
 
 # What a sampler needs that a plain installation lacks.
 OPTIONAL_PACKAGES = {"cmaes": "cmaes", "gp": "torch"}
@@ -133,7 +136,7 @@ in_flight = 2
 
 @pytest.mark.parametrize(
     ("what", "name", "kind"),
-    [("sampler", name, kind) for name, kind in SAMPLERS.items()] + [("pruner", *item) for item in PRUNERS.items()],
+    [(what, *item) for what, registry in BY_NAME.items() for item in registry.items()],
 )
 def test_a_name_and_a_table_with_that_name_are_the_same(what: str, name: str, kind: type, read: Read) -> None:
     if name in OPTIONAL_PACKAGES:
@@ -376,6 +379,7 @@ def test_every_key_of_every_section_has_a_near_name(read: Read) -> None:
         ("train.target_scaling", TARGET_SCALINGS),
         ("search.sampler", SAMPLERS),
         ("search.pruner", PRUNERS),
+        ("search.initial_design", INITIAL_DESIGNS),
         ("search.sampler.name", SAMPLERS),
         ("data.source", [name for name in SOURCES if not name.startswith("python:")]),
     ],
@@ -389,8 +393,8 @@ def test_a_misspelt_name_is_refused_with_all_names_and_the_nearest(where: str, r
         assert all(other in line for other in registry)
 
 
-@pytest.mark.parametrize(("what", "registry"), [("sampler", SAMPLERS), ("pruner", PRUNERS)])
-def test_an_unknown_option_of_a_sampler_or_pruner_is_refused_naming_both(what: str, registry: Any, read: Read) -> None:
+@pytest.mark.parametrize(("what", "registry"), BY_NAME.items())
+def test_an_unknown_option_of_what_has_a_name_is_refused_naming_both(what: str, registry: Any, read: Read) -> None:
     for name, kind in registry.items():
         line = refusal(read, f'{HEAD}{DATA}[search]\n{what} = {{ name = "{name}", nam = 1 }}\n')
         assert line.startswith(f"[search] {what} {name!r}: has no key 'nam'. Choose one of: ")
