@@ -17,24 +17,24 @@ if TYPE_CHECKING:
     from hpsearch.definition.space import Space
     from hpsearch.validation.config import Config
 
-# Of 300 random configurations those that did best on 14 tables (the mean over tables of the root of the rank, those of
+# Of 300 random configurations those that did best on 15 tables (the mean over tables of the root of the rank, those of
 # each number of hidden layers in turn; tests/README.md, "Time to a good configuration"). Hidden layers and scaling; the
 # rest is how far up the range, from 0 to 1, on the axis of the search.
 _PORTFOLIO = (
     (1, "power", {"neurons": 0.11, "learning_rate": 0.61, "weight_l2": 0.77}),
-    (2, "power", {"neurons": 0.77, "learning_rate": 0.69, "weight_l2": 0.70}),
+    (2, "power", {"neurons": 0.82, "learning_rate": 0.26, "weight_l2": 0.81}),
     (0, "standard", {"learning_rate": 0.65, "weight_l2": 0.17}),
     (1, "power", {"neurons": 0.57, "learning_rate": 0.91, "weight_l2": 0.76}),
-    (2, "standard", {"neurons": 0.97, "learning_rate": 0.59, "weight_l2": 0.78}),
+    (2, "power", {"neurons": 0.77, "learning_rate": 0.69, "weight_l2": 0.70}),
     (0, "standard", {"learning_rate": 0.64, "weight_l2": 0.50}),
     (1, "power", {"neurons": 0.67, "learning_rate": 0.49, "weight_l2": 0.78}),
-    (2, "power", {"neurons": 0.82, "learning_rate": 0.26, "weight_l2": 0.81}),
+    (2, "standard", {"neurons": 0.97, "learning_rate": 0.59, "weight_l2": 0.78}),
     (0, "standard", {"learning_rate": 0.64, "weight_l2": 0.06}),
     (1, "power", {"neurons": 0.54, "learning_rate": 0.44, "weight_l2": 0.73}),
-    (2, "power", {"neurons": 0.99, "learning_rate": 0.37, "weight_l2": 0.66}),
+    (2, "standard", {"neurons": 0.75, "learning_rate": 0.24, "weight_l2": 0.79}),
     (0, "standard", {"learning_rate": 0.67, "weight_l2": 0.63}),
-    (1, "power", {"neurons": 0.41, "learning_rate": 0.80, "weight_l2": 0.69}),
-    (2, "power", {"neurons": 0.21, "learning_rate": 0.60, "weight_l2": 0.71}),
+    (1, "power", {"neurons": 0.29, "learning_rate": 0.86, "weight_l2": 0.78}),
+    (2, "standard", {"neurons": 0.42, "learning_rate": 0.65, "weight_l2": 0.82}),
     (0, "standard", {"learning_rate": 0.71, "weight_l2": 0.14}),
 )
 

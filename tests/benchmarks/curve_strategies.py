@@ -44,7 +44,7 @@ class Curves:
         depth: (C,), hidden layers; 0 where they are not searched.
         losses: (T, C, M), of each row; not numbers if it diverged.
         prior: (C,), how bad each is on other tables.
-        portfolio: configurations that together do best on other tables, the most useful first.
+        portfolio: all configurations in the order of ``prior``, those of each depth in turn.
     """
 
     name: str
@@ -474,8 +474,8 @@ def _strategies() -> dict[str, Strategy]:
     found: dict[str, Strategy] = {"none": stopping(never)}
     for patience in (0.1, 0.25, 0.5):
         found[f"none{_patiently(patience)}"] = stopping(never, patience=patience)
-    for size in (1, 3, 5, 8):
-        found[f"none, portfolio of {size}"] = stopping(never, first=size)
+    for size, patience in product((5, 10, 15, 30), (1.0, 0.25)):
+        found[f"none{_patiently(patience)}, portfolio of {size}"] = stopping(never, patience=patience, first=size)
     # Optuna's, through hpsearch; Wilcoxon's and the patient pruner are not in the registry.
     for window in (8, 2):
         told = f", window {window}"

@@ -3,11 +3,13 @@
     python curves.py make FOLDER [--tables NAME …] [--configs N]
     python curves.py replay FOLDER [--tables NAME …] [--strategies NAME …] [--seeds N] [--trials N] [--workers N]
                                    [--overhead SECONDS]
+    python curves.py portfolio FOLDER [--size N]
 
 ``make`` trains each configuration of each table as a trial that nothing stops, and ships it. Configuration i is the
 same place in the space of every table, drawn from the seed, i and the hyperparameter's name. The spaces are those that
 `init` writes, but for the studies that are shipped, which have their own. ``replay`` compares the strategies of
-curve_strategies.py on it, see replays.py.
+curve_strategies.py on it, see replays.py. ``portfolio`` shows those that did best on the tables ``develop``, as the
+initial design of that name has them.
 
 Strategies are chosen on the tables ``develop``: the kinds of rows of honesty_cases.py and R's tables whose names begin
 with a letter from n on, none of which the league has. They are judged on the tables ``judge``: shipped studies and
@@ -178,9 +180,28 @@ def chosen(definition: StudyDefinition, number: int) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for name in definition.space.names:
         if definition.space.exists(name, values, definition.train):
-            unit = np.random.default_rng(keyed_seed(SEED, number, name)).random()
-            values[name] = definition.space.dimensions[name].at(unit)
+            values[name] = definition.space.dimensions[name].at(_unit(number, name))
     return values
+
+
+def _unit(number: int, name: str) -> float:
+    """Where in a hyperparameter's range a configuration is, from 0 to 1."""
+    return float(np.random.default_rng(keyed_seed(SEED, number, name)).random())
+
+
+def portfolio(folder: Path, tables: Sequence[str], size: int) -> list[dict[str, Any]]:
+    """The configurations that did best on tables whose spaces are alike but for their ranges.
+
+    Values of hidden layers and of choices; of ranges, how far up they are.
+    """
+    developed = [Curves.load(folder / name) for name in tables if (folder / name / "0000.npz").exists()]
+    found = []
+    for number in map(int, replays.taught(developed[0], developed).portfolio[:size]):
+        with np.load(_file(folder / developed[0].name, number)) as arrays:
+            values = json.loads(str(arrays["chosen"]))
+        named = {name: value for name, value in values.items() if isinstance(value, str) or name == "hidden_layers"}
+        found.append(named | {name: round(_unit(number, name), 2) for name in values if name not in named})
+    return found
 
 
 def measure(prepared: Prepared, values: dict[str, Any], true_loss: TrueLoss) -> dict[str, Any]:
@@ -236,6 +257,9 @@ def main() -> None:
     commands = parser.add_subparsers(dest="what", required=True)
     making = commands.add_parser("make", help="train what is not there yet")
     replaying = commands.add_parser("replay", help="compare strategies on what is there")
+    showing = commands.add_parser("portfolio", help="show what did best")
+    showing.add_argument("folder", type=Path)
+    showing.add_argument("--size", type=int, default=15, metavar="N")
     for command in (making, replaying):
         command.add_argument("folder", type=Path)
         about_tables = ", ".join(["develop", "judge", *SOURCES])
@@ -249,6 +273,10 @@ def main() -> None:
     )
     replaying.add_argument("--each", action="store_true", help="each table's ratios too")
     given = parser.parse_args()
+    if given.what == "portfolio":
+        for line in portfolio(given.folder, [*_names(["develop"])], given.size):
+            print(line)
+        return
     tables = [*dict.fromkeys(_names(given.tables))]
     if given.what == "make":
         make(given.folder, tables, given.configs)

@@ -40,7 +40,6 @@ from hpsearch.storage.quiet import quiet
 WITHIN = 1.01
 TRIALS = 60
 WORKERS = (1, 2)
-LARGEST = 8  # portfolio
 
 
 @dataclass(frozen=True)
@@ -175,40 +174,29 @@ def oracle(curves: Curves, order: Places, target: float, at: int, ends: bool = F
 
 
 def taught(curves: Curves, others: Sequence[Curves]) -> Curves:
-    """With what other tables tell: a portfolio, and how bad each configuration is on average, on a scale from 0 for the
-    best to 1 for the worst that stretches the good end."""
+    """With what other tables tell: how bad each configuration is on average, from 0 to 1 on a scale that stretches the
+    good end; and an order."""
     standing = [rankdata(np.where(np.isfinite(of.value), of.value, np.inf)) / len(of.value) for of in others]
     common = min(len(of) for of in (curves.value, *standing))
     prior = np.ones(len(curves.value))
     prior[:common] = np.mean([of[:common] ** 0.5 for of in standing], axis=0)
-    return replace(curves, prior=prior, portfolio=_portfolio(others, common))
+    return replace(curves, prior=prior, portfolio=suggested(prior, curves.depth))
 
 
-def _portfolio(others: Sequence[Curves], common: int) -> Places:
-    """Configurations whose best loses least on other tables, one chosen after the other; at most ``LARGEST``.
-
-    What is added up is the logarithm of the lowest value so far over the table's lowest, at most 1.
-    """
-    regret = np.array([np.log(of.value[:common] / np.nanmin(of.value)) for of in others])
-    regret = np.minimum(np.nan_to_num(regret, nan=1.0), 1.0)
-    best, picked = np.ones((len(others), 1)), list[int]()
-    for _ in range(min(LARGEST, common)):
-        total = np.minimum(best, regret).sum(axis=0)
-        total[picked] = np.inf
-        picked.append(int(total.argmin()))
-        best = np.minimum(best, regret[:, picked[-1:]])
-    return np.array(picked)
+def suggested(prior: Floats, depth: Places) -> Places:
+    """The configurations in the order that other tables suggest, those of each depth in turn."""
+    turn = np.empty(len(prior))  # the place among those of the same depth
+    for deep in np.unique(depth):
+        same = np.flatnonzero(depth == deep)
+        turn[same[np.argsort(prior[same], kind="stable")]] = np.arange(len(same))
+    return np.lexsort((prior, turn))
 
 
 def _in_order(curves: Curves, order: Places, strategy: Strategy) -> Places:
     """The order of the configurations with what other tables tell, if the strategy asks for it."""
     pool = order[: strategy.prior]
     if strategy.prior:
-        turn = np.empty(len(pool))  # the place among those of the same depth
-        for depth in np.unique(curves.depth[pool]):
-            same = np.flatnonzero(curves.depth[pool] == depth)
-            turn[same[np.argsort(curves.prior[pool[same]], kind="stable")]] = np.arange(len(same))
-        pool = pool[np.lexsort((curves.prior[pool], turn))]
+        pool = pool[suggested(curves.prior[pool], curves.depth[pool])]
     ahead = curves.portfolio[: strategy.first if isinstance(strategy, Stopping) else 0]
     mine = np.concatenate([ahead, pool, order[strategy.prior :]])
     unique: Places = mine[np.sort(np.unique(mine, return_index=True)[1])]

@@ -276,6 +276,20 @@ def test_every_strategy_is_replayed_and_none_beats_the_oracle(made: Path) -> Non
     assert (frame["time_2"] <= frame["time_1"] + 1e-9).all()
 
 
+def test_a_portfolio_has_the_best_configuration_of_a_table_first(made: Path, tmp_path: Path) -> None:
+    prepared, _ = curves.SOURCES["hard-spiral"].prepare(tmp_path)
+    table, dimensions = Curves.load(made), prepared.definition.space.dimensions
+    found = curves.portfolio(made.parent, [made.name], 12)
+    assert len(found) == 12
+    best = curves.chosen(prepared.definition, int(np.nanargmin(table.value)))
+    assert found[0].keys() == best.keys()
+    for name, value in found[0].items():
+        if name in ("hidden_layers", "scaling"):
+            assert value == best[name]
+        else:
+            assert dimensions[name].at(value) == pytest.approx(best[name], rel=0.1)
+
+
 @pytest.mark.parametrize("workers", [1, 2, 3])
 def test_workers_of_a_replay_take_turns(made: Path, workers: int) -> None:
     table = Curves.load(made)
@@ -286,5 +300,5 @@ def test_workers_of_a_replay_take_turns(made: Path, workers: int) -> None:
         assert ends == pytest.approx(seconds.cumsum())
     # At any time as many are at work as there are workers, until the last has begun.
     assert sum((ends - seconds < at) & (at < ends) for at in (ends - seconds) + 1e-6).max() <= 12
-    assert max(((ends - seconds <= at) & (at < ends)).sum() for at in ends - seconds) <= workers
+    assert max(((ends - seconds <= at) & (at < ends)).sum() for at in ends - seconds + 1e-6) <= workers
     assert ends.max() >= seconds.sum() / workers - 1e-9
