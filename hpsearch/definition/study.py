@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 _LATER = {
     "search.objective": "loss",
     "search.finalists": 0,
+    "search.patience": None,
     "data.weight": None,
     "data.task": "classification",
     "data.duplicates": "keep",
@@ -167,6 +168,13 @@ class StudyDefinition(Section):
             )
         for known in self.search.enqueue:
             self.space.check_chosen(known)
+        if self.search.patience is not None and self.validation.checkpoint == "last":
+            raise DefinitionError(
+                "must go with the best checkpoint",
+                "that of the last epoch is to be each trial's value",
+                ("Leave it out, or set ", Setting("validation.checkpoint", "best"), "."),
+                where=Setting("search.patience", self.search.patience),
+            )
         if self.holdout.fresh and not self.data.redrawable:
             raise DefinitionError(
                 "must go with generated data",

@@ -89,6 +89,8 @@ class KFoldSearchCV(MetaEstimatorMixin, BaseEstimator):
             the order of time. (For scikit-learn's ``cv=5`` on classes it is ``stratified``.)
         sampler: who proposes: ``tpe``, ``random``, ``qmc``, ``grid``, ``cmaes``, ``gp``, or a dict with its options.
         pruner: who stops trials: ``median``, ``percentile``, ``successive_halving``, ``hyperband``, ``none``; likewise.
+        patience: share of its epochs after which a trial is complete if none of them was better; None trains each trial
+            that is not pruned to its last epoch.
         objective: what a trial's value is the mean over splits of: ``loss``, ``accuracy`` or ``r2`` and others of
             :data:`hpsearch.validation.metrics.METRICS`.
         checkpoint: ``best``, a trial's value is its mean curve at the best point, or ``last``.
@@ -155,6 +157,7 @@ class KFoldSearchCV(MetaEstimatorMixin, BaseEstimator):
         splitter: str = "kfold",
         sampler: Any = "tpe",
         pruner: Any = "median",
+        patience: float | None = None,
         objective: str = "loss",
         checkpoint: str = "best",
         in_flight: int = 8,
@@ -287,7 +290,7 @@ class KFoldSearchCV(MetaEstimatorMixin, BaseEstimator):
             "space": own["space"],
             "search": {name: own[name] for name in ("sampler", "pruner", "objective", "in_flight")}
             | {"trials": own["n_trials"], "finalist_repeats": own["finalist_repeats"]}
-            | ({} if own["finalists"] is None else {"finalists": own["finalists"]}),
+            | {name: own[name] for name in ("patience", "finalists") if own[name] is not None},
             "retrain": self._retrain(),
         }
         return StudyDefinition.from_mapping(plain(raw), Path.cwd())
