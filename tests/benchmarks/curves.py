@@ -63,13 +63,14 @@ from hpsearch.validation.cross_validate import cross_validate
 SEED = 1
 CONFIGS = 300
 LOCKED_SHARE = 0.25
+TO_THE_END = ["search.patience=1"]  # what a replay ends, the table has whole
 SHIPPED = Path(__file__).parents[2] / "studies"
 
 TrueLoss = Callable[[Bundle], float]
 
 
 def _of_case(name: str, folder: Path) -> tuple[Prepared, TrueLoss]:
-    definition = honesty.define(honesty.CASES[name], SEED, folder)
+    definition = honesty.define(honesty.CASES[name], SEED, folder).with_overrides(TO_THE_END)
     return prepare(definition), honesty.Truth(honesty.CASES[name], SEED).loss
 
 
@@ -79,7 +80,7 @@ def _of_table(table: Table, folder: Path) -> tuple[Prepared, TrueLoss]:
     raw: dict[str, Any] = tomlkit.parse(draft(path, table.target, path.name, "study.toml", "curves").text).unwrap()
     raw["study"]["seed"] = SEED
     raw["holdout"] = {"fraction": LOCKED_SHARE}
-    return _locked(prepare(StudyDefinition.from_mapping(raw, folder)))
+    return _locked(prepare(StudyDefinition.from_mapping(raw, folder).with_overrides(TO_THE_END)))
 
 
 def _of_shipped(name: str, folder: Path) -> tuple[Prepared, TrueLoss]:
