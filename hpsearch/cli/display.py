@@ -116,7 +116,7 @@ def facts(values: Mapping[str, Any]) -> None:
     def written(value: Any) -> str:
         if isinstance(value, Mapping):
             return ", ".join(f"{key}: {inner}" for key, inner in value.items()) or "nothing"
-        return str(value)
+        return "none" if value is None else str(value)
 
     say_rows((name.replace("_", " "), written(value)) for name, value in values.items())
 

@@ -121,13 +121,23 @@ def _named(about: str, default: str) -> Any:
 
 
 class SearchSection(Section):
-    """``[search]``: what is searched for, how many trials, and who proposes and stops them."""
+    """``[search]``: what is searched for, how many trials, and who proposes and stops them.
+
+    With ``patience`` a trial ends at the first checkpoint where the epochs since its best checkpoint, the earliest with
+    the best mean objective so far, are at least that share of all its epochs. It is complete then, as one that was
+    trained to the end: its value is that of its best checkpoint. At 1 no trial ends early. The pruner is told of that
+    checkpoint as of every other; what it says there does not count, as at the last epoch.
+    """
 
     trials: Annotated[int | None, Field(ge=1, description="trials in all; 100 by default, 1 without a space")] = None
     sampler: Annotated[Sampler, by_name(SAMPLERS, "sampler"), _named("what proposes trials", "tpe")] = TPE(name="tpe")
     pruner: Annotated[Pruner, by_name(PRUNERS, "pruner"), _named("what stops trials early", "median")] = Median(
         name="median"
     )
+    patience: Annotated[
+        float | None,
+        Field(gt=0, le=1, description="share of its epochs after which a trial is complete if none was better"),
+    ] = None
     objective: Annotated[
         str,
         one_of(METRICS, "objective"),

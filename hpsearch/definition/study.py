@@ -44,6 +44,7 @@ _LATER = {
     "search.objective": "loss",
     "search.finalists": 0,
     "search.initial_design": {"name": "sampler"},
+    "search.patience": None,
     "data.weight": None,
     "data.task": "classification",
     "data.duplicates": "keep",
@@ -174,6 +175,13 @@ class StudyDefinition(Section):
                 f"is {self.search.initial_design.name!r}",
                 "Leave it out.",
                 where=Setting("search.initial_design"),
+            )
+        if self.search.patience is not None and self.validation.checkpoint == "last":
+            raise DefinitionError(
+                "must go with the best checkpoint",
+                "that of the last epoch is to be each trial's value",
+                ("Leave it out, or set ", Setting("validation.checkpoint", "best"), "."),
+                where=Setting("search.patience", self.search.patience),
             )
         if self.holdout.fresh and not self.data.redrawable:
             raise DefinitionError(

@@ -91,6 +91,8 @@ class KFoldSearchCV(MetaEstimatorMixin, BaseEstimator):
         pruner: who stops trials: ``median``, ``percentile``, ``successive_halving``, ``hyperband``, ``none``; likewise.
         initial_design: where the search begins: ``sampler`` or ``portfolio``, configurations that did well on other
             tables; likewise.
+        patience: share of its epochs after which a trial is complete if none of them was better; None trains each trial
+            that is not pruned to its last epoch.
         objective: what a trial's value is the mean over splits of: ``loss``, ``accuracy`` or ``r2`` and others of
             :data:`hpsearch.validation.metrics.METRICS`.
         checkpoint: ``best``, a trial's value is its mean curve at the best point, or ``last``.
@@ -158,6 +160,7 @@ class KFoldSearchCV(MetaEstimatorMixin, BaseEstimator):
         sampler: Any = "tpe",
         pruner: Any = "median",
         initial_design: Any = "sampler",
+        patience: float | None = None,
         objective: str = "loss",
         checkpoint: str = "best",
         in_flight: int = 8,
@@ -290,7 +293,7 @@ class KFoldSearchCV(MetaEstimatorMixin, BaseEstimator):
             "space": own["space"],
             "search": {name: own[name] for name in ("sampler", "pruner", "initial_design", "objective", "in_flight")}
             | {"trials": own["n_trials"], "finalist_repeats": own["finalist_repeats"]}
-            | ({} if own["finalists"] is None else {"finalists": own["finalists"]}),
+            | {name: own[name] for name in ("patience", "finalists") if own[name] is not None},
             "retrain": self._retrain(),
         }
         return StudyDefinition.from_mapping(plain(raw), Path.cwd())

@@ -155,8 +155,9 @@ def _target(study: Snapshot, facts: Mapping[str, Any]) -> str:
 
 
 def _trials_line(study: Snapshot) -> str:
-    definition = study.definition
-    how = f"sampler {definition.search.sampler.name}, pruner {definition.search.pruner.name}"
+    search = study.definition.search
+    how = f"sampler {search.sampler.name}, pruner {search.pruner.name}"
+    how += "" if search.patience is None else f", patience {search.patience:g}"
     return text(f"{counted(study.trials['state'].tolist())} · {how}")
 
 

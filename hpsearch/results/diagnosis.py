@@ -169,7 +169,7 @@ def _wider(name: str, dimension: Dimension, high: bool) -> dict[str, Any] | None
 def _checkpoint(seen: Observed) -> Iterator[Diagnosis]:
     """The best checkpoint is the last or the first, and the rows prove that its neighbour is worse."""
     definition, shipped = seen.definition, seen.shipped
-    if shipped is None or len(shipped.epochs) < 3 or shipped.layout.units is None:
+    if shipped is None or len(shipped.epochs) < 2 or shipped.layout.units is None:
         return
     epochs, metric, train = shipped.epochs, definition.metric, definition.train
 
@@ -184,7 +184,7 @@ def _checkpoint(seen: Observed) -> Iterator[Diagnosis]:
 
     first, last = epochs[0], epochs[-1]
     earlier = min(epochs, key=lambda epoch: abs(epoch - 0.75 * last))
-    if shipped.epoch == last and last >= definition.most_epochs and proven(earlier, last):
+    if len(epochs) > 2 and shipped.epoch == last >= definition.most_epochs and proven(earlier, last):
         most = definition.space.dimensions.get("epochs")
         if most is None:
             setting = Setting("train.epochs", 2 * last)

@@ -12,7 +12,7 @@ accuracy                      float64  mean over splits of the share of rows who
 r2                            float64  instead, of a regression: mean over splits of R²; missing where one has none
 *hyperparameters*             by kind  one column each, as ``layer1.neurons``; missing where it does not exist
 parameters                    Int64    weights and biases of one network
-epochs_trained                Int64    when it ended
+epochs_trained                Int64    when it ended: pruned, failed, by ``[search] patience``, or at its last epoch
 seconds                       float64  training time; the one column that differs from run to run
 reason                        str      why it was pruned or failed
 same_as                       Int64    the earlier trial of the same configuration whose curve was used again

@@ -57,13 +57,13 @@ def trials_wanted(definition: StudyDefinition, results: Sequence[TrialResult]) -
     With ``stop`` = n the study ends once n trials told in a row have not improved the best value by more than its
     standard error over the folds; trials that were asked by then are finished.
     """
-    limit, patience, metric = definition.limit, definition.search.stop, definition.metric
-    if patience is None:
+    limit, stop, metric = definition.limit, definition.search.stop, definition.metric
+    if stop is None:
         return limit
     bests: list[TrialResult | None] = []
     for result in results:
         bests.append(best_result([*bests[-1:], result], metric))
-        before = bests[-1 - patience] if len(bests) > patience else None
+        before = bests[-1 - stop] if len(bests) > stop else None
         now = bests[-1]
         if before is None or now is None:
             continue

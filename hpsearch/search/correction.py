@@ -211,7 +211,7 @@ def _correct(
             return Correction(missing=f"that takes at least {FEWEST_UNITS} independent rows or groups of each class")
         complete = [result for result in results if result.value is not None]
         last_only = definition.validation.checkpoint == "last"
-        candidates = len(complete) * (1 if last_only else len(complete[0].epochs))
+        candidates = sum(1 if last_only else len(result.epochs) for result in complete)
         if candidates == 1 and folds is None:  # that of the finals was judged on fresh splits
             return Correction(candidates=1, missing="nothing was chosen: there is one candidate")
         work = len(layout.rows) * max(1, layout.classes) * candidates

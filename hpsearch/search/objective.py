@@ -140,6 +140,7 @@ class Prepared:
             "trials": definition.limit,
             "sampler": definition.search.sampler.name,
             "pruner": definition.search.pruner.name,
+            "patience": definition.search.patience,
             "data_fingerprint": data.fingerprint,
         }
 
@@ -326,10 +327,10 @@ def evaluate(
 ) -> TrialResult:
     """Cross-validate the task's configuration. Pure: no storage, no clock but for ``seconds``.
 
-    A trial is validated on the study's splits, and its pruner may stop it. A finalist is validated on fresh splits with
-    networks of fresh seeds, all repeats as lanes of one call; it is not stopped, and the out-of-fold ensemble of all
-    repeats chooses its epoch. With ``fewer_rows`` it trains on what two folds leave, up to the last epoch
-    (:mod:`hpsearch.validation.learning_curve`).
+    A trial is validated on the study's splits; its pruner may stop it, and the study's patience may end it. A finalist
+    is validated on fresh splits with networks of fresh seeds, all repeats as lanes of one call; it is not stopped, and
+    the out-of-fold ensemble of all repeats chooses its epoch. With ``fewer_rows`` it trains on what two folds leave, up
+    to the last epoch (:mod:`hpsearch.validation.learning_curve`).
 
     Args:
         prepared: the study.
@@ -343,7 +344,11 @@ def evaluate(
         config = config.replaced({"epochs": task.final_epochs})
 
     def validate(
-        splits: Sequence[Split], seed: int, scalings: Sequence[Scaling], stop: Callable[[int, float], bool]
+        splits: Sequence[Split],
+        seed: int,
+        scalings: Sequence[Scaling],
+        stop: Callable[[int, float], bool],
+        patience: float | None = None,
     ) -> CrossValidation:
         def should_stop(epoch: int, mean: float) -> bool:
             report(epoch, mean)
@@ -360,6 +365,7 @@ def evaluate(
             objective=definition.search.objective,
             by_ensemble=task.final_epochs is not None,
             should_stop=should_stop,
+            patience=patience,
             stops=task.final_epochs is None,
             keep_losses=task.final_epochs is None,
         )
@@ -379,7 +385,8 @@ def evaluate(
         else:
             pruning = Pruning(definition, task.number, task.prior_trials)
             scalings = prepared.scalings[config.scaling]
-            outcome = validate(prepared.splits, definition.seed, scalings, pruning.should_stop)
+            patience = definition.search.patience
+            outcome = validate(prepared.splits, definition.seed, scalings, pruning.should_stop, patience)
             attributes = pruning.attributes
     return _result(task.number, outcome, time.perf_counter() - begun, attributes)
 

@@ -17,13 +17,13 @@ def replayed(definition: StudyDefinition, task: TrialTask, earlier: TrialResult)
 
     The curve goes through the task's own pruner. None where the earlier trial's curve ends too early to tell.
     """
-    most = definition.config(task.chosen).epochs
+    last = len(earlier.epochs) if earlier.state == "COMPLETE" else None  # where it is complete, nothing stops it
     with quiet():
         pruning = Pruning(definition, task.number, task.prior_trials)
         for place, (epoch, mean) in enumerate(zip(earlier.epochs, earlier.intermediate, strict=True), start=1):
             if earlier.state == "FAIL" and place == len(earlier.epochs):
                 break  # where it diverged, no pruner was asked
-            if pruning.should_stop(epoch, mean) and epoch < most:
+            if pruning.should_stop(epoch, mean) and place != last:
                 return TrialResult(
                     number=task.number,
                     state="PRUNED",

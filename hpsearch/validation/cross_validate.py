@@ -193,6 +193,7 @@ def cross_validate(
     objective: str = "loss",
     by_ensemble: bool = False,
     should_stop: Callable[[int, float], bool] = lambda epoch, mean: False,
+    patience: float | None = None,
     stops: bool = True,
     keep_losses: bool = True,
 ) -> CrossValidation:
@@ -209,6 +210,8 @@ def cross_validate(
         objective: of ``METRICS``; it must be defined on the validation rows of each split.
         by_ensemble: let the objective of the out-of-fold ensemble choose the checkpoint, not the mean over splits.
         should_stop: told every checkpoint's epoch and mean objective; True prunes.
+        patience: share of the epochs after which the training is complete if none of them was better than the chosen
+            checkpoint so far; None if it goes on to the last epoch.
         stops: False where it never does. Then repeats of many rows are trained one after the other, in a fraction of
             the memory, and it is told of each by itself.
         keep_losses: keep every row's loss at each checkpoint; without, ``rows`` has none.
@@ -271,9 +274,14 @@ def cross_validate(
         value = mean if ensemble is None else ensemble.add(_flat_predictions(validation, evaluation))
         if chosen is None or rule == "last" or metric.sign * value < metric.sign * chosen[0]:
             chosen = value, checkpoint, evaluation
-        if not in_turns and should_stop(checkpoint.epoch, mean) and checkpoint.epoch < config.epochs:
+        idle = (checkpoint.epoch - chosen[1].epoch) / config.epochs
+        ended = checkpoint.epoch == config.epochs or (patience is not None and idle >= patience)
+        if not in_turns and should_stop(checkpoint.epoch, mean) and not ended:
             reason = pruned_reason(checkpoint.epoch, mean, metric)
             return CrossValidation("pruned", None, None, (), curve, parameters, reason, **which)
+        if ended:
+            break
+    del trained  # of a training that has not come to its last epoch all arrays would stay
     assert chosen is not None  # the last epoch is always a checkpoint
     _, checkpoint, evaluation = chosen
     at = curve.epochs.index(checkpoint.epoch)

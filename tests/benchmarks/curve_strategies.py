@@ -106,13 +106,15 @@ class Curves:
         return len(self.epochs) - 1
 
     def limits(self, patience: float) -> Places:
-        """(C,), the study's checkpoint at which the lowest mean is so large a share of the epochs ago; the last one."""
+        """(C,), where a trial with this ``[search] patience`` is complete: the study's checkpoint at which the lowest
+        of them is so large a share of the epochs ago, or the last one."""
         if patience not in self._limits:
-            places = np.arange(self.last + 1)
-            lowest = np.maximum.accumulate(np.where(self.means <= self.best, places, 0), axis=1)
-            idle = (self.epochs - self.epochs[lowest]) / self.epochs[-1]
-            ends = (idle >= patience) & self.of_study | (places == self.last)
-            self._limits[patience] = ends.argmax(axis=1)
+            epochs, means = self.epochs[self.of_study], self.means[:, self.of_study]
+            lower = means[:, 1:] < np.fmin.accumulate(means, axis=1)[:, :-1]
+            lowest = np.maximum.accumulate(np.where(lower, np.arange(1, len(epochs)), 0), axis=1)
+            ends = (epochs[1:] - epochs[lowest]) / epochs[-1] >= patience
+            ends[:, -1] = True
+            self._limits[patience] = np.flatnonzero(self.of_study)[1 + ends.argmax(axis=1)]
         return self._limits[patience]
 
 
@@ -269,7 +271,7 @@ class _ByOptuna(Asked):
     def stops(self, running: Running) -> bool:
         epoch = int(running.curves.epochs[running.at])
         self.means[epoch] = float(running.curves.means[running.config, running.at])
-        self.value = float(running.curves.value[running.config])
+        self.value = running.best
         return self.pruning.should_stop(epoch, self.means[epoch])
 
     def note(self, complete: bool) -> PriorTrial:
@@ -278,7 +280,9 @@ class _ByOptuna(Asked):
         return PriorTrial(self.number, state, self.means, self.value if complete else last, self.pruning.attributes)
 
 
-def by_optuna(name: str, window: int = 8, warmup: float = 0.0, prior: int = 0, **options: Any) -> Stopping:
+def by_optuna(
+    name: str, window: int = 8, warmup: float = 0.0, prior: int = 0, patience: float = 1.0, **options: Any
+) -> Stopping:
     """A pruner of hpsearch's registry with its options; ``warmup`` is the share of the epochs before it may stop."""
     definitions: dict[str, StudyDefinition] = {}
 
@@ -292,7 +296,7 @@ def by_optuna(name: str, window: int = 8, warmup: float = 0.0, prior: int = 0, *
             definitions[curves.name] = StudyDefinition.from_mapping(raw)
         return _ByOptuna(number, Pruning(definitions[curves.name], number, known.notes))
 
-    return Stopping(ask, window, prior=prior)
+    return Stopping(ask, window, patience=patience, prior=prior)
 
 
 # ---------------------------------------------------------------- that stop
@@ -487,6 +491,8 @@ def _strategies() -> dict[str, Strategy]:
             f"Optuna hyperband{told}": by_optuna("hyperband", window),
             f"Optuna successive halving{told}": by_optuna("successive_halving", window),
         }
+    found["Optuna median, window 8, patience 25%"] = by_optuna("median", 8, patience=0.25)
+    found["Optuna median, warm-up 25%, window 8, patience 25%"] = by_optuna("median", 8, 0.25, patience=0.25)
     for window, patience in ((8, 1.0), (0, 1.0), (0, 0.25)):
         told = (f", window {window}" if window else ", same checkpoint") + _patiently(patience)
         for share, warmup in product((0.5, 0.25, 0.1), (0.0, 0.1, 0.25, 0.5)):

@@ -65,6 +65,7 @@ from hpsearch.validation.cross_validate import cross_validate
 SEED = 1
 CONFIGS = 300
 LOCKED_SHARE = 0.25
+TO_THE_END = ["search.patience=1"]  # what a replay ends, the table has whole
 SHIPPED = Path(__file__).parents[2] / "studies"
 
 TrueLoss = Callable[[Bundle], float]
@@ -110,7 +111,7 @@ class Source:
 
     def prepare(self, folder: Path) -> tuple[Prepared, TrueLoss]:
         """The study whose configurations are trained."""
-        return self.of_seed(folder, SEED, ())
+        return self.of_seed(folder, SEED, TO_THE_END)
 
 
 _R = {

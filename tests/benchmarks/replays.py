@@ -90,10 +90,12 @@ def _stopped(curves: Curves, configs: Places, strategy: Stopping) -> list[Traini
 def _end(curves: Curves, config: int, asked_at: Places, asked: Asked, patience: float) -> tuple[int, bool]:
     """The checkpoint that a trial gets to, and whether it is complete there."""
     limit = int(curves.limits(patience)[config])
-    for at in map(int, asked_at[asked_at < limit]):
-        if not np.isfinite(curves.means[config, at]) or asked.stops(Running(curves, config, at)):
+    for at in map(int, asked_at[asked_at <= limit]):
+        if not np.isfinite(curves.means[config, at]):
             return at, False
-    return limit, bool(np.isfinite(curves.means[config, limit]))
+        if asked.stops(Running(curves, config, at)) and at < limit:  # where it is complete it is told, no more
+            return at, False
+    return limit, True
 
 
 def _planned(curves: Curves, order: Places, strategy: Planned) -> list[Training]:

@@ -39,7 +39,7 @@ from hpsearch.search.run import owned, search
 from hpsearch.storage.trial_result import TrialResult
 
 TABLES = ("hard-spiral", "blobs", "friedman", "groups", "fgl", "Hitters", "penguins", "Carseats")
-_ALONE = {"pruner": "none", "initial_design": "sampler", "patience": 1.0}
+_ALONE: dict[str, Any] = {"pruner": "none", "initial_design": "sampler", "patience": 1.0}
 STRATEGIES: dict[str, dict[str, Any]] = {
     "none": _ALONE,
     **{name: {**_ALONE, "pruner": name} for name in ("median", "percentile", "successive_halving", "hyperband")},
@@ -53,7 +53,7 @@ STRATEGIES: dict[str, dict[str, Any]] = {
 def studied(table: str, seed: int, strategy: str) -> dict[str, Any]:
     """What is kept of one study."""
     settings = {"trials": replays.TRIALS, **STRATEGIES[strategy]}
-    overrides = [f"search.{key}={json.dumps(value)}" for key, value in settings.items() if value != 1.0]
+    overrides = [f"search.{key}={json.dumps(value)}" for key, value in settings.items()]
     with TemporaryDirectory() as folder, threadpool_limits(1):
         prepared, true_loss = SOURCES[table].of_seed(Path(folder), seed, overrides)
         told, results = list[float](), list[TrialResult]()

@@ -242,23 +242,28 @@ def test_curves_hold_what_the_study_s_trials_have_and_are_not_trained_twice(made
         assert kept["truth"] == true_loss(shipped)
 
 
-@pytest.mark.parametrize(("pruner", "window"), [("median", 3), ("successive_halving", 2)])
-def test_a_replayed_pruner_stops_the_trials_that_a_real_study_prunes(
-    made: Path, tmp_path: Path, pruner: str, window: int
+@pytest.mark.parametrize(
+    ("pruner", "window", "patience"),
+    [("median", 3, 1.0), ("median", 3, 0.25), ("successive_halving", 2, 1.0)],
+)
+def test_a_replayed_strategy_ends_the_trials_where_a_real_study_does(
+    made: Path, tmp_path: Path, pruner: str, window: int, patience: float
 ) -> None:
     prepared, _ = curves.SOURCES["hard-spiral"].prepare(tmp_path)
     order = np.random.default_rng(5).permutation(12).tolist()
     raw = tomllib.loads(honesty.draft(tmp_path / "rows.csv", "y", "rows.csv", "study.toml", "hard-spiral").text)
     raw["study"]["seed"] = curves.SEED
     raw["holdout"] = {}
-    raw["search"] |= {"pruner": pruner, "in_flight": window, "trials": 12, "finalists": 0}
+    raw["search"] |= {"pruner": pruner, "in_flight": window, "patience": patience, "trials": 12, "finalists": 0}
     raw["search"]["enqueue"] = [curves.chosen(prepared.definition, number) for number in order]
     study = hpsearch.run(honesty.StudyDefinition.from_mapping(raw, tmp_path), storage=f"sqlite:///{tmp_path}/a.db")
     table = Curves.load(made)
-    work = replays.search(table, np.array(order), by_optuna(pruner, window), 12)
+    work = replays.search(table, np.array(order), by_optuna(pruner, window, patience=patience), 12)
     ended = study.curves.groupby("trial")["epoch"].max()
     assert [int(table.epochs[piece.at]) for piece in work] == ended.tolist()
     assert [not np.isnan(piece.value) for piece in work] == [*(study.trials["state"] == "COMPLETE")]
+    early = study.trials.loc[ended < ended.max(), "state"]
+    assert (patience < 1) == (early == "COMPLETE").any()
     assert len(set(ended)) > 1
 
 

@@ -250,6 +250,11 @@ BAD_VALUES = [
     ("search", "trials = 0", "trials must be at least 1, but is 0."),
     ("search", "trials = true", "trials must be an integer, but is True."),
     ("search", "in_flight = 0", "in_flight must be at least 1, but is 0."),
+    ("search", "patience = 0", "patience must be above 0.0, but is 0."),
+    ("search", "patience = 1.01", "patience must be at most 1.0, but is 1.01."),
+    ("search", "patience = nan", "patience must be "),
+    ("search", 'patience = "long"', "patience must be a number, but is 'long'."),
+    ("search", "patience = true", "patience must be a number, but is True."),
     ("search", "sampler = 3", "sampler must be a name or a table with a name, but is 3."),
     ("search", "sampler = { n_startup_trials = 3 }", "sampler must be a name or a table with a name, but is {"),
     ("search", "pruner = []", "pruner must be a name or a table with a name, but is []."),
@@ -330,6 +335,11 @@ def test_data_that_cannot_be_are_refused(data: str, said: str, read: Read) -> No
         ),
         ("[search]\ntrials = 5\n", "[search] trials must be 1 where [space] is empty, but is 5"),
         ("[space]\n[search]\ntrials = 2\n", "[search] trials must be 1 where [space] is empty, but is 2"),
+        (
+            '[validation]\ncheckpoint = "last"\n[search]\npatience = 0.25\n',
+            "[search] patience = 0.25 must go with the best checkpoint, but that of the last epoch is to be each "
+            'trial\'s value. Leave it out, or set [validation] checkpoint = "best".',
+        ),
     ],
 )
 def test_contradictions_are_refused(body: str, said: str, read: Read) -> None:
@@ -548,6 +558,7 @@ pruner = "median"
         'space.optimizer={ choice = ["sgd", "adam"] }',
         "search.in_flight=7",
         "search.objective=accuracy",
+        "search.patience=1",
         "search.sampler=random",
         'search.sampler={ name = "tpe", n_startup_trials = 11 }',
         'search.sampler={ name = "tpe", n_ei_candidates = 25 }',
@@ -603,6 +614,7 @@ def test_the_order_of_the_space_is_part_of_the_identity(read: Read) -> None:
 
 def test_the_identity_does_not_change_with_what_changes_no_trial(read: Read, tmp_path: Path) -> None:
     before = read(FULL).identity()
+    assert "search.patience" not in before  # as of studies stored before there was one
     for override in ("search.trials=7", "validation.n_splits=5", "train.optimizer=adam", "study.seed=1"):
         assert read(FULL, override).identity() == before
     assert read(FULL.replace("\n", "\r\n") + "# a comment\n").identity() == before

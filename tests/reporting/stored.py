@@ -59,7 +59,7 @@ def make(folder: Path) -> dict[str, hpsearch.StudyResult]:
             "quantity",
             data={"source": "csv", "path": "quantities.csv", "target": COLUMN, "task": "regression"},
             space={"learning_rate": rate, "dropout": {"float": [0.0, 0.5]}},
-            search={"trials": 14, "sampler": "random", "pruner": "none"},
+            search={"trials": 14, "sampler": "random", "pruner": "none", "patience": 0.2},
         ),
         variant(
             "none", space={"learning_rate": {"choice": [FAILS, 2 * FAILS]}}, train={"optimizer": "sgd"}, search=few

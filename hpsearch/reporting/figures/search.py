@@ -161,7 +161,7 @@ def _last(values: list[float]) -> float:
 
 
 class PruningFigure(StudyFigure[pd.DataFrame]):
-    """Facts: trial, state, epoch, value, best (whether it is the best trial's)."""
+    """Facts: trial, state, epoch, value, best (whether it is the best trial's); and how many trials patience ended."""
 
     title = "Pruning as it happened"
     how = (
@@ -180,16 +180,24 @@ class PruningFigure(StudyFigure[pd.DataFrame]):
         ]
         if not rows:
             raise HpsearchError(got="No trial had a finite value at any checkpoint")
-        return of_objective(study, pd.DataFrame(rows, columns=["trial", "state", "epoch", "value", "best"]))
+        facts = pd.DataFrame(rows, columns=["trial", "state", "epoch", "value", "best"])
+        chosen = [trial.params for trial in study.stored.trials()]
+        facts.attrs["by_patience"] = study.definition.search.patience is not None and sum(
+            result.state == "COMPLETE" and result.epochs[-1] < study.definition.config(chosen[result.number]).epochs
+            for result in study.results
+        )
+        return of_objective(study, facts)
 
     def say(self, facts: pd.DataFrame) -> str:
         lasts = facts.groupby("trial").last()
         pruned = lasts[lasts["state"] == "PRUNED"]["epoch"]
+        early = facts.attrs["by_patience"]
+        of_patience = f" Patience ended {early} of the complete ones." if early else ""
         if pruned.empty:
-            return f"No trial was pruned; the longest ran for {facts['epoch'].max()} epochs."
+            return f"No trial was pruned; the longest ran for {facts['epoch'].max()} epochs.{of_patience}"
         return (
             f"{len(pruned)} of {len(lasts)} trials were pruned, half of them by epoch {int(pruned.median())} of at "
-            f"most {facts['epoch'].max()}."
+            f"most {facts['epoch'].max()}.{of_patience}"
         )
 
     def draw(self, facts: pd.DataFrame) -> go.Figure:
