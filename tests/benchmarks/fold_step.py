@@ -11,8 +11,6 @@ import numpy as np
 from peers import PEERS, Peer
 from works import FOLDS, WORKS, Work
 
-SECONDS = 0.4  # about as long as one measured call
-
 
 def measure(keys: Sequence[str], repetitions: int) -> list[dict[str, Any]]:
     """One row a work and peer: microseconds a fold-step, each repetition of everyone after one of everyone else."""
@@ -48,16 +46,16 @@ def measure(keys: Sequence[str], repetitions: int) -> list[dict[str, Any]]:
 
 
 def _calibrate(peer: Peer, work: Work) -> int:
-    """Epochs that take about ``SECONDS``; the calls compile and warm what is to be warm."""
+    """Epochs that take about the peer's ``seconds``; the calls compile and warm what is to be warm."""
     epochs = max(1, 20 // work.steps)
     peer.train(epochs)
     while True:
         begun = time.perf_counter()
         peer.train(epochs)
         seconds = time.perf_counter() - begun
-        if seconds > SECONDS / 2:
-            return max(1, round(epochs * SECONDS / seconds))
-        epochs *= max(2, min(10, int(SECONDS / seconds)))
+        if seconds > peer.seconds / 2:
+            return max(1, round(epochs * peer.seconds / seconds))
+        epochs *= max(2, min(10, int(peer.seconds / seconds)))
 
 
 def sgemm_peak(work: Work, size: int = 512) -> float:
