@@ -5,19 +5,20 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from typer.core import TyperCommand
 
 from hpsearch.atomic_write import require_replaceable, write_atomically
 from hpsearch.cli import completion, terminal
-from hpsearch.errors import HpsearchError, Setting
+from hpsearch.errors import HpsearchError, Setting, listed
 
 if TYPE_CHECKING:
     from hpsearch.definition.draft import Draft
 
 _STDOUT = Path("-")
+Task = Literal["classification", "regression"]
 
 
 class ExampleLast(TyperCommand):
@@ -33,6 +34,9 @@ def init(
         Path | None, typer.Argument(help="A CSV or .parquet file of labelled rows.", show_default=False)
     ] = None,
     target: Annotated[str | None, typer.Option(metavar="COLUMN", help="The column to predict.")] = None,
+    task: Annotated[
+        Task | None, typer.Option(help="What the target is, if its values do not say.", show_default=False)
+    ] = None,
     example: Annotated[
         str | None,
         typer.Option(
@@ -50,16 +54,16 @@ def init(
 ) -> None:
     """Write a study file, commented and ready to run, for a table of rows or from an example."""
     if example is not None:
-        if rows is not None or target is not None:
+        if rows is not None or target is not None or task is not None:
             raise HpsearchError(
-                "must stand alone", "there are rows or a --target too", "Leave one out.", Setting("example")
+                "must stand alone", "there are rows, a --target or a --task too", "Leave one out.", Setting("example")
             )
         _from_example(example, name, output, force)
     elif rows is None:
         ways = "hpsearch init rows.csv --target species, or hpsearch init --example NAME"
         raise HpsearchError("init must be given rows or an example", f"got neither: {ways}, one of {_example_names()}")
     else:
-        _from_rows(rows, target, name, output, force)
+        _from_rows(rows, target, task, name, output, force)
 
 
 def _example_names() -> str:
@@ -96,7 +100,9 @@ def _renamed(text: str, name: str) -> str:
     return tomlkit.dumps(document)
 
 
-def _from_rows(rows: Path, target: str | None, name: str | None, output: Path | None, force: bool) -> None:
+def _from_rows(
+    rows: Path, target: str | None, task: Task | None, name: str | None, output: Path | None, force: bool
+) -> None:
     from hpsearch.definition.draft import draft, study_name
     from hpsearch.definition.schema import FIRST_LINE
 
@@ -107,7 +113,7 @@ def _from_rows(rows: Path, target: str | None, name: str | None, output: Path | 
         if path.resolve() == rows.resolve():
             raise HpsearchError("must not be the file of rows", "is", "Name another with -o.", str(path))
     relative = Path(os.path.relpath(rows, folder)).as_posix()
-    made = draft(rows, target, relative, "FILE" if path == _STDOUT else str(path), name)
+    made = draft(rows, target, relative, "FILE" if path == _STDOUT else str(path), name, task)
     if path == _STDOUT:
         typer.echo(made.text, nl=False)
         return
@@ -125,6 +131,10 @@ def _say(made: Draft, path: Path) -> None:
     terminal.say(f"{found.rows} rows; {found.target!r} {task}; {columns}.")
     for name, why in found.left_out.items():
         terminal.say(f"Left out: {name!r}, which {left_out_because(why)}.")
+    for name, odd in found.odd.items():
+        terminal.say(f"Taken for no value: {listed([*map(repr, odd.values)])} in {name!r}, first in {odd.where}.")
+    if made.single:
+        terminal.say(f"Left out: the rows of {listed([*map(repr, made.single)])}, classes of one row each.")
     if made.duplicates:
         terminal.say(f"Left out: {made.duplicates} of the rows, which repeat another in all features and the target.")
     terminal.say(f"Written to {path}.\n\nNext: hpsearch check {path} && hpsearch run {path}")

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpsearch.data.columns import Kind, Plan, Raw, column_error
-from hpsearch.errors import DataError, Setting
+from hpsearch.errors import DataError, Setting, listed
 
 # Cells that hold no value, however they are written in small and capital letters.
 MISSING = ("", "na", "n/a", "nan", "none", "null")
@@ -22,7 +22,10 @@ DIGITS = {"0": 0.0, "1": 1.0}  # taken as booleans where a column is said to be 
 MOST_CATEGORIES = 50
 # More of a column that is said to be categorical would make a network whose first layer is all of it.
 MOST_SET_CATEGORIES = 1000
+# More of them are not kept while it is found out what columns are.
+MOST_SURVEYED_CATEGORIES = 50_000
 FEWEST_ROWS = 20  # to tell a column of names from a few categories
+MOST_ODD = 3  # different values among numbers that are none and may all mean no value
 
 
 @dataclass(frozen=True)
@@ -33,11 +36,13 @@ class Types:
         kinds: of columns, where it is said; those of others are inferred.
         missing: texts that mean no value beside :data:`MISSING`; a number does so however it is written.
         told: all kinds are a model's: any number of categories will do, and a column may be all missing.
+        surveyed: it is yet to be found out what columns are good for: many categories are no reason to refuse one.
     """
 
     kinds: Mapping[str, Kind] = field(default_factory=dict)
     missing: tuple[str, ...] = ()
     told: bool = False
+    surveyed: bool = False
 
     @classmethod
     def of(cls, plan: Plan) -> Types:
@@ -90,8 +95,10 @@ class Cells:
         self._code_of: dict[str, int] = {}  # of cells as they are written
         self._categories: dict[str, int] = {}
         self._most = math.inf if types.told else MOST_SET_CATEGORIES if self._said else MOST_CATEGORIES
+        if types.surveyed:
+            self._most = MOST_SURVEYED_CATEGORIES
         self._rows = self._missing = self._others = 0
-        self._first_other = (0, "")
+        self._odd: dict[str, int] = {}  # texts among numbers, a few of them, with their first rows
 
     def add(self, cells: Sequence[str], rows: Sequence[int]) -> None:
         """Take the next cells, and the numbers of their rows for errors.
@@ -126,8 +133,8 @@ class Cells:
         else:
             if self._kind == "numeric":
                 raise column_error(self._name, NUMBER, f"is {text!r}", CORRECT, row)
-            if not self._others:
-                self._first_other = row, text
+            if len(self._odd) <= MOST_ODD:
+                self._odd.setdefault(text, row)
             self._others += 1
         return math.nan
 
@@ -171,7 +178,8 @@ class Cells:
                 raw = Raw(self._name, kind, meaning[codes])
             else:
                 present = np.count_nonzero(codes >= 0)
-                if not self._said and present >= FEWEST_ROWS and 2 * len(self._categories) > present:
+                inferred = not self._said and not self._types.surveyed
+                if inferred and present >= FEWEST_ROWS and 2 * len(self._categories) > present:
                     raise self._too_many(f"has {len(self._categories)} in {present} rows")
                 raw = Raw(self._name, kind, codes, tuple(self._categories))
         return some_value(raw, self._types)
@@ -183,12 +191,20 @@ class Cells:
         if self._codes is not None and all(text.lower() in BOOLEANS for text in self._categories):
             return "boolean"
         if 2 * self._others <= present:
-            row, text = self._first_other
-            got = f"is {text!r}, while {present - self._others} of {present} values of the column are numbers"
-            missing, categorical = Setting("missing", [text]), Setting("categorical", [self._name])
-            means, is_said = "Correct it, or say that it means no value (", ") or that the column is categorical ("
-            raise column_error(self._name, NUMBER, got, (means, missing, is_said, categorical, ")."), row)
+            raise self._mixed(present)
         return "categorical"
+
+    def _mixed(self, present: int) -> DataError:
+        """Of a few values among numbers that are none."""
+        (text, row), *others = self._odd.items()
+        and_others = f" (and elsewhere {listed([repr(other) for other, _ in others], MOST_ODD - 1)})" if others else ""
+        got = f"is {text!r}{and_others}, while {present - self._others} of {present} values of the column are numbers"
+        categorical = "say that the column is categorical (", Setting("categorical", [self._name]), ")."
+        if len(self._odd) > MOST_ODD:
+            return column_error(self._name, NUMBER, got, ("Correct them, or ", *categorical), row)
+        missing = Setting("missing", [*self._odd])
+        means = f"Correct {'them' if others else 'it'}, or say what means no value (", missing, "), or "
+        return column_error(self._name, NUMBER, got, (*means, *categorical), row)
 
     def _too_many(self, got: str) -> DataError:
         leave_out = ("Leave it out: ", Setting("drop", [self._name]))

@@ -53,6 +53,16 @@ class Raw:
         """(N,): where it has no value."""
         return np.asarray(self.values < 0 if self.kind == "categorical" else np.isnan(self.values))
 
+    def take(self, rows: IntArray) -> Raw:
+        """Some of its rows, with the categories that are found in them."""
+        values = self.values[rows]
+        if self.kind != "categorical":
+            return replace(self, values=values)
+        found, places = np.unique(values[values >= 0], return_inverse=True)
+        codes = np.full(len(values), -1, np.intp)
+        codes[values >= 0] = places
+        return replace(self, values=codes, categories=tuple(self.categories[code] for code in found))
+
     def narrowed(self) -> Raw:
         """The same values in as few bytes as hold them: single precision where that is exact, small integers."""
         if self.kind == "categorical":

@@ -159,6 +159,11 @@ def _folds(
         yield from kind.make(options, seed).split(data.features, data.labels, groups)
 
 
+# What to do about a class of too few rows.
+_OF_RARE_CLASSES = (
+    *("leave out or join the classes of few rows (of a file: ", Setting("rare_classes", "drop"), " or "),
+    *(Setting("rare_classes", "other"), "), or add rows of them."),
+)
 # The settings that name the column of what a splitter needs.
 _COLUMNS = {"groups": "group", "times": "time", "folds": "fold"}
 
@@ -210,7 +215,7 @@ def _check_rows(data: Dataset, splitter: str, options: SplitOptions) -> None:
         raise DataError(
             ("needs at least ", Setting("n_splits", n_splits), " rows of every class"),
             f"class {data.class_names[counts.argmin()]!r} has {counts.min()}",
-            "Use fewer folds or a splitter that is not stratified.",
+            ("Use fewer folds or a splitter that is not stratified, or ", *_OF_RARE_CLASSES),
             where=Setting("splitter", splitter),
         )
 
@@ -223,7 +228,10 @@ def _check_classes(data: Dataset, training: IntArray, of: str) -> None:
         raise DataError(
             f"the training rows of {of} must hold every class",
             f"have no row of class {data.class_names[absent]!r}",
-            ("Set ", Setting("shuffle", True), " or ", Setting("splitter", "stratified"), ", or add rows of it."),
+            (
+                *("Set ", Setting("shuffle", True), " or ", Setting("splitter", "stratified"), ", or "),
+                *_OF_RARE_CLASSES,
+            ),
         )
 
 
@@ -240,6 +248,14 @@ def hold_out(data: Dataset, fraction: float, splitter: str, study_seed: int) -> 
         DataError: a side without rows; the search rows without one of the classes, or without a value of a column.
     """
     seed, kind, everything = seeds.integer_seed(study_seed, "holdout"), SPLITTERS[splitter], np.arange(data.rows)
+    stratify = data.labels if splitter == "stratified" else None
+    if stratify is not None and (counts := np.bincount(stratify)).min() < 2:
+        raise DataError(
+            "needs at least 2 rows of every class where rows are stratified",
+            f"class {data.class_names[counts.argmin()]!r} has one",
+            ("Use another splitter, or ", *_OF_RARE_CLASSES),
+            Setting("holdout_fraction", fraction),
+        )
     try:
         if kind.needs == "times" and data.times is not None:
             count = math.ceil(fraction * data.rows)
@@ -251,7 +267,6 @@ def hold_out(data: Dataset, fraction: float, splitter: str, study_seed: int) -> 
             halves = _sklearn("GroupShuffleSplit")(1, test_size=fraction, random_state=seed)
             search, held = next(halves.split(everything, groups=data.groups))
         else:
-            stratify = data.labels if splitter == "stratified" else None
             search, held = _sklearn("train_test_split")(
                 everything, test_size=fraction, random_state=seed, stratify=stratify
             )

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
-from hpsearch.data.audit import names_rows
-from hpsearch.data.cells import is_number
+from hpsearch.data.cells import FEWEST_ROWS, MOST_CATEGORIES, Types, is_number
 from hpsearch.data.columns import Plan, Raw
+from hpsearch.data.dataset import Task
 from hpsearch.data.table_file import Table, Wanted
 from hpsearch.data.table_reader import format_of, read_table
 from hpsearch.errors import DataError, Setting, listed, located
 
 # More different whole numbers than this are regression targets; classes are seldom so many, or numbered without names.
 MOST_NUMBERED_CLASSES = 20
+FREE_TEXT_WORDS = 5  # a value, on average; names have fewer
 _OFTEN_TARGETS = ("target", "label", "class", "y", "outcome", "species", "category", "diagnosis", "survived", "price")
+# What columns that name their rows are called: id, customer_id, "Order No", PassengerId.
+_NAMES_ROWS = re.compile(r"(?i:(.*[\W_])?(id|no|nr|key|index|guid|uuid))|.*[a-z](Id|ID|No|Nr)")
 
 
 @dataclass(frozen=True)
@@ -26,19 +30,22 @@ class LeftOut:
     """Why a column is left out.
 
     Attributes:
-        why: as ``must have a value in some row, but is empty in all 60``.
-        value: the text that, if it means no value, would let it in; None if there is no such text.
+        why: as ``is empty in all 60 rows``.
+        values: the texts that, if they mean no value, would let it in; none if there are no such texts.
+        where: the first of the rows that it is about, as ``row 17``; empty if it is about them all.
     """
 
     why: str
-    value: str | None = None
+    values: tuple[str, ...] = ()
+    where: str = ""
 
     @classmethod
     def of(cls, error: DataError) -> LeftOut:
         """From the loader's refusal."""
         settings = [part for part in error.do if isinstance(part, Setting)] if isinstance(error.do, tuple) else []
-        value = next((setting.value[0] for setting in settings if setting.name == "missing"), None)
-        return cls(" ".join(f"{error.must}, but {error.got}".split()), value)
+        values = next((setting.value for setting in settings if setting.name == "missing"), ())
+        where = str(error.where[0]) if len(error.where) > 1 else ""
+        return cls(" ".join(f"{error.must}, but {error.got}".split()), tuple(values), where)
 
 
 @dataclass(frozen=True)
@@ -55,6 +62,9 @@ class Surveyed:
         columns: those that can be features, as they were read.
         plan: what these become.
         left_out: other columns, and why each is none.
+        missing: texts that were taken for no value, beside those that always are.
+        odd: the columns of numbers that hold them, and where.
+        groups: columns whose values group the rows, at least two in a typical group, with the number of groups.
     """
 
     source: str
@@ -66,22 +76,33 @@ class Surveyed:
     columns: tuple[Raw, ...]
     plan: Plan
     left_out: Mapping[str, LeftOut]
+    missing: tuple[str, ...] = ()
+    odd: Mapping[str, LeftOut] = field(default_factory=dict)
+    groups: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def task(self) -> Task:
+        """What is predicted."""
+        return "regression" if self.classes is None else "classification"
 
     def without_values(self) -> Surveyed:
         """The same, without the columns' values, which take as much memory as the rows."""
         return replace(self, columns=tuple(replace(raw, values=np.empty(0)) for raw in self.columns))
 
 
-def survey(path: Path, target: str | None) -> Surveyed:
+def survey(path: Path, target: str | None, task: Task | None = None) -> Surveyed:
     """Read a file of rows and find out what its columns are.
+
+    A few texts in a column of numbers are taken for missing values, unless they are a class or category elsewhere.
 
     Args:
         path: a CSV file, or a Parquet file by its ending.
         target: the column to predict.
+        task: what the target is; found out if None.
 
     Raises:
-        DataError: no target, or one that is not there or not filled; a file that cannot be read; no column to predict
-            from.
+        DataError: no target, or one that is not there, not filled, or no number in a regression; a file that cannot be
+            read; no column to predict from.
     """
     if target is None:
         names = read_table(path, Wanted(features=())).names
@@ -91,24 +112,42 @@ def survey(path: Path, target: str | None) -> Surveyed:
             (f"It has {listed([*map(repr, names)], 20)}. For example: ", Setting("target", likely_target(names)), "."),
             where=str(path),
         )
-    table = read_table(path, Wanted((target,), lenient=True))
+    regression_target = target if task == "regression" else None
+    wanted = Wanted((target,), types=Types(surveyed=True), regression_target=regression_target, lenient=True)
+    table = read_table(path, wanted)
+    odd = _odd_columns(table, target)
+    missing = tuple(dict.fromkeys(text for found in odd.values() for text in found.values))
+    if missing:
+        table = read_table(path, replace(wanted, types=replace(wanted.types, missing=missing)))
     with located(str(path)):
-        return _surveyed(table, format_of(path), target)
+        return replace(_surveyed(table, format_of(path), target, task, missing), odd=odd)
 
 
-def _surveyed(table: Table, source: str, target: str) -> Surveyed:
+def _odd_columns(table: Table, target: str) -> dict[str, LeftOut]:
+    """The columns that would be numbers if some of their texts meant no value, and those texts mean nothing else."""
+    meant = {text.lower() for raw in table.columns for text in raw.categories}
+    meant.update(label.strip().lower() for label in table.texts[target])
+    refused = {name: LeftOut.of(error) for name, error in table.refused.items()}
+    return {
+        name: found
+        for name, found in refused.items()
+        if found.values and meant.isdisjoint(text.lower() for text in found.values)
+    }
+
+
+def _surveyed(table: Table, source: str, target: str, task: Task | None, missing: tuple[str, ...]) -> Surveyed:
     labels = [text.strip() for text in table.texts[target]]
     left_out = {name: LeftOut.of(error) for name, error in table.refused.items()}
     if table.columns:
         Plan.declare(table.columns)  # refuses features of one name
-        for raw in table.columns:
-            if raw.kind != "categorical" and names_rows(raw.values):
-                left_out[raw.name] = LeftOut(f"has another whole number in each of {len(labels)} rows")
+    left_out |= {raw.name: LeftOut(why) for raw in table.columns if (why := _why_no_feature(raw))}
     columns = tuple(raw for raw in table.columns if raw.name not in left_out)
     if not columns:
         first = "".join(f": {name!r} {found.why}" for name, found in [*left_out.items()][:1])
         raise DataError(f"must have a column to predict from beside {target!r}", f"has none{first}")
     numbers = regression_targets(labels)
+    if task is not None:
+        numbers = [*map(float, labels)] if task == "regression" else None
     return Surveyed(
         source=source,
         target=target,
@@ -117,24 +156,73 @@ def _surveyed(table: Table, source: str, target: str) -> Surveyed:
         low=min(numbers or [0.0]),
         high=max(numbers or [0.0]),
         columns=columns,
-        plan=Plan.declare(columns),
+        plan=Plan.declare(columns, missing=missing),
         left_out={name: left_out[name] for name in table.names if name in left_out},
+        missing=missing,
+        groups={raw.name: count for raw in table.columns if (count := _groups(raw))},
     )
+
+
+def _why_no_feature(raw: Raw) -> str | None:
+    """Why a column that could be read should be left out all the same; None if it should not.
+
+    A number is not taken for a name of its row because no two rows share it: its own name must say so, or it counts the
+    rows.
+    """
+    rows, missing = len(raw.values), raw.missing
+    values = raw.values[~missing]
+    present = len(values)
+    if present == rows and (values == values[0]).all():
+        value = raw.categories[values[0]] if raw.kind == "categorical" else f"{values[0]:g}"
+        return f"has one value, {_short(value)}, in all {rows} rows"
+    if raw.kind == "numeric":
+        unlike = present == rows and np.array_equal(values, np.round(values)) and len(np.unique(values)) == rows
+        if unlike and rows >= FEWEST_ROWS and (np.diff(values) == 1).all():
+            return f"counts the rows, from {values[0]:.0f} to {values[-1]:.0f}"
+        if unlike and _NAMES_ROWS.fullmatch(raw.name):
+            return f"names its row: it is called so, and holds another whole number in each of {rows} rows"
+        return None
+    if raw.kind != "categorical" or present < FEWEST_ROWS:
+        return None
+    count = len(raw.categories)
+    if 2 * count > present:
+        words = sum(len(text.split()) for text in raw.categories) / count
+        if words >= FREE_TEXT_WORDS:
+            return f"holds free text: {count} different texts of {words:.0f} words on average in {present} rows"
+        if count == present:
+            return f"names its row: it holds another text in each of {present} rows"
+        return f"has too many categories for its rows: {count} in {present}"
+    if count > MOST_CATEGORIES:
+        return f"has too many categories: {count}, where each becomes a feature"
+    return None
+
+
+def _short(text: str) -> str:
+    return repr(text if len(text) <= 40 else f"{text[:39]}…") if not is_number(text) else text
+
+
+def _groups(raw: Raw) -> int:
+    """How many groups a column's values make of the rows, if a typical one has two rows at least; else 0."""
+    fractions = raw.kind != "categorical" and not np.array_equal(raw.values, np.round(raw.values))
+    if raw.missing.any() or fractions:
+        return 0
+    sizes = np.unique(raw.values, return_counts=True)[1]
+    return len(sizes) if np.median(sizes) >= 2 else 0
 
 
 def regression_targets(labels: Sequence[str]) -> list[float] | None:
     """A target's numbers, if they are rather regression targets than the names of classes; None if classes.
 
     Regression targets have fractions, or more than :data:`MOST_NUMBERED_CLASSES` different whole numbers, or so many
-    different ones that most come once.
+    different ones that most come once, or one of more than two that comes once: no class could be told by a single row.
     """
     if not all(map(is_number, labels)):
         return None
     numbers = [float(label) for label in labels]
-    different = len(set(numbers))
+    counts = Counter(numbers)
     fractions = not all(number.is_integer() for number in numbers)
-    seldom_twice = different > 2 and 2 * different > len(numbers)
-    return numbers if fractions or different > MOST_NUMBERED_CLASSES or seldom_twice else None
+    seldom = len(counts) > 2 and (2 * len(counts) > len(numbers) or min(counts.values()) == 1)
+    return numbers if fractions or len(counts) > MOST_NUMBERED_CLASSES or seldom else None
 
 
 def likely_target(names: Sequence[str]) -> str:

@@ -18,12 +18,15 @@ from hpsearch.arrays import IntArray
 from hpsearch.data.cells import Types
 from hpsearch.data.columns import KINDS, Impute, Kind, Plan
 from hpsearch.data.dataset import Dataset, Task
+from hpsearch.data.rare_classes import RARE_CLASSES, without_rare_classes
 from hpsearch.data.source import Source
 from hpsearch.data.table_file import Table, Wanted, check_values
 from hpsearch.data.table_reader import read_table
 from hpsearch.data.units import first_of_each
 from hpsearch.errors import DataError, DefinitionError, Setting, located
+from hpsearch.one_of import one_of
 
+_RARE = Setting("rare_classes")
 Names = Annotated[tuple[str, ...], Field(strict=False)]
 
 
@@ -52,6 +55,14 @@ class TableFile(Source):
         Literal["drop", "keep"],
         Field(description="whether of rows that agree in all features and the target only the first is taken"),
     ] = "keep"
+    rare_classes: Annotated[
+        str,
+        one_of(RARE_CLASSES, "way to take rare classes"),
+        Field(description="what becomes of rows whose class has few: left out, or of one class `other`"),
+    ] = "keep"
+    smallest_class: Annotated[
+        int, Field(ge=2, description="of rare_classes: a class of fewer rows is rare; 10 if not given")
+    ] = 10
 
     @model_validator(mode="after")
     def _one_use_each(self) -> Self:
@@ -65,6 +76,11 @@ class TableFile(Source):
             must, got = "must have either features or drop", "has both: what is no feature is left out"
         elif self.features is not None and (strange := set(self._said) - set(self.features)):
             must, got = "must give kinds of features only", f"{min(strange)!r} is none"
+        if self.task == "regression" and self.rare_classes != "keep":
+            raise DefinitionError("must go with classes", "a regression target is predicted", where=_RARE)
+        if "smallest_class" in self.model_fields_set and self.rare_classes == "keep":
+            must = "must say what becomes of classes of fewer rows than smallest_class"
+            raise DefinitionError(must, "does not", 'Use "drop" or "other".', _RARE)
         if must:
             raise DefinitionError(must, got)
         return self
@@ -111,6 +127,10 @@ class TableFile(Source):
     def _dataset(self, table: Table) -> Dataset:
         if not table.columns:
             raise DataError(f"must have a column to predict from beside {', '.join(self._texts)}")
+        table = without_rare_classes(table, self.target, self.rare_classes, self.smallest_class)
+        if not table.texts[self.target]:
+            few = f"none of its classes has {self.smallest_class} rows"
+            raise DataError("must leave some row", few, "Use a smaller smallest_class.", _RARE)
         plan = Plan.declare(table.columns, self.impute, self.missing)
         targets = table.texts[self.target]
         check_values(len(targets), len(plan.feature_names), "features")

@@ -8,12 +8,13 @@ from dataclasses import dataclass, replace
 from itertools import product
 from math import inf
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from pydantic import ValidationError
 
 from hpsearch.data.audit import CHECKS, Audited
-from hpsearch.data.dataset import Dataset
+from hpsearch.data.dataset import Dataset, Task
 from hpsearch.data.sources import SOURCES
 from hpsearch.data.splits import SplitOptions, hold_out, make_splits
 from hpsearch.data.survey import Surveyed, survey
@@ -22,8 +23,9 @@ from hpsearch.definition.draft_text import SEED, Budget, SplitPlan, described, w
 from hpsearch.definition.problems import first_problem
 from hpsearch.definition.sections import StudySection
 from hpsearch.definition.study import as_key
-from hpsearch.errors import DataError, located
+from hpsearch.errors import DataError, Setting, located
 
+MOST_SINGLE = 0.05  # of the rows, that are left out as no other is of their class
 FEWEST_HELD_OUT_FROM = 50  # fewer rows are all needed for the search
 # The checks of the audit that can refuse rows without groups and times; the others take longer, and `run` makes them.
 _REFUSING = ("duplicates", "hold-out")
@@ -39,14 +41,18 @@ class Draft:
         text: the file's.
         found: what the rows were taken for.
         duplicates: how many rows it leaves out, as they repeat another.
+        single: classes of one row each, which it leaves out.
     """
 
     text: str
     found: Surveyed
     duplicates: int
+    single: tuple[str, ...] = ()
 
 
-def draft(rows: Path, target: str | None, path: str, file_name: str, name: str | None = None) -> Draft:
+def draft(
+    rows: Path, target: str | None, path: str, file_name: str, name: str | None = None, task: Task | None = None
+) -> Draft:
     """Write a study file for a table of rows.
 
     Args:
@@ -55,18 +61,19 @@ def draft(rows: Path, target: str | None, path: str, file_name: str, name: str |
         path: that file as the study file is to name it.
         file_name: the study file's, for the commands in its comments.
         name: the study's; made from the rows' if None.
+        task: what the target is; found out if None.
 
     Raises:
         DataError: rows that cannot be used.
         DefinitionError: a name that a study cannot have.
     """
     name = study_name(rows) if name is None else checked_name(name)
-    found = survey(rows, target)
+    found = survey(rows, target, task)
     used, found = described(found), found.without_values()  # the rows are to be loaded once more
     plan = _split_plan(found, rows)
     budget = _budget(plan.rows, len(found.plan.feature_names))
     text = write(found, used, plan, budget, name, path, rows.name, file_name)
-    return Draft(text, found, plan.duplicates)
+    return Draft(text, found, plan.duplicates, plan.single)
 
 
 def study_name(rows: Path) -> str:
@@ -89,19 +96,30 @@ def checked_name(name: str) -> str:
 
 def _split_plan(found: Surveyed, rows: Path) -> SplitPlan:
     """How to hold out and to split: the first of the more usual ways that these rows allow, and that ``run`` does."""
-    options = {"source": found.source, "path": str(rows), "target": found.target, "drop": [*found.left_out]}
-    if found.classes is None:
-        options["task"] = "regression"
+    options: dict[str, Any] = {"source": found.source, "path": str(rows), "target": found.target, "task": found.task}
+    options |= {"drop": [*found.left_out], "missing": found.missing}
+    single = _single_rows(found)
+    if single:
+        options |= {"rare_classes": "drop", "smallest_class": 2}
     data = SOURCES[found.source].model_validate(options).load(Path(), SEED)
     with located(str(rows)):
         plan, leaks = _first_way(data)
+    plan = replace(plan, single=single)
     if not leaks:
         return plan
     different = data.take(first_of_each(data))
     duplicates = data.rows - different.rows
     with located(str(rows), f"without its {duplicates} rows that repeat another"):
         plan, _ = _first_way(different)
-    return replace(plan, rows=different.rows, duplicates=duplicates)
+    return replace(plan, rows=different.rows, duplicates=duplicates, single=single)
+
+
+def _single_rows(found: Surveyed) -> tuple[str, ...]:
+    """Classes of a single row each that are left out: few rows, and there are other classes."""
+    classes = found.classes or {}
+    single = tuple(name for name, count in classes.items() if count == 1)
+    few = len(single) <= MOST_SINGLE * found.rows and len(classes) - len(single) >= 2
+    return single if few else ()
 
 
 def _first_way(data: Dataset) -> tuple[SplitPlan, bool]:
@@ -119,8 +137,12 @@ def _first_way(data: Dataset) -> tuple[SplitPlan, bool]:
             raise DataError(
                 "the target must hold numbers, or classes with at least 2 rows each",
                 f"of the {len(data.class_names)} classes of {data.target_name!r} {some_have} one, as {single[0]!r}",
-                "Leave such rows out, or name another target.",
-            )
+                (
+                    "Leave such rows out (",
+                    *(Setting("rare_classes", "drop"), "), make them one class (", Setting("rare_classes", "other")),
+                    "), or name another target.",
+                ),
+            ).worded(as_key)
     some = 0.2 if data.rows >= FEWEST_HELD_OUT_FROM else None
     refusals: list[DataError] = []
     for n_splits, fraction, splitter in product(splits, dict.fromkeys((some, None)), splitters):

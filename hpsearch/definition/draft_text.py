@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import textwrap
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from hpsearch.data.cells import is_number
 from hpsearch.data.columns import Raw
 from hpsearch.data.survey import LeftOut, Surveyed
 from hpsearch.definition.wording import as_toml
+from hpsearch.errors import listed
 
 SEED = 0
 MOST_COLUMNS_SHOWN = 40
@@ -36,6 +37,7 @@ class SplitPlan:
     n_splits: int
     rows: int
     duplicates: int = 0  # left out: they repeat another, and would stand on both sides
+    single: tuple[str, ...] = ()  # classes left out: each has one row
 
 
 @dataclass(frozen=True)
@@ -85,13 +87,16 @@ def write(
         f"# {count} to predict from. Change what you like: `hpsearch check {command}` says whether it is fit to run,",
         f"# `hpsearch run {command}` runs it, and `hpsearch schema` lists all that can be set.",
     ]
+    learnt = found
+    if found.classes is not None:
+        learnt = replace(found, classes={n: rows for n, rows in found.classes.items() if n not in plan.single})
     sections = [
         ["[study]", f"name = {as_toml(name)}", f"seed = {SEED} # everything random follows from it"],
         _data(found, used, plan, path),
         _holdout(plan),
-        _validation(found, plan),
-        _train(found, budget),
-        _space(found, budget),
+        _validation(learnt, plan),
+        _train(learnt, budget),
+        _space(learnt, budget),
         _search(budget),
     ]
     return "\n\n".join("\n".join(lines) for lines in [head, *sections]) + "\n"
@@ -106,6 +111,19 @@ def _data(found: Surveyed, used: Mapping[str, str], plan: SplitPlan, path: str) 
         ]
     else:
         lines += _noted(f"target = {as_toml(found.target)}", _classes(found.classes))
+    if plan.single:
+        lines += _comment(
+            f"{len(plan.single)} of the classes {'has' if len(plan.single) == 1 else 'have'} one row, too few to learn "
+            f'and to validate: {listed([*map(_shown, plan.single)])}. "other" makes one class of them.'
+        )
+        lines += ['rare_classes = "drop"', "smallest_class = 2 # classes of fewer rows are left out"]
+    if found.missing:
+        lines += _comment(
+            "Among numbers there are texts, taken for no value: "
+            + "; ".join(f"{_shown(name)} in {odd.where} {odd.why}" for name, odd in found.odd.items())
+            + "."
+        )
+        lines.append(f"missing = {as_toml([*found.missing])}")
     if found.left_out:
         lines += _noted(f"drop = {as_toml([*found.left_out])}", "for the reasons below")
     if plan.duplicates:
@@ -128,19 +146,22 @@ def _data(found: Surveyed, used: Mapping[str, str], plan: SplitPlan, path: str) 
             lines += _comment(what, " " * (width + 4), f"#   {_shown(name):{width}}  ")
         if every > len(shown):
             lines.append(f"#   and {every - len(shown)} more like these")
-    lines += _hints(found)
+    lines += _hints(found, plan)
     return lines
 
 
-def _hints(found: Surveyed) -> Iterator[str]:
-    """Lines to uncomment where a column's name says that rows are not independent."""
+def _hints(found: Surveyed, plan: SplitPlan) -> Iterator[str]:
+    """Lines to uncomment where a column's name says that rows are not independent, and its values that they may be."""
     names = [*(raw.name for raw in found.columns), *found.left_out]
     kinds = (
         (_GROUPS, "group", "rows of one {} are alike", "group" if found.classes is None else "stratified-group"),
         (_TIMES, "time", "rows follow each other by {} and later ones are to be predicted", "timeseries"),
     )
     for pattern, key, condition, splitter in kinds:
-        for name in [name for name in names if pattern.fullmatch(name)][:1]:
+        fitting = [name for name in names if pattern.fullmatch(name)]
+        if key == "group":
+            fitting = [name for name in fitting if found.groups.get(name, 0) >= plan.n_splits]
+        for name in fitting[:1]:
             also = ", not in drop" if name in found.left_out else ""
             yield from _comment(
                 f'If {condition.format(_shown(name))}: [validation] splitter = "{splitter}", and here{also}:'
@@ -268,9 +289,10 @@ def _described(raw: Raw) -> str:
 
 def left_out_because(left_out: LeftOut) -> str:
     """Why a column is left out, with the key that would let it in, if there is one."""
-    if left_out.value is None:
-        return left_out.why
-    return f"{left_out.why} (if that means no value: missing = {as_toml([left_out.value])}, and not in drop)"
+    why = f"{left_out.why}, in {left_out.where}" if left_out.where else left_out.why
+    if not left_out.values:
+        return why
+    return f"{why} (if that means no value: missing = {as_toml([*left_out.values])}, and not in drop)"
 
 
 def _shown(text: str) -> str:

@@ -16,7 +16,7 @@ from hpsearch.definition.pruners import PRUNERS, Median, Pruner
 from hpsearch.definition.registered import Registered, Section, by_name
 from hpsearch.definition.samplers import SAMPLERS, TPE, Sampler
 from hpsearch.errors import DefinitionError, Setting
-from hpsearch.validation.config import one_of
+from hpsearch.one_of import one_of
 from hpsearch.validation.metrics import METRICS
 
 

@@ -48,6 +48,8 @@ _LATER = {
     "data.weight": None,
     "data.task": "classification",
     "data.duplicates": "keep",
+    "data.rare_classes": "keep",
+    "data.smallest_class": 10,
     **{f"train.{name}": value for name, value in ADDED.items()},
 }
 

@@ -17,8 +17,8 @@ from hpsearch.data.target_scaling import LAMBDAS, TARGET_SCALINGS, from_plain
 from hpsearch.errors import BundleError, DataError, located, one_line
 from hpsearch.nn.layers import ACTIVATIONS
 from hpsearch.nn.losses import LOSSES
+from hpsearch.one_of import one_of
 from hpsearch.target_transform import TargetTransform
-from hpsearch.validation.config import one_of
 
 FORMAT, VERSION = "hpsearch-bundle", 4
 SINGLE_VERSION = 3  # still read: one network, whose arrays have no axis of members

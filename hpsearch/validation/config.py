@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Collection
-from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self
 
 import numpy as np
@@ -14,21 +13,18 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    GetCoreSchemaHandler,
-    GetJsonSchemaHandler,
     model_validator,
 )
-from pydantic_core import CoreSchema
-from pydantic_core.core_schema import no_info_after_validator_function
 
 from hpsearch.data.dataset import Task
 from hpsearch.data.preprocess import SCALINGS
 from hpsearch.data.target_scaling import TARGET_SCALINGS
-from hpsearch.errors import DefinitionError, Setting, did_you_mean
+from hpsearch.errors import DefinitionError, Setting
 from hpsearch.nn.layers import ACTIVATION_SETTINGS, ACTIVATIONS
 from hpsearch.nn.losses import LOSSES
 from hpsearch.nn.network import INITIALISATIONS
 from hpsearch.nn.optimizers import OPTIMIZER_SETTINGS, OPTIMIZERS
+from hpsearch.one_of import one_of
 
 # Settings with one value a layer where they are given as a list: the former one a hidden layer, the latter one a dense
 # layer, the output layer included.
@@ -40,30 +36,6 @@ SHARED = ("evaluate_every", "dtype", "class_weight", "loss")
 TASK_LOSSES: dict[Task, str] = {"classification": "cross_entropy", "regression": "squared_error"}
 # Settings that configurations and studies stored before them do not have, and what was so without them.
 ADDED: dict[str, Any] = {"class_weight": None, "loss": None, "dropout": 0.0, "target_scaling": "standard"}
-
-
-def one_of(registry: Collection[str], what: str) -> OneOf:
-    """For a text field whose values are the keys of a registry."""
-    return OneOf(registry, what)
-
-
-@dataclass(frozen=True, eq=False)  # a registry has no hash
-class OneOf:
-    """What :func:`one_of` gives: names that are checked when read, and listed in the JSON schema."""
-
-    registry: Collection[str]
-    what: str
-
-    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return no_info_after_validator_function(self._check, handler(source))
-
-    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        return {**handler(schema), "enum": sorted(self.registry)}
-
-    def _check(self, value: str) -> str:
-        if value not in self.registry:
-            raise DefinitionError(got=f"Unknown {self.what} {value!r}", do=did_you_mean(value, self.registry))
-        return value
 
 
 def _one_or_list(kind: type[int] | type[float], least: int, what: str, below: float = float("inf")) -> BeforeValidator:

@@ -106,8 +106,8 @@ def test_every_way_to_write_nothing_is_missing(word: str, tmp_path: Path) -> Non
 
 def test_a_few_cells_that_are_no_numbers_are_refused_with_what_to_do(tmp_path: Path) -> None:
     line = column_refusal(tmp_path, ["1", "2", "3", "low", "5", "?"])
-    assert line.startswith(", row 5, column 'x': must be a finite number, but is 'low', while 4 of 6 values ")
-    assert "missing=['low']" in line
+    assert line.startswith(", row 5, column 'x': must be a finite number, but is 'low' (and elsewhere '?'), while 4 ")
+    assert "missing=['low', '?']" in line
     assert "categorical=['x']" in line
     assert column(tmp_path, ["1", "2", "3", "low", "5", "?"], categorical=["x"]).features.shape == (6, 6)
     assert column(tmp_path, ["1", "2", "3", "low", "5", "?"], missing=["low", "?"]).features.shape == (6, 2)
@@ -455,3 +455,54 @@ def test_two_columns_of_one_name_are_refused(tmp_path: Path) -> None:
 def test_old_line_ends_are_line_ends(tmp_path: Path) -> None:
     write(tmp_path, b"x,kind\r1,a\r2,b\r")
     assert load(tmp_path).features.tolist() == [[1], [2]]
+
+
+# --- rare classes
+
+LABELS = ["a"] * 6 + ["b"] * 5 + ["c"] * 3 + ["d"] * 2 + ["e"]
+
+
+def of_labels(folder: Path, **options: Any) -> Dataset:
+    numbers = np.arange(len(LABELS))
+    table = pd.DataFrame({"x": numbers, "port": [f"p{label}" for label in LABELS], "who": numbers // 3, "y": LABELS})
+    table = table.iloc[np.random.default_rng(0).permutation(len(table))]
+    table.to_csv(folder / "rows.csv", index=False)
+    given = {"source": "csv", "path": "rows.csv", "target": "y", "group": "who", **options}
+    return source_class("csv").model_validate(given).load(folder, 0)
+
+
+@pytest.mark.parametrize("smallest", [2, 3, 4])
+def test_rows_of_rare_classes_are_left_out_as_if_they_had_never_been_there(smallest: int, tmp_path: Path) -> None:
+    data = of_labels(tmp_path, rare_classes="drop", smallest_class=smallest)
+    table = pd.read_csv(tmp_path / "rows.csv")
+    table[table.groupby("y")["x"].transform("size") >= smallest].to_csv(tmp_path / "rows.csv", index=False)
+    given = {"source": "csv", "path": "rows.csv", "target": "y", "group": "who"}
+    assert data.fingerprint == source_class("csv").model_validate(given).load(tmp_path, 0).fingerprint
+
+
+def test_rare_classes_become_one(tmp_path: Path) -> None:
+    kept, joined = of_labels(tmp_path), of_labels(tmp_path, rare_classes="other", smallest_class=4)
+    assert joined.class_names == ("a", "b", "other")
+    names = np.array(kept.class_names)[kept.labels]
+    wanted = np.where(np.isin(names, ["a", "b"]), names, "other")
+    assert np.array(joined.class_names)[joined.labels].tolist() == wanted.tolist()
+    assert joined.features.tobytes() == kept.features.tobytes()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"rare_classes": "leave"}, "Unknown way to take rare classes 'leave'"),
+        ({"smallest_class": 3}, "must say what becomes of classes of fewer rows than smallest_class"),
+        ({"rare_classes": "drop", "smallest_class": 1}, "greater than or equal to 2"),
+        ({"rare_classes": "drop", "task": "regression"}, "must go with classes"),
+    ],
+)
+def test_rare_classes_that_cannot_be_are_refused(options: dict[str, Any], message: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=message):
+        of_labels(tmp_path, **options)
+
+
+def test_no_row_is_left_of_rare_classes_alone(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="must leave some row, but none of its classes has 10 rows"):
+        of_labels(tmp_path, rare_classes="drop")

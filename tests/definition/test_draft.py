@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from jsonschema import Draft202012Validator
 
+from hpsearch.data.dataset import Task
 from hpsearch.definition.draft import checked_name, draft, study_name
 from hpsearch.definition.draft_text import LINE
 from hpsearch.definition.schema import study_schema
@@ -57,8 +58,60 @@ def test_rare_classes_get_splits_that_hold_them_all(counts: tuple[int, ...]) -> 
 
 
 def test_a_class_of_one_row_is_refused_with_its_name() -> None:
-    with pytest.raises(DataError, match="of the 4 classes of 'y' 1 has one, as 'odd'"):
-        drafted(points(30).assign(y=lambda table: table["y"].where(table.index != 4, "odd")))
+    with pytest.raises(
+        DataError, match=r"of the 4 classes of 'y' 1 has one, as 'odd'.*\[data\] rare_classes = \"other\""
+    ):
+        drafted(points(12).assign(y=lambda table: table["y"].where(table.index != 4, "odd")))
+
+
+def test_few_rows_of_a_class_of_their_own_are_left_out_and_said() -> None:
+    frame = points(80).assign(
+        y=lambda table: table["y"].where(~table.index.isin([4, 9]), table.index.map("odd{}".format))
+    )
+    text, raw = drafted(frame)
+    assert (raw["data"]["rare_classes"], raw["data"]["smallest_class"]) == ("drop", 2)
+    assert "# 2 of the classes have one row, too few to learn and to validate: odd4, odd9." in text
+    prepared = prepare(StudyDefinition.from_mapping(raw, Path.cwd()))
+    assert prepared.held_out is not None
+    assert prepared.search.rows + prepared.held_out.rows == 78
+    assert prepared.search.class_names == ("c0", "c1", "c2")
+
+
+@pytest.mark.parametrize("task", ["classification", "regression"])
+def test_a_task_that_is_given_is_taken(task: Task) -> None:
+    frame = points(80).assign(y=[i % 4 for i in range(80)])
+    frame.to_csv("rows.csv", index=False)
+    raw = tomllib.loads(draft(Path("rows.csv"), "y", "rows.csv", "rows.toml", task=task).text)
+    assert prepare(StudyDefinition.from_mapping(raw, Path.cwd())).search.task == task
+
+
+def test_a_task_that_the_target_does_not_fit_is_refused() -> None:
+    points(80).to_csv("rows.csv", index=False)
+    with pytest.raises(DataError, match="row 2, column 'y': must be a finite number to be predicted as one"):
+        draft(Path("rows.csv"), "y", "rows.csv", "rows.toml", task="regression")
+    points(80).assign(y=np.arange(80) / 7).to_csv("rows.csv", index=False)
+    with pytest.raises(DataError, match="the target must be classes, but holds fractions"):
+        draft(Path("rows.csv"), "y", "rows.csv", "rows.toml", task="classification")
+
+
+def test_a_few_texts_among_numbers_are_taken_for_no_value_and_said() -> None:
+    frame = points(60)
+    frame["x1"] = [str(value) if row not in (15, 40) else "12a" for row, value in enumerate(frame["x1"])]
+    text, raw = drafted(frame)
+    assert raw["data"]["missing"] == ["12a"]
+    said = " ".join(text.replace("\n# ", " ").split())
+    assert "texts, taken for no value: x1 in row 17 must be a finite number, but is '12a', while 58 of 60" in said
+    (column,) = [c for c in prepare(StudyDefinition.from_mapping(raw, Path.cwd())).columns() if c["name"] == "x1"]
+    assert (column["kind"], column["missing"] > 0) == ("numeric", True)
+
+
+def test_a_text_that_is_a_category_elsewhere_stays_one() -> None:
+    frame = points(60).assign(grade=["low" if row % 2 else "high" for row in range(60)])
+    frame["x1"] = [str(value) if row else "low" for row, value in enumerate(frame["x1"])]
+    text, raw = drafted(frame)
+    assert "missing" not in raw["data"]
+    assert raw["data"]["drop"] == ["x1"]
+    assert 'missing = ["low"]' in text
 
 
 def test_the_budget_follows_the_rows() -> None:
@@ -97,7 +150,8 @@ def test_what_is_left_out_is_dropped_and_the_reason_said() -> None:
     frame = points(60).assign(id=range(60), note=[f"n{i}" for i in range(60)], empty=None)
     text, raw = drafted(frame[["id", "x0", "note", "empty", "x1", "y"]])
     assert raw["data"]["drop"] == ["id", "note", "empty"]
-    assert "#   id     left out: it has another whole number in each of 60 rows\n" in text
+    assert "#   id     left out: it counts the rows, from 0 to 59\n" in text
+    assert "#   note   left out: it names its row: it holds another text in each of 60 rows\n" in text
     assert "#   empty  left out: it must have a value in some row, but is empty in all 60\n" in text
     prepared = prepare(StudyDefinition.from_mapping(raw, Path.cwd()))
     assert not [finding for finding in prepared.audit() if finding.name == "identifier"]
@@ -127,7 +181,7 @@ def test_names_and_classes_of_any_characters_make_a_valid_file() -> None:
     frame.columns = pd.Index([*odd, "the target\n[data]"])
     frame["the target\n[data]"] = [f'c"{i % 3}\n# {"long" * 50}' for i in range(60)]
     frame["=\nid"] = range(60)
-    frame["mostly"] = [str(i) if i else "\x01?" for i in range(60)]
+    frame["mostly"] = [str(i % 7) if i > 4 else f"\x01?{i}" for i in range(60)]
     frame.to_csv("rows.csv", index=False)
     text = draft(Path("rows.csv"), "the target\n[data]", "so\nme.csv", "a\nb.toml").text
     data = tomllib.loads(text)["data"]
