@@ -130,7 +130,7 @@ def _say(made: Draft, path: Path) -> None:
     columns = f"{count} {'column' if count == 1 else 'columns'} to predict from"
     terminal.say(f"{found.rows} rows; {found.target!r} {task}; {columns}.")
     for name, why in found.left_out.items():
-        terminal.say(f"Left out: {name!r}, which {left_out_because(why)}.")
+        terminal.say(f"Left out: {name!r}, which {left_out_because(name, why)}.")
     for name, odd in found.odd.items():
         terminal.say(f"Taken for no value: {listed([*map(repr, odd.values)])} in {name!r}, first in {odd.where}.")
     if made.single:

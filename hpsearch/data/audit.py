@@ -248,8 +248,9 @@ def _tell_classes(audited: Audited) -> Iterator[tuple[str, str]]:
 def _identifiers(audited: Audited) -> Iterator[Finding]:
     """Whole numbers that never repeat and follow the rows or fill a range: names of rows, no properties."""
     data = audited.data
+    kinds = {column.name: column.kind for column in data.columns.columns}
     for name, place in data.columns.places.items():
-        if names_rows(data.features[:, place.start]):
+        if kinds[name] != "date" and names_rows(data.features[:, place.start]):
             yield Finding(
                 "identifier",
                 "warning",

@@ -11,6 +11,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from hpsearch.data import dates
 from hpsearch.data.columns import Kind, Plan, Raw, column_error
 from hpsearch.errors import DataError, Setting, listed
 
@@ -23,7 +24,7 @@ MOST_CATEGORIES = 50
 # More of a column that is said to be categorical would make a network whose first layer is all of it.
 MOST_SET_CATEGORIES = 1000
 # More of them are not kept while it is found out what columns are.
-MOST_SURVEYED_CATEGORIES = 50_000
+MOST_SURVEYED_CATEGORIES = 200_000
 FEWEST_ROWS = 20  # to tell a column of names from a few categories
 MOST_ODD = 3  # different values among numbers that are none and may all mean no value
 
@@ -35,6 +36,8 @@ class Types:
     Attributes:
         kinds: of columns, where it is said; those of others are inferred.
         missing: texts that mean no value beside :data:`MISSING`; a number does so however it is written.
+        orders: of ordered columns, their categories in order.
+        forms: of dates in text, how they are written where that is said; see :func:`hpsearch.data.dates.parse`.
         told: all kinds are a model's: any number of categories will do, and a column may be all missing.
         surveyed: it is yet to be found out what columns are good for: many categories are no reason to refuse one.
     """
@@ -43,11 +46,16 @@ class Types:
     missing: tuple[str, ...] = ()
     told: bool = False
     surveyed: bool = False
+    orders: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    forms: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, plan: Plan) -> Types:
         """Those of a model."""
-        return cls({column.name: column.kind for column in plan.columns}, plan.missing, told=True)
+        orders = {column.name: column.categories for column in plan.columns if column.kind == "ordered"}
+        forms = {column.name: column.form for column in plan.columns if column.form}
+        kinds = {column.name: column.kind for column in plan.columns}
+        return cls(kinds, plan.missing, told=True, orders=orders, forms=forms)
 
     @cached_property
     def _words(self) -> frozenset[str]:
@@ -91,7 +99,10 @@ class Cells:
         self._kind = types.kinds.get(name, kind)
         self._said = name in types.kinds
         self._numbers: list[NDArray[np.float64]] | None = [] if self._kind in (None, "numeric") else None
-        self._codes: array[int] | None = None if self._kind == "numeric" else array("q")
+        self._days: list[NDArray[np.float64]] = []
+        self._codes: array[int] | None = None if self._kind in ("date", "numeric") else array("q")
+        self._order = types.orders.get(name, ())
+        self._form = types.forms.get(name, "")
         self._code_of: dict[str, int] = {}  # of cells as they are written
         self._categories: dict[str, int] = {}
         self._most = math.inf if types.told else MOST_SET_CATEGORIES if self._said else MOST_CATEGORIES
@@ -109,8 +120,29 @@ class Cells:
         self._rows += len(cells)
         if self._numbers is not None:
             self._numbers.append(self._parse(cells, rows))
+        if self._kind == "date":
+            self._days.append(np.array([self._day(cell.strip(), row) for cell, row in zip(cells, rows, strict=True)]))
         if self._codes is not None:
             self._encode(cells, rows)
+
+    def _day(self, text: str, row: int) -> float:
+        if self._types.is_missing(text):
+            return math.nan
+        day = dates.parse(text, self._form)
+        if day is None:
+            raise self._no_date(text, row)
+        return day
+
+    def _no_date(self, text: str, row: int) -> DataError:
+        if self._form:
+            must, do = f"must be a date of the form {self._form}", CORRECT
+            return column_error(self._name, must, f"is {text!r}", do, row)
+        must = "must be a date that can be read one way only, like 2026-03-31, 2026-03-31T09:30 or 31 Mar 2026"
+        forms = dates.forms_of([text])
+        if not forms:
+            return column_error(self._name, must, f"is {text!r}", CORRECT, row)
+        settings = [part for form in forms for part in (" or ", Setting("date_format", {self._name: form}))][1:]
+        return column_error(self._name, must, f"is {text!r}", ("Say which is meant: ", *settings, "."), row)
 
     def _parse(self, cells: Sequence[str], rows: Sequence[int]) -> NDArray[np.float64]:
         try:
@@ -155,6 +187,10 @@ class Cells:
             return -1
         if self._kind == "boolean" and text.lower() not in {**BOOLEANS, **DIGITS}:
             raise column_error(self._name, "must be true, false, yes, no, 1 or 0", f"is {text!r}", CORRECT, row)
+        if self._order and text not in self._order:
+            must = f"must be one of {listed([*map(repr, self._order)], 20)}"
+            means = "Correct it, put it in its place in ", Setting("order"), ", or say that it means no value: "
+            raise column_error(self._name, must, f"is {text!r}", (*means, Setting("missing", [text]), "."), row)
         return self._categories.setdefault(text, len(self._categories))
 
     def finish(self) -> Raw:
@@ -168,6 +204,9 @@ class Cells:
             assert self._numbers is not None
             raw = Raw(self._name, kind, np.concatenate(self._numbers))
             self._numbers.clear()  # the column holds them now, and other columns are to come
+        elif kind == "date":
+            raw = Raw(self._name, kind, np.concatenate(self._days), form=self._form)
+            self._days.clear()
         else:
             if self._codes is None:
                 raise self._too_many(f"has more than {self._most}")
@@ -176,6 +215,9 @@ class Cells:
                 values = {**BOOLEANS, **DIGITS}
                 meaning = np.array([*(values[text.lower()] for text in self._categories), math.nan])
                 raw = Raw(self._name, kind, meaning[codes])
+            elif kind == "ordered":
+                positions = np.array([*map(self._order.index, self._categories), math.nan])
+                raw = Raw(self._name, kind, positions[codes], self._order)
             else:
                 present = np.count_nonzero(codes >= 0)
                 inferred = not self._said and not self._types.surveyed
@@ -208,6 +250,9 @@ class Cells:
 
     def _too_many(self, got: str) -> DataError:
         leave_out = ("Leave it out: ", Setting("drop", [self._name]))
+        if not self._said and dates.forms_of([*self._categories]):
+            say = "Say so: ", Setting("date", [self._name]), ", or leave it out: ", Setting("drop", [self._name]), "."
+            return column_error(self._name, "must be said to hold dates", "is not", say)
         insist = (f", or insist (up to {MOST_SET_CATEGORIES}): ", Setting("categorical", [self._name]))
         must = f"must have few categories, at most {self._most} and each in several rows"
         return column_error(self._name, must, got, (*leave_out, *(() if self._said else insist), "."))

@@ -15,10 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpsearch.arrays import IntArray
+from hpsearch.data.dates import PARTS, calendar
 from hpsearch.data.matrix import table_of
 from hpsearch.errors import DataError, Setting, Text, listed
 
-Kind = Literal["boolean", "categorical", "numeric"]
+Kind = Literal["boolean", "categorical", "date", "numeric", "ordered"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 Impute = Literal["mean", "median", "most-frequent"]
 MOST_NAMED = 10  # columns of a kind, in a line that describes them
@@ -38,15 +39,18 @@ class Raw:
     Attributes:
         name: its header.
         kind: what its values are.
-        values: (N,) floats, nan where missing, 0 and 1 of a boolean; of a categorical column integers, places in
-            ``categories``, -1 where missing.
-        categories: of a categorical column, those found.
+        values: (N,) floats, nan where missing, 0 and 1 of a boolean, days since 1970-01-01 of a date, places in
+            ``categories`` of an ordered column; of a categorical column integers, places in ``categories``, -1 where
+            missing.
+        categories: of a categorical column, those found; of an ordered one, all in their order.
+        form: of dates in text, how they are written; see :func:`hpsearch.data.dates.parse`.
     """
 
     name: str
     kind: Kind
     values: NDArray[Any]
     categories: tuple[str, ...] = ()
+    form: str = ""
 
     @property
     def missing(self) -> NDArray[np.bool_]:
@@ -76,29 +80,53 @@ class Raw:
 class Column:
     """What a column becomes: one 0/1 feature a category, or its values; then a 0/1 feature for a missing value.
 
-    A missing category is 1 in that last feature and 0 in all others; so it is a category of its own.
+    A missing category is 1 in that last feature and 0 in all others; so it is a category of its own. A date becomes its
+    day and what a calendar says of it, see :func:`hpsearch.data.dates.calendar`. The feature of an ordered column is
+    the place of its category, from 0.
 
     Attributes:
         name: its header.
         kind: what its values are.
         indicator: whether there is a feature for missing values.
-        categories: of a categorical column, in the order of its features.
+        categories: of a categorical column, in the order of its features; of an ordered one, in their order.
+        form: of dates in text, how they are written; see :func:`hpsearch.data.dates.parse`.
+        clock: of dates, whether there is a feature for the hour.
     """
 
     name: str
     kind: Kind = "numeric"
     indicator: bool = False
     categories: tuple[str, ...] = ()
+    form: str = ""
+    clock: bool = False
 
     @property
     def features(self) -> dict[str, FeatureKind]:
         """Its features by name."""
-        features: dict[str, FeatureKind] = {f"{self.name}={category}": "one-hot" for category in self.categories}
-        if self.kind != "categorical":
-            features[self.name] = self.kind
+        features: dict[str, FeatureKind] = {}
+        if self.kind == "categorical":
+            features |= {f"{self.name}={category}": "one-hot" for category in self.categories}
+        else:
+            features[self.name] = "boolean" if self.kind == "boolean" else "numeric"
+        if self.kind == "date":
+            parts = PARTS if self.clock else PARTS[:-1]
+            features |= {f"{self.name}={part}": "numeric" for part in parts}
         if self.indicator:
             features[f"{self.name}=missing"] = "indicator"
         return features
+
+    @property
+    def width(self) -> int:
+        """How many features there are beside that for missing values."""
+        return len(self.features) - self.indicator
+
+    def to_plain(self) -> dict[str, Any]:
+        """In values that JSON has. What only dates have is left out of other columns."""
+        plain = asdict(self)
+        return {name: value for name, value in plain.items() if name not in _OF_SOME or value}
+
+
+_OF_SOME = ("form", "clock")  # attributes of a column that many have not
 
 
 @dataclass(frozen=True)
@@ -132,11 +160,7 @@ class Plan:
     @classmethod
     def declare(cls, raws: Sequence[Raw], impute: Impute = "median", missing: tuple[str, ...] = ()) -> Plan:
         """What these columns become. A column has an indicator if a value of it is missing here."""
-        return cls(
-            tuple(Column(raw.name, raw.kind, bool(raw.missing.any()), tuple(sorted(raw.categories))) for raw in raws),
-            impute,
-            missing,
-        )
+        return cls(tuple(map(_declared, raws)), impute, missing)
 
     @classmethod
     def numeric(cls, names: Sequence[str]) -> Plan:
@@ -155,7 +179,7 @@ class Plan:
 
     def to_plain(self) -> dict[str, Any]:
         """In values that JSON has."""
-        columns = [asdict(column) for column in self.columns]
+        columns = [column.to_plain() for column in self.columns]
         return {"impute": self.impute, "missing": [*self.missing], "columns": columns}
 
     @property
@@ -182,7 +206,7 @@ class Plan:
     @property
     def plain(self) -> bool:
         """Whether all columns are numbers and none is ever missing: their features are their values."""
-        return set(self.feature_kinds) == {"numeric"}
+        return all(column.kind == "numeric" and not column.indicator for column in self.columns)
 
     @property
     def may_miss(self) -> bool:
@@ -225,6 +249,8 @@ class Plan:
                     place = _places(column, raw)[values]
                     rows = np.flatnonzero(place >= 0)
                     block[rows, place[rows]] = 1
+                elif column.kind == "date":
+                    block[:, : column.width] = calendar(values, column.clock)
                 else:
                     block[:, 0] = values
                 if column.indicator:
@@ -243,7 +269,7 @@ class Plan:
                 values = np.where(ones.any(axis=1), ones.argmax(axis=1) if ones.shape[1] else -1, -1)
             else:
                 values = block[:, 0]
-            raws.append(Raw(column.name, column.kind, values, column.categories))
+            raws.append(Raw(column.name, column.kind, values, column.categories, column.form))
         return raws
 
     def declared_on(self, features: NDArray[Any]) -> Plan:
@@ -257,10 +283,11 @@ class Plan:
         """
         columns = []
         for column in self.columns:
-            if column.kind != "categorical" and not column.indicator:
+            if column.kind != "categorical" and not column.indicator and not column.clock:
                 columns.append(column)
                 continue
-            ones = features[:, self.places[column.name]] == 1
+            block = features[:, self.places[column.name]]
+            ones = block == 1
             if column.indicator and ones[:, -1].all():
                 raise column_error(
                     column.name,
@@ -269,8 +296,11 @@ class Plan:
                     ("Leave it out: ", Setting("drop", [column.name]), ", or use a seed that deals its values."),
                 )
             found = ones.any(axis=0)
-            categories = tuple(name for place, name in enumerate(column.categories) if found[place])
-            columns.append(replace(column, categories=categories, indicator=column.indicator and bool(found[-1])))
+            column = replace(column, indicator=column.indicator and bool(found[-1]))
+            if column.kind == "categorical":
+                names = (name for place, name in enumerate(column.categories) if found[place])
+                column = replace(column, categories=tuple(names))
+            columns.append(replace(column, clock=column.clock and _has_clock(block[:, 0])))
         return replace(self, columns=tuple(columns))
 
     def describe(self, features: NDArray[Any]) -> list[dict[str, Any]]:
@@ -292,7 +322,7 @@ def summary(described: Sequence[Mapping[str, Any]]) -> str:
         notes = []
         for entry in columns:
             count = len(entry["categories"])
-            note = [f"{count} {'category' if count == 1 else 'categories'}"] if kind == "categorical" else []
+            note = [f"{count} {'category' if count == 1 else 'categories'}"] if count or kind == "categorical" else []
             note += [f"{entry['missing']} missing"] if entry["missing"] else []
             if note or kind != "numeric":
                 notes.append(": ".join([entry["name"], *([", ".join(note)] if note else [])]))
@@ -300,6 +330,18 @@ def summary(described: Sequence[Mapping[str, Any]]) -> str:
             more = f"; and {len(notes) - MOST_NAMED} more" if len(notes) > MOST_NAMED else ""
             parts.append(f"{len(columns)} {kind}" + (f" ({'; '.join(notes[:MOST_NAMED])}{more})" if notes else ""))
     return ", ".join(parts)
+
+
+def _declared(raw: Raw) -> Column:
+    categories = raw.categories if raw.kind == "ordered" else tuple(sorted(raw.categories))
+    clock = raw.kind == "date" and _has_clock(raw.values)
+    return Column(raw.name, raw.kind, bool(raw.missing.any()), categories, raw.form, clock)
+
+
+def _has_clock(days: NDArray[Any]) -> bool:
+    """Whether some of these dates (N,) have a time of day."""
+    there = days[~np.isnan(days)]
+    return not np.array_equal(there, np.floor(there))
 
 
 def _places(column: Column, raw: Raw) -> IntArray:

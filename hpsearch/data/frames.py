@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from hpsearch.data.cells import CORRECT, NUMBER, Cells, Types, some_value
 from hpsearch.data.columns import Kind, Plan, Raw, column_error
+from hpsearch.data.dates import days_of
 from hpsearch.errors import DataError, did_you_mean
 
 
@@ -43,6 +45,9 @@ def series_column(name: str, values: Any, types: Types, rows: Sequence[int]) -> 
     import pandas as pd
 
     dtype = values.dtype
+    if pd.api.types.is_datetime64_any_dtype(dtype) and types.kinds.get(name, "date") == "date":
+        # In UTC, if they know how far they are from it.
+        return some_value(Raw(name, "date", days_of(values.to_numpy("datetime64[us]"))), types)
     text = isinstance(dtype, pd.CategoricalDtype | pd.StringDtype)
     kind: Kind | None = "categorical" if text else None
     if not text and pd.api.types.is_bool_dtype(dtype):
@@ -51,7 +56,7 @@ def series_column(name: str, values: Any, types: Types, rows: Sequence[int]) -> 
         kind = "numeric"
     elif not text and dtype.kind != "O":
         do = "Leave it out, or make a number of it."
-        raise column_error(name, "must hold numbers, booleans or categories", f"holds {dtype}", do)
+        raise column_error(name, "must hold numbers, booleans, categories or dates", f"holds {dtype}", do)
     if kind in ("boolean", "numeric"):
         numbers = np.array(values.to_numpy(np.float64, na_value=np.nan))
         told = types.kinds.get(name, kind)
@@ -78,12 +83,19 @@ def has_plain_numbers(frame: Any) -> bool:
 
 
 def frame_columns(frame: Any, types: Types) -> list[Raw]:
-    """The columns of a pandas table, its rows counted from 0.
+    """The columns of a pandas table, its rows counted from 0. Categories that pandas has in an order are ordered.
 
     Raises:
         DataError: as :func:`series_column`.
     """
+    import pandas as pd
+
     rows = range(len(frame))
+    for i, name in enumerate(map(str, frame.columns)):
+        dtype = frame.dtypes.iloc[i]
+        if name not in types.kinds and isinstance(dtype, pd.CategoricalDtype) and dtype.ordered:
+            order = tuple(as_texts(dtype.categories))
+            types = replace(types, kinds={**types.kinds, name: "ordered"}, orders={**types.orders, name: order})
     return [series_column(str(name), frame.iloc[:, i], types, rows) for i, name in enumerate(frame.columns)]
 
 

@@ -96,9 +96,13 @@ def _feature(name: str, column: Any, wanted: Wanted, rows: Sequence[int]) -> Raw
 
     kind = column.type
     if pyarrow.types.is_temporal(kind):
-        leave_out, time = Setting("drop", [name]), Setting("time", name)
-        do = ("Leave it out (", leave_out, "), or if it orders the rows: ", time, ".")
-        raise column_error(name, "must hold numbers, booleans or text", f"holds {kind}", do)
+        date = pyarrow.types.is_timestamp(kind) or pyarrow.types.is_date(kind)
+        if not date or not (wanted.types.surveyed or wanted.types.kinds.get(name) == "date"):
+            drop, time = Setting("drop", [name]), Setting("time", name)
+            say = ("Say that it holds dates: ", Setting("date", [name]), ", or leave") if date else ("Leave",)
+            do = (*say, " it out (", drop, "), or if it orders the rows: ", time, ".")
+            raise column_error(name, "must hold numbers, booleans or text", f"holds {kind}", do)
+        column = column.cast(pyarrow.timestamp("us", getattr(kind, "tz", None)), safe=False)
     if pyarrow.types.is_decimal(kind):
         column = column.cast(pyarrow.float64(), safe=False)
     values = column.to_pandas(types_mapper={pyarrow.bool_(): pd.BooleanDtype()}.get)

@@ -43,27 +43,36 @@ class Scaling:
         return transform(features, self.centre, self.scale, self.fill, lambdas=self.lambdas)
 
     def table(self, plan: Plan) -> list[dict[str, Any]]:
-        """All that was declared and learnt, one entry a column; None for what a column has not.
+        """All that was declared and learnt, one entry a column; None for what a column has not, a list for what each of
+        several features has.
 
         ``lambda`` is there if any column is transformed.
         """
         rows: list[dict[str, Any]] = []
         for column in plan.columns:
             first = plan.places[column.name].start
-            number, value = column.kind == "numeric", column.kind != "categorical" and self.fill is not None
+            values = slice(first, first + column.width)
+
+            def of_features(learnt: NDArray[np.float64] | None, there: bool, values: slice = values) -> Any:
+                if learnt is None or not there:
+                    return None
+                found = learnt[values].tolist()
+                return found[0] if len(found) == 1 else found
+
+            number, value = column.kind not in ("boolean", "categorical"), column.kind != "categorical"
             rows.append(
                 {
                     "column": column.name,
                     "kind": column.kind,
-                    "fill": float(self.fill[first]) if value and self.fill is not None else None,
+                    "fill": of_features(self.fill, value),
                     "indicator": column.indicator,
-                    "centre": float(self.centre[first]) if number else None,
-                    "scale": float(self.scale[first]) if number else None,
+                    "centre": of_features(self.centre, number),
+                    "scale": of_features(self.scale, number),
                     "categories": list(column.categories),
                 }
             )
             if self.lambdas is not None:
-                rows[-1]["lambda"] = float(self.lambdas[first]) if number and self.lambdas[first] != 1 else None
+                rows[-1]["lambda"] = of_features(self.lambdas, number and bool((self.lambdas[values] != 1).any()))
         return rows
 
 
@@ -236,15 +245,16 @@ def _fit_fill(
     for column in plan.columns:
         if column.kind == "categorical" or not (fill_all or column.indicator):
             continue
-        feature = plan.places[column.name].start
-        values = features[rows, feature].astype(np.float64)[:, np.newaxis]  # one column's copy at a time
-        if np.isnan(values).all():
-            raise without_values(column.name, len(rows))
-        strategy = "most_frequent" if column.kind == "boolean" else IMPUTERS[plan.impute]
-        if weights is None:
-            fill[feature] = SimpleImputer(strategy=strategy).fit(values).statistics_[0]
-        else:
-            fill[feature] = _weighted_statistic(strategy, values[:, 0], weights[rows])
+        first = plan.places[column.name].start
+        for feature in range(first, first + column.width):
+            values = features[rows, feature].astype(np.float64)[:, np.newaxis]  # one feature's copy at a time
+            if np.isnan(values).all():
+                raise without_values(column.name, len(rows))
+            strategy = "most_frequent" if column.kind == "boolean" else IMPUTERS[plan.impute]
+            if weights is None:
+                fill[feature] = SimpleImputer(strategy=strategy).fit(values).statistics_[0]
+            else:
+                fill[feature] = _weighted_statistic(strategy, values[:, 0], weights[rows])
     return fill
 
 

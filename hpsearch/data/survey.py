@@ -6,13 +6,16 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from hpsearch.data.cells import FEWEST_ROWS, MOST_CATEGORIES, Types, is_number
 from hpsearch.data.columns import Plan, Raw
 from hpsearch.data.dataset import Task
+from hpsearch.data.dates import EPOCH, forms_of, parse, readings
 from hpsearch.data.table_file import Table, Wanted
 from hpsearch.data.table_reader import format_of, read_table
 from hpsearch.errors import DataError, Setting, listed, located
@@ -33,11 +36,13 @@ class LeftOut:
         why: as ``is empty in all 60 rows``.
         values: the texts that, if they mean no value, would let it in; none if there are no such texts.
         where: the first of the rows that it is about, as ``row 17``; empty if it is about them all.
+        forms: of dates that can be read in several ways, those ways; see :func:`hpsearch.data.dates.parse`.
     """
 
     why: str
     values: tuple[str, ...] = ()
     where: str = ""
+    forms: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, error: DataError) -> LeftOut:
@@ -65,6 +70,7 @@ class Surveyed:
         missing: texts that were taken for no value, beside those that always are.
         odd: the columns of numbers that hold them, and where.
         groups: columns whose values group the rows, at least two in a typical group, with the number of groups.
+        times: columns whose values may order the rows, with the number of different ones.
     """
 
     source: str
@@ -79,11 +85,23 @@ class Surveyed:
     missing: tuple[str, ...] = ()
     odd: Mapping[str, LeftOut] = field(default_factory=dict)
     groups: Mapping[str, int] = field(default_factory=dict)
+    times: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def task(self) -> Task:
         """What is predicted."""
         return "regression" if self.classes is None else "classification"
+
+    @property
+    def said(self) -> dict[str, Any]:
+        """The keys of ``[data]`` that say what columns are, where their values do not say it to the loader."""
+        dates = [raw for raw in self.columns if raw.kind == "date"]
+        said = {
+            "missing": [*self.missing],
+            "date": [raw.name for raw in dates],
+            "date_format": {raw.name: raw.form for raw in dates if raw.form},
+        }
+        return {key: value for key, value in said.items() if value}
 
     def without_values(self) -> Surveyed:
         """The same, without the columns' values, which take as much memory as the rows."""
@@ -140,8 +158,15 @@ def _surveyed(table: Table, source: str, target: str, task: Task | None, missing
     left_out = {name: LeftOut.of(error) for name, error in table.refused.items()}
     if table.columns:
         Plan.declare(table.columns)  # refuses features of one name
-    left_out |= {raw.name: LeftOut(why) for raw in table.columns if (why := _why_no_feature(raw))}
-    columns = tuple(raw for raw in table.columns if raw.name not in left_out)
+    raws = [*map(_as_dates, table.columns)]
+    for raw in raws:
+        if raw.kind == "categorical" and (forms := forms_of(raw.categories)):
+            text, meant = next((text, found) for text in raw.categories if (found := readings(text, forms)))
+            why = f"holds dates, of which {text!r} may mean {' or '.join(map(as_date, meant))}"
+            left_out[raw.name] = LeftOut(why, forms=tuple(forms))
+        elif because := _why_no_feature(raw):
+            left_out[raw.name] = LeftOut(because)
+    columns = tuple(raw for raw in raws if raw.name not in left_out)
     if not columns:
         first = "".join(f": {name!r} {found.why}" for name, found in [*left_out.items()][:1])
         raise DataError(f"must have a column to predict from beside {target!r}", f"has none{first}")
@@ -159,8 +184,23 @@ def _surveyed(table: Table, source: str, target: str, task: Task | None, missing
         plan=Plan.declare(columns, missing=missing),
         left_out={name: left_out[name] for name in table.names if name in left_out},
         missing=missing,
-        groups={raw.name: count for raw in table.columns if (count := _groups(raw))},
+        groups={raw.name: count for raw in raws if (count := _groups(raw))},
+        times={raw.name: len(np.unique(raw.values)) for raw in columns if _orders(raw)},
     )
+
+
+def _as_dates(raw: Raw) -> Raw:
+    """The column as dates, if its categories can be read as such in one way."""
+    forms = forms_of(raw.categories) if raw.kind == "categorical" else None
+    if forms is None or len(forms) > 1:
+        return raw
+    days = np.array([*(parse(text, forms[0]) for text in raw.categories), np.nan], np.float64)
+    return Raw(raw.name, "date", days[raw.values], form=forms[0])
+
+
+def _orders(raw: Raw) -> bool:
+    """Whether a column could say in which order rows follow each other."""
+    return raw.kind in ("date", "numeric") and not raw.missing.any()
 
 
 def _why_no_feature(raw: Raw) -> str | None:
@@ -174,6 +214,7 @@ def _why_no_feature(raw: Raw) -> str | None:
     present = len(values)
     if present == rows and (values == values[0]).all():
         value = raw.categories[values[0]] if raw.kind == "categorical" else f"{values[0]:g}"
+        value = as_date(values[0]) if raw.kind == "date" else value
         return f"has one value, {_short(value)}, in all {rows} rows"
     if raw.kind == "numeric":
         unlike = present == rows and np.array_equal(values, np.round(values)) and len(np.unique(values)) == rows
@@ -182,7 +223,9 @@ def _why_no_feature(raw: Raw) -> str | None:
         if unlike and _NAMES_ROWS.fullmatch(raw.name):
             return f"names its row: it is called so, and holds another whole number in each of {rows} rows"
         return None
-    if raw.kind != "categorical" or present < FEWEST_ROWS:
+    if raw.kind != "categorical":
+        return None
+    if present < FEWEST_ROWS:
         return None
     count = len(raw.categories)
     if 2 * count > present:
@@ -197,13 +240,19 @@ def _why_no_feature(raw: Raw) -> str | None:
     return None
 
 
+def as_date(days: float) -> str:
+    """How a day since 1970-01-01 is written, with its time of day if it has one."""
+    moment = EPOCH + timedelta(days=float(days))
+    return moment.date().isoformat() if days == int(days) else moment.isoformat(" ", "minutes")
+
+
 def _short(text: str) -> str:
     return repr(text if len(text) <= 40 else f"{text[:39]}…") if not is_number(text) else text
 
 
 def _groups(raw: Raw) -> int:
     """How many groups a column's values make of the rows, if a typical one has two rows at least; else 0."""
-    fractions = raw.kind != "categorical" and not np.array_equal(raw.values, np.round(raw.values))
+    fractions = raw.kind in ("date", "numeric") and not np.array_equal(raw.values, np.round(raw.values))
     if raw.missing.any() or fractions:
         return 0
     sizes = np.unique(raw.values, return_counts=True)[1]

@@ -69,7 +69,7 @@ class Wanted:
         for name in [*self.texts, *self.kept, *self.required, *(self.features or ()), *self.types.kinds]:
             if name not in known:
                 raise DataError(f"must have a column {name!r}", "has not", did_you_mean(name, header))
-        others = {*self.texts, *self.ignored}
+        others = {*self.texts, *self.ignored} - {*self.types.kinds}  # a date may order the rows and be a feature
         if self.features is None:
             return [name for name in header if name not in others]
         features = set(self.features)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
@@ -16,8 +16,9 @@ from pydantic import Field, model_validator
 
 from hpsearch.arrays import IntArray
 from hpsearch.data.cells import Types
-from hpsearch.data.columns import KINDS, Impute, Kind, Plan
+from hpsearch.data.columns import Impute, Kind, Plan
 from hpsearch.data.dataset import Dataset, Task
+from hpsearch.data.dates import is_form, parse
 from hpsearch.data.rare_classes import RARE_CLASSES, without_rare_classes
 from hpsearch.data.source import Source
 from hpsearch.data.table_file import Table, Wanted, check_values
@@ -49,6 +50,15 @@ class TableFile(Source):
     numeric: Annotated[Names, Field(description="columns that hold numbers, whatever they look like")] = ()
     categorical: Annotated[Names, Field(description="columns that hold categories, whatever they look like")] = ()
     boolean: Annotated[Names, Field(description="columns that hold booleans, whatever they look like")] = ()
+    date: Annotated[Names, Field(description="columns that hold dates, with a time of day or without")] = ()
+    date_format: Annotated[
+        Mapping[str, str],
+        Field(description="how dates are written that can be read in several ways, by column, as %d/%m/%Y"),
+    ] = {}
+    order: Annotated[
+        Mapping[str, Annotated[Names, Field(min_length=2)]],
+        Field(description="columns whose categories have an order, and all of them in that order"),
+    ] = {}
     missing: Annotated[Names, Field(description="texts that mean no value, beside NA, N/A, NaN, null, None")] = ()
     impute: Annotated[Impute, Field(description="what fills a missing number")] = "median"
     duplicates: Annotated[
@@ -68,6 +78,8 @@ class TableFile(Source):
     def _one_use_each(self) -> Self:
         must = got = ""
         uses = [*self._texts, *self.drop]
+        if self.time in self.date:
+            uses.remove(self.time)
         for names in ([*uses, *(self.features or ())], [*uses, *self._said]):
             twice = [name for name in names if names.count(name) > 1]
             if twice:
@@ -76,6 +88,7 @@ class TableFile(Source):
             must, got = "must have either features or drop", "has both: what is no feature is left out"
         elif self.features is not None and (strange := set(self._said) - set(self.features)):
             must, got = "must give kinds of features only", f"{min(strange)!r} is none"
+        self._check_dates_and_orders()
         if self.task == "regression" and self.rare_classes != "keep":
             raise DefinitionError("must go with classes", "a regression target is predicted", where=_RARE)
         if "smallest_class" in self.model_fields_set and self.rare_classes == "keep":
@@ -85,9 +98,42 @@ class TableFile(Source):
             raise DefinitionError(must, got)
         return self
 
+    def _check_dates_and_orders(self) -> None:
+        """Refuse forms and orders that cannot be.
+
+        Raises:
+            DefinitionError: with the first.
+        """
+        for name, form in self.date_format.items():
+            where = Setting(f"date_format {name}")
+            if name not in (*self.date, self.time):
+                must, belongs = "must be of a column of dates", ("It belongs to columns of ", Setting("date"), ".")
+                raise DefinitionError(must, f"{name!r} is none", belongs, where)
+            if not is_form(form):
+                do = "Write day, month and year as %d, %m and %Y, a time of day as %H:%M or %H:%M:%S."
+                raise DefinitionError("must say how a date is written, to the day", f"is {form!r}", do, where)
+        for name, order in self.order.items():
+            where, types = Setting(f"order {name}"), Types(missing=self.missing)
+            twice = [text for text in order if order.count(text) > 1]
+            if twice:
+                raise DefinitionError("must name each category once", f"{twice[0]!r} stands twice", where=where)
+            if unmeant := [text for text in order if types.is_missing(text.strip()) or text != text.strip()]:
+                must = "must name categories without blanks around them that do not mean no value"
+                raise DefinitionError(must, f"{unmeant[0]!r} is none", where=where)
+
     @property
     def _said(self) -> list[str]:  # columns whose kind is
-        return [*self.numeric, *self.categorical, *self.boolean]
+        return [name for names in self._by_kind.values() for name in names]
+
+    @property
+    def _by_kind(self) -> dict[Kind, Iterable[str]]:
+        return {
+            "boolean": self.boolean,
+            "categorical": self.categorical,
+            "date": self.date,
+            "numeric": self.numeric,
+            "ordered": self.order,
+        }
 
     @property
     def _metadata(self) -> dict[str, str]:
@@ -104,19 +150,19 @@ class TableFile(Source):
 
     @property
     def not_features(self) -> tuple[str, ...] | None:
-        return None if self.features is not None else (*self.drop, *self._metadata.values())
+        return None if self.features is not None else (*self.drop, *{*self._metadata.values()} - {*self.date})
 
     def moved(self, folder: Path, to: Path) -> dict[str, Any]:
         return {**self.model_dump(exclude_defaults=True), "path": os.path.relpath(folder / self.path, to)}
 
     def load(self, folder: Path, seed: int) -> Dataset:
-        kinds: dict[str, Kind] = {name: kind for kind in KINDS for name in getattr(self, kind)}
+        kinds: dict[str, Kind] = {name: kind for kind, names in self._by_kind.items() for name in names}
         wanted = Wanted(
             self._texts,
             self.features,
             ignored=self.drop,
             required=self.drop,
-            types=Types(kinds, self.missing),
+            types=Types(kinds, self.missing, orders=self.order, forms=self.date_format),
             regression_target=self.target if self.task == "regression" else None,
         )
         path = folder / self.path
@@ -144,7 +190,10 @@ class TableFile(Source):
             task=self.task,
             own=True,
         )
-        data = with_metadata(data, table.texts, self._metadata)
+        texts = dict(table.texts)
+        if self.time is not None and (form := self.date_format.get(self.time)):
+            texts[self.time] = _numbered_days(texts[self.time], form)
+        data = with_metadata(data, texts, self._metadata)
         return data if self.duplicates == "keep" else data.take(first_of_each(data))
 
 
@@ -173,6 +222,12 @@ def _as_labels(texts: list[str]) -> np.ndarray[Any, Any]:
     return np.array([int(label) for label in labels]) if whole else np.array(labels)
 
 
+def _numbered_days(texts: list[str], form: str) -> list[str]:
+    """Dates of this form as the numbers of their days, which are times too; what is none stays as it is."""
+    days = [parse(text.strip(), form) for text in texts]
+    return [text if day is None else str(day) for text, day in zip(texts, days, strict=True)]
+
+
 def as_groups(texts: list[str]) -> IntArray:
     """Groups numbered in the order of their texts: those that are numbers, too, or a file and an array of the same rows
     would be dealt into other folds."""
@@ -180,10 +235,10 @@ def as_groups(texts: list[str]) -> IntArray:
 
 
 def _as_times(texts: list[str]) -> NDArray[np.float64]:
-    """Numbers, or dates and times in the ISO format as seconds."""
-    for parse in (float, lambda text: datetime.fromisoformat(text).timestamp()):
+    """Numbers, dates and times in the ISO format as seconds, or others that can be read one way only as days."""
+    for read in (float, lambda text: datetime.fromisoformat(text).timestamp(), parse):
         with suppress(ValueError):
-            times = np.array([parse(text.strip()) for text in texts], np.float64)
+            times = np.array([read(text.strip()) for text in texts], np.float64)
             if np.isfinite(times).all():
                 return times
     raise DataError("must hold a number or a date like 2026-03-31 or 2026-03-31T09:30 in every row, of the same kind")

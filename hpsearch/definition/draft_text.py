@@ -11,7 +11,7 @@ import numpy as np
 
 from hpsearch.data.cells import is_number
 from hpsearch.data.columns import Raw
-from hpsearch.data.survey import LeftOut, Surveyed
+from hpsearch.data.survey import LeftOut, Surveyed, as_date
 from hpsearch.definition.wording import as_toml
 from hpsearch.errors import listed
 
@@ -124,6 +124,13 @@ def _data(found: Surveyed, used: Mapping[str, str], plan: SplitPlan, path: str) 
             + "."
         )
         lines.append(f"missing = {as_toml([*found.missing])}")
+    if dates := [raw for raw in found.columns if raw.kind == "date"]:
+        lines += _noted(
+            f"date = {as_toml([raw.name for raw in dates])}",
+            "their days since 1970, years, months, days of the week, and hours if they have a time of day",
+        )
+        if forms := found.said.get("date_format"):
+            lines.append(f"date_format = {as_toml(forms)} # as a day above 12 tells")
     if found.left_out:
         lines += _noted(f"drop = {as_toml([*found.left_out])}", "for the reasons below")
     if plan.duplicates:
@@ -134,10 +141,10 @@ def _data(found: Surveyed, used: Mapping[str, str], plan: SplitPlan, path: str) 
         )
         lines.append('duplicates = "drop" # the first of each is kept')
     lines.append(
-        "# What each column was taken for. One that is something else: numeric, categorical or boolean = [...]."
+        "# What each column was taken for. One that is something else: numeric, categorical, boolean or date = [...]."
     )
     left_out = {
-        name: f"left out: it {left_out_because(found.left_out[name])}"
+        name: f"left out: it {left_out_because(name, found.left_out[name])}"
         for name in [*found.left_out][:MOST_COLUMNS_SHOWN]
     }
     width = max(len(_shown(name)) for name in [*used, *left_out])
@@ -153,14 +160,16 @@ def _data(found: Surveyed, used: Mapping[str, str], plan: SplitPlan, path: str) 
 def _hints(found: Surveyed, plan: SplitPlan) -> Iterator[str]:
     """Lines to uncomment where a column's name says that rows are not independent, and its values that they may be."""
     names = [*(raw.name for raw in found.columns), *found.left_out]
+    dates = found.said.get("date", ())
+    names.sort(key=lambda name: name not in dates)
     kinds = (
         (_GROUPS, "group", "rows of one {} are alike", "group" if found.classes is None else "stratified-group"),
         (_TIMES, "time", "rows follow each other by {} and later ones are to be predicted", "timeseries"),
     )
     for pattern, key, condition, splitter in kinds:
-        fitting = [name for name in names if pattern.fullmatch(name)]
-        if key == "group":
-            fitting = [name for name in fitting if found.groups.get(name, 0) >= plan.n_splits]
+        fitting = [name for name in names if pattern.fullmatch(name) or (key == "time" and name in dates)]
+        counts = found.groups if key == "group" else found.times
+        fitting = [name for name in fitting if counts.get(name, 0) >= (plan.n_splits + (key == "time"))]
         for name in fitting[:1]:
             also = ", not in drop" if name in found.left_out else ""
             yield from _comment(
@@ -279,6 +288,8 @@ def _described(raw: Raw) -> str:
     if raw.kind == "boolean":
         return ", ".join(["boolean", *notes])
     values = raw.values[~raw.missing]
+    if raw.kind == "date":
+        return ", ".join([f"dates, {as_date(values.min())} to {as_date(values.max())}", *notes])
     different = np.unique(values)
     if len(different) == 1:
         return ", ".join([f"numeric, {different[0]:g} in every row", *notes])
@@ -287,9 +298,12 @@ def _described(raw: Raw) -> str:
     return ", ".join([f"numeric, {different[0]:g} to {different[-1]:g}", *notes])
 
 
-def left_out_because(left_out: LeftOut) -> str:
+def left_out_because(name: str, left_out: LeftOut) -> str:
     """Why a column is left out, with the key that would let it in, if there is one."""
     why = f"{left_out.why}, in {left_out.where}" if left_out.where else left_out.why
+    if left_out.forms:
+        ways = " or ".join(f"date_format = {as_toml({name: form})}" for form in left_out.forms)
+        return f"{why} (date = {as_toml([name])} with {ways} says it, and not in drop)"
     if not left_out.values:
         return why
     return f"{why} (if that means no value: missing = {as_toml([*left_out.values])}, and not in drop)"

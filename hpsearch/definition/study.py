@@ -50,6 +50,9 @@ _LATER = {
     "data.duplicates": "keep",
     "data.rare_classes": "keep",
     "data.smallest_class": 10,
+    "data.date": (),
+    "data.date_format": {},
+    "data.order": {},
     **{f"train.{name}": value for name, value in ADDED.items()},
 }
 

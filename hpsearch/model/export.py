@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpsearch.atomic_write import require_replaceable, write_atomically
-from hpsearch.data.columns import Raw
+from hpsearch.data.columns import Column, Raw
 from hpsearch.definition.study import StudyDefinition
 from hpsearch.errors import BundleError, ExportError, HpsearchError, Setting, did_you_mean
 from hpsearch.model.bundle import Bundle
@@ -24,6 +24,7 @@ from hpsearch.transform import inverse_yeo_johnson
 # transforms of two predictions are compared: it is they that the network tells apart.
 TOLERANCE = 1e-5
 MADE_ROWS = 1000
+_MADE_DAYS = -700_000, 2_900_000  # the first and the last of four-digit years, about
 CHECKED_ROWS = 4096  # at once
 
 
@@ -200,13 +201,30 @@ def made_rows(bundle: Bundle, rows: int) -> list[Raw]:
                 Raw(column.name, column.kind, np.where(missing, -1, draw.integers(len(words), size=rows)), words)
             )
         else:
-            fill, power = entry["fill"] or 0.0, entry.get("lambda")
-            numbers = 2 * (entry["scale"] or 1.0) * draw.standard_normal(rows)
-            if power is None:
-                numbers = fill + numbers
-            else:  # back to the column's own unit, where that is possible
-                numbers = inverse_yeo_johnson(entry["centre"] + numbers, np.array(power))
-                numbers = np.where(np.isfinite(numbers), numbers, fill)
-            values = numbers if column.kind == "numeric" else draw.integers(2, size=rows).astype(np.float64)
-            raws.append(Raw(column.name, column.kind, np.where(missing, np.nan, values)))
+            values = _made_numbers(column, entry, draw, rows)
+            raws.append(Raw(column.name, column.kind, np.where(missing, np.nan, values), column.categories))
     return raws
+
+
+def _made_numbers(
+    column: Column, entry: Mapping[str, Any], draw: np.random.Generator, rows: int
+) -> NDArray[np.float64]:
+    """Values of a column that is not categorical."""
+    # Of a date's features the first is its day.
+    learnt = {name: entry.get(name) for name in ("fill", "centre", "scale", "lambda")}
+    learnt = {name: value[0] if isinstance(value, list) else value for name, value in learnt.items()}
+    fill, power = learnt["fill"] or 0.0, learnt["lambda"]
+    numbers = 2 * (learnt["scale"] or 1.0) * draw.standard_normal(rows)
+    if power is None:
+        numbers = fill + numbers
+    else:  # back to the column's own unit, where that is possible
+        numbers = inverse_yeo_johnson(learnt["centre"] + numbers, np.array(power))
+        numbers = np.where(np.isfinite(numbers), numbers, fill)
+    if column.kind == "boolean":
+        return draw.integers(2, size=rows).astype(np.float64)
+    if column.kind == "ordered":
+        return draw.integers(len(column.categories), size=rows).astype(np.float64)
+    if column.kind == "date":
+        numbers = np.clip(numbers, *_MADE_DAYS)
+        return numbers if column.clock else np.floor(numbers)
+    return numbers

@@ -36,12 +36,18 @@ about               how the model came to be, for people: any keys. Of those tha
                     ``scorings`` an integer of at least 0, ``rows`` null or an object
 ==================  ====================================================================================================
 
-Each of ``preprocessing.columns`` is an object with ``name`` (text, no two the same), ``kind`` (``numeric``, ``boolean``
-or ``categorical``), ``indicator`` (true or false) and ``categories`` (different texts, none empty; only of
-``categorical``). They become D features, in order: of a categorical column one that is 1 for each category and else 0,
-of another its value, a boolean's being 0 or 1; then, with an indicator, one that is 1 where the value is missing and
-else 0. A category that is not among them gives zeros. No two features may have one name: those of column x are called
-x=category, x and x=missing.
+Each of ``preprocessing.columns`` is an object with ``name`` (text, no two the same), ``kind`` (``numeric``,
+``boolean``, ``categorical``, ``date`` or ``ordered``), ``indicator`` (true or false) and ``categories`` (different
+texts, none empty; only of ``categorical`` and ``ordered``). They become D features, in order: of a categorical column
+one that is 1 for each category and else 0, of another its value, a boolean's being 0 or 1, that of an ordered one the
+place of its category, from 0; then, with an indicator, one that is 1 where the value is missing and else 0. A category
+that is not among them gives zeros. No two features may have one name: those of column x are called x=category, x and
+x=missing.
+
+The value of a date is the days since 1970-01-01, with the time of day as a fraction, in UTC where it says how far it is
+from it. Behind it stand its year, its month from 1, its day of the week from 0, which is Monday, and, if ``clock`` is
+true, the hours since midnight: x=year, x=month, x=day of week and x=hour. ``form`` is how dates are written in text, as
+C's ``strptime`` has it; ISO or any other that can be read one way only if it is empty. Both are left out otherwise.
 
 ``model.safetensors``: at most 2 GiB, with exactly these arrays, all finite, in row-major order; its own header has at
 most 1 MiB.

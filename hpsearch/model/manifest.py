@@ -13,6 +13,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from hpsearch.data.columns import Column, Impute, Kind
+from hpsearch.data.dates import is_form
 from hpsearch.data.target_scaling import LAMBDAS, TARGET_SCALINGS, from_plain
 from hpsearch.errors import BundleError, DataError, located, one_line
 from hpsearch.nn.layers import ACTIVATIONS
@@ -67,6 +68,8 @@ class ColumnPart(ManifestPart):
     kind: Kind
     indicator: bool
     categories: Texts
+    form: str = ""
+    clock: bool = False
 
 
 class Preprocessing(ManifestPart):
@@ -196,15 +199,22 @@ def _check_whole(manifest: Manifest) -> None:
         raise BundleError(f"the arrays must have at most {MOST_ARRAY_BYTES / 2**30:g} GiB", "claim more")
     columns = manifest.preprocessing.columns
     for column in columns:
-        if column.categories and column.kind != "categorical":
+        if column.categories and column.kind not in ("categorical", "ordered"):
             got = f"the {column.kind} {one_line(repr(column.name))} has"
-            raise BundleError("only categorical columns must have categories", got)
+            raise BundleError("only columns of categories must have categories", got)
         if "" in column.categories or len(set(column.categories)) < len(column.categories):
             got = f"not those of {one_line(repr(column.name))}"
             raise BundleError("categories must be different texts, none of them empty", got)
     if len({column.name for column in columns}) < len(columns):
         raise BundleError("columns must have different names", "two have one name")
-    features = [name for c in columns for name in Column(c.name, c.kind, c.indicator, tuple(c.categories)).features]
+    for column in columns:
+        if (column.form or column.clock) and column.kind != "date":
+            got = f"the {column.kind} {one_line(repr(column.name))} has"
+            raise BundleError("only dates must have a form or a clock", got)
+        if column.form and not is_form(column.form):
+            raise BundleError("a form must say how a date is written", f"is {one_line(repr(column.form))}")
+    plain = [{**column.model_dump(), "categories": tuple(column.categories)} for column in columns]
+    features = [name for column in plain for name in Column(**column).features]
     if len(features) != network.inputs or len(set(features)) < len(features):
         raise BundleError(
             f"the columns must become network.inputs = {network.inputs} features of different names",

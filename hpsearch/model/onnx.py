@@ -5,6 +5,9 @@ input or output             type, shape                 meaning
 ==========================  ==========================  ============================================================
 a numeric column's name     double, (N, 1)              its values, nan where missing
 a boolean column's name     double, (N, 1)              1, 0, or nan where missing
+a date column's name        double, (N, 1)              days since 1970-01-01 in UTC, the time of day as a fraction; nan
+                                                        where missing: ONNX cannot read dates
+an ordered column's name    string, (N, 1)              as of a categorical column
 a categorical column's name string, (N, 1)              its category as the file has it, without blanks around it;
                                                         the empty string where missing
 ``label``                   string, (N,)                the most probable class
@@ -29,7 +32,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hpsearch.data.columns import Raw
+from hpsearch.data.columns import Column, Raw
 from hpsearch.errors import BundleError
 from hpsearch.extras import require
 from hpsearch.model.bundle import Bundle
@@ -79,10 +82,12 @@ def to_onnx(bundle: Bundle) -> onnx.ModelProto:
                 flat = graph.node("Squeeze", hot, graph.constant(np.array([1])))
                 blocks.append(graph.node("Cast", flat, to=TensorProto.DOUBLE))
             continue
-        inputs.append(helper.make_tensor_value_info(name, TensorProto.DOUBLE, ["N", 1]))
-        blocks.append(name)
+        kind = TensorProto.STRING if column.kind == "ordered" else TensorProto.DOUBLE
+        inputs.append(helper.make_tensor_value_info(name, kind, ["N", 1]))
+        values = _places(graph, column) if column.kind == "ordered" else name
+        blocks += [values, *(_calendar(graph, name, column.clock) if column.kind == "date" else [])]
         if column.indicator:
-            blocks.append(graph.node("Cast", graph.node("IsNaN", name), to=TensorProto.DOUBLE))
+            blocks.append(graph.node("Cast", graph.node("IsNaN", values), to=TensorProto.DOUBLE))
     outputs = _network(graph, bundle, _transform(graph, bundle, graph.node("Concat", *blocks, axis=1)))
     model = helper.make_model(
         helper.make_graph(graph.nodes, "hpsearch", inputs, _predictions(graph, bundle, outputs), graph.constants),
@@ -129,10 +134,11 @@ class OnnxModel:
 
 
 def _as_input(raw: Raw) -> NDArray[Any]:
-    if raw.kind != "categorical":
+    if raw.kind not in ("categorical", "ordered"):
         return np.asarray(raw.values, np.float64)[:, np.newaxis]
     words = np.array([*raw.categories, ""], object)  # -1, the missing, picks the last
-    return np.asarray(words[raw.values])[:, np.newaxis]
+    places = np.where(np.isnan(raw.values), -1, raw.values).astype(np.intp) if raw.kind == "ordered" else raw.values
+    return np.asarray(words[places])[:, np.newaxis]
 
 
 def _described(value: Any) -> dict[str, Any]:
@@ -168,6 +174,52 @@ class _Graph:
         name = self.name(f"{operator} {len(self.nodes)}" if output is None else output)
         self.nodes.append(helper.make_node(operator, inputs, [name], **attributes))
         return name
+
+
+def _places(graph: _Graph, column: Column) -> str:
+    """The place of each category of an ordered column, in double precision; nan where there is none."""
+    from onnx import TensorProto
+
+    words = [*column.categories]
+    codes = graph.node("LabelEncoder", column.name, domain="ai.onnx.ml", classes_strings=words, default_int64=-1)
+    places = graph.node("Cast", codes, to=TensorProto.DOUBLE)
+    missing, nan = (graph.constant(np.array(number)) for number in (0.0, np.nan))
+    return graph.node("Where", graph.node("Less", places, missing), nan, places)
+
+
+def _calendar(graph: _Graph, days: str, clock: bool) -> list[str]:
+    """What :func:`hpsearch.data.dates.calendar` gives beside the days themselves; nan stays nan.
+
+    In whole numbers, which doubles hold exactly, as H. Hinnant's civil_from_days has it
+    (https://howardhinnant.github.io/date_algorithms.html): years begin with March there, and eras have 400 years.
+    """
+
+    def number(value: float) -> str:
+        return graph.constant(np.array(value, np.float64))
+
+    def ratio(values: str, by: float) -> str:
+        return graph.node("Floor", graph.node("Div", values, number(by)))
+
+    def less(values: str, times: str, by: float) -> str:
+        return graph.node("Sub", values, graph.node("Mul", times, number(by)))
+
+    whole = graph.node("Floor", days)
+    shifted = graph.node("Add", whole, number(719_468))
+    era = ratio(shifted, 146_097)
+    of_era = less(shifted, era, 146_097)
+    leaps = graph.node("Sub", ratio(of_era, 36_524), graph.node("Add", ratio(of_era, 1_460), ratio(of_era, 146_096)))
+    years = ratio(graph.node("Add", of_era, leaps), 365)
+    centuries = graph.node("Sub", ratio(years, 4), ratio(years, 100))
+    of_year = graph.node("Sub", less(of_era, years, 365), centuries)
+    from_march = ratio(graph.node("Add", graph.node("Mul", of_year, number(5)), number(2)), 153)
+    late = graph.node("Less", from_march, number(10))
+    month = graph.node("Add", from_march, graph.node("Where", late, number(3), number(-9)))
+    year = graph.node("Add", years, graph.node("Mul", era, number(400)))
+    year = graph.node("Add", year, graph.node("Where", late, number(0), number(1)))
+    monday = graph.node("Add", whole, number(3))  # 1970-01-01 was a Thursday
+    weekday = less(monday, ratio(monday, 7), 7)
+    hours = [graph.node("Mul", graph.node("Sub", days, whole), number(24))] if clock else []
+    return [year, month, weekday, *hours]
 
 
 def _transform(graph: _Graph, bundle: Bundle, features: str) -> str:

@@ -79,11 +79,13 @@ def test_columns_of_a_parquet_file_that_cannot_be_features(tmp_path: Path) -> No
     path = tmp_path / "rows.parquet"
     frame = pd.DataFrame({"x": [1.0, 2.5, 4.0, 1.0], "y": list("abab")})
     frame["when"] = pd.Timestamp("2026-01-01")
+    frame["how long"] = pd.Timedelta("1h")
     frame["lists"] = [[1], [2], [3], [4]]
     frame.to_parquet(path)
     found = survey(path, "y")
     assert [raw.name for raw in found.columns] == ["x"]
-    assert found.left_out["when"].why.startswith("must hold numbers, booleans or text, but holds timestamp")
+    assert found.left_out["when"].why == "has one value, '2026-01-01', in all 4 rows"
+    assert found.left_out["how long"].why.startswith("must hold numbers, booleans or text, but holds duration")
     assert found.left_out["lists"].why.startswith("must hold one number, boolean, text or date a row, but holds list")
 
 

@@ -165,13 +165,13 @@ def test_columns_that_say_how_to_split_are_pointed_out_and_work_when_uncommented
         y=draw.choice(["a", "b", "c"], 300),
     )
     text, raw = drafted(frame)
-    assert raw["data"]["drop"] == ["patient_id", "visit_date"]
+    assert (raw["data"]["drop"], raw["data"]["date"]) == (["patient_id"], ["visit_date"])
     for key, name, splitter in (("group", "patient_id", "stratified-group"), ("time", "visit_date", "timeseries")):
         assert f'# {key} = "{name}"' in text
         assert splitter in text
         changed = text.replace(f'# {key} = "{name}"', f'{key} = "{name}"').replace('"stratified" #', f'"{splitter}" #')
         tables = tomllib.loads(changed)
-        tables["data"]["drop"].remove(name)
+        tables["data"]["drop"] = [dropped for dropped in tables["data"]["drop"] if dropped != name]
         prepare(StudyDefinition.from_mapping(tables, Path.cwd()))
 
 

@@ -85,6 +85,9 @@ def random_raws(bundle: Bundle, rows: int, seed: int = 0, missing: float = 0.2) 
         if bundle.scaling.lambdas is not None and bundle.scaling.fill is not None:
             numbers = inverse_yeo_johnson(numbers, bundle.scaling.lambdas[place])
             numbers = np.where(np.isfinite(numbers), numbers, bundle.scaling.fill[place])
-        values = numbers if column.kind == "numeric" else draw.integers(2, size=rows).astype(np.float64)
-        raws.append(Raw(column.name, column.kind, np.where(gap, np.nan, values)))
+        if column.kind == "date":
+            numbers = np.floor(draw.uniform(-300_000, 300_000, rows)) + column.clock * draw.random(rows)
+        elif column.kind != "numeric":
+            numbers = draw.integers(len(column.categories) or 2, size=rows).astype(np.float64)
+        raws.append(Raw(column.name, column.kind, np.where(gap, np.nan, numbers), column.categories))
     return raws

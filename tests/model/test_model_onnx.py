@@ -23,7 +23,7 @@ from random_bundles import MIXED, random_bundle, random_raws
 
 import hpsearch as package
 from hpsearch import Bundle, BundleError, ExportError, HpsearchError
-from hpsearch.data.columns import Column, Raw
+from hpsearch.data.columns import KINDS, Column, Raw
 from hpsearch.model.export import MADE_ROWS, check, made_rows
 from hpsearch.model.onnx import OnnxModel, to_onnx
 from hpsearch.model.predict_file import predict_file
@@ -113,11 +113,12 @@ NAMES = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"
 def tables(draw: st.DrawFn) -> list[Column]:
     columns = []
     for name in draw(st.lists(NAMES, min_size=1, max_size=6, unique=True)):
-        kind = draw(st.sampled_from(["boolean", "categorical", "numeric"]))
+        kind = draw(st.sampled_from(KINDS))
         words = draw(st.lists(NAMES.filter(lambda word: word != "missing"), min_size=1, max_size=5, unique=True))
         # A name of its own before the "=", so that no two features have one name.
-        categories = tuple(words) if kind == "categorical" else ()
-        columns.append(Column(f"{len(columns)}{name}", kind, draw(st.booleans()), categories))
+        categories = tuple(words) if kind in ("categorical", "ordered") else ()
+        clock = kind == "date" and draw(st.booleans())
+        columns.append(Column(f"{len(columns)}{name}", kind, draw(st.booleans()), categories, clock=clock))
     return columns
 
 
