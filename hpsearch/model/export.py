@@ -211,7 +211,7 @@ def _made_numbers(
 ) -> NDArray[np.float64]:
     """Values of a column that is not categorical."""
     # Of a date's features the first is its day.
-    learnt = {name: entry.get(name) for name in ("fill", "centre", "scale", "lambda")}
+    learnt: dict[str, Any] = {name: entry.get(name) for name in ("fill", "centre", "scale", "lambda")}
     learnt = {name: value[0] if isinstance(value, list) else value for name, value in learnt.items()}
     fill, power = learnt["fill"] or 0.0, learnt["lambda"]
     numbers = 2 * (learnt["scale"] or 1.0) * draw.standard_normal(rows)

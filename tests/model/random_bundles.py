@@ -22,6 +22,8 @@ MIXED = (
     Column("sex", "categorical", categories=("f", "m")),
     Column("paid", "boolean"),
 )
+# Of the features of a date: about where they lie, and how far they spread.
+_CALENDAR = [(0.0, 200_000.0), (1970.0, 500.0), (6.5, 3.5), (3.0, 2.0), (12.0, 7.0)]
 
 
 def random_bundle(
@@ -58,6 +60,13 @@ def random_bundle(
         np.where(numeric, spread * draw.uniform(0.5, 2, len(numeric)), 1.0),
         np.where(numeric, centre + spread, np.where(boolean, 1.0, 0.0)),
     )
+    for column in columns:  # those whose values are not of that offset and spread
+        if column.kind in ("date", "ordered"):
+            first = plan.places[column.name].start
+            usual = _CALENDAR if column.kind == "date" else [(1.0, 1.0)]
+            for place, (middle, deviation) in enumerate(usual[: column.width], first):
+                scaling.centre[place], scaling.scale[place] = middle, deviation
+                scaling.fill[place] = middle + deviation  # type: ignore[index]
     if power is not None:
         lambdas = np.where(numeric, power, 1.0)
         seen = yeo_johnson(scaling.centre + scaling.scale * draw.standard_normal((500, len(numeric))), lambdas)
