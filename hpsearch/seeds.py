@@ -18,6 +18,7 @@ _STREAMS = (
     *("dropout", "retrain-dropout"),
     "finals",
     "learning-curve",
+    "encoding",
 )
 
 

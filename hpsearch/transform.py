@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +15,56 @@ NEARLY_ZERO = 2.0**-100  # a power that gives every bit of its limit, 0
 # Transformed numbers end so many standard deviations from the mean. Of n training rows none is more than √n away.
 FURTHEST = 1000.0
 BLOCK_NUMBERS = 2**16  # transformed at once: what they need meanwhile stays in the cache
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """What stands for the categories of a column whose first feature holds their numbers, in one lane.
+
+    Attributes:
+        first: the place of that feature, the first of T that are looked up.
+        tables: (F + 1, K + 2, T), by the number of one of K categories; K is that of a missing one, K + 1 of any other.
+            The last is for rows that it was not learnt from, the others for those that it was.
+        folds: (N,), which of the tables is for which row of the data; None if the last is for all.
+    """
+
+    first: int
+    tables: NDArray[Any]
+    folds: NDArray[np.uint8] | None = None
+
+    @property
+    def places(self) -> slice:
+        """Of the T features."""
+        return slice(self.first, self.first + self.tables.shape[-1])
+
+    def look_up(self, codes: NDArray[Any], rows: NDArray[np.intp] | slice | None) -> NDArray[Any]:
+        """(…, T), for the numbers (…) of the categories of ``rows`` (…) of the data, or of new ones."""
+        numbers = codes.astype(np.intp)
+        if rows is None or self.folds is None:
+            return np.asarray(self.tables[-1][numbers])
+        return np.asarray(self.tables[self.folds[rows], numbers])
+
+    def of_new_rows(self) -> Encoding:
+        """Without what is for the rows that it was learnt from."""
+        return replace(self, tables=self.tables[-1:], folds=None)
+
+
+def encode(
+    features: NDArray[Any], encodings: Sequence[Encoding], rows: NDArray[np.intp] | slice | None = None
+) -> NDArray[Any]:
+    """Features (…, D) with what stands for categories in the place of their numbers, a copy if there are any.
+
+    Args:
+        features: of rows.
+        encodings: of columns.
+        rows: which of the data's they are, (…); None if they are new.
+    """
+    if not encodings:
+        return features
+    encoded = features.copy()
+    for encoding in encodings:
+        encoded[..., encoding.places] = encoding.look_up(features[..., encoding.first], rows)
+    return encoded
 
 
 def transform(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -23,6 +23,8 @@ DIGITS = {"0": 0.0, "1": 1.0}  # taken as booleans where a column is said to be 
 MOST_CATEGORIES = 50
 # More of a column that is said to be categorical would make a network whose first layer is all of it.
 MOST_SET_CATEGORIES = 1000
+# More of a column that is encoded would make a table as large as many rows.
+MOST_ENCODED_CATEGORIES = 50_000
 # More of them are not kept while it is found out what columns are.
 MOST_SURVEYED_CATEGORIES = 200_000
 FEWEST_ROWS = 20  # to tell a column of names from a few categories
@@ -37,6 +39,7 @@ class Types:
         kinds: of columns, where it is said; those of others are inferred.
         missing: texts that mean no value beside :data:`MISSING`; a number does so however it is written.
         orders: of ordered columns, their categories in order.
+        encoded: categorical columns that may have many categories.
         forms: of dates in text, how they are written where that is said; see :func:`hpsearch.data.dates.parse`.
         told: all kinds are a model's: any number of categories will do, and a column may be all missing.
         surveyed: it is yet to be found out what columns are good for: many categories are no reason to refuse one.
@@ -48,6 +51,7 @@ class Types:
     surveyed: bool = False
     orders: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     forms: Mapping[str, str] = field(default_factory=dict)
+    encoded: Collection[str] = ()
 
     @classmethod
     def of(cls, plan: Plan) -> Types:
@@ -108,6 +112,8 @@ class Cells:
         self._most = math.inf if types.told else MOST_SET_CATEGORIES if self._said else MOST_CATEGORIES
         if types.surveyed:
             self._most = MOST_SURVEYED_CATEGORIES
+        elif name in types.encoded:
+            self._most = MOST_ENCODED_CATEGORIES
         self._rows = self._missing = self._others = 0
         self._odd: dict[str, int] = {}  # texts among numbers, a few of them, with their first rows
 

@@ -22,6 +22,7 @@ from hpsearch.errors import DataError, Setting, Text, listed
 Kind = Literal["boolean", "categorical", "date", "numeric", "ordered"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 Impute = Literal["mean", "median", "most-frequent"]
+_NONE = "none of its categories"
 MOST_NAMED = 10  # columns of a kind, in a line that describes them
 FeatureKind = Literal["boolean", "indicator", "numeric", "one-hot"]
 
@@ -91,6 +92,12 @@ class Column:
         categories: of a categorical column, in the order of its features; of an ordered one, in their order.
         form: of dates in text, how they are written; see :func:`hpsearch.data.dates.parse`.
         clock: of dates, whether there is a feature for the hour.
+        frequent: of a categorical column, how many of its most frequent categories have a feature of their own, and
+            all others one; 0 if each has one.
+        targets: of a categorical column, how many features stand for the mean target of its category; 0 if none do.
+
+    Which categories are frequent and what is their mean target is learnt; the first feature of such a column is the
+    number of its category, see :mod:`hpsearch.data.encodings`.
     """
 
     name: str
@@ -99,12 +106,26 @@ class Column:
     categories: tuple[str, ...] = ()
     form: str = ""
     clock: bool = False
+    frequent: int = 0
+    targets: int = 0
+
+    @property
+    def encoding(self) -> str | None:
+        """What is learnt of its categories, one of :data:`hpsearch.data.encodings.ENCODINGS`; None if nothing is."""
+        return "frequent" if self.frequent else "target" if self.targets else None
 
     @property
     def features(self) -> dict[str, FeatureKind]:
         """Its features by name."""
         features: dict[str, FeatureKind] = {}
-        if self.kind == "categorical":
+        if self.frequent:
+            most = min(self.frequent, len(self.categories))
+            features |= {f"{self.name}=frequent {place + 1}": "one-hot" for place in range(most)}
+            features[f"{self.name}=other"] = "one-hot"
+        elif self.targets:
+            numbers = [f" {place + 1}" for place in range(self.targets)] if self.targets > 1 else [""]
+            features |= {f"{self.name}=target{number}": "numeric" for number in numbers}
+        elif self.kind == "categorical":
             features |= {f"{self.name}={category}": "one-hot" for category in self.categories}
         else:
             features[self.name] = "boolean" if self.kind == "boolean" else "numeric"
@@ -126,7 +147,7 @@ class Column:
         return {name: value for name, value in plain.items() if name not in _OF_SOME or value}
 
 
-_OF_SOME = ("form", "clock")  # attributes of a column that many have not
+_OF_SOME = ("form", "clock", "frequent", "targets")  # attributes of a column that many have not
 
 
 @dataclass(frozen=True)
@@ -148,7 +169,7 @@ class Plan:
 
     def __post_init__(self) -> None:
         for column in self.columns:
-            if column.indicator and "missing" in column.categories:
+            if column.indicator and "missing" in column.categories and column.encoding is None:
                 do = ("If they mean the same: ", Setting("missing", ["missing"]), ".")
                 must = "must not have both missing values and a category called 'missing'"
                 raise column_error(column.name, must, do=do)
@@ -161,6 +182,21 @@ class Plan:
     def declare(cls, raws: Sequence[Raw], impute: Impute = "median", missing: tuple[str, ...] = ()) -> Plan:
         """What these columns become. A column has an indicator if a value of it is missing here."""
         return cls(tuple(map(_declared, raws)), impute, missing)
+
+    def encoded(self, encodings: Mapping[str, str], most: int, targets: int) -> Plan:
+        """The same plan, with some categorical columns encoded.
+
+        Args:
+            encodings: one of :data:`hpsearch.data.encodings.ENCODINGS` by column.
+            most: of ``frequent``: categories with a feature of their own.
+            targets: of ``target``: 1, or of more than two classes their number.
+        """
+        own: dict[str, dict[str, Any]] = {"frequent": {"frequent": most}, "target": {"targets": targets}}
+        columns = (
+            replace(column, **own[encodings[column.name]]) if column.name in encodings else column
+            for column in self.columns
+        )
+        return replace(self, columns=tuple(columns))
 
     @classmethod
     def numeric(cls, names: Sequence[str]) -> Plan:
@@ -231,13 +267,14 @@ class Plan:
                 unseen = (_places(column, raw)[raw.values] < 0) & ~missing
                 if unseen.any():
                     names = [raw.categories[code] for code in np.unique(raw.values[unseen])]
+                    how = {"frequent": "one of the others", "target": "one of which nothing is known"}
                     notices.append(
                         f"Column {column.name!r}: {_rows(unseen)} a category that training had not "
-                        f"({listed([*map(repr, names)])}), taken as none of its categories."
+                        f"({listed([*map(repr, names)])}), taken as {how.get(column.encoding or '', _NONE)}."
                     )
             if not column.indicator and missing.any():
-                how = "taken as none of its categories" if column.kind == "categorical" else "filled as training would"
-                notices.append(f"Column {column.name!r}: {_rows(missing)} no value, where training always had: {how}.")
+                what = f"taken as {_NONE}" if column.kind == "categorical" else "filled as training would"
+                notices.append(f"Column {column.name!r}: {_rows(missing)} no value, where training always had: {what}.")
         numbers = [raw.values.dtype for raw in raws if raw.kind != "categorical"]
         narrow = bool(numbers) and all(dtype == np.float32 for dtype in numbers)
 
@@ -245,7 +282,9 @@ class Plan:
             features = np.zeros((part.stop - part.start, width))
             for column, raw in zip(self.columns, raws, strict=True):
                 block, values = features[:, self.places[column.name]], raw.values[part]
-                if column.kind == "categorical":
+                if column.encoding is not None:
+                    block[:, 0] = _codes(column, raw)[values]
+                elif column.kind == "categorical":
                     place = _places(column, raw)[values]
                     rows = np.flatnonzero(place >= 0)
                     block[rows, place[rows]] = 1
@@ -264,7 +303,9 @@ class Plan:
         raws = []
         for column in self.columns:
             block = features[:, self.places[column.name]]
-            if column.kind == "categorical":
+            if column.encoding is not None:
+                values = np.where(block[:, 0] < len(column.categories), block[:, 0], -1).astype(np.intp)
+            elif column.kind == "categorical":
                 ones = block[:, : len(column.categories)]
                 values = np.where(ones.any(axis=1), ones.argmax(axis=1) if ones.shape[1] else -1, -1)
             else:
@@ -296,6 +337,10 @@ class Plan:
                     ("Leave it out: ", Setting("drop", [column.name]), ", or use a seed that deals its values."),
                 )
             found = ones.any(axis=0)
+            if column.encoding is not None:
+                indicator = column.indicator and bool(found[-1])
+                found = np.isin(np.arange(len(column.categories)), block[:, 0])
+                found = np.append(found, indicator)
             column = replace(column, indicator=column.indicator and bool(found[-1]))
             if column.kind == "categorical":
                 names = (name for place, name in enumerate(column.categories) if found[place])
@@ -310,6 +355,8 @@ class Plan:
             block = features[:, self.places[column.name]]
             missing = int(np.count_nonzero(block[:, -1])) if column.indicator else 0
             entry = {"name": column.name, "kind": column.kind, "missing": missing, "categories": [*column.categories]}
+            if column.encoding is not None:
+                entry["encoding"] = column.encoding
             described.append(entry)
         return described
 
@@ -323,6 +370,7 @@ def summary(described: Sequence[Mapping[str, Any]]) -> str:
         for entry in columns:
             count = len(entry["categories"])
             note = [f"{count} {'category' if count == 1 else 'categories'}"] if count or kind == "categorical" else []
+            note += [f"encoded as {entry['encoding']}"] if "encoding" in entry else []
             note += [f"{entry['missing']} missing"] if entry["missing"] else []
             if note or kind != "numeric":
                 notes.append(": ".join([entry["name"], *([", ".join(note)] if note else [])]))
@@ -348,6 +396,14 @@ def _places(column: Column, raw: Raw) -> IntArray:
     """Where the features of a column's categories stand; -1 of those that were not declared, and of -1 itself."""
     known = {category: place for place, category in enumerate(column.categories)}
     return np.array([*(known.get(category, -1) for category in raw.categories), -1], np.intp)
+
+
+def _codes(column: Column, raw: Raw) -> IntArray:
+    """The numbers of categories: K is that of -1, a missing one, K + 1 of those that were not declared."""
+    places, count = _places(column, raw), len(column.categories)
+    codes = np.where(places < 0, count + 1, places)
+    codes[-1] = count
+    return codes
 
 
 def _rows(chosen: NDArray[np.bool_]) -> str:

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hpsearch.arrays import IntArray
 from hpsearch.data.columns import Impute, Plan, column_error
 from hpsearch.data.power import fit_lambda
 from hpsearch.errors import DataError, Setting
-from hpsearch.transform import transform, yeo_johnson
+from hpsearch.transform import Encoding, encode, transform, yeo_johnson
 
 BATCH_ROWS = 1024  # of the rows that a scaling is fitted on
 # The most likely lambda is searched for on so many of them, evenly spaced: the search would take as long as all else
@@ -30,17 +31,25 @@ class Scaling:
 
     Only numbers are transformed, centred and scaled: of other features lambda is 1, centre 0 and scale 1. One-hot
     features and indicators are never nan. ``fill`` is None where no feature can be, and ``lambdas`` where ψ, which is
-    :func:`hpsearch.transform.yeo_johnson`, is the identity of all features.
+    :func:`hpsearch.transform.yeo_johnson`, is the identity of all features. Before all that ``encodings`` put what
+    stands for a category in the place of its number.
     """
 
     centre: NDArray[np.float64]
     scale: NDArray[np.float64]
     fill: NDArray[np.float64] | None = None
     lambdas: NDArray[np.float64] | None = None
+    encodings: tuple[Encoding, ...] = ()
 
-    def apply(self, features: NDArray[Any]) -> NDArray[Any]:
-        """Filled, transformed and scaled features, (N, D)."""
+    def apply(self, features: NDArray[Any], rows: IntArray | None = None) -> NDArray[Any]:
+        """Encoded, filled, transformed and scaled features, (N, D), of ``rows`` (N,) of the data that this was learnt
+        from some of, or of new ones."""
+        features = encode(features, self.encodings, rows)
         return transform(features, self.centre, self.scale, self.fill, lambdas=self.lambdas)
+
+    def of_new_rows(self) -> Scaling:
+        """Without what is only for the rows that it was learnt from."""
+        return replace(self, encodings=tuple(encoding.of_new_rows() for encoding in self.encodings))
 
     def table(self, plan: Plan) -> list[dict[str, Any]]:
         """All that was declared and learnt, one entry a column; None for what a column has not, a list for what each of
@@ -59,7 +68,8 @@ class Scaling:
                 found = learnt[values].tolist()
                 return found[0] if len(found) == 1 else found
 
-            number, value = column.kind not in ("boolean", "categorical"), column.kind != "categorical"
+            number = column.kind not in ("boolean", "categorical") or column.encoding == "target"
+            value = column.kind != "categorical"
             rows.append(
                 {
                     "column": column.name,
@@ -71,6 +81,8 @@ class Scaling:
                     "categories": list(column.categories),
                 }
             )
+            if column.encoding is not None:
+                rows[-1]["encoding"] = column.encoding
             if self.lambdas is not None:
                 rows[-1]["lambda"] = of_features(self.lambdas, number and bool((self.lambdas[values] != 1).any()))
         return rows
@@ -85,6 +97,7 @@ class TrainingRows:
         rows: to learn from.
         numeric: (D,), which features are numbers.
         fill: (D,), or None.
+        encodings: of columns whose categories have numbers in the features.
         shares: (N,), what each row counts, 1 in the mean of ``rows``; None if all count alike.
     """
 
@@ -93,19 +106,24 @@ class TrainingRows:
     numeric: NDArray[np.bool_]
     fill: NDArray[np.float64] | None = None
     shares: NDArray[np.float64] | None = None
+    encodings: tuple[Encoding, ...] = ()
 
     # In batches: a copy of all training rows, in float64 inside scikit-learn, would be several times the data.
     def batches(self) -> Iterator[tuple[NDArray[Any], NDArray[np.float64] | None]]:
         """Rows (n, D), and what each counts, (n,); None if all count alike."""
         for start in range(0, len(self.rows), BATCH_ROWS):
             some = self.rows[start : start + BATCH_ROWS]
-            batch = self.features[some]
+            batch = encode(self.features[some], self.encodings, some)
             if self.fill is not None:
                 batch = np.where(np.isnan(batch), self.fill, batch)
             yield batch, None if self.shares is None else self.shares[some]
 
     def column(self, feature: int) -> NDArray[np.float64]:
         """All values of one feature, (n,)."""
+        for encoding in self.encodings:
+            if (place := feature - encoding.first) in range(encoding.tables.shape[-1]):
+                found = encoding.look_up(self.features[self.rows, encoding.first], self.rows)
+                return np.asarray(found[:, place], np.float64)
         values: NDArray[np.float64] = self.features[self.rows, feature].astype(np.float64)
         return values if self.fill is None else np.where(np.isnan(values), self.fill[feature], values)
 
@@ -175,6 +193,7 @@ def fit_scaling(
     plan: Plan | None = None,
     fill_all: bool = False,
     weights: NDArray[np.float64] | None = None,
+    encodings: tuple[Encoding, ...] = (),
 ) -> Scaling:
     """What the named scaling learns from these rows of ``features`` (N, D) and no others.
 
@@ -188,6 +207,7 @@ def fit_scaling(
         plan: what the features are made of; numbers if None.
         fill_all: learn what would fill a missing value of every column, and not only of those that have one.
         weights: (N,), at least 0, some of ``rows`` above: how many rows each counts as; None if each counts as one.
+        encodings: learnt from the same rows.
 
     Raises:
         DataError: a column without any value in these rows.
@@ -201,7 +221,8 @@ def fit_scaling(
     plain = plan is None or plan.plain
     kinds = ["numeric"] * features.shape[1] if plan is None else plan.feature_kinds
     numeric = np.array([kind == "numeric" for kind in kinds])
-    learnt = replace(SCALINGS[name](TrainingRows(features, rows, numeric, fill, shares)), fill=fill)
+    training = TrainingRows(features, rows, numeric, fill, shares, encodings)
+    learnt = replace(SCALINGS[name](training), fill=fill, encodings=encodings)
     if plain:
         return learnt
     return replace(learnt, centre=np.where(numeric, learnt.centre, 0.0), scale=np.where(numeric, learnt.scale, 1.0))

@@ -22,6 +22,7 @@ from hpsearch.errors import DataError, Setting, listed, located
 
 # More different whole numbers than this are regression targets; classes are seldom so many, or numbered without names.
 MOST_NUMBERED_CLASSES = 20
+MANY = "target"  # how columns of many categories are encoded
 FREE_TEXT_WORDS = 5  # a value, on average; names have fewer
 _OFTEN_TARGETS = ("target", "label", "class", "y", "outcome", "species", "category", "diagnosis", "survived", "price")
 # What columns that name their rows are called: id, customer_id, "Order No", PassengerId.
@@ -100,6 +101,7 @@ class Surveyed:
             "missing": [*self.missing],
             "date": [raw.name for raw in dates],
             "date_format": {raw.name: raw.form for raw in dates if raw.form},
+            "encoding": dict.fromkeys((raw.name for raw in self.columns if has_many(raw)), MANY),
         }
         return {key: value for key, value in said.items() if value}
 
@@ -173,15 +175,18 @@ def _surveyed(table: Table, source: str, target: str, task: Task | None, missing
     numbers = regression_targets(labels)
     if task is not None:
         numbers = [*map(float, labels)] if task == "regression" else None
+    classes = Counter(labels) if numbers is None else None
     return Surveyed(
         source=source,
         target=target,
         rows=len(labels),
-        classes=Counter(labels) if numbers is None else None,
+        classes=classes,
         low=min(numbers or [0.0]),
         high=max(numbers or [0.0]),
         columns=columns,
-        plan=Plan.declare(columns, missing=missing),
+        plan=Plan.declare(columns, missing=missing).encoded(
+            dict.fromkeys((raw.name for raw in columns if has_many(raw)), MANY), 1, len(classes) if classes else 1
+        ),
         left_out={name: left_out[name] for name in table.names if name in left_out},
         missing=missing,
         groups={raw.name: count for raw in raws if (count := _groups(raw))},
@@ -235,9 +240,14 @@ def _why_no_feature(raw: Raw) -> str | None:
         if count == present:
             return f"names its row: it holds another text in each of {present} rows"
         return f"has too many categories for its rows: {count} in {present}"
-    if count > MOST_CATEGORIES:
-        return f"has too many categories: {count}, where each becomes a feature"
+    if count > MOST_CATEGORIES and _NAMES_ROWS.fullmatch(raw.name):
+        return f"names what its row belongs to: it is called so, and holds {count} different texts in {present} rows"
     return None
+
+
+def has_many(raw: Raw) -> bool:
+    """Whether a column has more categories than each should be a feature."""
+    return raw.kind == "categorical" and len(raw.categories) > MOST_CATEGORIES
 
 
 def as_date(days: float) -> str:

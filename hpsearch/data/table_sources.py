@@ -19,6 +19,7 @@ from hpsearch.data.cells import Types
 from hpsearch.data.columns import Impute, Kind, Plan
 from hpsearch.data.dataset import Dataset, Task
 from hpsearch.data.dates import is_form, parse
+from hpsearch.data.encodings import ENCODINGS
 from hpsearch.data.rare_classes import RARE_CLASSES, without_rare_classes
 from hpsearch.data.source import Source
 from hpsearch.data.table_file import Table, Wanted, check_values
@@ -59,6 +60,13 @@ class TableFile(Source):
         Mapping[str, Annotated[Names, Field(min_length=2)]],
         Field(description="columns whose categories have an order, and all of them in that order"),
     ] = {}
+    encoding: Annotated[
+        Mapping[str, Annotated[str, one_of(ENCODINGS, "encoding")]],
+        Field(description="columns of many categories, and what stands for these: frequent or target"),
+    ] = {}
+    most_categories: Annotated[
+        int, Field(ge=1, le=1000, description="of encoding frequent: categories with a feature of their own")
+    ] = 50
     missing: Annotated[Names, Field(description="texts that mean no value, beside NA, N/A, NaN, null, None")] = ()
     impute: Annotated[Impute, Field(description="what fills a missing number")] = "median"
     duplicates: Annotated[
@@ -89,6 +97,9 @@ class TableFile(Source):
         elif self.features is not None and (strange := set(self._said) - set(self.features)):
             must, got = "must give kinds of features only", f"{min(strange)!r} is none"
         self._check_dates_and_orders()
+        if "most_categories" in self.model_fields_set and "frequent" not in self.encoding.values():
+            do = ("Name one: ", Setting("encoding", {"...": "frequent"}), ".")
+            raise DefinitionError("must go with a column that is encoded so", "none is", do, Setting("most_categories"))
         if self.task == "regression" and self.rare_classes != "keep":
             raise DefinitionError("must go with classes", "a regression target is predicted", where=_RARE)
         if "smallest_class" in self.model_fields_set and self.rare_classes == "keep":
@@ -129,7 +140,7 @@ class TableFile(Source):
     def _by_kind(self) -> dict[Kind, Iterable[str]]:
         return {
             "boolean": self.boolean,
-            "categorical": self.categorical,
+            "categorical": (*self.categorical, *self.encoding),
             "date": self.date,
             "numeric": self.numeric,
             "ordered": self.order,
@@ -162,7 +173,7 @@ class TableFile(Source):
             self.features,
             ignored=self.drop,
             required=self.drop,
-            types=Types(kinds, self.missing, orders=self.order, forms=self.date_format),
+            types=Types(kinds, self.missing, orders=self.order, forms=self.date_format, encoded=self.encoding),
             regression_target=self.target if self.task == "regression" else None,
         )
         path = folder / self.path
@@ -179,6 +190,9 @@ class TableFile(Source):
             raise DataError("must leave some row", few, "Use a smaller smallest_class.", _RARE)
         plan = Plan.declare(table.columns, self.impute, self.missing)
         targets = table.texts[self.target]
+        if self.encoding:
+            classes = len({text.strip() for text in targets}) if self.task == "classification" else 1
+            plan = plan.encoded(self.encoding, self.most_categories, classes if classes > 2 else 1)
         check_values(len(targets), len(plan.feature_names), "features")
         features, _ = plan.expand(table.columns)
         table.columns.clear()  # before anybody looks at the rows: of a large table one copy is enough

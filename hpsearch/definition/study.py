@@ -53,6 +53,8 @@ _LATER = {
     "data.date": (),
     "data.date_format": {},
     "data.order": {},
+    "data.encoding": {},
+    "data.most_categories": 50,
     **{f"train.{name}": value for name, value in ADDED.items()},
 }
 

@@ -29,6 +29,7 @@ from hpsearch.model.manifest import ARRAYS, REST
 from hpsearch.nn.network import NetworkShape
 from hpsearch.nn.passes import Architecture, averaged, predict
 from hpsearch.target_transform import TargetTransform, in_own_unit
+from hpsearch.transform import Encoding
 from hpsearch.validation.metrics import METRICS
 from hpsearch.validation.score import SCORE_NAMES
 
@@ -222,6 +223,10 @@ class Bundle:
         views = self.architecture.network.named(self.parameters)
         named = {name: np.ascontiguousarray(values) for name, values in views.items()}
         learnt = {name: getattr(self.scaling, name) for name in ("fill", "lambdas", "centre", "scale")}
+        learnt |= {
+            f"encoding{number}": encoding.tables[-1].astype(np.float64)
+            for number, encoding in enumerate(self.scaling.encodings, start=1)
+        }
         return {**named, **{name: values for name, values in learnt.items() if values is not None}}
 
     @property
@@ -287,11 +292,16 @@ class Bundle:
         parameters = np.zeros((part.members, network.size), dtype)
         for name, view in network.named(parameters).items():
             view[:] = arrays[name]  # of version 3 without the axis of its one member
+        plan = Plan.from_plain(manifest.preprocessing.model_dump())
+        encoded = [plan.places[column.name].start for column in plan.columns if column.encoding is not None]
+        encodings = (
+            Encoding(first, arrays[f"encoding{number}"][np.newaxis]) for number, first in enumerate(encoded, start=1)
+        )
         return cls(
             Architecture(network, part.activation, part.leaky_slope, dtype, part.loss),
             parameters,
-            Scaling(arrays["centre"], arrays["scale"], arrays["fill"], arrays.get("lambdas")),
-            Plan.from_plain(manifest.preprocessing.model_dump()),
+            Scaling(arrays["centre"], arrays["scale"], arrays["fill"], arrays.get("lambdas"), tuple(encodings)),
+            plan,
             tuple(target.classes),
             target.name,
             manifest.about,

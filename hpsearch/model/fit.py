@@ -86,7 +86,7 @@ class ResumableEnsemble:
             repeats: of the seed's streams, one a member.
         """
         rows = [np.arange(data.rows)]
-        (scaling,) = fit_scalings(data, rows, config.scaling, fill_all=True)  # new rows may lack any value
+        (scaling,) = fit_scalings(data, rows, config.scaling, True, seed)  # new rows may lack any value
         lanes = lane_data(data, [scaling], rows, config.target_scaling)
         architecture = architecture_of(config, data.features.shape[1], len(data.class_names))
         weights, batches, dropout = (
@@ -102,16 +102,18 @@ class ResumableEnsemble:
         """M."""
         return len(self.parameters)
 
-    def lanes(self, data: Dataset) -> LaneData:
-        """Rows as the members see them, scaled as those that they began with."""
-        lane = lane_data(data, [self.scaling], [np.arange(data.rows)])
+    def lanes(self, data: Dataset, new: bool = True) -> LaneData:
+        """Rows as the members see them, scaled as those that they began with, which these are unless they are new."""
+        scaling = self.scaling.of_new_rows() if new else self.scaling
+        lane = lane_data(data, [scaling], [np.arange(data.rows)])
         target = {name: getattr(self, name) for name in ("target_centre", "target_scale", "target_transform")}
         return replace(lane, **target).repeated(self.members)
 
     def train(self, config: Config, data: Dataset, evaluate_every: int | None = None) -> Iterator[Checkpoint]:
         """Train on these rows for the epochs of ``config``, from where the members are, or until all have diverged.
 
-        Trained for k epochs and then for m more on the same rows, they have the bits of k + m epochs.
+        Trained for k epochs and then for m more on the same rows, they have the bits of k + m epochs. Where categories
+        are encoded they must be the rows that the members began with.
 
         Args:
             config: of the same network and optimizer.
@@ -120,7 +122,9 @@ class ResumableEnsemble:
         """
         rows = [np.arange(data.rows)] * self.members
         weights = training_weights(config, data, rows)
-        trainer = make_trainer(config, self.lanes(data), rows, evaluate_every or config.checkpoint_epochs, weights)
+        trainer = make_trainer(
+            config, self.lanes(data, new=False), rows, evaluate_every or config.checkpoint_epochs, weights
+        )
         with threadpool_limits(1):
             for checkpoint in trainer.run(self.parameters, self.batches, self.dropout, self.descent):
                 yield checkpoint
@@ -130,7 +134,8 @@ class ResumableEnsemble:
     def bundle(self, data: Dataset, about: dict[str, Any]) -> Bundle:
         """The members as they are now, for rows of the columns and classes of these."""
         parameters, names = self.parameters.copy(), (data.class_names, data.target_name)
-        bundle = Bundle(self.architecture, parameters, self.scaling, data.columns, *names, about)
+        scaling = self.scaling.of_new_rows()
+        bundle = Bundle(self.architecture, parameters, scaling, data.columns, *names, about)
         if self.target_centre is None or self.target_scale is None:
             return bundle
         centre, scale = float(self.target_centre[0]), float(self.target_scale[0])

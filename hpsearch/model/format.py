@@ -49,6 +49,12 @@ from it. Behind it stand its year, its month from 1, its day of the week from 0,
 true, the hours since midnight: x=year, x=month, x=day of week and x=hour. ``form`` is how dates are written in text, as
 C's ``strptime`` has it; ISO or any other that can be read one way only if it is empty. Both are left out otherwise.
 
+A categorical column may be encoded: the object has ``frequent``, a number n of categories, or ``targets``, a number of
+features; 0 or left out otherwise. Instead of one for each of its K categories it has the features of its row of the
+array ``encodingN``, N = 1 for the first such column: row k of the k-th category, from 0, row K of a missing one, row K
++ 1 of any other. There are as many as the smaller of n and K, and one more, called x=frequent 1 and so on and x=other;
+or as many as ``targets``, called x=target, or x=target 1 and so on.
+
 ``model.safetensors``: at most 2 GiB, with exactly these arrays, all finite, in row-major order; its own header has at
 most 1 MiB.
 
@@ -61,6 +67,8 @@ array                  shape, dtype         meaning
 ``layerN.biases``      (M, fan_out),
                        likewise
 ``fill``               (D,), float64        what stands in for a feature that has no value
+``encodingN``          (K + 2, features),   what stands for the categories of the N-th encoded column
+                       float64
 ``lambdas``            (D,), float64        of ψ below; only where some feature is transformed
 ``centre``, ``scale``  (D,), float64        a feature x becomes (x - centre) / scale in float64, and is then cast to
                                             ``network.dtype``; ``scale`` is above 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Annotated, Any, Literal
 
@@ -70,6 +70,13 @@ class ColumnPart(ManifestPart):
     categories: Texts
     form: str = ""
     clock: bool = False
+    frequent: Annotated[int, Field(ge=0, le=MOST_ARRAY_BYTES)] = 0
+    targets: Annotated[int, Field(ge=0, le=MOST_ARRAY_BYTES)] = 0
+
+    @property
+    def column(self) -> Column:
+        """The column."""
+        return Column(**{**self.model_dump(), "categories": tuple(self.categories)})
 
 
 class Preprocessing(ManifestPart):
@@ -135,6 +142,15 @@ def tensors(network: NetworkPart, version: int, transformed: bool = False) -> di
     return expected | {name: Tensor(shape=[network.inputs], dtype="float64") for name in learnt}
 
 
+def _encoding_tensors(columns: Sequence[ColumnPart]) -> dict[str, Tensor]:
+    """The arrays of what stands for categories."""
+    encoded = [part for part in columns if part.frequent or part.targets]
+    return {
+        f"encoding{number}": Tensor(shape=[len(part.categories) + 2, part.column.width], dtype="float64")
+        for number, part in enumerate(encoded, start=1)
+    }
+
+
 def parse(rest: bytes, origin: str) -> Manifest:
     """``model.json``, checked by itself; nothing of a size that it claims is allocated.
 
@@ -193,11 +209,18 @@ def _check_whole(manifest: Manifest) -> None:
         BundleError: with what does not.
     """
     network, target = manifest.network, manifest.target
-    if manifest.arrays.tensors != tensors(network, manifest.version, "lambdas" in manifest.arrays.tensors):
+    columns = manifest.preprocessing.columns
+    for part in columns:
+        if (part.frequent or part.targets) and (part.kind != "categorical" or (part.frequent and part.targets)):
+            got = f"those of the {part.kind} {one_line(repr(part.name))} are not"
+            raise BundleError("categories must be encoded in one way, and no others", got)
+        if max(part.targets, min(part.frequent, len(part.categories))) > network.inputs:
+            raise BundleError("an encoded column must have no more features than the network", "claims more")
+    expected = tensors(network, manifest.version, "lambdas" in manifest.arrays.tensors) | _encoding_tensors(columns)
+    if manifest.arrays.tensors != expected:
         raise BundleError("arrays.tensors must be those of the network", "are others")
     if data_bytes(manifest.arrays.tensors) > MOST_ARRAY_BYTES:
         raise BundleError(f"the arrays must have at most {MOST_ARRAY_BYTES / 2**30:g} GiB", "claim more")
-    columns = manifest.preprocessing.columns
     for column in columns:
         if column.categories and column.kind not in ("categorical", "ordered"):
             got = f"the {column.kind} {one_line(repr(column.name))} has"
@@ -213,8 +236,7 @@ def _check_whole(manifest: Manifest) -> None:
             raise BundleError("only dates must have a form or a clock", got)
         if column.form and not is_form(column.form):
             raise BundleError("a form must say how a date is written", f"is {one_line(repr(column.form))}")
-    plain = [{**column.model_dump(), "categories": tuple(column.categories)} for column in columns]
-    features = [name for column in plain for name in Column(**column).features]
+    features = [name for part in columns for name in part.column.features]
     if len(features) != network.inputs or len(set(features)) < len(features):
         raise BundleError(
             f"the columns must become network.inputs = {network.inputs} features of different names",

@@ -71,8 +71,16 @@ def to_onnx(bundle: Bundle) -> onnx.ModelProto:
     _require_expressible(bundle)
     graph = _Graph(bundle.plan.names)
     inputs, blocks = [], []
+    tables = iter([encoding.tables[-1] for encoding in bundle.scaling.encodings])
     for column in bundle.plan.columns:
         name = column.name
+        if column.encoding is not None:
+            inputs.append(helper.make_tensor_value_info(name, TensorProto.STRING, ["N", 1]))
+            blocks.append(_looked_up(graph, column, next(tables)))
+            if column.indicator:
+                empty = graph.node("Equal", _codes(graph, column), graph.constant(np.array(len(column.categories))))
+                blocks.append(graph.node("Cast", empty, to=TensorProto.DOUBLE))
+            continue
         if column.kind == "categorical":
             inputs.append(helper.make_tensor_value_info(name, TensorProto.STRING, ["N", 1]))
             # A missing category is one of its own, the last, as in the plan.
@@ -174,6 +182,21 @@ class _Graph:
         name = self.name(f"{operator} {len(self.nodes)}" if output is None else output)
         self.nodes.append(helper.make_node(operator, inputs, [name], **attributes))
         return name
+
+
+def _codes(graph: _Graph, column: Column) -> str:
+    """The number of each category of an encoded column, see :class:`hpsearch.transform.Encoding`: (N, 1) integers."""
+    count = len(column.categories)
+    words = [*column.categories, ""]  # the missing
+    return graph.node(
+        *("LabelEncoder", column.name), domain="ai.onnx.ml", classes_strings=words, default_int64=count + 1
+    )
+
+
+def _looked_up(graph: _Graph, column: Column, table: NDArray[Any]) -> str:
+    """What stands for the categories of an encoded column, (N, T) doubles."""
+    codes = graph.node("Squeeze", _codes(graph, column), graph.constant(np.array([1])))
+    return graph.node("Gather", graph.constant(table.astype(np.float64)), codes, axis=0)
 
 
 def _places(graph: _Graph, column: Column) -> str:

@@ -15,7 +15,7 @@ from hpsearch.arrays import FloatArray, IntArray
 from hpsearch.nn import kernels
 from hpsearch.nn.losses import class_labels
 from hpsearch.target_transform import TargetTransform, in_own_unit
-from hpsearch.transform import transform
+from hpsearch.transform import Encoding, encode, transform
 
 # Rows that all lanes together see in this much memory are scaled once and kept, not once a batch.
 SCALED_BYTES = 32 * 2**20
@@ -40,6 +40,7 @@ class LaneData:
         target_transform: of L lanes, which it sees that of, instead of t; None if it sees t itself.
         alike: whether all lanes see the rows alike, as they do after :meth:`repeated`.
         lambdas: (L, inputs), of the power transformation between filling and centring; None if no lane has one.
+        encodings: of each lane, what stands for categories whose numbers are features; None if there are none.
 
     Few rows are scaled once and kept, (L, N, inputs + 1), or (1, N, inputs + 1) for lanes that see them alike; of many,
     no lane has a copy.
@@ -56,6 +57,7 @@ class LaneData:
     target_transform: TargetTransform | None = None
     lambdas: NDArray[Any] | None = None
     alike: bool = False
+    encodings: tuple[tuple[Encoding, ...], ...] | None = None
     _scaled: dict[str, FloatArray] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
@@ -75,6 +77,7 @@ class LaneData:
     def only(self, lanes: slice, dtype: np.dtype[Any]) -> LaneData:
         """Some of the lanes, which share what these lanes keep."""
         of_lanes = self._of_lanes(lambda values: values[lanes])
+        of_lanes |= {} if self.encodings is None else {"encodings": self.encodings[lanes]}
         part = replace(self, targets=self.labels if self.classes else self.targets, **of_lanes)
         if (scaled := self._scaled_rows(dtype)) is not None:
             part._scaled[dtype.str] = scaled if self.alike else scaled[lanes]
@@ -82,7 +85,9 @@ class LaneData:
 
     def repeated(self, lanes: int) -> LaneData:
         """So many lanes that see the rows as this one lane does."""
-        return replace(self, alike=True, **self._of_lanes(lambda values: np.repeat(values, lanes, axis=0)))
+        encodings = None if self.encodings is None else self.encodings * lanes
+        of_lanes = self._of_lanes(lambda values: np.repeat(values, lanes, axis=0))
+        return replace(self, alike=True, encodings=encodings, **of_lanes)
 
     def _of_lanes(self, change: Callable[[NDArray[Any]], NDArray[Any]]) -> dict[str, Any]:
         """What each lane has of its own, by attribute, once ``change`` has made it that of other lanes."""
@@ -102,7 +107,7 @@ class LaneData:
             kernels.active().take(scaled, rows, inputs)
         else:
             for lane in range(self.lanes):
-                self._scale(self.features[rows[:, lane]], lane, out=inputs[:, lane, :, :-1])
+                self._scale(self.features[rows[:, lane]], rows[:, lane], lane, out=inputs[:, lane, :, :-1])
         if self.classes:
             kernels.active().one_hot(self._narrow_labels, rows, targets)
         else:
@@ -148,10 +153,12 @@ class LaneData:
         if dtype.str not in self._scaled:
             scaled = self._scaled[dtype.str] = np.ones(shape, dtype)
             for lane in range(len(scaled)):
-                self._scale(self.features, lane, out=scaled[lane, :, :-1])
+                self._scale(self.features, slice(None), lane, out=scaled[lane, :, :-1])
         return self._scaled[dtype.str]
 
-    def _scale(self, features: NDArray[Any], lane: int, out: FloatArray) -> None:
+    def _scale(self, features: NDArray[Any], rows: IntArray | slice, lane: int, out: FloatArray) -> None:
+        if self.encodings is not None:
+            features = encode(features, self.encodings[lane], rows)
         fill, lambdas = (None if values is None else values[lane] for values in (self.fill, self.lambdas))
         with np.errstate(all="ignore"):  # a feature beyond float32 becomes inf, and its lane diverges
             transform(features, self.centre[lane], self.scale[lane], fill, out, lambdas)

@@ -226,7 +226,9 @@ def compare(
             continue
         try:
             with threadpool_limits(1), np.errstate(all="ignore"):
-                predictions = predict_out_of_fold(baseline, data, splits, definition.config(chosen), check_clock)
+                predictions = predict_out_of_fold(
+                    baseline, data, splits, definition.config(chosen), check_clock, definition.seed
+                )
                 scores = Scores(metric.row_values(layout.labels, predictions), layout)
                 value = scores.whole(metric, classes)
                 difference = paired_difference(own, scores, metric, classes, len(splits))

@@ -70,7 +70,7 @@ class Prepared:
         """What a scaling learns from the training rows of each of them: once a process, for all finalists."""
         if name not in self._of_finals:
             training = [split.training for split in self.final_splits]
-            self._of_finals[name] = fit_scalings(self.search, training, name)
+            self._of_finals[name] = fit_scalings(self.search, training, name, study_seed=self.definition.seed)
         return self._of_finals[name]
 
     def identity(self) -> dict[str, Any]:
@@ -200,7 +200,7 @@ def divide(definition: StudyDefinition, data: Dataset, held_out: Dataset | None)
     architecture_of(definition.train, data.features.shape[1], len(data.class_names))
     for name in definition.target_scalings:
         require_scalable(name, data.labels)
-    scalings = {name: fit_scalings(data, training, name) for name in definition.scalings}
+    scalings = {name: fit_scalings(data, training, name, study_seed=seed) for name in definition.scalings}
     prepared = Prepared(definition, data, held_out, splits, scalings)
     if definition.finalists:  # refused before anything runs, if there are no fresh splits
         _ = prepared._fresh_splits() if is_large(*data.features.shape) else prepared.final_splits

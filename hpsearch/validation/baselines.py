@@ -155,6 +155,7 @@ def predict_out_of_fold(
     splits: Sequence[Split],
     config: Config,
     between: Callable[[], None] = lambda: None,
+    study_seed: int = 0,
 ) -> Array:
     """What a baseline predicts for the validation rows of each split, fitted on its training rows alone.
 
@@ -165,6 +166,7 @@ def predict_out_of_fold(
         config: of the networks: its scaling and loss. Where it scales nothing the features are standardised all the
             same, since a penalty needs features of like size.
         between: called before each fit; what it raises ends the fits.
+        study_seed: of what training rows are encoded by, see :func:`fit_scalings`.
 
     Returns:
         (M, C) probabilities or (M, 1), the validation rows of split 0 first; float32 for classes, as those of networks
@@ -177,12 +179,14 @@ def predict_out_of_fold(
     weights = training_weights(config, data, training)
     own = np.ones(data.rows) if data.weights is None else data.weights
     scaling = "standard" if config.scaling == "none" else config.scaling
-    scalings = fit_scalings(data, training, scaling) if baseline.sees_features else [None] * len(splits)
+    scalings: Sequence[Scaling | None] = [None] * len(splits)
+    if baseline.sees_features:
+        scalings = fit_scalings(data, training, scaling, study_seed=study_seed)
 
     def features(rows: IntArray, scaling: Scaling | None) -> Floats:
         if scaling is None:
             return np.empty((len(rows), 0))
-        seen: Floats = scaling.apply(data.features[rows]).astype(np.float64)
+        seen: Floats = scaling.apply(data.features[rows], rows).astype(np.float64)
         return seen
 
     parts = []

@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hpsearch import seeds
 from hpsearch.arrays import IntArray
 from hpsearch.data.dataset import Dataset
+from hpsearch.data.encodings import fit_encodings
 from hpsearch.data.matrix import is_large
 from hpsearch.data.preprocess import Scaling, fit_scaling
 from hpsearch.data.target_scaling import fit_target, require_scalable
@@ -37,12 +39,27 @@ def architecture_of(config: Config, inputs: int, classes: int) -> Architecture:
     return Architecture(network, config.activation, config.leaky_slope, config.number_type, loss)
 
 
-def fit_scalings(data: Dataset, row_sets: Sequence[IntArray], scaling: str, fill_all: bool = False) -> list[Scaling]:
+def fit_scalings(
+    data: Dataset, row_sets: Sequence[IntArray], scaling: str, fill_all: bool = False, study_seed: int = 0
+) -> list[Scaling]:
     """One scaling a lane, each learnt from that lane's training rows alone, by their weights; see :func:`fit_scaling`.
 
     In the search as in what is fitted for good: what is scored is what is shipped.
+
+    Args:
+        data: the rows.
+        row_sets: the training rows of each lane.
+        scaling: its name.
+        fill_all: learn what would fill a missing value of every column.
+        study_seed: what the folds of :func:`hpsearch.data.encodings.fit_encodings` are dealt from.
     """
-    return [fit_scaling(scaling, data.features, rows, data.columns, fill_all, data.weights) for rows in row_sets]
+    seed = seeds.integer_seed(study_seed, "encoding")
+    return [
+        fit_scaling(
+            *(scaling, data.features, rows, data.columns, fill_all, data.weights), fit_encodings(data, rows, seed)
+        )
+        for rows in row_sets
+    ]
 
 
 def lane_data(
@@ -68,7 +85,10 @@ def lane_data(
         lambdas = np.stack([np.ones(centre.shape[1]) if of_lane is None else of_lane for of_lane in powers])
     if data.features.dtype == np.float32 and is_large(*data.features.shape):
         centre, scale, fill, lambdas = _narrowed(centre, scale, fill, lambdas)
-    lanes = LaneData(data.features, data.labels, len(data.class_names), centre, scale, fill, lambdas=lambdas)
+    encodings = tuple(of_lane.encodings for of_lane in scalings) if scalings[0].encodings else None
+    lanes = LaneData(
+        *(data.features, data.labels, len(data.class_names), centre, scale, fill), lambdas=lambdas, encodings=encodings
+    )
     if data.task == "classification":
         return lanes
     require_scalable(target_scaling, data.labels)
