@@ -259,7 +259,10 @@ class Cells:
         if not self._said and dates.forms_of([*self._categories]):
             say = "Say so: ", Setting("date", [self._name]), ", or leave it out: ", Setting("drop", [self._name]), "."
             return column_error(self._name, "must be said to hold dates", "is not", say)
-        insist = (f", or insist (up to {MOST_SET_CATEGORIES}): ", Setting("categorical", [self._name]))
+        insist = (
+            *(", encode them: ", Setting("encoding", {self._name: "target"})),
+            *(f", or insist (up to {MOST_SET_CATEGORIES}): ", Setting("categorical", [self._name])),
+        )
         must = f"must have few categories, at most {self._most} and each in several rows"
         return column_error(self._name, must, got, (*leave_out, *(() if self._said else insist), "."))
 

@@ -139,6 +139,8 @@ class Column:
     @property
     def width(self) -> int:
         """How many features there are beside that for missing values."""
+        if self.encoding is not None:
+            return self.targets or min(self.frequent, len(self.categories)) + 1
         return len(self.features) - self.indicator
 
     def to_plain(self) -> dict[str, Any]:

@@ -214,8 +214,8 @@ def _check_whole(manifest: Manifest) -> None:
         if (part.frequent or part.targets) and (part.kind != "categorical" or (part.frequent and part.targets)):
             got = f"those of the {part.kind} {one_line(repr(part.name))} are not"
             raise BundleError("categories must be encoded in one way, and no others", got)
-        if max(part.targets, min(part.frequent, len(part.categories))) > network.inputs:
-            raise BundleError("an encoded column must have no more features than the network", "claims more")
+        if part.targets not in (0, 1, len(target.classes)):
+            raise BundleError("targets must be 1 or the number of classes", f"is {part.targets}")
     expected = tensors(network, manifest.version, "lambdas" in manifest.arrays.tensors) | _encoding_tensors(columns)
     if manifest.arrays.tensors != expected:
         raise BundleError("arrays.tensors must be those of the network", "are others")

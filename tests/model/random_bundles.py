@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from hpsearch.model.bundle import Bundle
 from hpsearch.nn.losses import LOSSES
 from hpsearch.nn.network import NetworkShape
 from hpsearch.nn.passes import Architecture
-from hpsearch.transform import inverse_yeo_johnson, yeo_johnson
+from hpsearch.transform import Encoding, inverse_yeo_johnson, yeo_johnson
 
 MIXED = (
     Column("age", "numeric", indicator=True),
@@ -67,11 +68,18 @@ def random_bundle(
             for place, (middle, deviation) in enumerate(usual[: column.width], first):
                 scaling.centre[place], scaling.scale[place] = middle, deviation
                 scaling.fill[place] = middle + deviation  # type: ignore[index]
+    encodings = []
+    for column in columns:
+        if column.encoding is not None:
+            shape = (1, len(column.categories) + 2, column.width)
+            tables = draw.integers(2, size=shape) if column.frequent else offset + spread * draw.normal(size=shape)
+            encodings.append(Encoding(plan.places[column.name].start, tables))
+    scaling = replace(scaling, encodings=tuple(encodings))
     if power is not None:
         lambdas = np.where(numeric, power, 1.0)
         seen = yeo_johnson(scaling.centre + scaling.scale * draw.standard_normal((500, len(numeric))), lambdas)
         centre, scale = np.where(numeric, seen.mean(axis=0), 0.0), np.where(numeric, seen.std(axis=0), 1.0)
-        scaling = Scaling(centre, scale, scaling.fill, lambdas)
+        scaling = Scaling(centre, scale, scaling.fill, lambdas, scaling.encodings)
     unit = (1500.0, 250.0) if quantity else (0.0, 1.0)
     kind = Architecture(network, activation, 0.03, np.dtype(dtype), loss)
     return Bundle(kind, parameters.astype(dtype), scaling, plan, names, "target", {"study": "none"}, *unit)

@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from random_bundles import random_bundle, random_raws
 
 from hpsearch import Bundle, BundleError
+from hpsearch.data.columns import Column
 from hpsearch.model import format as bundle_format
 from hpsearch.model.format import decode, sign
 from hpsearch.model.manifest import ARRAYS, MOST_REST_BYTES, REST, UNSIGNED, Manifest
@@ -372,6 +373,67 @@ def test_lambdas_that_are_none_are_refused(tmp_path: Path, change: str, message:
 def test_a_signed_lie_is_refused_saying_which(saved: tuple[bytes, bytes], case: str) -> None:
     path, value, message = HOSTILE[case]
     assert message in refuse(signed(put(json.loads(saved[0]), path, value)), saved[1])
+
+
+# --- columns of every kind
+
+EVERY = (
+    Column("size", "ordered", True, ("S", "M", "L")),
+    Column("when", "date", True, form="%d/%m/%Y", clock=True),
+    Column("day", "date"),
+    Column("city", "categorical", True, ("Oslo", "Rome", "Åbo"), frequent=2),
+    Column("street", "categorical", False, ("a", "b", "c", "d"), targets=3),
+    Column("zip", "categorical", False, (), targets=1),
+)
+
+
+@pytest.fixture(scope="module")
+def every(tmp_path_factory: pytest.TempPathFactory) -> tuple[bytes, bytes]:
+    return files(random_bundle(columns=EVERY), tmp_path_factory.mktemp("every") / "model")
+
+
+def test_columns_of_every_kind_are_saved_and_read(every: tuple[bytes, bytes], tmp_path: Path) -> None:
+    bundle = random_bundle(columns=EVERY)
+    for name, content in zip((REST, ARRAYS), every, strict=True):
+        (tmp_path / name).write_bytes(content)
+    again = Bundle.load(tmp_path)
+    assert again.plan == bundle.plan
+    features, _ = bundle.plan.expand(random_raws(bundle, 50))
+    np.testing.assert_array_equal(again.predictions(features), bundle.predictions(features))
+
+
+LIES: dict[str, tuple[tuple[Any, ...], Any, str]] = {
+    "an order of numbers": (("preprocessing", "columns", 0, "kind"), "numeric", "only columns of categories"),
+    "a form that is none": (("preprocessing", "columns", 1, "form"), "%d", "must say how a date is written"),
+    "a form of an order": (("preprocessing", "columns", 1, "kind"), "ordered", "only dates must have a form"),
+    "no clock": (("preprocessing", "columns", 1, "clock"), False, "features of different names"),
+    "fewer frequent ones": (("preprocessing", "columns", 3, "frequent"), 1, "tensors must be those"),
+    "as many as there are, and more": (("preprocessing", "columns", 3, "frequent"), 10**9, "tensors must be those"),
+    "two encodings": (("preprocessing", "columns", 3, "targets"), 1, "must be encoded in one way"),
+    "a billion targets": (("preprocessing", "columns", 4, "targets"), 10**9, "must be 1 or the number of classes"),
+    "an encoded number": (("preprocessing", "columns", 5, "kind"), "numeric", "must be encoded in one way"),
+    "another category": (("preprocessing", "columns", 5, "categories"), ["x"], "tensors must be those"),
+}
+
+
+@pytest.mark.parametrize("case", LIES)
+def test_a_signed_lie_of_a_column_is_refused_saying_which(every: tuple[bytes, bytes], case: str) -> None:
+    path, value, message = LIES[case]
+    assert message in refuse(signed(put(json.loads(every[0]), path, value)), every[1])
+
+
+@settings(max_examples=300, deadline=None, derandomize=True)
+@given(st.data())
+def test_a_signed_document_of_every_kind_is_refused_or_read(every: tuple[bytes, bytes], data: st.DataObject) -> None:
+    rest, packed = every
+    plain = json.loads(rest)
+    columns = [path for path in leaves(plain) if path[:2] == ("preprocessing", "columns")]
+    changed = put(plain, data.draw(st.sampled_from(columns)), data.draw(JSON))
+    if (read := attempt(signed(changed), packed)) is not None:
+        assert (
+            read[0].model_dump(include={"preprocessing"}, exclude_unset=True)["preprocessing"]
+            == changed["preprocessing"]
+        )
 
 
 def test_a_billion_neurons_with_arrays_to_match_are_refused_without_allocating(saved: tuple[bytes, bytes]) -> None:

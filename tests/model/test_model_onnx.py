@@ -118,7 +118,9 @@ def tables(draw: st.DrawFn) -> list[Column]:
         # A name of its own before the "=", so that no two features have one name.
         categories = tuple(words) if kind in ("categorical", "ordered") else ()
         clock = kind == "date" and draw(st.booleans())
-        columns.append(Column(f"{len(columns)}{name}", kind, draw(st.booleans()), categories, clock=clock))
+        encoding = draw(st.sampled_from([{}, {"frequent": 2}, {"targets": 1}, {"targets": 3}]))
+        column = Column(f"{len(columns)}{name}", kind, draw(st.booleans()), categories, clock=clock)
+        columns.append(replace(column, **encoding) if kind == "categorical" else column)
     return columns
 
 
