@@ -260,7 +260,7 @@ class Cells:
             say = "Say so: ", Setting("date", [self._name]), ", or leave it out: ", Setting("drop", [self._name]), "."
             return column_error(self._name, "must be said to hold dates", "is not", say)
         insist = (
-            *(", encode them: ", Setting("encoding", {self._name: "target"})),
+            *(", encode them: ", Setting("encode", {self._name: "target"})),
             *(f", or insist (up to {MOST_SET_CATEGORIES}): ", Setting("categorical", [self._name])),
         )
         must = f"must have few categories, at most {self._most} and each in several rows"

@@ -14,9 +14,9 @@ import numpy as np
 from pydantic import ConfigDict, Field
 
 from hpsearch.data.cells import Filled, Types
-from hpsearch.data.columns import Plan
+from hpsearch.data.column_keys import expand_declared
 from hpsearch.data.dataset import Dataset, Task
-from hpsearch.data.frames import as_text, frame_columns, has_plain_numbers
+from hpsearch.data.frames import as_text, has_plain_numbers
 from hpsearch.data.source import Source
 from hpsearch.data.table_sources import METADATA, Csv, Parquet, with_metadata
 from hpsearch.errors import DataError, DefinitionError, Setting, did_you_mean, located, one_line
@@ -104,8 +104,9 @@ class PythonFunction(Source):
     """``python:module:function``: a function that returns (features, targets); further keys are its arguments.
 
     A dict of what else is known of the rows may be its third: ``group``, ``time``, ``fold`` and ``weight``, one value
-    a row.
-    Of a pandas table booleans, text, categories and missing values are taken as those of a file; of an array, numbers.
+    a row; and ``columns``, a dict of the keys of files that say what columns are.
+    Of a pandas table booleans, text, categories, dates and missing values are taken as those of a file, and ordered
+    categories in their order; of an array, numbers.
 
     The module is looked up beside the study file first. A function with an argument ``seed`` gets one, unless the study
     file sets it, and may then be drawn afresh for the hold-out.
@@ -156,13 +157,17 @@ class PythonFunction(Source):
         if not isinstance(returned, tuple) or len(returned) not in (2, 3):
             raise DataError("must return (features, targets)", f"returned {type(returned).__name__}")
         features, targets, *metadata = returned
-        names, plan = getattr(features, "columns", None), None
+        names, plan, keys = getattr(features, "columns", None), None, None
+        if metadata and isinstance(metadata[0], Mapping) and "columns" in metadata[0]:
+            keys = metadata[0]["columns"]
+            metadata = [{name: values for name, values in metadata[0].items() if name != "columns"}]
+            if names is None:
+                raise DataError("must return a pandas table to say what its columns are", "returned an array")
         if names is not None:
             names = [str(name) for name in names]
-            if not has_plain_numbers(features):
-                raws = frame_columns(features, Types())
-                plan = Plan.declare(raws)
-                features, _ = plan.expand(raws)
+            if keys is not None or not has_plain_numbers(features):
+                classes = 0 if self.task == "regression" else len(np.unique(np.asarray(targets)))
+                features, plan = expand_declared(features, keys or {}, classes)
         data = Dataset.of(
             features,
             targets,
@@ -178,7 +183,7 @@ def _with_returned(data: Dataset, metadata: Any) -> Dataset:
     """The rows with what a function says of them."""
     if not isinstance(metadata, Mapping) or not set(metadata) <= set(METADATA):
         raise DataError(
-            "must return as its third a dict of group, time, fold and weight, each optional",
+            "must return as its third a dict of group, time, fold, weight and columns, each optional",
             f"returned {', '.join(map(repr, metadata)) if isinstance(metadata, Mapping) else type(metadata).__name__}",
         )
     texts = {name: [*map(as_text, values)] for name, values in metadata.items()}

@@ -101,7 +101,7 @@ class Surveyed:
             "missing": [*self.missing],
             "date": [raw.name for raw in dates],
             "date_format": {raw.name: raw.form for raw in dates if raw.form},
-            "encoding": dict.fromkeys((raw.name for raw in self.columns if has_many(raw)), MANY),
+            "encode": dict.fromkeys((raw.name for raw in self.columns if has_many(raw)), MANY),
         }
         return {key: value for key, value in said.items() if value}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
@@ -15,11 +15,9 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from hpsearch.arrays import IntArray
-from hpsearch.data.cells import Types
-from hpsearch.data.columns import Impute, Kind, Plan
+from hpsearch.data.column_keys import ColumnKeys, Names
 from hpsearch.data.dataset import Dataset, Task
-from hpsearch.data.dates import is_form, parse
-from hpsearch.data.encodings import ENCODINGS
+from hpsearch.data.dates import parse
 from hpsearch.data.rare_classes import RARE_CLASSES, without_rare_classes
 from hpsearch.data.source import Source
 from hpsearch.data.table_file import Table, Wanted, check_values
@@ -29,11 +27,10 @@ from hpsearch.errors import DataError, DefinitionError, Setting, located
 from hpsearch.one_of import one_of
 
 _RARE = Setting("rare_classes")
-Names = Annotated[tuple[str, ...], Field(strict=False)]
 
 
-class TableFile(Source):
-    """A file of rows with one target column, features, and columns that say how to split."""
+class ColumnRoles(Source):
+    """A file of rows, and what its columns are for."""
 
     redrawable: ClassVar[bool] = False
 
@@ -48,27 +45,11 @@ class TableFile(Source):
     time: Annotated[str | None, Field(description="column of numbers or ISO dates that orders the rows")] = None
     fold: Annotated[str | None, Field(description="column of the fold that each row validates; -1: none")] = None
     weight: Annotated[str | None, Field(description="column of how many rows each row counts as")] = None
-    numeric: Annotated[Names, Field(description="columns that hold numbers, whatever they look like")] = ()
-    categorical: Annotated[Names, Field(description="columns that hold categories, whatever they look like")] = ()
-    boolean: Annotated[Names, Field(description="columns that hold booleans, whatever they look like")] = ()
-    date: Annotated[Names, Field(description="columns that hold dates, with a time of day or without")] = ()
-    date_format: Annotated[
-        Mapping[str, str],
-        Field(description="how dates are written that can be read in several ways, by column, as %d/%m/%Y"),
-    ] = {}
-    order: Annotated[
-        Mapping[str, Annotated[Names, Field(min_length=2)]],
-        Field(description="columns whose categories have an order, and all of them in that order"),
-    ] = {}
-    encoding: Annotated[
-        Mapping[str, Annotated[str, one_of(ENCODINGS, "encoding")]],
-        Field(description="columns of many categories, and what stands for these: frequent or target"),
-    ] = {}
-    most_categories: Annotated[
-        int, Field(ge=1, le=1000, description="of encoding frequent: categories with a feature of their own")
-    ] = 50
-    missing: Annotated[Names, Field(description="texts that mean no value, beside NA, N/A, NaN, null, None")] = ()
-    impute: Annotated[Impute, Field(description="what fills a missing number")] = "median"
+
+
+class TableFile(ColumnKeys, ColumnRoles):
+    """A file of rows with one target column, features, and columns that say how to split."""
+
     duplicates: Annotated[
         Literal["drop", "keep"],
         Field(description="whether of rows that agree in all features and the target only the first is taken"),
@@ -88,18 +69,15 @@ class TableFile(Source):
         uses = [*self._texts, *self.drop]
         if self.time in self.date:
             uses.remove(self.time)
-        for names in ([*uses, *(self.features or ())], [*uses, *self._said]):
+        for names in ([*uses, *(self.features or ())], [*uses, *self.said]):
             twice = [name for name in names if names.count(name) > 1]
             if twice:
                 must, got = "must use each column once", f"{twice[0]!r} is named twice"
         if self.features is not None and self.drop:
             must, got = "must have either features or drop", "has both: what is no feature is left out"
-        elif self.features is not None and (strange := set(self._said) - set(self.features)):
+        elif self.features is not None and (strange := set(self.said) - set(self.features)):
             must, got = "must give kinds of features only", f"{min(strange)!r} is none"
-        self._check_dates_and_orders()
-        if "most_categories" in self.model_fields_set and "frequent" not in self.encoding.values():
-            do = ("Name one: ", Setting("encoding", {"...": "frequent"}), ".")
-            raise DefinitionError("must go with a column that is encoded so", "none is", do, Setting("most_categories"))
+        self.check_kinds(self.time)
         if self.task == "regression" and self.rare_classes != "keep":
             raise DefinitionError("must go with classes", "a regression target is predicted", where=_RARE)
         if "smallest_class" in self.model_fields_set and self.rare_classes == "keep":
@@ -108,43 +86,6 @@ class TableFile(Source):
         if must:
             raise DefinitionError(must, got)
         return self
-
-    def _check_dates_and_orders(self) -> None:
-        """Refuse forms and orders that cannot be.
-
-        Raises:
-            DefinitionError: with the first.
-        """
-        for name, form in self.date_format.items():
-            where = Setting(f"date_format {name}")
-            if name not in (*self.date, self.time):
-                must, belongs = "must be of a column of dates", ("It belongs to columns of ", Setting("date"), ".")
-                raise DefinitionError(must, f"{name!r} is none", belongs, where)
-            if not is_form(form):
-                do = "Write day, month and year as %d, %m and %Y, a time of day as %H:%M or %H:%M:%S."
-                raise DefinitionError("must say how a date is written, to the day", f"is {form!r}", do, where)
-        for name, order in self.order.items():
-            where, types = Setting(f"order {name}"), Types(missing=self.missing)
-            twice = [text for text in order if order.count(text) > 1]
-            if twice:
-                raise DefinitionError("must name each category once", f"{twice[0]!r} stands twice", where=where)
-            if unmeant := [text for text in order if types.is_missing(text.strip()) or text != text.strip()]:
-                must = "must name categories without blanks around them that do not mean no value"
-                raise DefinitionError(must, f"{unmeant[0]!r} is none", where=where)
-
-    @property
-    def _said(self) -> list[str]:  # columns whose kind is
-        return [name for names in self._by_kind.values() for name in names]
-
-    @property
-    def _by_kind(self) -> dict[Kind, Iterable[str]]:
-        return {
-            "boolean": self.boolean,
-            "categorical": (*self.categorical, *self.encoding),
-            "date": self.date,
-            "numeric": self.numeric,
-            "ordered": self.order,
-        }
 
     @property
     def _metadata(self) -> dict[str, str]:
@@ -161,19 +102,20 @@ class TableFile(Source):
 
     @property
     def not_features(self) -> tuple[str, ...] | None:
-        return None if self.features is not None else (*self.drop, *{*self._metadata.values()} - {*self.date})
+        if self.features is not None:
+            return None
+        return (*self.drop, *(name for name in self._metadata.values() if name not in self.date))
 
     def moved(self, folder: Path, to: Path) -> dict[str, Any]:
         return {**self.model_dump(exclude_defaults=True), "path": os.path.relpath(folder / self.path, to)}
 
     def load(self, folder: Path, seed: int) -> Dataset:
-        kinds: dict[str, Kind] = {name: kind for kind, names in self._by_kind.items() for name in names}
         wanted = Wanted(
             self._texts,
             self.features,
             ignored=self.drop,
             required=self.drop,
-            types=Types(kinds, self.missing, orders=self.order, forms=self.date_format, encoded=self.encoding),
+            types=self.types,
             regression_target=self.target if self.task == "regression" else None,
         )
         path = folder / self.path
@@ -188,11 +130,9 @@ class TableFile(Source):
         if not table.texts[self.target]:
             few = f"none of its classes has {self.smallest_class} rows"
             raise DataError("must leave some row", few, "Use a smaller smallest_class.", _RARE)
-        plan = Plan.declare(table.columns, self.impute, self.missing)
         targets = table.texts[self.target]
-        if self.encoding:
-            classes = len({text.strip() for text in targets}) if self.task == "classification" else 1
-            plan = plan.encoded(self.encoding, self.most_categories, classes if classes > 2 else 1)
+        classes = len({text.strip() for text in targets}) if self.task == "classification" else 0
+        plan = self.plan(table.columns, classes)
         check_values(len(targets), len(plan.feature_names), "features")
         features, _ = plan.expand(table.columns)
         table.columns.clear()  # before anybody looks at the rows: of a large table one copy is enough

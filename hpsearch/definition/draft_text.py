@@ -131,13 +131,13 @@ def _data(found: Surveyed, used: Mapping[str, str], plan: SplitPlan, path: str) 
         )
         if forms := found.said.get("date_format"):
             lines.append(f"date_format = {as_toml(forms)} # as a day above 12 tells")
-    if encoding := found.said.get("encoding"):
+    if encoding := found.said.get("encode"):
         means = "the mean target" if found.classes is None else "the share of each class"
         lines += _comment(
             f"Of many categories: {means} among the training rows that have it, where each row is told by the others. "
             '"frequent" has a feature for each of the most_categories = 50 most frequent, and one for the others.'
         )
-        lines.append(f"encoding = {as_toml(encoding)}")
+        lines.append(f"encode = {as_toml(encoding)}")
     if found.left_out:
         lines += _noted(f"drop = {as_toml([*found.left_out])}", "for the reasons below")
     if plan.duplicates:

@@ -53,7 +53,7 @@ _LATER = {
     "data.date": (),
     "data.date_format": {},
     "data.order": {},
-    "data.encoding": {},
+    "data.encode": {},
     "data.most_categories": 50,
     **{f"train.{name}": value for name, value in ADDED.items()},
 }

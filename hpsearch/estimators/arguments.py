@@ -10,14 +10,15 @@ from numpy.typing import ArrayLike, NDArray
 from pydantic import ValidationError
 from sklearn.utils import check_array, check_random_state
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import column_or_1d, validate_data
+from sklearn.utils.validation import check_X_y, column_or_1d, validate_data
 
+from hpsearch.data.column_keys import expand_declared
 from hpsearch.data.dataset import Dataset
 from hpsearch.data.frames import as_text
 from hpsearch.data.table_sources import as_groups
 from hpsearch.definition.problems import first_problem
 from hpsearch.definition.sections import RetrainSection
-from hpsearch.errors import DataError, Setting
+from hpsearch.errors import DataError, Setting, located
 from hpsearch.validation.config import Config
 
 
@@ -87,26 +88,34 @@ def checked_rows(
     regression: bool = False,
     first: bool = True,
     fewest: int = 1,
+    columns: Mapping[str, Any] | None = None,
 ) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.float64] | None, NDArray[Any] | None]:
-    """Features (n, D), targets (n,), weights (n,) or None, and groups (n,) or None of the rows that count.
+    """Features (n, D), or a table, targets (n,), weights (n,) or None, and groups (n,) or None of the rows that count.
 
     A row of weight 0 is none; weights that are all alike are None.
 
     Args:
         estimator: gets ``n_features_in_`` and ``feature_names_in_``, or is asked whether these rows have them.
-        X: finite numbers, (N, D), float32 or else made float64.
+        X: finite numbers, (N, D), float32 or else made float64; a DataFrame if there are ``columns``.
         y: (N,) classes, or with ``regression`` finite numbers, made float64.
         sample_weight: (N,), at least 0 and not all 0, or None.
         groups: (N,), or None.
         regression: what the targets are.
         first: whether these rows say what the features are.
         fewest: rows that there must be.
+        columns: what the columns of a DataFrame are, or None; see :func:`dataset`.
 
     Raises:
         ValueError: other rows than that, mostly in scikit-learn's words.
     """
     must = {"dtype": [np.float64, np.float32], "order": "C", "y_numeric": regression, "ensure_min_samples": fewest}
-    X, y = validate_data(estimator, X, y, reset=first, **must)
+    if columns is None:
+        X, y = validate_data(estimator, X, y, reset=first, **must)
+    else:
+        require_frame(X)
+        validate_data(estimator, X, reset=first, skip_check_array=True)
+        # Its rows are checked when their columns are known.
+        _, y = check_X_y(np.zeros((len(X), 1)), y, y_numeric=regression, ensure_min_samples=fewest)
     if regression:
         y = y.astype(np.float64)
     weights = None if sample_weight is None else _weights(sample_weight, len(X))
@@ -119,7 +128,8 @@ def checked_rows(
     if weights is None or weights.all():
         return X, y, weights, together
     counting = weights > 0
-    return X[counting], y[counting], weights[counting], None if together is None else together[counting]
+    X = X[counting] if columns is None else X.iloc[np.flatnonzero(counting)]
+    return X, y[counting], weights[counting], None if together is None else together[counting]
 
 
 def _weights(sample_weight: Any, rows: int) -> NDArray[np.float64] | None:
@@ -158,18 +168,45 @@ def dataset(
     names_by_label: Mapping[Any, str],
     weights: NDArray[np.float64] | None,
     groups: NDArray[Any] | None = None,
+    columns: Mapping[str, Any] | None = None,
 ) -> Dataset:
     """Checked rows, of a regression if there are no class names. The features stay the caller's own: only a view of
-    them is made read-only."""
+    them is made read-only.
+
+    With ``columns``, keys of :class:`hpsearch.data.column_keys.FrameColumns`, they are a DataFrame's.
+
+    Raises:
+        DataError: a key that cannot be, or a column that cannot be as it says.
+    """
+    of_groups = None if groups is None else as_groups([*map(as_text, groups)])
+    own_weights = None if weights is None else weights.view()
+    if columns is not None:
+        with located(type(estimator).__name__):
+            features, plan = expand_declared(X, plain(columns), len(names_by_label))
+        classes = tuple(names_by_label.values())
+        return Dataset(
+            *(features, labels, plan.feature_names, classes), groups=of_groups, weights=own_weights, plan=plan
+        )
     names = getattr(estimator, "feature_names_in_", [f"x{number + 1}" for number in range(X.shape[1])])
     return Dataset(
         X.view(),
         labels,
         tuple(map(str, names)),
         tuple(names_by_label.values()),
-        groups=None if groups is None else as_groups([*map(as_text, groups)]),
-        weights=None if weights is None else weights.view(),
+        groups=of_groups,
+        weights=own_weights,
     )
+
+
+def require_frame(X: Any) -> None:
+    """Refuse rows of which it is said what their columns are, if they are no pandas table.
+
+    Raises:
+        DataError: they are none.
+    """
+    if not hasattr(X, "columns") or not hasattr(X, "iloc"):
+        must = ("must be a pandas DataFrame with ", Setting("columns"))
+        raise DataError(must, f"is of type {type(X).__name__}", where=Setting("X"))
 
 
 def class_names(classes: NDArray[Any]) -> dict[Any, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from numbers import Real
@@ -13,8 +14,9 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from hpsearch.arrays import FloatArray
 from hpsearch.data.dataset import Dataset
+from hpsearch.data.frames import expand_frame
 from hpsearch.errors import DefinitionError, Setting
-from hpsearch.estimators.arguments import members_of, seed_of
+from hpsearch.estimators.arguments import members_of, require_frame, seed_of
 from hpsearch.model.bundle import Bundle
 from hpsearch.model.fit import EarlyStopping, ResumableEnsemble, diverged_error, fit
 from hpsearch.validation.config import Config
@@ -30,6 +32,7 @@ class NetworkEstimator(BaseEstimator):
     n_iter_no_change: int
     tol: float
     random_state: Any
+    columns: Mapping[str, Any] | None
     bundle_: Bundle
     loss_curve_: list[float]
     n_iter_: int
@@ -117,6 +120,13 @@ class NetworkEstimator(BaseEstimator):
     def _predictions(self, X: Any) -> FloatArray:
         """Probabilities (N, C), or predictions of a regression (N, 1)."""
         check_is_fitted(self, "bundle_")
+        if self.columns is not None:
+            require_frame(X)
+            validate_data(self, X, reset=False, skip_check_array=True)
+            features, notices = expand_frame(self.bundle_.plan, X)
+            for line in notices:
+                warnings.warn(line, UserWarning, stacklevel=3)
+            return self.bundle_.predictions(features)
         return self.bundle_.predictions(validate_data(self, X, reset=False, dtype=[np.float64, np.float32], order="C"))
 
 
@@ -124,6 +134,8 @@ def trains_on_all_rows(estimator: NetworkEstimator) -> bool:
     """Whether an estimator trains on all rows that it is given, as ``partial_fit`` must."""
     if estimator.early_stopping:
         raise AttributeError("partial_fit needs early_stopping=False: of a part of the rows none can be set aside.")
+    if estimator.columns is not None:
+        raise AttributeError("partial_fit needs columns=None: a part of the rows does not say what the columns are.")
     return True
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Self
 
 import numpy as np
@@ -24,7 +25,7 @@ class MLPClassifier(ClassifierMixin, NetworkEstimator):
     ``learning_rate`` and ``weight_l2`` are such that one network without a search does not overfit. Then comes
     ``members``, as in ``[retrain]``; those after it are scikit-learn's. With one seed and these hyperparameters it
     computes what ``hpsearch retrain`` computes on these rows, bit for bit. Features
-    are finite numbers: put text and missing values through a ``ColumnTransformer`` first. They are scaled inside, by
+    are finite numbers, or with ``columns`` whatever a study file's columns may be. They are scaled inside, by
     ``scaling``.
 
     Args:
@@ -61,6 +62,10 @@ class MLPClassifier(ClassifierMixin, NetworkEstimator):
         validation_fraction: above 0 and below 1.
         n_iter_no_change: checkpoints in a row (scikit-learn counts epochs) without an improvement that end it.
         tol: what an improvement of the validation loss is more than.
+        columns: what the columns of a DataFrame are: a dict of the keys of ``[data]`` in a study file that say so, as
+            ``{"order": {"size": ["S", "M", "L"]}, "encode": {"city": "target"}, "missing": ["?"]}``; ``{}`` for one
+            whose dtypes say it. Then X may hold text, categories, booleans, dates and missing values. By default X is
+            finite numbers.
 
     Attributes:
         classes_: (C,), the sorted classes.
@@ -122,6 +127,7 @@ class MLPClassifier(ClassifierMixin, NetworkEstimator):
         validation_fraction: float = 0.1,
         n_iter_no_change: int = 10,
         tol: float = 1e-4,
+        columns: Mapping[str, Any] | None = None,
     ) -> None:
         assign(self, locals())
 
@@ -129,7 +135,7 @@ class MLPClassifier(ClassifierMixin, NetworkEstimator):
         """Train from new initial weights.
 
         Args:
-            X: (N, D) finite numbers, an array or a DataFrame.
+            X: (N, D) finite numbers, an array or a DataFrame; with ``columns`` a DataFrame.
             y: (N,) classes of any one kind.
             sample_weight: (N,), how many rows each row counts as, in scaling, training and validation; 0 is none.
 
@@ -138,10 +144,11 @@ class MLPClassifier(ClassifierMixin, NetworkEstimator):
                 :class:`~hpsearch.DataError` and :class:`~hpsearch.DefinitionError`.
             DivergedError: a loss that is no longer finite.
         """
-        X, y, weights, _ = checked_rows(self, X, y, sample_weight)
+        X, y, weights, _ = checked_rows(self, X, y, sample_weight, columns=self.columns)
         classes, labels = classes_of(y)
         names = class_names(classes)
-        self._fit_network(dataset(self, X, labels, names, weights), config_of(self, names))
+        data = dataset(self, X, labels, names, weights, columns=self.columns)
+        self._fit_network(data, config_of(self, names))
         self.classes_ = classes
         return self
 

@@ -192,7 +192,7 @@ class KFoldSearchCV(MetaEstimatorMixin, BaseEstimator):
         """Search, and refit the best configuration on all rows.
 
         Args:
-            X: (N, D) finite numbers, an array or a DataFrame.
+            X: (N, D) finite numbers, an array or a DataFrame; a DataFrame if the estimator has ``columns``.
             y: (N,) classes, or numbers.
             groups: (N,), equal for rows that belong together: on one side of each split with ``splitter="group"``.
             sample_weight: (N,), how many rows each row counts as, in scaling, training and every score; 0 is none.
@@ -244,14 +244,17 @@ class KFoldSearchCV(MetaEstimatorMixin, BaseEstimator):
         """The rows that count, and the classes as they were given; None for a regression."""
         self._check_parameters()
         regression, classes = isinstance(self.estimator, MLPRegressor), None
+        columns = self.estimator.columns
         needs = SPLITTERS[self.splitter].needs
         if needs == "groups" and groups is None:
             must = "fit must be given ", Setting("groups"), " with ", Setting("splitter", self.splitter)
             raise DefinitionError(must, "was not")
-        X, y, weights, groups = checked_rows(self, X, y, sample_weight, groups, regression=regression, fewest=2)
+        X, y, weights, groups = checked_rows(
+            self, X, y, sample_weight, groups, regression=regression, fewest=2, columns=columns
+        )
         if not regression:
             classes, y = classes_of(y)
-        data = dataset(self, X, y, {} if classes is None else class_names(classes), weights, groups)
+        data = dataset(self, X, y, {} if classes is None else class_names(classes), weights, groups, columns)
         return replace(data, times=np.arange(float(data.rows))) if needs == "times" else data, classes
 
     def _check_parameters(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Self
 
 from numpy.typing import ArrayLike, NDArray
@@ -77,6 +78,7 @@ class MLPRegressor(RegressorMixin, NetworkEstimator):
         validation_fraction: float = 0.1,
         n_iter_no_change: int = 10,
         tol: float = 1e-4,
+        columns: Mapping[str, Any] | None = None,
     ) -> None:
         assign(self, locals())
 
@@ -92,8 +94,8 @@ class MLPRegressor(RegressorMixin, NetworkEstimator):
             ValueError: as :meth:`hpsearch.MLPClassifier.fit`.
             DivergedError: a loss that is no longer finite.
         """
-        X, y, weights, _ = checked_rows(self, X, y, sample_weight, regression=True)
-        self._fit_network(dataset(self, X, y, {}, weights), config_of(self, {}))
+        X, y, weights, _ = checked_rows(self, X, y, sample_weight, regression=True, columns=self.columns)
+        self._fit_network(dataset(self, X, y, {}, weights, columns=self.columns), config_of(self, {}))
         return self
 
     @available_if(trains_on_all_rows)

@@ -290,7 +290,7 @@ def test_a_hold_out_is_read_as_new_rows_are(encoding: str) -> None:
 
 # --- in files
 
-CITY = {"encoding": {"city": "target"}}
+CITY = {"encode": {"city": "target"}}
 
 
 def load(folder: Path, frame: pd.DataFrame, kind: str = "csv", **options: Any) -> Dataset:
@@ -311,13 +311,13 @@ def cities(count: int = 600, different: int = 120) -> pd.DataFrame:
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
 def test_a_column_of_many_categories_is_read(kind: str, tmp_path: Path) -> None:
     frame = cities()
-    with pytest.raises(DataError, match=r"must have few categories, at most 50.*encoding=\{'city': 'target'\}"):
+    with pytest.raises(DataError, match=r"must have few categories, at most 50.*encode=\{'city': 'target'\}"):
         load(tmp_path, frame, kind)
     data = load(tmp_path, frame, kind, **CITY)
     assert data.feature_names == ("city=target 1", "city=target 2", "city=target 3", "x")
     names = np.array([*data.columns.columns[0].categories])
     assert names[data.features[:, 0].astype(int)].tolist() == frame["city"].tolist()
-    frequent = load(tmp_path, frame, kind, encoding={"city": "frequent"}, most_categories=4)
+    frequent = load(tmp_path, frame, kind, encode={"city": "frequent"}, most_categories=4)
     assert frequent.feature_names[:5] == (*(f"city=frequent {place}" for place in range(1, 5)), "city=other")
     two = load(tmp_path, frame.assign(y=frame["y"].replace("c", "a")), kind, **CITY)
     assert two.feature_names == ("city=target", "x")
@@ -329,12 +329,12 @@ def test_a_column_of_many_categories_is_read(kind: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"encoding": {"city": "mean"}}, "Unknown encoding 'mean'"),
-        ({"encoding": {"town": "target"}}, "must have a column 'town', but has not"),
-        ({"encoding": {"city": "target"}, "categorical": ["city"]}, "'city' is named twice"),
-        ({"encoding": {"city": "target"}, "drop": ["city"]}, "'city' is named twice"),
-        ({"encoding": {"city": "target"}, "most_categories": 9}, "must go with a column that is encoded so"),
-        ({"encoding": {"city": "frequent"}, "most_categories": 0}, "greater than or equal to 1"),
+        ({"encode": {"city": "mean"}}, "Unknown encoding 'mean'"),
+        ({"encode": {"town": "target"}}, "must have a column 'town', but has not"),
+        ({"encode": {"city": "target"}, "categorical": ["city"]}, "'city' is named twice"),
+        ({"encode": {"city": "target"}, "drop": ["city"]}, "'city' is named twice"),
+        ({"encode": {"city": "target"}, "most_categories": 9}, "must go with a column that is .frequent."),
+        ({"encode": {"city": "frequent"}, "most_categories": 0}, "greater than or equal to 1"),
     ],
 )
 def test_encodings_that_cannot_be_are_refused(options: dict[str, Any], message: str, tmp_path: Path) -> None:
@@ -347,7 +347,7 @@ def test_init_encodes_columns_of_many_categories(tmp_path: Path, monkeypatch: py
     cities().assign(city_id=cities()["city"]).to_csv("rows.csv", index=False)
     text = draft(Path("rows.csv"), "y", "rows.csv", "rows.toml").text
     raw = tomllib.loads(text)
-    assert raw["data"]["encoding"] == {"city": "target"}
+    assert raw["data"]["encode"] == {"city": "target"}
     assert raw["data"]["drop"] == ["city_id"]
     assert "left out: it names what its row belongs to" in text
     prepared = prepare(StudyDefinition.from_mapping(raw, tmp_path))
