@@ -31,6 +31,7 @@ from curves import SOURCES
 from scipy.stats import t as student
 from threadpoolctl import threadpool_limits
 
+from hpsearch.definition.wording import as_toml
 from hpsearch.model.retrain import fit_prepared
 from hpsearch.results.best import find_best
 from hpsearch.search.coordinator import Progress
@@ -39,21 +40,33 @@ from hpsearch.search.run import owned, search
 from hpsearch.storage.trial_result import TrialResult
 
 TABLES = ("hard-spiral", "blobs", "friedman", "groups", "fgl", "Hitters", "penguins", "Carseats")
+
+
+def _portfolio(size: int) -> dict[str, Any]:
+    return {"name": "portfolio", "size": size}
+
+
 _ALONE: dict[str, Any] = {"pruner": "none", "initial_design": "sampler", "patience": 1.0}
 STRATEGIES: dict[str, dict[str, Any]] = {
     "none": _ALONE,
     **{name: {**_ALONE, "pruner": name} for name in ("median", "percentile", "successive_halving", "hyperband")},
     "patience": {**_ALONE, "patience": 0.25},
-    "portfolio": {**_ALONE, "initial_design": "portfolio"},
-    "portfolio, patience": {**_ALONE, "initial_design": "portfolio", "patience": 0.25},
-    "portfolio, patience, median": {"pruner": "median", "initial_design": "portfolio", "patience": 0.25},
+    **{f"portfolio of {size}": {**_ALONE, "initial_design": _portfolio(size)} for size in (6, 15)},
+    **{
+        f"portfolio of {size}, patience": {**_ALONE, "initial_design": _portfolio(size), "patience": 0.25}
+        for size in (6, 15)
+    },
+    **{
+        f"portfolio of {size}, patience, median": {"initial_design": _portfolio(size), "patience": 0.25}
+        for size in (6, 15)
+    },
 }
 
 
 def studied(table: str, seed: int, strategy: str) -> dict[str, Any]:
     """What is kept of one study."""
     settings = {"trials": replays.TRIALS, **STRATEGIES[strategy]}
-    overrides = [f"search.{key}={json.dumps(value)}" for key, value in settings.items()]
+    overrides = [f"search.{key}={as_toml(value)}" for key, value in settings.items()]
     with TemporaryDirectory() as folder, threadpool_limits(1):
         prepared, true_loss = SOURCES[table].of_seed(Path(folder), seed, overrides)
         told, results = list[float](), list[TrialResult]()
