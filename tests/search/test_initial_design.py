@@ -37,12 +37,13 @@ def portfolio(space: dict[str, Any], train: Config | None = None, **options: Any
 
 
 def test_every_depth_of_the_portfolio_has_its_turn() -> None:
-    found = portfolio(SPACE)
+    found = portfolio(SPACE, size=15)
     assert len(found) == 15
     for three in range(0, 15, 3):
         assert {chosen["hidden_layers"] for chosen in found[three : three + 3]} == {0, 1, 2}
     assert all(("neurons" in chosen) == (chosen["hidden_layers"] > 0) for chosen in found)
     assert portfolio(SPACE, size=4) == found[:4]
+    assert portfolio(SPACE) == found[:6]
 
 
 ranges = st.sampled_from(
