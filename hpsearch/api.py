@@ -305,14 +305,13 @@ def cross_validate(study: str | Path | StudyDefinition) -> CrossValidation:
     Raises:
         HpsearchError: a definition or data that cannot be used.
     """
-    from threadpoolctl import threadpool_limits
-
     from hpsearch.search.objective import prepare
+    from hpsearch.threads import one_thread
     from hpsearch.validation.cross_validate import cross_validate as validate
 
     definition = _definition(study)
     prepared = prepare(definition)
-    with threadpool_limits(1):
+    with one_thread():
         return validate(
             prepared.search,
             prepared.splits,

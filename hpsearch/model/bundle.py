@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
 from hpsearch.arrays import FloatArray
 from hpsearch.data.columns import Plan
@@ -29,6 +28,7 @@ from hpsearch.model.manifest import ARRAYS, REST
 from hpsearch.nn.network import NetworkShape
 from hpsearch.nn.passes import Architecture, averaged, predict
 from hpsearch.target_transform import TargetTransform, in_own_unit
+from hpsearch.threads import one_thread
 from hpsearch.transform import Encoding
 from hpsearch.validation.metrics import METRICS
 from hpsearch.validation.score import SCORE_NAMES
@@ -189,7 +189,7 @@ class Bundle:
 
     def member_predictions(self, features: NDArray[Any]) -> FloatArray:
         """What each member alone predicts, (M, N, C) or (M, N, 1), of features (N, D) of the plan."""
-        with threadpool_limits(1):
+        with one_thread():
             predictions = predict(self.architecture, self.parameters, self.scaling.apply(features))
         if self.class_names:
             return predictions

@@ -21,7 +21,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
 from hpsearch import seeds
 from hpsearch.arrays import FloatArray
@@ -34,6 +33,7 @@ from hpsearch.nn.passes import Architecture, Evaluator
 from hpsearch.nn.rows import LaneData, PaddedRows
 from hpsearch.nn.trainer import Checkpoint, Descent
 from hpsearch.target_transform import TargetTransform
+from hpsearch.threads import one_thread
 from hpsearch.validation.config import Config
 from hpsearch.validation.lanes import (
     architecture_of,
@@ -125,7 +125,7 @@ class ResumableEnsemble:
         trainer = make_trainer(
             config, self.lanes(data, new=False), rows, evaluate_every or config.checkpoint_epochs, weights
         )
-        with threadpool_limits(1):
+        with one_thread():
             for checkpoint in trainer.run(self.parameters, self.batches, self.dropout, self.descent):
                 yield checkpoint
                 if checkpoint.diverged.all():

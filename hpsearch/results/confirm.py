@@ -8,7 +8,6 @@ from itertools import combinations
 from typing import Any
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from hpsearch import seeds
 from hpsearch.data.splits import SPLITTERS
@@ -18,6 +17,7 @@ from hpsearch.search.correction import definition_of
 from hpsearch.search.finals import best_of_each
 from hpsearch.search.objective import fresh_splits, prepare
 from hpsearch.storage.stored_study import StoredStudy, stored_result
+from hpsearch.threads import one_thread
 from hpsearch.validation.cross_validate import CrossValidation, cross_validate
 from hpsearch.validation.estimates import LEVEL, Estimate, estimate, student
 from hpsearch.validation.metrics import METRICS
@@ -123,7 +123,7 @@ def confirm(stored: StoredStudy, top: int = 5, repeats: int = 3) -> Confirmation
     outcomes: dict[int, CrossValidation] = {}
     for result in chosen:
         config = definition.config(trials[result.number].params).replaced({"epochs": result.best_epoch})
-        with threadpool_limits(1):
+        with one_thread():
             outcomes[result.number] = cross_validate(
                 prepared.search, splits, config, seed, rule="last", objective=definition.search.objective
             )

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from hpsearch.arrays import Array
 from hpsearch.errors import StorageError
@@ -16,6 +15,7 @@ from hpsearch.search.finals import Choice, choose, finals
 from hpsearch.search.objective import Prepared
 from hpsearch.storage.stored_study import StoredStudy, stored_result
 from hpsearch.storage.trial_result import TrialResult, best_result
+from hpsearch.threads import one_thread
 from hpsearch.validation.baselines import BASELINES, predict_out_of_fold
 from hpsearch.validation.layout import Layout
 from hpsearch.validation.metric import Metric
@@ -225,7 +225,7 @@ def compare(
             found.append(Compared(name, title, missing=_TOO_MANY if too_many else _TOO_LONG))
             continue
         try:
-            with threadpool_limits(1), np.errstate(all="ignore"):
+            with one_thread(), np.errstate(all="ignore"):
                 predictions = predict_out_of_fold(
                     baseline, data, splits, definition.config(chosen), check_clock, definition.seed
                 )

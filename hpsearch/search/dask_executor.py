@@ -11,13 +11,12 @@ from dataclasses import replace
 from queue import Empty, SimpleQueue
 from typing import Any
 
-from threadpoolctl import threadpool_limits
-
 from hpsearch.errors import HpsearchError, Setting, one_line
 from hpsearch.search.executors import STARTED, OnMessage, TrialExecutor
 from hpsearch.search.objective import Prepared, TrialTask, evaluate
 from hpsearch.search.probe import probe
 from hpsearch.storage.trial_result import TrialResult
+from hpsearch.threads import one_thread
 
 CONNECT_SECONDS = 20  # to reach the scheduler, and for a first worker to be there
 _one_at_a_time = threading.Lock()
@@ -33,7 +32,7 @@ def evaluate_on_worker(prepared: Prepared, task: TrialTask, topic: str, expected
         worker.log_event(topic, (task.number, epoch, mean))
 
     with _one_at_a_time:
-        threadpool_limits(1)
+        one_thread()  # for good: this context is never left
         report(STARTED, 0.0)
         result = evaluate(prepared, task, report)
         return result if probe() == expected else replace(result, machine=probe())

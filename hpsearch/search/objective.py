@@ -11,7 +11,6 @@ from importlib.metadata import version
 from typing import Any
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from hpsearch import seeds
 from hpsearch.data.audit import Finding, audit
@@ -27,6 +26,7 @@ from hpsearch.search.probe import probe
 from hpsearch.search.pruning import PriorTrial, Pruning
 from hpsearch.storage.quiet import quiet
 from hpsearch.storage.trial_result import MACHINE, TrialResult, TrialState
+from hpsearch.threads import one_thread
 from hpsearch.validation.cross_validate import CrossValidation, Outcome, cross_validate
 from hpsearch.validation.lanes import architecture_of, fit_scalings, training_weights
 from hpsearch.validation.layout import Layout
@@ -370,9 +370,8 @@ def evaluate(
             keep_losses=task.final_epochs is None,
         )
 
-    # One BLAS thread: on such small matrices more cost more than they save, and sums would depend on their number.
     attributes: dict[str, Any] = {}
-    with quiet(), threadpool_limits(1):
+    with quiet(), one_thread():
         if task.fewer_rows:
             assert prepared.final_pairs is not None  # who asks for it has looked
             seed = seeds.integer_seed(definition.seed, "learning-curve")

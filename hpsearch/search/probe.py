@@ -6,10 +6,10 @@ import hashlib
 from functools import lru_cache
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from hpsearch.data.dataset import Dataset
 from hpsearch.data.splits import SplitOptions, make_splits
+from hpsearch.threads import one_thread
 from hpsearch.validation.config import Config
 from hpsearch.validation.cross_validate import cross_validate
 
@@ -29,7 +29,7 @@ def probe() -> str:
     data = Dataset.of(grid, (grid.sum(axis=1) * 2).astype(int) % 3)
     splits = make_splits(data, "kfold", SplitOptions(5, shuffle=False), 0)
     digest = hashlib.sha256()
-    with threadpool_limits(1):
+    with one_thread():
         for config in _CONFIGS:
             outcome = cross_validate(data, splits, config, 0)
             digest.update(np.array(outcome.curve.validation_loss).tobytes())

@@ -78,10 +78,14 @@ class Curve:
     validation_loss: list[list[float]] = field(default_factory=list)
     objective: list[list[float]] = field(default_factory=list)
 
+    def mean(self, place: int) -> float:
+        """The mean objective over folds and repeats at a checkpoint."""
+        return float(np.mean(self.objective[place]))
+
     @property
     def means(self) -> list[float]:
-        """The mean objective over folds and repeats at every checkpoint: the intermediate values."""
-        return [float(np.mean(values)) for values in self.objective]
+        """That of every checkpoint: the intermediate values."""
+        return [self.mean(place) for place in range(len(self.objective))]
 
 
 @dataclass(frozen=True)
@@ -270,7 +274,7 @@ def cross_validate(
         reason = _divergence(splits, checkpoint, evaluation, config, metric.title, curve.objective[-1])
         if reason:
             return CrossValidation("diverged", None, None, (), curve, parameters, reason, **which)
-        mean = curve.means[-1]
+        mean = curve.mean(-1)
         value = mean if ensemble is None else ensemble.add(_flat_predictions(validation, evaluation))
         if chosen is None or rule == "last" or metric.sign * value < metric.sign * chosen[0]:
             chosen = value, checkpoint, evaluation
@@ -306,7 +310,7 @@ def cross_validate(
     values = np.stack(row_values) if row_values else None
     losses = np.stack(row_losses) if row_losses else np.empty((0, len(predictions)), kept_type)
     rows = RowResults(losses, predictions.astype(kept_type, copy=False), values)
-    complete = (curve.means[at], checkpoint.epoch, folds, curve, parameters)
+    complete = (curve.mean(at), checkpoint.epoch, folds, curve, parameters)
     return CrossValidation("complete", *complete, rows=rows, ensemble=of_ensemble, score=score, **which)
 
 
