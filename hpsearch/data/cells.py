@@ -70,6 +70,10 @@ class Types:
         """The numbers that mean no value."""
         return tuple(float(word) for word in self.missing if is_number(word))
 
+    def no_categories(self, texts: Sequence[str]) -> list[str]:
+        """Those of some texts that no cell could have as its category."""
+        return [text for text in texts if text != text.strip() or self.is_missing(text)]
+
     def is_missing(self, text: str) -> bool:
         """Whether a cell without blanks around it means no value."""
         return text.lower() in self._words or bool(self.numbers and is_number(text) and float(text) in self.numbers)

@@ -66,7 +66,7 @@ class ColumnKeys(BaseModel):
             twice = [text for text in order if order.count(text) > 1]
             if twice:
                 raise DefinitionError("must name each category once", f"{twice[0]!r} stands twice", where=where)
-            if unmeant := [text for text in order if types.is_missing(text.strip()) or text != text.strip()]:
+            if unmeant := types.no_categories(order):
                 must = "must name categories without blanks around them that do not mean no value"
                 raise DefinitionError(must, f"{unmeant[0]!r} is none", where=where)
         if "most_categories" in self.model_fields_set and "frequent" not in self.encode.values():

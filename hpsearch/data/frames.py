@@ -88,15 +88,22 @@ def frame_columns(frame: Any, types: Types) -> list[Raw]:
     Raises:
         DataError: as :func:`series_column`.
     """
+    rows = range(len(frame))
+    for name, dtype in zip(map(str, frame.columns), frame.dtypes, strict=True):
+        types = ordered_as(name, dtype, types)
+    return [series_column(str(name), frame.iloc[:, i], types, rows) for i, name in enumerate(frame.columns)]
+
+
+def ordered_as(name: str, dtype: Any, types: Types) -> Types:
+    """The same, with a column's order if its type has one that can be and nothing else is said of it."""
     import pandas as pd
 
-    rows = range(len(frame))
-    for i, name in enumerate(map(str, frame.columns)):
-        dtype = frame.dtypes.iloc[i]
-        if name not in types.kinds and isinstance(dtype, pd.CategoricalDtype) and dtype.ordered:
-            order = tuple(as_texts(dtype.categories))
-            types = replace(types, kinds={**types.kinds, name: "ordered"}, orders={**types.orders, name: order})
-    return [series_column(str(name), frame.iloc[:, i], types, rows) for i, name in enumerate(frame.columns)]
+    if name in types.kinds or not isinstance(dtype, pd.CategoricalDtype) or not dtype.ordered:
+        return types
+    order = tuple(as_texts(dtype.categories))
+    if len(order) < 2 or types.no_categories(order):
+        return types
+    return replace(types, kinds={**types.kinds, name: "ordered"}, orders={**types.orders, name: order})
 
 
 def expand_frame(plan: Plan, frame: Any) -> tuple[NDArray[np.float64], list[str]]:

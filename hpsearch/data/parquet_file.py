@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from hpsearch.data.columns import Raw, column_error
-from hpsearch.data.frames import as_text, as_texts, series_column
+from hpsearch.data.frames import as_text, as_texts, ordered_as, series_column
 from hpsearch.data.matrix import give_memory_back, is_large
 from hpsearch.data.table_file import (
     Table,
@@ -108,7 +108,8 @@ def _feature(name: str, column: Any, wanted: Wanted, rows: Sequence[int]) -> Raw
     values = column.to_pandas(types_mapper={pyarrow.bool_(): pd.BooleanDtype()}.get)
     if isinstance(values.dtype, pd.CategoricalDtype):
         check_lengths(name, as_texts(values), rows)
-    return series_column(name, values, wanted.types, rows)
+    types = ordered_as(name, values.dtype, wanted.types) if wanted.types.surveyed else wanted.types
+    return series_column(name, values, types, rows)
 
 
 def _texts(name: str, column: Any, wanted: Wanted, rows: Sequence[int]) -> list[str]:

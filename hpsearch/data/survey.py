@@ -101,6 +101,7 @@ class Surveyed:
             "missing": [*self.missing],
             "date": [raw.name for raw in dates],
             "date_format": {raw.name: raw.form for raw in dates if raw.form},
+            "order": {raw.name: [*raw.categories] for raw in self.columns if raw.kind == "ordered"},
             "encode": dict.fromkeys((raw.name for raw in self.columns if has_many(raw)), MANY),
         }
         return {key: value for key, value in said.items() if value}

@@ -131,6 +131,8 @@ def _data(found: Surveyed, used: Mapping[str, str], plan: SplitPlan, path: str) 
         )
         if forms := found.said.get("date_format"):
             lines.append(f"date_format = {as_toml(forms)} # as a day above 12 tells")
+    if order := found.said.get("order"):
+        lines += _noted(f"order = {as_toml(order)}", "as the file has it")
     if encoding := found.said.get("encode"):
         means = "the mean target" if found.classes is None else "the share of each class"
         lines += _comment(
@@ -292,6 +294,8 @@ def _described(raw: Raw) -> str:
         return (
             ", ".join([f"categorical, {len(names)} {'values' if len(names) > 1 else 'value'}", *notes]) + f": {shown}"
         )
+    if raw.kind == "ordered":
+        return ", ".join([f"ordered, {len(raw.categories)} values", *notes])
     if raw.kind == "boolean":
         return ", ".join(["boolean", *notes])
     values = raw.values[~raw.missing]

@@ -224,6 +224,18 @@ def test_a_date_may_order_the_rows_and_be_a_feature(kind: str, tmp_path: Path) -
 # --- what init writes
 
 
+def test_init_writes_the_order_that_a_parquet_file_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    sizes = pd.Categorical(table()["size"], ["S", "M", "L"], ordered=True)
+    odd = pd.Categorical(table()["size"].fillna("none"), ["S", "M", "L", "none"], ordered=True)
+    table().assign(size=sizes, odd=odd).to_parquet("rows.parquet")
+    raw = tomllib.loads(draft(Path("rows.parquet"), "y", "rows.parquet", "rows.toml").text)
+    assert raw["data"]["order"] == {"size": ["S", "M", "L"]}
+    prepared = prepare(StudyDefinition.from_mapping(raw, tmp_path))
+    kinds = {column.name: column.kind for column in prepared.search.columns.columns}
+    assert (kinds["size"], kinds["when"], kinds["x"]) == ("ordered", "date", "numeric")
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_init_finds_dates_and_suggests_time(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
