@@ -63,8 +63,9 @@ class Portfolio(InitialDesign):
     searched, or no choice.
     """
 
-    # Of 15 the sampler learns before it has seen anything else, and is kept from what is best on another kind of table.
-    size: Annotated[int, Field(ge=1, le=len(_PORTFOLIO), description="at most so many configurations")] = 6
+    size: Annotated[int, Field(ge=1, le=len(_PORTFOLIO), description="at most so many configurations")] = len(
+        _PORTFOLIO
+    )
 
     def configurations(self, space: Space, train: Config) -> tuple[Mapping[str, Any], ...]:
         found: list[dict[str, Any]] = []
