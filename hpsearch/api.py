@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from hpsearch.data.audit import Finding
     from hpsearch.definition.study import StudyDefinition
     from hpsearch.model.bundle import Bundle
+    from hpsearch.model.evaluate import Evaluated
     from hpsearch.model.export import Exported
     from hpsearch.reporting.snapshot import Snapshot
     from hpsearch.results.best import Best
@@ -443,6 +445,40 @@ def retrain(
     if members is not None:
         definition = definition.with_members(members)
     return fit_and_score(definition, storage_url(storage), None if folder is None else Path(folder))
+
+
+def evaluate(
+    model: str | Path | Bundle,
+    rows: str | Path,
+    *,
+    cost: Mapping[str, float] | None = None,
+    notice: Callable[[str], None] = warnings.warn,
+) -> Evaluated:
+    """Score a saved model on labelled rows, beside what it was expected to score; see :mod:`hpsearch.model.evaluate`.
+
+    >>> definition = StudyDefinition.from_file("studies/flowers.toml", ["train.epochs=40"])
+    >>> run(definition, trials=2).retrain().save("flowers-model", force=True)
+    >>> found = evaluate("flowers-model", "studies/flowers.csv")
+    >>> found.rows, sorted(found.metrics)[:2]
+    (180, ['accuracy', 'balanced_accuracy'])
+    >>> found.metrics["accuracy"].low < found.metrics["accuracy"].value
+    True
+
+    Args:
+        model: a folder that a bundle was saved in, or a bundle.
+        rows: a CSV or Parquet file with the model's columns and its target.
+        cost: of two classes, ``{"yes": 10}``: missing a "yes" costs 10 times a false "yes". What threshold that makes
+            is chosen on out-of-fold predictions of the study, and judged on these rows.
+        notice: told a line on each thing that training did not meet.
+
+    Raises:
+        HpsearchError: no such model; rows that do not fit it, or of which none has a target; a cost of other than two
+            classes, or with a model that has no out-of-fold predictions.
+    """
+    from hpsearch.model.bundle import Bundle
+    from hpsearch.model.evaluate import evaluate as score
+
+    return score(model if isinstance(model, Bundle) else Bundle.load(model), Path(rows), notice, cost=cost)
 
 
 def export(

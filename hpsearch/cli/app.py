@@ -12,7 +12,7 @@ import typer
 
 from hpsearch import api
 from hpsearch.cli import completion, display, progress, stored_studies, study_files, terminal
-from hpsearch.cli.options import File, Json, Set, Storage, Study, study_of
+from hpsearch.cli.options import File, Json, Set, Storage, Study, by_class, study_of
 from hpsearch.cli.process import duration, has_screen, terminated_as_interrupted, usable_cores
 
 if TYPE_CHECKING:
@@ -36,6 +36,14 @@ class Format(StrEnum):
     parquet = "parquet"
 
 
+Cost = Annotated[
+    str | None,
+    typer.Option(
+        metavar="CLASS=RATIO",
+        help="Of two classes: missing this one costs so many times as much as a false prediction of it; the threshold "
+        "follows from the study's out-of-fold predictions.",
+    ),
+]
 Output = Annotated[Path | None, typer.Option("-o", "--output", help="Write to this file instead of the terminal.")]
 TableFormat = Annotated[
     Format | None, typer.Option("--format", help="By default what the output file's name ends in, or table.")
@@ -405,7 +413,8 @@ def retrain(
     bundle = api.retrain(_definition(file, set_), storage, output, members=members)
     bundle.save(output, force)
     if as_json:
-        _print_json({"model": str(output), **bundle.about})
+        # What `evaluate` reads again may be of thousands of rows.
+        _print_json({"model": str(output), **{k: v for k, v in bundle.about.items() if k != "evaluation"}})
     else:
         display.retrained(bundle, output)
 
@@ -427,6 +436,13 @@ def predict(
     spread: Annotated[
         bool, typer.Option("--spread", help="Add how far the model's networks disagree, a standard deviation.")
     ] = False,
+    threshold: Annotated[
+        str | None,
+        typer.Option(
+            metavar="CLASS=PROBABILITY", help="Of two classes: predict this one where it is at least so probable."
+        ),
+    ] = None,
+    cost: Cost = None,
     kind: TableFormat = None,
     output: Output = None,
     as_json: Json = False,
@@ -435,8 +451,34 @@ def predict(
     from hpsearch.model.bundle import Bundle
     from hpsearch.model.predict_file import predict_file
 
-    predicted = predict_file(Bundle.load(model), rows, notice=terminal.say_aside, spread=spread, keep=keep or ())
+    decided = {"threshold": by_class(threshold, "threshold"), "cost": by_class(cost, "cost")}
+    bundle = Bundle.load(model)
+    predicted = predict_file(bundle, rows, terminal.say_aside, spread=spread, keep=keep or (), **decided)
     _emit(predicted, kind, output, as_json)
+
+
+@app.command()
+def evaluate(
+    model: Annotated[Path, typer.Argument(help="A folder that `retrain` saved.", show_default=False)],
+    rows: Annotated[
+        Path,
+        typer.Argument(
+            help="A CSV or .parquet file with the model's feature columns and its target; - reads CSV from the "
+            "standard input.",
+            show_default=False,
+        ),
+    ],
+    cost: Cost = None,
+    as_json: Json = False,
+) -> None:
+    """Score a saved model on labelled rows, beside what it was expected to score; nothing is stored."""
+    found = api.evaluate(model, rows, cost=by_class(cost, "cost"), notice=terminal.say_aside)
+    if as_json:
+        _print_json({"model": str(model), **found.summary()})
+    else:
+        from hpsearch.cli import display_evaluated
+
+        display_evaluated.evaluated(found, model)
 
 
 @app.command()
