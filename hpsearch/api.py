@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from hpsearch.results.confirm import Confirmation
     from hpsearch.results.nested import Nested
     from hpsearch.search.coordinator import Progress
+    from hpsearch.search.time_needed import TimeNeeded
     from hpsearch.storage.stored_study import StoredStudy
     from hpsearch.validation.cross_validate import CrossValidation
 
@@ -165,6 +166,7 @@ def run(
     from_study: str | Path | None = None,
     watch: Callable[[Progress], None] = lambda progress: None,
     notice: Callable[[Sequence[Finding]], None] = lambda findings: None,
+    expect: Callable[[TimeNeeded], None] | None = None,
 ) -> StudyResult:
     """Run a study, or go on with it where it stopped. The tables do not depend on who does the work.
 
@@ -189,6 +191,8 @@ def run(
             storage for all of its studies: what was best there comes first. It is part of the study from then on.
         watch: told the progress after every trial, and about once a second.
         notice: told before trial 0 what the leakage audit found and does not stop the study.
+        expect: told before the first trial how long the study will take, about, if that is more than some seconds and
+            it runs on this machine's ``workers``. Without it nothing is measured.
 
     Raises:
         DataError: rows or splits that leak, unless ``[validation] allow`` says so; nothing was trained then.
@@ -215,6 +219,12 @@ def run(
         with owned(prepared, url, findings, allow_mixed, new=fresh is not None) as stored:
             if not stored.trials():
                 notice(findings)
+            if expect is not None and executor is None and scheduler is None:
+                from hpsearch.search.time_needed import time_of_run
+
+                told = sum(trial.state.is_finished() for trial in stored.trials())
+                if (needed := time_of_run(prepared, workers, told)) is not None:
+                    expect(needed)
             search(prepared, stored, trainers, on_progress=watch, timeout=timeout, reuse=reuse, baselines=True)
     return StudyResult(definition.name, url)
 

@@ -44,6 +44,12 @@ Cost = Annotated[
         "follows from the study's out-of-fold predictions.",
     ),
 ]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        min=1, envvar="HPSEARCH_WORKERS", help="Processes that train; by default the cores, at most in_flight."
+    ),
+]
 Output = Annotated[Path | None, typer.Option("-o", "--output", help="Write to this file instead of the terminal.")]
 TableFormat = Annotated[
     Format | None, typer.Option("--format", help="By default what the output file's name ends in, or table.")
@@ -82,12 +88,7 @@ app.command(cls=study_files.ExampleLast)(study_files.init)
 def run(
     file: File,
     trials: Annotated[int | None, typer.Option(min=1, help="Trials in all, instead of the file's number.")] = None,
-    workers: Annotated[
-        int | None,
-        typer.Option(
-            min=1, envvar="HPSEARCH_WORKERS", help="Processes that train; by default the cores, at most in_flight."
-        ),
-    ] = None,
+    workers: Workers = None,
     timeout: Annotated[
         str | None, typer.Option(metavar="TIME", help="Stop after 90s, 10m or 2h; run again to go on.")
     ] = None,
@@ -134,6 +135,7 @@ def run(
             from_study=from_study,
             watch=on_progress,
             notice=display.findings,
+            expect=None if as_json else lambda needed: terminal.say_aside(str(needed)),
         )
     table = result.trials
     told = int((table["state"] != "RUNNING").sum())
@@ -163,31 +165,33 @@ def run(
 
 
 @app.command()
-def check(file: File, set_: Set = None, as_json: Json = False) -> None:
-    """Validate a study file, load its data, make its splits, look for leaks; train nothing."""
+def check(file: File, workers: Workers = None, set_: Set = None, as_json: Json = False) -> None:
+    """Validate a study file, load its data, make its splits, look for leaks, estimate its time; run no trial."""
     from dataclasses import asdict
 
     from hpsearch.data.audit import refusal
     from hpsearch.definition.study import as_key
     from hpsearch.errors import DataError, Setting
     from hpsearch.search.objective import prepare
+    from hpsearch.search.time_needed import time_needed
 
     prepared = prepare(_definition(file, set_))
     facts, findings = prepared.facts(), prepared.audit()
+    allow = prepared.definition.validation.allow
+    error = refusal(findings, allow)
+    needed = None if error is not None else time_needed(prepared, workers or usable_cores())
     if as_json:
-        _print_json(
-            {**facts, "column_types": prepared.columns(), "findings": [asdict(finding) for finding in findings]}
-        )
+        found = {"findings": [asdict(finding) for finding in findings], "time_needed": needed and asdict(needed)}
+        _print_json({**facts, "column_types": prepared.columns(), **found})
     else:
         display.facts(facts)
         display.findings(findings, notes=True)
-    allow = prepared.definition.validation.allow
-    if (error := refusal(findings, allow)) is not None:
+    if error is not None:
         names = sorted({f.name for f in findings if f.level == "error" and f.name not in allow})
         overrule = ("To overrule: ", Setting("allow", names), ".")
         raise (error if as_json else DataError(got=f"{file} is not fit to run as it is", do=overrule)).worded(as_key)
     if not as_json:
-        terminal.say(f"{file} is fit to run.")
+        terminal.say(f"{file} is fit to run. {needed}")
 
 
 @app.command()
@@ -362,10 +366,7 @@ def confirm(
 def nested(
     file: File,
     outer: Annotated[int, typer.Option(min=2, help="Outer splits; the whole search runs inside each.")] = 5,
-    workers: Annotated[
-        int | None,
-        typer.Option(min=1, envvar="HPSEARCH_WORKERS", help="Processes that train; by default the cores."),
-    ] = None,
+    workers: Workers = None,
     storage: Storage = None,
     set_: Set = None,
     as_json: Json = False,

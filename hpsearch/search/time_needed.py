@@ -1,9 +1,9 @@
 """How long a study will take, about, from a few epochs of a few configurations of its own space.
 
 What a trial costs follows from its configuration: a part for each step, and one for each multiplication
-(:func:`~hpsearch.search.baselines.seconds_of_training`). How fast this machine does both is measured, on the study's own
-rows, with configurations from the cheapest to the dearest of many that are spread over the space. Where an epoch takes
-long, on a part of the rows.
+(:func:`~hpsearch.search.baselines.seconds_of_training`). How fast this machine does both is measured, on the study's
+own rows, with configurations from the cheapest to the dearest of many that are spread over the space. Where an epoch
+takes long, on a part of the rows.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from hpsearch.arrays import Floats
 from hpsearch.data.splits import Split
 from hpsearch.definition.study import StudyDefinition
 from hpsearch.search.baselines import seconds_of_baselines, seconds_of_training
 from hpsearch.search.objective import Prepared
+from hpsearch.threads import one_thread
 from hpsearch.validation.config import Config
 from hpsearch.validation.cross_validate import cross_validate
 from hpsearch.validation.lanes import architecture_of
@@ -29,12 +29,16 @@ from hpsearch.validation.lanes import architecture_of
 CONFIGURATIONS = 64  # spread over the space
 MEASURED = 3  # of them
 LEAST_ROWS = 256  # of a split that are trained on to measure
-SECONDS = 1.0  # for measuring
+SECONDS = 0.5  # for measuring
+# Before a run, less, and none where the study is done soon: its first trial is not to wait.
+BEFORE_A_RUN, SOON = 0.2, 10.0
 # What a trial takes beside its training, and a study beside its trials: proposals, storage; imports, corrected score.
-_OF_A_TRIAL, _OF_A_STUDY = 0.03, 2.0
-# Of their epochs, what trials take on average where a pruner stops some, as measured on the shipped studies.
-_NOT_PRUNED = 0.6
-_HIGH = 0.9  # of the space's costs, the quantile that a search may settle at
+_OF_A_TRIAL, _OF_A_STUDY = 0.03, 3.0
+# As measured on the shipped studies: after so many trials a pruner leaves others this share of their epochs, and a
+# sampler that learns proposes networks that are dearer than the space's mean; the finalists are dearer still.
+_EARLY, _NOT_PRUNED, _SETTLED, _FINALIST = 12, 0.7, 1.6, 2.0
+_LEARNING = ("cmaes", "gp", "tpe")
+_HIGH = 0.9  # the quantile of the space's costs that a search may settle at
 
 
 @dataclass(frozen=True)
@@ -93,29 +97,45 @@ def time_needed(prepared: Prepared, workers: int = 1, told: int = 0, seconds: fl
         prepared: the study with its rows.
         workers: processes of this machine that train.
         told: trials that need no training any more.
-        seconds: that the measuring takes at most, about.
+        seconds: that the measuring takes, about; where compiled kernels are loaded for it, half a second more.
     """
+    return _of_study(prepared, _Costs.computed(prepared).measured(prepared, seconds), workers, told)
+
+
+def time_of_run(prepared: Prepared, workers: int, told: int) -> TimeNeeded | None:
+    """The same with less measuring; None where nothing is left to do, or what there is to compute takes seconds."""
+    costs = _Costs.computed(prepared)
+    if told >= prepared.definition.limit or _of_study(prepared, costs, workers, told).about < SOON:
+        return None
+    return _of_study(prepared, costs.measured(prepared, BEFORE_A_RUN), workers, told)
+
+
+def _of_study(prepared: Prepared, costs: _Costs, workers: int, told: int) -> TimeNeeded:
     definition = prepared.definition
-    space = _Costs.measured(prepared, seconds)
-    trials, epochs = max(0, definition.limit - told), definition.most_epochs
-    workers = max(1, min(workers, trials or 1, definition.search.in_flight))
+    search, trials = definition.search, max(0, definition.limit - told)
+    later = max(0, definition.limit - max(told, _EARLY))
+    workers = max(1, min(workers, trials, search.in_flight))
 
-    def study(of_trial: float, of_final: float, share: float) -> float:
-        search = trials * (share * of_trial + space.setup + _OF_A_TRIAL) / workers
-        total = max(search, share * of_trial if trials else 0.0)
+    def seconds(training: float, of_final: float) -> float:
+        total = (training + trials * (costs.setup + _OF_A_TRIAL)) / workers
         if definition.finalists:
-            final, rounds = of_final, math.ceil(definition.finalists / workers)
-            total += (rounds + (definition.retrain.members > 1)) * (final + space.setup)
-        return total + seconds_of_baselines(prepared, trials * share * of_trial) + _OF_A_STUDY
+            rounds = math.ceil(definition.finalists / workers) + (definition.retrain.members > 1)
+            total += rounds * (of_final + costs.setup)
+        return total + seconds_of_baselines(prepared, training) + _OF_A_STUDY
 
-    stops = definition.build_pruner() is not None
-    mean, high = float(np.mean(space.trials)), float(np.quantile(space.trials, _HIGH))
+    mean, final = float(costs.trials.mean()), _FINALIST * float(costs.finals.mean())
+    settled = mean * (_SETTLED if search.sampler.name in _LEARNING else 1.0)
+    of_later = settled * (1.0 if definition.build_pruner() is None else _NOT_PRUNED)
+    # The best checkpoint being anywhere alike, patience leaves a trial so much of its epochs on average.
+    left = 1.0 if search.patience is None else 1 - (1 - search.patience) ** 2 / 2
+    high, high_final = (float(np.quantile(of_each, _HIGH)) for of_each in (costs.trials, costs.finals))
+    about = seconds(left * ((trials - later) * mean + later * of_later), final)
     return TimeNeeded(
-        study(mean, float(np.mean(space.finals)), _NOT_PRUNED if stops else 1.0),
-        study(max(mean, high), float(np.quantile(space.finals, _HIGH)), 1.0),
+        about,
+        max(about, seconds((trials - later) * mean + later * max(high, settled), max(final, high_final))),
         workers,
         trials,
-        epochs,
+        definition.most_epochs,
         len(prepared.splits),
         min(definition.finalists, definition.limit),
     )
@@ -123,35 +143,50 @@ def time_needed(prepared: Prepared, workers: int = 1, told: int = 0, seconds: fl
 
 @dataclass(frozen=True)
 class _Costs:
-    """Seconds of training, of configurations spread over the space: of a whole trial, of a finalist; and what a trial
-    takes before its first epoch."""
+    """Seconds of training, of configurations spread over the space.
 
+    Attributes:
+        configs: the configurations.
+        trials, finals: of each as a trial, of all its epochs, and as a finalist.
+        setup: of any, before the first epoch.
+    """
+
+    configs: tuple[Config, ...]
     trials: Floats
     finals: Floats
-    setup: float
+    setup: float = 0.0
 
     @classmethod
-    def measured(cls, prepared: Prepared, seconds: float) -> _Costs:
+    def computed(cls, prepared: Prepared) -> _Costs:
+        """By what they have to compute."""
         definition = prepared.definition
-        configs = [definition.config(chosen) for chosen in _spread(definition)]
-        parameters = [_parameters(prepared, config) for config in configs]
-        finals = [split for split in prepared.splits if not split.repeat] * definition.search.finalist_repeats
+        configs = tuple(definition.config(chosen) for chosen in _spread(definition))
+        once = [split for split in prepared.splits if not split.repeat]
 
-        def computed(splits: Sequence[Split]) -> Floats:
-            pairs = zip(configs, parameters, strict=True)
-            return np.array([seconds_of_training(c.epochs, splits, c.batch_size, size) for c, size in pairs])
+        def of_each(splits: Sequence[Split]) -> Floats:
+            return np.array([_computed(prepared, config, config.epochs, splits) for config in configs])
 
-        costs = computed(prepared.splits)
-        order = np.argsort(costs, kind="stable")
-        # Each stands for as much of the whole cost as the others do.
-        shares = np.cumsum(costs[order]) / costs.sum()
-        places = np.unique(np.searchsorted(shares, (np.arange(MEASURED) + 0.5) / MEASURED))
-        chosen = order[np.minimum(places, len(order) - 1)]
-        found = [_measure(prepared, configs[at], parameters[at], seconds / len(chosen)) for at in chosen]
+        return cls(configs, of_each(prepared.splits), of_each(once * definition.search.finalist_repeats))
+
+    def measured(self, prepared: Prepared, seconds: float) -> _Costs:
+        """The same as this machine does it."""
+        an_epoch = self.trials / [config.epochs for config in self.configs]
+        order = np.argsort(an_epoch, kind="stable")
+        # Each that is measured stands for as much of the whole cost as the others do.
+        shares = np.cumsum(self.trials[order]) / self.trials.sum()
+        places = np.searchsorted(shares, (np.arange(MEASURED) + 0.5) / MEASURED)
+        chosen = order[np.unique(places)]
+        found = [_measure(prepared, self.configs[at], seconds / len(chosen)) for at in chosen]
         # How much slower than computed, between those measured along the cost of an epoch.
-        an_epoch = costs / [config.epochs for config in configs]
         ratios = np.interp(np.log(an_epoch), np.log(an_epoch[chosen]), [ratio for ratio, _ in found])
-        return cls(costs * ratios, computed(finals) * ratios, min(setup for _, setup in found))
+        setup = min(setup for _, setup in found)
+        return replace(self, trials=self.trials * ratios, finals=self.finals * ratios, setup=setup)
+
+
+def _computed(prepared: Prepared, config: Config, epochs: int, splits: Sequence[Split]) -> float:
+    data = prepared.search
+    network = architecture_of(config, data.features.shape[1], len(data.class_names)).network
+    return seconds_of_training(epochs, splits, config.batch_size, network.size)
 
 
 def _spread(definition: StudyDefinition) -> list[Mapping[str, Any]]:
@@ -169,24 +204,16 @@ def _spread(definition: StudyDefinition) -> list[Mapping[str, Any]]:
     return found
 
 
-def _parameters(prepared: Prepared, config: Config) -> int:
-    data = prepared.search
-    return architecture_of(config, data.features.shape[1], len(data.class_names)).network.size
-
-
-def _measure(prepared: Prepared, config: Config, parameters: int, seconds: float) -> tuple[float, float]:
+def _measure(prepared: Prepared, config: Config, seconds: float) -> tuple[float, float]:
     """How many times slower than computed a configuration trains, and what comes before its first epoch."""
-    definition = prepared.definition
+    definition, splits = prepared.definition, prepared.splits
     every = min(definition.evaluate_every, config.epochs)
-    splits: Sequence[Split] = prepared.splits
-    scalings = prepared.scalings[config.scaling]
-    size = 0 if isinstance(config.batch_size, str) else config.batch_size
-    whole = seconds_of_training(every, splits, config.batch_size, parameters)
-    if whole > seconds / 3:
-        part = seconds / 3 / whole
-        splits = [_part(split, part, max(LEAST_ROWS, 2 * size)) for split in splits]
-        whole = seconds_of_training(every, splits, config.batch_size, parameters)
-        every = max(1, min(every, round(every * seconds / 3 / whole)))
+    first = _computed(prepared, config, every, splits)
+    if first > seconds / 3:
+        least = max(LEAST_ROWS, 0 if isinstance(config.batch_size, str) else 2 * config.batch_size)
+        splits = tuple(_part(split, seconds / 3 / first, least) for split in splits)
+        first = _computed(prepared, config, every, splits)
+        every = max(1, min(every, round(every * seconds / 3 / first)))
     epochs, clock = [0], [time.perf_counter()]
 
     def stop(epoch: int, mean: float) -> bool:
@@ -194,19 +221,21 @@ def _measure(prepared: Prepared, config: Config, parameters: int, seconds: float
         clock.append(time.perf_counter())
         return clock[-1] - clock[1] > seconds  # before the first, compiled kernels may have been loaded
 
-    # No training diverges at such a rate.
-    slow = config.replaced({"learning_rate": min(config.learning_rate, 1e-4)})
-    with threadpool_limits(1), np.errstate(all="ignore"):
+    with one_thread():
         cross_validate(
-            prepared.search, splits, slow, definition.seed, scalings=scalings, evaluate_every=every, should_stop=stop
+            prepared.search,
+            splits,
+            config.replaced({"learning_rate": min(config.learning_rate, 1e-4)}),  # at which none diverges
+            definition.seed,
+            scalings=prepared.scalings[config.scaling],
+            evaluate_every=every,
+            should_stop=stop,
         )
-    computed = seconds_of_training(1, splits, config.batch_size, parameters)
-    if len(epochs) > 2:
-        an_epoch = (clock[-1] - clock[1]) / (epochs[-1] - epochs[1])
-        setup = max(0.0, clock[1] - clock[0] - an_epoch * epochs[1])
-    else:
-        an_epoch, setup = (clock[-1] - clock[0]) / max(1, epochs[-1]), 0.0
-    return an_epoch / computed, setup
+    of_an_epoch = _computed(prepared, config, 1, splits)
+    if len(epochs) == 2:  # one checkpoint, all of the training
+        return (clock[1] - clock[0]) / (epochs[1] * of_an_epoch), 0.0
+    an_epoch = (clock[-1] - clock[1]) / (epochs[-1] - epochs[1])
+    return an_epoch / of_an_epoch, max(0.0, clock[1] - clock[0] - an_epoch * epochs[1])
 
 
 def _part(split: Split, part: float, least: int) -> Split:
