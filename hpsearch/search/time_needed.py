@@ -39,6 +39,7 @@ _OF_A_TRIAL, _OF_A_STUDY = 0.03, 3.0
 _EARLY, _NOT_PRUNED, _SETTLED, _FINALIST = 12, 0.7, 1.6, 2.0
 _LEARNING = ("cmaes", "gp", "tpe")
 _HIGH = 0.9  # the quantile of the space's costs that a search may settle at
+_SLACK = 1.25  # of the most
 
 
 @dataclass(frozen=True)
@@ -132,7 +133,7 @@ def _of_study(prepared: Prepared, costs: _Costs, workers: int, told: int) -> Tim
     about = seconds(left * ((trials - later) * mean + later * of_later), final)
     return TimeNeeded(
         about,
-        max(about, seconds((trials - later) * mean + later * max(high, settled), max(final, high_final))),
+        _SLACK * max(about, seconds((trials - later) * mean + later * max(high, settled), max(final, high_final))),
         workers,
         trials,
         definition.most_epochs,
