@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,12 +20,14 @@ if TYPE_CHECKING:
     from hpsearch.data.audit import Finding
     from hpsearch.definition.study import StudyDefinition
     from hpsearch.model.bundle import Bundle
+    from hpsearch.model.evaluate import Evaluated
     from hpsearch.model.export import Exported
     from hpsearch.reporting.snapshot import Snapshot
     from hpsearch.results.best import Best
     from hpsearch.results.confirm import Confirmation
     from hpsearch.results.nested import Nested
     from hpsearch.search.coordinator import Progress
+    from hpsearch.search.time_needed import TimeNeeded
     from hpsearch.storage.stored_study import StoredStudy
     from hpsearch.validation.cross_validate import CrossValidation
 
@@ -163,6 +166,7 @@ def run(
     from_study: str | Path | None = None,
     watch: Callable[[Progress], None] = lambda progress: None,
     notice: Callable[[Sequence[Finding]], None] = lambda findings: None,
+    expect: Callable[[TimeNeeded], None] | None = None,
 ) -> StudyResult:
     """Run a study, or go on with it where it stopped. The tables do not depend on who does the work.
 
@@ -187,6 +191,8 @@ def run(
             storage for all of its studies: what was best there comes first. It is part of the study from then on.
         watch: told the progress after every trial, and about once a second.
         notice: told before trial 0 what the leakage audit found and does not stop the study.
+        expect: told before the first trial how long the study will take, about, if that is more than some seconds and
+            it runs on this machine's ``workers``. Without it nothing is measured.
 
     Raises:
         DataError: rows or splits that leak, unless ``[validation] allow`` says so; nothing was trained then.
@@ -213,6 +219,12 @@ def run(
         with owned(prepared, url, findings, allow_mixed, new=fresh is not None) as stored:
             if not stored.trials():
                 notice(findings)
+            if expect is not None and executor is None and scheduler is None:
+                from hpsearch.search.time_needed import time_of_run
+
+                told = sum(trial.state.is_finished() for trial in stored.trials())
+                if (needed := time_of_run(prepared, workers, told)) is not None:
+                    expect(needed)
             search(prepared, stored, trainers, on_progress=watch, timeout=timeout, reuse=reuse, baselines=True)
     return StudyResult(definition.name, url)
 
@@ -443,6 +455,40 @@ def retrain(
     if members is not None:
         definition = definition.with_members(members)
     return fit_and_score(definition, storage_url(storage), None if folder is None else Path(folder))
+
+
+def evaluate(
+    model: str | Path | Bundle,
+    rows: str | Path,
+    *,
+    cost: Mapping[str, float] | None = None,
+    notice: Callable[[str], None] = warnings.warn,
+) -> Evaluated:
+    """Score a saved model on labelled rows, beside what it was expected to score; see :mod:`hpsearch.model.evaluate`.
+
+    >>> definition = StudyDefinition.from_file("studies/flowers.toml", ["train.epochs=40"])
+    >>> run(definition, trials=2).retrain().save("flowers-model", force=True)
+    >>> found = evaluate("flowers-model", "studies/flowers.csv")
+    >>> found.rows, sorted(found.metrics)[:2]
+    (180, ['accuracy', 'balanced_accuracy'])
+    >>> found.metrics["accuracy"].low < found.metrics["accuracy"].value
+    True
+
+    Args:
+        model: a folder that a bundle was saved in, or a bundle.
+        rows: a CSV or Parquet file with the model's columns and its target.
+        cost: of two classes, ``{"yes": 10}``: missing a "yes" costs 10 times a false "yes". What threshold that makes
+            is chosen on out-of-fold predictions of the study, and judged on these rows.
+        notice: told a line on each thing that training did not meet.
+
+    Raises:
+        HpsearchError: no such model; rows that do not fit it, or of which none has a target; a cost of other than two
+            classes, or with a model that has no out-of-fold predictions.
+    """
+    from hpsearch.model.bundle import Bundle
+    from hpsearch.model.evaluate import evaluate as score
+
+    return score(model if isinstance(model, Bundle) else Bundle.load(model), Path(rows), notice, cost=cost)
 
 
 def export(

@@ -12,7 +12,7 @@ import typer
 
 from hpsearch import api
 from hpsearch.cli import completion, display, progress, stored_studies, study_files, terminal
-from hpsearch.cli.options import File, Json, Set, Storage, Study, study_of
+from hpsearch.cli.options import File, Json, Set, Storage, Study, by_class, study_of
 from hpsearch.cli.process import duration, has_screen, terminated_as_interrupted, usable_cores
 
 if TYPE_CHECKING:
@@ -36,6 +36,20 @@ class Format(StrEnum):
     parquet = "parquet"
 
 
+Cost = Annotated[
+    str | None,
+    typer.Option(
+        metavar="CLASS=RATIO",
+        help="Of two classes: missing this one costs so many times as much as a false prediction of it; the threshold "
+        "follows from the study's out-of-fold predictions.",
+    ),
+]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        min=1, envvar="HPSEARCH_WORKERS", help="Processes that train; by default the cores, at most in_flight."
+    ),
+]
 Output = Annotated[Path | None, typer.Option("-o", "--output", help="Write to this file instead of the terminal.")]
 TableFormat = Annotated[
     Format | None, typer.Option("--format", help="By default what the output file's name ends in, or table.")
@@ -74,12 +88,7 @@ app.command(cls=study_files.ExampleLast)(study_files.init)
 def run(
     file: File,
     trials: Annotated[int | None, typer.Option(min=1, help="Trials in all, instead of the file's number.")] = None,
-    workers: Annotated[
-        int | None,
-        typer.Option(
-            min=1, envvar="HPSEARCH_WORKERS", help="Processes that train; by default the cores, at most in_flight."
-        ),
-    ] = None,
+    workers: Workers = None,
     timeout: Annotated[
         str | None, typer.Option(metavar="TIME", help="Stop after 90s, 10m or 2h; run again to go on.")
     ] = None,
@@ -126,6 +135,7 @@ def run(
             from_study=from_study,
             watch=on_progress,
             notice=display.findings,
+            expect=None if as_json else lambda needed: terminal.say_aside(str(needed)),
         )
     table = result.trials
     told = int((table["state"] != "RUNNING").sum())
@@ -155,31 +165,33 @@ def run(
 
 
 @app.command()
-def check(file: File, set_: Set = None, as_json: Json = False) -> None:
-    """Validate a study file, load its data, make its splits, look for leaks; train nothing."""
+def check(file: File, workers: Workers = None, set_: Set = None, as_json: Json = False) -> None:
+    """Validate a study file, load its data, make its splits, look for leaks, estimate its time; run no trial."""
     from dataclasses import asdict
 
     from hpsearch.data.audit import refusal
     from hpsearch.definition.study import as_key
     from hpsearch.errors import DataError, Setting
     from hpsearch.search.objective import prepare
+    from hpsearch.search.time_needed import time_needed
 
     prepared = prepare(_definition(file, set_))
     facts, findings = prepared.facts(), prepared.audit()
+    allow = prepared.definition.validation.allow
+    error = refusal(findings, allow)
+    needed = None if error is not None else time_needed(prepared, workers or usable_cores())
     if as_json:
-        _print_json(
-            {**facts, "column_types": prepared.columns(), "findings": [asdict(finding) for finding in findings]}
-        )
+        found = {"findings": [asdict(finding) for finding in findings], "time_needed": needed and asdict(needed)}
+        _print_json({**facts, "column_types": prepared.columns(), **found})
     else:
         display.facts(facts)
         display.findings(findings, notes=True)
-    allow = prepared.definition.validation.allow
-    if (error := refusal(findings, allow)) is not None:
+    if error is not None:
         names = sorted({f.name for f in findings if f.level == "error" and f.name not in allow})
         overrule = ("To overrule: ", Setting("allow", names), ".")
         raise (error if as_json else DataError(got=f"{file} is not fit to run as it is", do=overrule)).worded(as_key)
     if not as_json:
-        terminal.say(f"{file} is fit to run.")
+        terminal.say(f"{file} is fit to run. {needed}")
 
 
 @app.command()
@@ -354,10 +366,7 @@ def confirm(
 def nested(
     file: File,
     outer: Annotated[int, typer.Option(min=2, help="Outer splits; the whole search runs inside each.")] = 5,
-    workers: Annotated[
-        int | None,
-        typer.Option(min=1, envvar="HPSEARCH_WORKERS", help="Processes that train; by default the cores."),
-    ] = None,
+    workers: Workers = None,
     storage: Storage = None,
     set_: Set = None,
     as_json: Json = False,
@@ -405,7 +414,8 @@ def retrain(
     bundle = api.retrain(_definition(file, set_), storage, output, members=members)
     bundle.save(output, force)
     if as_json:
-        _print_json({"model": str(output), **bundle.about})
+        # What `evaluate` reads again may be of thousands of rows.
+        _print_json({"model": str(output), **{k: v for k, v in bundle.about.items() if k != "evaluation"}})
     else:
         display.retrained(bundle, output)
 
@@ -427,6 +437,13 @@ def predict(
     spread: Annotated[
         bool, typer.Option("--spread", help="Add how far the model's networks disagree, a standard deviation.")
     ] = False,
+    threshold: Annotated[
+        str | None,
+        typer.Option(
+            metavar="CLASS=PROBABILITY", help="Of two classes: predict this one where it is at least so probable."
+        ),
+    ] = None,
+    cost: Cost = None,
     kind: TableFormat = None,
     output: Output = None,
     as_json: Json = False,
@@ -435,8 +452,34 @@ def predict(
     from hpsearch.model.bundle import Bundle
     from hpsearch.model.predict_file import predict_file
 
-    predicted = predict_file(Bundle.load(model), rows, notice=terminal.say_aside, spread=spread, keep=keep or ())
+    decided = {"threshold": by_class(threshold, "threshold"), "cost": by_class(cost, "cost")}
+    bundle = Bundle.load(model)
+    predicted = predict_file(bundle, rows, terminal.say_aside, spread=spread, keep=keep or (), **decided)
     _emit(predicted, kind, output, as_json)
+
+
+@app.command()
+def evaluate(
+    model: Annotated[Path, typer.Argument(help="A folder that `retrain` saved.", show_default=False)],
+    rows: Annotated[
+        Path,
+        typer.Argument(
+            help="A CSV or .parquet file with the model's feature columns and its target; - reads CSV from the "
+            "standard input.",
+            show_default=False,
+        ),
+    ],
+    cost: Cost = None,
+    as_json: Json = False,
+) -> None:
+    """Score a saved model on labelled rows, beside what it was expected to score; nothing is stored."""
+    found = api.evaluate(model, rows, cost=by_class(cost, "cost"), notice=terminal.say_aside)
+    if as_json:
+        _print_json({"model": str(model), **found.summary()})
+    else:
+        from hpsearch.cli import display_evaluated
+
+        display_evaluated.evaluated(found, model)
 
 
 @app.command()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +10,7 @@ import typer
 
 from hpsearch import api
 from hpsearch.cli import completion
+from hpsearch.errors import HpsearchError, Setting
 
 File = Annotated[Path, typer.Argument(help="A study file (TOML).", show_default=False)]
 Study = Annotated[
@@ -23,6 +25,25 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and no
 Set = Annotated[
     list[str] | None, typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Override a key of the file; repeatable.")
 ]
+
+
+def by_class(text: str | None, name: str) -> dict[str, float] | None:
+    """What ``CLASS=NUMBER`` says, by class.
+
+    Args:
+        text: of the option.
+        name: the option's.
+
+    Raises:
+        HpsearchError: it reads otherwise.
+    """
+    if text is None:
+        return None
+    of_class, _, number = text.rpartition("=")
+    with suppress(ValueError):
+        if of_class:
+            return {of_class: float(number)}
+    raise HpsearchError("must read CLASS=NUMBER, as in yes=10", f"is {text!r}", where=Setting(name))
 
 
 def study_of(study: str, overrides: list[str] | None) -> str:

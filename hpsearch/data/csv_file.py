@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+from array import array
 from collections.abc import Iterator
 from io import BufferedReader
 from itertools import islice
@@ -58,12 +59,12 @@ def _read(file: BufferedReader, wanted: Wanted) -> Table:
     if not header:
         raise DataError("must begin with a header line", "is empty")
     features = {name: Cells(name, wanted.types) for name in wanted.among(header)}
-    texts = {name: wanted.as_text(name) for name in (*wanted.texts, *wanted.kept)}
+    texts = {name: wanted.as_text(name) for name in wanted.texts_among(header)}
     takers: dict[str, list[Cells | Filled]] = {  # a column may be a feature and kept as text
         name: [of[name] for of in (features, texts) if name in of] for name in header
     }
     filled = ((number, cells) for number, cells in rows if cells)
-    count = 0
+    count, of_rows = 0, array("q")
     while block := list(islice(filled, BLOCK_ROWS)):
         count += len(block)
         check_values(count, len(header))
@@ -73,6 +74,7 @@ def _read(file: BufferedReader, wanted: Wanted) -> Table:
                     f"must have {len(header)} values like the header", f"has {len(cells)}", where=f"row {number}"
                 )
         numbers = [number for number, _ in block]
+        of_rows.extend(numbers)
         for name, column in zip(header, zip(*(cells for _, cells in block), strict=True), strict=True):
             text = "".join(column)
             if len(text) > MOST_CHARACTERS:  # of one cell or of all
@@ -89,6 +91,7 @@ def _read(file: BufferedReader, wanted: Wanted) -> Table:
         header,
         {name: cells.finish for name, cells in features.items()},
         {name: cells.finish for name, cells in texts.items()},
+        of_rows,
     )
 
 

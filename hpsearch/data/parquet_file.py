@@ -72,7 +72,8 @@ def _read(file: Any, wanted: Wanted) -> Table:
         wanted,
         names,
         {name: feature(name) for name in features},
-        {name: texts(name) for name in (*wanted.texts, *wanted.kept)},
+        {name: texts(name) for name in wanted.texts_among(names)},
+        rows,
     )
 
 

@@ -46,6 +46,7 @@ class Wanted:
         regression_target: the one of the texts that must be a number in every row; None if none must.
         lenient: columns that cannot be features are left out and listed, and do not stop the reading.
         kept: columns that must be there and are taken as they are, text or not, whatever else they are.
+        optional: columns that are read as the texts are, where they are there.
     """
 
     texts: tuple[str, ...] = ()
@@ -56,6 +57,7 @@ class Wanted:
     regression_target: str | None = None
     lenient: bool = False
     kept: tuple[str, ...] = ()
+    optional: tuple[str, ...] = ()
 
     def among(self, header: Sequence[str]) -> list[str]:
         """The columns of a file that become features, in its order.
@@ -75,6 +77,10 @@ class Wanted:
         features = set(self.features)
         return [name for name in header if name in features]
 
+    def texts_among(self, header: Sequence[str]) -> list[str]:
+        """The columns of a file that are read as text."""
+        return [*self.texts, *self.kept, *(name for name in self.optional if name in header)]
+
     def as_text(self, name: str) -> Filled:
         """One of the texts, to be filled, or of those kept."""
         return Filled(name, self.types, name == self.regression_target, name not in self.kept)
@@ -89,12 +95,14 @@ class Table:
         columns: those that become features; whoever has made features of them may clear the list.
         texts: columns of text by name.
         refused: those that cannot be features, and why, if that does not stop the reading.
+        rows: (N,) the number of each row, as errors name it.
     """
 
     names: tuple[str, ...]
     columns: list[Raw]
     texts: Mapping[str, list[str]]
     refused: Mapping[str, DataError]
+    rows: Sequence[int]
 
     @classmethod
     def of(
@@ -103,6 +111,7 @@ class Table:
         names: Sequence[str],
         features: Mapping[str, Callable[[], Raw]],
         texts: Mapping[str, Callable[[], list[str]]],
+        rows: Sequence[int],
     ) -> Table:
         """From functions that make the columns, each called once.
 
@@ -117,7 +126,7 @@ class Table:
                 if not wanted.lenient:
                     raise
                 refused[name] = error
-        return cls(tuple(names), columns, {name: make() for name, make in texts.items()}, refused)
+        return cls(tuple(names), columns, {name: make() for name, make in texts.items()}, refused, rows)
 
 
 @contextmanager

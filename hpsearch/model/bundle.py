@@ -34,6 +34,7 @@ from hpsearch.validation.metrics import METRICS
 from hpsearch.validation.score import SCORE_NAMES
 
 if TYPE_CHECKING:
+    from hpsearch.model.threshold import Threshold
     from hpsearch.validation.metric import Metric
 
 
@@ -84,7 +85,13 @@ class Bundle:
         """What it predicts."""
         return "classification" if self.class_names else "regression"
 
-    def predict(self, rows: Any, notice: Callable[[str], None] = warnings.warn) -> NDArray[Any]:
+    def predict(
+        self,
+        rows: Any,
+        notice: Callable[[str], None] = warnings.warn,
+        *,
+        threshold: Mapping[str, float] | None = None,
+    ) -> NDArray[Any]:
         """The most probable class of each row, by name, or the predicted target in its own unit: (N,).
 
         Args:
@@ -92,15 +99,23 @@ class Bundle:
                 by name. Missing values (nan, None) are filled as in training.
             notice: told a line on each thing that training did not meet: a category, or a missing value in a column
                 that had none.
+            threshold: of two classes, ``{"yes": 0.09}`` predicts "yes" where its probability is at least that.
 
         Raises:
-            DataError: other columns, another shape, or a value that is not of its column's kind.
+            DataError: other columns, another shape, or a value that is not of its column's kind; a threshold of other
+                than two classes.
         """
-        return self.targets_of(self.predictions(self._features(rows, notice)))
+        from hpsearch.model.threshold import Threshold
 
-    def targets_of(self, predictions: FloatArray) -> NDArray[Any]:
-        """What :meth:`predict` gives, (N,), of what :meth:`predictions` gives."""
-        return np.array(self.class_names)[predictions.argmax(axis=1)] if self.class_names else predictions[:, 0]
+        given = None if threshold is None else Threshold.of(self.class_names, threshold)
+        return self.targets_of(self.predictions(self._features(rows, notice)), given)
+
+    def targets_of(self, predictions: FloatArray, threshold: Threshold | None = None) -> NDArray[Any]:
+        """What :meth:`predict` gives, (N,), of what :meth:`predictions` gives; of two classes by a threshold."""
+        if not self.class_names:
+            return predictions[:, 0]
+        labels = predictions.argmax(axis=1) if threshold is None else threshold.labels(self.class_names, predictions)
+        return np.array(self.class_names)[labels]
 
     def probabilities(self, rows: Any, notice: Callable[[str], None] = warnings.warn) -> FloatArray:
         """The probability of each class, (N, C), of rows as :meth:`predict` takes them.

@@ -33,7 +33,8 @@ target.scale        and 1 of classes; ``scale`` is above 0
 target.transform    an object, see below, in a regression whose target is transformed too; else null or left out
 about               how the model came to be, for people: any keys. Of those that are read again ``not_features`` is
                     null or a list of texts, ``ranges`` an object of pairs of numbers by the names of columns,
-                    ``scorings`` an integer of at least 0, ``rows`` null or an object
+                    ``scorings`` an integer of at least 0, ``rows`` null or an object, ``evaluation`` null or an object,
+                    see below
 ==================  ====================================================================================================
 
 Each of ``preprocessing.columns`` is an object with ``name`` (text, no two the same), ``kind`` (``numeric``,
@@ -82,6 +83,13 @@ Biometrika 87, 2000, equation 2.1), p being λ where x is at least 0 and 2 - λ 
 
 It is computed as sign(x) · expm1(p · log1p(|x|)) / p, in which p · log1p(|x|) is taken to be at most 700.
 
+A member's probabilities are the softmax of its outputs; with ``binary_cross_entropy`` 1 / (1 + exp(-output)) is that of
+the second class; of a regression see ``target``. What the model predicts is the mean of its members' predictions.
+
+With ``target.transform``, the output times ``scale``, plus ``centre``, is not a prediction t but f(t). The object has
+``scaling``, which names f, and f's constants, all numbers in the target's own unit but ``power``.
+
+=========  =============================================================================================================
 scaling    f
 =========  =============================================================================================================
 ``log``    ln(t)
@@ -91,14 +99,14 @@ scaling    f
 
 Both have ``deviation``, above 0, the standard deviation of the training targets, and ``low`` and ``high``: a prediction
 below ``low`` or above ``high`` is that instead. ``power`` is from 0 to 2, so that f reaches every number.
-=======
-A member's probabilities are the softmax of its outputs; with ``binary_cross_entropy`` 1 / (1 + exp(-output)) is that of
-the second class; of a regression see ``target``. What the model predicts is the mean of its members' predictions.
 
-With ``target.transform``, the output times ``scale``, plus ``centre``, is not a prediction t but f(t). The object has
-``scaling``, which names f, and f's constants, all numbers in the target's own unit but ``power``.
+``about.evaluation`` has exactly the keys ``group`` and ``weight`` (text or null: the columns of files of rows that say
+which rows belong together and how many each counts as), ``in_time`` (true or false: rows follow each other in time) and
+``out_of_fold``: null, or of two classes an object of lists of one length, what the study's networks predicted for rows
+that they did not train on: ``probabilities`` (of the second class), ``labels`` (0 or 1), ``units`` (integers below
+2³¹, equal for rows that are one, or null) and ``weights`` (at least 0, or null); and ``folds`` (an integer of at least
+1) and ``averaged`` (true or false: whether they are averages of several networks).
 
-=========  ======================================================================================================
 Version 3 is read too. It is a model of one member: it has no ``network.members``, and its arrays no axis of members.
 """
 

@@ -7,10 +7,10 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from hpsearch.data.columns import Column, Impute, Kind
 from hpsearch.data.dates import is_form
@@ -110,6 +110,29 @@ class Target(ManifestPart):
         return None if self.transform is None else from_plain(self.transform.model_dump(exclude_unset=True))
 
 
+class OutOfFoldPart(ManifestPart):
+    probabilities: Annotated[list[Annotated[float, Field(ge=0, le=1)]], Field(fail_fast=True)]
+    labels: Annotated[list[Literal[0, 1]], Field(fail_fast=True)]
+    folds: Annotated[int, Field(ge=1)]
+    averaged: bool
+    units: Annotated[list[Annotated[int, Field(ge=0, lt=2**31)]], Field(fail_fast=True)] | None
+    weights: Annotated[list[Annotated[float, Field(ge=0)]], Field(fail_fast=True)] | None
+
+    @model_validator(mode="after")
+    def _one_a_row(self) -> Self:
+        lists = (self.labels, self.units, self.weights)
+        if any(of is not None and len(of) != len(self.probabilities) for of in lists):
+            raise ValueError("one value a row")
+        return self
+
+
+class EvaluationPart(ManifestPart):
+    group: str | None
+    weight: str | None
+    in_time: bool
+    out_of_fold: OutOfFoldPart | None
+
+
 class About(ManifestPart):
     model_config = ConfigDict(extra="allow")
 
@@ -117,6 +140,7 @@ class About(ManifestPart):
     ranges: dict[str, Annotated[list[float], Field(min_length=2, max_length=2)]] = Field(default_factory=dict)
     scorings: Annotated[int, Field(ge=0)] = 0
     rows: dict[str, Any] | None = None
+    evaluation: EvaluationPart | None = None
 
 
 class Manifest(ManifestPart):
@@ -257,6 +281,9 @@ def _check_whole(manifest: Manifest) -> None:
         target.read_transform()
     except ValueError as error:
         raise BundleError("the constants of target.transform must be those of its scaling", str(error)) from error
+    if len(target.classes) != 2 and (manifest.about.get("evaluation") or {}).get("out_of_fold") is not None:
+        got = f"there are {len(target.classes)}"
+        raise BundleError("about.evaluation.out_of_fold must be null but with two classes", got)
     if target.transform is not None and target.transform.low > target.transform.high:
         raise BundleError("target.transform.low must be at most target.transform.high", "is more")
     try:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
+from numpy.typing import NDArray
 
 from hpsearch.data.cells import Types
 from hpsearch.data.table_file import Table, Wanted
 from hpsearch.data.table_reader import read_table
-from hpsearch.errors import DataError, listed
+from hpsearch.errors import DataError, Setting, listed
 from hpsearch.model.bundle import Bundle
+from hpsearch.model.threshold import Cost, OutOfFold, Threshold, choose_threshold
 from hpsearch.nn.passes import averaged
 
 
@@ -24,6 +27,8 @@ def predict_file(
     *,
     spread: bool = False,
     keep: Sequence[str] = (),
+    threshold: Mapping[str, float] | None = None,
+    cost: Mapping[str, float] | None = None,
 ) -> pd.DataFrame:
     """The prediction for each row of a CSV or Parquet file, one row each.
 
@@ -40,26 +45,23 @@ def predict_file(
             that had none, a number far outside the training rows'.
         spread: add a column ``spread``: how far the members disagree; see :meth:`hpsearch.Bundle.spread`.
         keep: columns of the file to begin with, as they stand there.
+        threshold: of two classes, ``{"yes": 0.09}`` predicts "yes" where its probability is at least that.
+        cost: of two classes, ``{"yes": 10}`` has the threshold chosen for a missed "yes" that costs 10 times a false
+            one, see :func:`~hpsearch.model.threshold.choose_threshold`; ``notice`` is told which it is.
 
     Raises:
         DataError: a column missing, or a value that is not of its column's kind; one to keep that is called as a
-            predicted one.
-        BundleError: a spread of a model of one member.
+            predicted one; a threshold or a cost of other than two classes, or both.
+        BundleError: a spread of a model of one member; a cost with a model that has no out-of-fold predictions.
     """
     if spread:
         bundle.require_several()
-    table = read_rows(bundle, path, keep)
-    features, notices = bundle.plan.expand(table.columns)
-    left_out = bundle.about.get("not_features", ())  # None: all that are not its features
-    known = {*bundle.plan.names, bundle.target_name, *(left_out or ()), *keep}
-    others = [name for name in table.names if name not in known]
-    if others and left_out is not None:
-        notice(f"Ignored, as the model does not know them: {listed([*map(repr, others)])}.")
-    for line in [*notices, *bundle.far_outside(features)]:
-        notice(line)
+    decided = _threshold(bundle, threshold, cost, notice)
+    table = read_rows(bundle, path, Wanted(kept=tuple(dict.fromkeys(keep))))
+    features = features_of(bundle, table, notice, keep)
     of_members = bundle.member_predictions(features)
     predictions = averaged(of_members)
-    predicted = bundle.targets_of(predictions)
+    predicted = bundle.targets_of(predictions, decided)
     if bundle.class_names:
         columns = {"class": pd.array(predicted.tolist(), dtype="str")}
         columns |= {f"probability_{name}": predictions[:, i] for i, name in enumerate(bundle.class_names)}
@@ -72,13 +74,52 @@ def predict_file(
     return pd.DataFrame({**{name: table.texts[name] for name in keep}, **columns})
 
 
-def read_rows(bundle: Bundle, path: Path, keep: Sequence[str] = ()) -> Table:
-    """A model's columns, in its order, of a CSV or Parquet file.
+def _threshold(
+    bundle: Bundle,
+    threshold: Mapping[str, float] | None,
+    cost: Mapping[str, float] | None,
+    notice: Callable[[str], None],
+) -> Threshold | None:
+    if threshold is not None and cost is not None:
+        must = "must not go with ", Setting("cost"), ", from which it would follow"
+        raise DataError(must, "both are given", "Leave one out.", where=Setting("threshold"))
+    if threshold is not None:
+        return Threshold.of(bundle.class_names, threshold)
+    if cost is None:
+        return None
+    of_errors = Cost.of(bundle.class_names, cost)
+    chosen = choose_threshold(OutOfFold.of_model(bundle.about), bundle.class_names, of_errors)[0].threshold
+    notice(f"{chosen.class_name!r} is predicted where its probability is at least {chosen.value:.4g}.")
+    return chosen
+
+
+def features_of(bundle: Bundle, table: Table, notice: Callable[[str], None], known: Sequence[str] = ()) -> NDArray[Any]:
+    """The features, (N, D), of what :func:`read_rows` gave.
+
+    Args:
+        bundle: the model.
+        table: its columns.
+        notice: told what training did not meet.
+        known: columns beside those that the model's study knew.
+    """
+    features, notices = bundle.plan.expand(table.columns)
+    left_out = bundle.about.get("not_features", ())  # None: all that are not its features
+    expected = {*bundle.plan.names, bundle.target_name, *(left_out or ()), *known}
+    others = [name for name in table.names if name not in expected]
+    if others and left_out is not None:
+        notice(f"Ignored, as the model does not know them: {listed([*map(repr, others)])}.")
+    for line in [*notices, *bundle.far_outside(features)]:
+        notice(line)
+    return features
+
+
+def read_rows(bundle: Bundle, path: Path, wanted: Wanted | None = None) -> Table:
+    """A model's columns, in its order, of a CSV or Parquet file, and what else is wanted of it.
 
     Raises:
         DataError: as :func:`predict_file`.
     """
     plan = bundle.plan
-    table = read_table(path, Wanted(kept=tuple(dict.fromkeys(keep)), features=plan.names, types=Types.of(plan)))
+    table = read_table(path, replace(wanted or Wanted(), features=plan.names, types=Types.of(plan)))
     columns = {raw.name: raw for raw in table.columns}
     return replace(table, columns=[columns[name] for name in plan.names])

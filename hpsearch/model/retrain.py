@@ -15,11 +15,13 @@ import numpy as np
 
 from hpsearch.data.dataset import Dataset
 from hpsearch.data.splits import SPLITTERS
+from hpsearch.data.table_sources import TableFile
 from hpsearch.data.units import independent_units
 from hpsearch.definition.study import StudyDefinition, as_key
 from hpsearch.errors import BundleError, DataError, DefinitionError, Setting, StorageError, located
 from hpsearch.model.bundle import Bundle
 from hpsearch.model.fit import fit
+from hpsearch.model.study_out_of_fold import study_out_of_fold
 from hpsearch.model.study_rows import recipe
 from hpsearch.search.objective import Prepared, prepare
 from hpsearch.storage.database import shown_url
@@ -71,8 +73,20 @@ def retrain(definition: StudyDefinition, url: str, folder: Path | None = None) -
         score |= _objective(bundle, held_out, definition)
         about |= {"holdout": score, "holdout_fingerprint": held_out.fingerprint}
         about |= _record_scoring(definition, held_out.fingerprint, url, folder)
-    about["rows"] = recipe(definition, folder)
+    about |= {"rows": recipe(definition, folder), "evaluation": _evaluation(prepared, url)}
     return replace(bundle, about=about)
+
+
+def _evaluation(prepared: Prepared, url: str) -> dict[str, Any]:
+    """What an evaluation on other rows has to know."""
+    definition, source = prepared.definition, prepared.definition.data
+    out_of_fold = study_out_of_fold(definition, prepared.search, url)
+    return {
+        "group": source.group if isinstance(source, TableFile) else None,
+        "weight": source.weight if isinstance(source, TableFile) else None,
+        "in_time": SPLITTERS[definition.validation.splitter].needs == "times",
+        "out_of_fold": None if out_of_fold is None else out_of_fold.plain(),
+    }
 
 
 def _record_scoring(definition: StudyDefinition, fingerprint: str, url: str, folder: Path | None) -> dict[str, Any]:

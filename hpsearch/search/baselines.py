@@ -10,13 +10,15 @@ from typing import Any
 import numpy as np
 
 from hpsearch.arrays import Array
+from hpsearch.data.dataset import Dataset
+from hpsearch.data.splits import Split
 from hpsearch.errors import StorageError
 from hpsearch.search.finals import Choice, choose, finals
 from hpsearch.search.objective import Prepared
 from hpsearch.storage.stored_study import StoredStudy, stored_result
 from hpsearch.storage.trial_result import TrialResult, best_result
 from hpsearch.threads import one_thread
-from hpsearch.validation.baselines import BASELINES, predict_out_of_fold
+from hpsearch.validation.baselines import BASELINES, Baseline, predict_out_of_fold
 from hpsearch.validation.layout import Layout
 from hpsearch.validation.metric import Metric
 from hpsearch.validation.paired import Scores, paired_difference
@@ -214,15 +216,13 @@ def compare(
     layout = Layout.of(data, splits, definition.validation.splitter)
     if shipped.of_ensemble:
         layout = replace(layout, splits=np.zeros_like(layout.splits))
-    most = max(len(split.training) for split in splits)
     own = shipped.scores(shipped.epoch)
     found = []
     for name, baseline in BASELINES.items():
         title = baseline.title(data.task, loss)
-        seconds = len(splits) * baseline.seconds(most, data.features.shape[1], classes)
-        too_many = baseline.sees_features and most * data.features.shape[1] > MOST_NUMBERS
-        if seconds > limit or too_many:
-            found.append(Compared(name, title, missing=_TOO_MANY if too_many else _TOO_LONG))
+        missing, _ = _left_out(baseline, data, splits, limit)
+        if missing is not None:
+            found.append(Compared(name, title, missing=missing))
             continue
         try:
             with one_thread(), np.errstate(all="ignore"):
@@ -254,15 +254,37 @@ def compare(
     )
 
 
+def _left_out(baseline: Baseline, data: Dataset, splits: Sequence[Split], limit: float) -> tuple[str | None, float]:
+    """Why a baseline is left out, if it is, and what its fits take, by what they have to compute."""
+    most, features = max(len(split.training) for split in splits), data.features.shape[1]
+    seconds = len(splits) * baseline.seconds(most, features, len(data.class_names))
+    if baseline.sees_features and most * features > MOST_NUMBERS:
+        return _TOO_MANY, seconds
+    return (_TOO_LONG if seconds > limit else None), seconds
+
+
+def seconds_of_baselines(prepared: Prepared, of_search: float) -> float:
+    """What the baselines take on one core, about, after trials of so many seconds."""
+    limit = max(ALWAYS_SECONDS, SHARE * of_search)
+    splits = [split for split in prepared.splits if split.repeat == 0]
+    of_each = [_left_out(baseline, prepared.search, splits, limit) for baseline in BASELINES.values()]
+    return sum(seconds for missing, seconds in of_each if missing is None)
+
+
+def seconds_of_training(epochs: int, splits: Sequence[Split], batch_size: int | str, parameters: int) -> float:
+    """What training one network a split takes on one core, about, by what it has to compute."""
+    rows, most = sum(len(split.training) for split in splits), max(len(split.training) for split in splits)
+    steps = 1 if isinstance(batch_size, str) else -(-most // batch_size)
+    return epochs * (steps * _SECONDS_OF_A_STEP + rows * parameters * _SECONDS_OF_A_PRODUCT)
+
+
 def _seconds_of_search(
     prepared: Prepared, results: Sequence[TrialResult], chosen: Sequence[Mapping[str, Any]]
 ) -> float:
     """What the trials took on one core, about, by what they had to compute, so that it is the same on every machine."""
-    definition, rows = prepared.definition, sum(len(split.training) for split in prepared.splits)
-    most, total = max(len(split.training) for split in prepared.splits), 0.0
+    total = 0.0
     for result in results:
+        size = prepared.definition.config(chosen[result.number]).batch_size
         epochs = result.epochs[-1] if result.epochs else 0
-        size = definition.config(chosen[result.number]).batch_size
-        steps = 1 if size == "full" else -(-most // size)
-        total += epochs * (steps * _SECONDS_OF_A_STEP + rows * result.parameters * _SECONDS_OF_A_PRODUCT)
+        total += seconds_of_training(epochs, prepared.splits, size, result.parameters)
     return total

@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hpsearch.arrays import IntArray
+
+if TYPE_CHECKING:
+    from hpsearch.validation.metric import Metric
 
 LEVEL = 0.95  # of every interval
 
@@ -105,6 +108,28 @@ def interval_of_loss(mean: float, error: float, units: int, level: float = LEVEL
         return mean, mean
     root, half = mean ** (1 / 3), student(level, units - 1) * error / (3 * mean ** (2 / 3))
     return max(0.0, root - half) ** 3, (root + half) ** 3
+
+
+def interval_of_metric(
+    value: float, error: float, units: int, metric: Metric, level: float = LEVEL
+) -> tuple[float, float]:
+    """The interval at a level of a metric with this standard error over so many units.
+
+    For what is to be minimised it is :func:`interval_of_loss`, else Student's, without values that cannot be.
+    """
+    if metric.direction == "minimize":
+        return interval_of_loss(value, error, units, level)
+    half = student(level, units - 1) * error
+    return metric.bounded(value - half, value + half)
+
+
+def least_variance_of_share(share: float, units: int) -> float:
+    """What the variance of a share of so many units is at least taken to be.
+
+    Rows that were all answered right do not prove that all will be (Agresti & Coull 1998).
+    """
+    share = (units * share + 2) / (units + 4)
+    return share * (1 - share) / units
 
 
 def student(level: float, freedom: int) -> float:

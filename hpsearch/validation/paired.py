@@ -1,13 +1,14 @@
-"""Whether two models that predicted the same rows differ: paired over the rows' independent units."""
+"""How sure a score of some rows is, and whether two models differ: by the rows' independent units."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from hpsearch.arrays import Array, Floats
+from hpsearch.arrays import Array, Floats, IntArray
 from hpsearch.validation.estimates import LEVEL, student
 from hpsearch.validation.layout import Layout
 from hpsearch.validation.metric import Metric
@@ -60,6 +61,26 @@ class Difference:
     half: float | None
 
 
+def error_of_score(of: Scores, metric: Metric, classes: int) -> tuple[float, int] | None:
+    """The standard error of a score and the groups of units that it comes from: the jackknife of the next function.
+
+    Args:
+        of: predictions by a model that did not train on the rows.
+        metric: of the rows' task.
+        classes: C; 0 in a regression.
+
+    Returns:
+        None where there is no telling.
+    """
+    if of.layout.units is None:
+        return None
+    numbers, groups = _grouped([(of, of.layout.units)], classes)
+    if groups < 2:
+        return None
+    scores = of.score(metric, classes, _without_each(groups, numbers[of.layout.units]))
+    return (math.sqrt(_jackknife(scores)), groups) if np.isfinite(scores).all() else None
+
+
 def paired_difference(first: Scores, second: Scores, metric: Metric, classes: int, networks: int = 1) -> Difference:
     """The score of ``first`` minus that of ``second``, and how sure it is.
 
@@ -82,18 +103,35 @@ def paired_difference(first: Scores, second: Scores, metric: Metric, classes: in
     sides = [(side, side.layout.units) for side in (first, second) if side.layout.units is not None]
     if len(sides) < 2:
         return Difference(value, None)
-    present = np.unique(np.concatenate([units[side.layout.counted()] for side, units in sides]))
-    work = max(len(side.layout.rows) for side, _ in sides) * max(1, classes)
-    groups = min(len(present), max(FEWEST_GROUPS, min(MOST_GROUPS, MOST_WORK // work)))
+    numbers, groups = _grouped(sides, classes)
     if groups < 2:
         return Difference(value, None)
-    numbers = np.full(int(max(units.max() for _, units in sides)) + 1, -1)
-    numbers[present] = np.random.default_rng(0).permutation(len(present)) % groups
-    each = np.arange(groups)[:, np.newaxis]
-    without = [side.score(metric, classes, numbers[units] != each) for side, units in sides]
+    without = [side.score(metric, classes, _without_each(groups, numbers[units])) for side, units in sides]
     differences = without[0] - without[1]
     if not np.isfinite(differences).all():
         return Difference(value, None)
-    variance = (groups - 1) / groups * float(((differences - differences.mean()) ** 2).sum())
-    half = student(LEVEL, groups - 1) * math.sqrt((2 - 1 / networks) * variance)
+    half = student(LEVEL, groups - 1) * math.sqrt((2 - 1 / networks) * _jackknife(differences))
     return Difference(value, half)
+
+
+def _grouped(sides: Sequence[tuple[Scores, IntArray]], classes: int) -> tuple[IntArray, int]:
+    """The group of each unit, -1 of one without rows that count, and how many groups there are."""
+    present = np.unique(np.concatenate([units[side.layout.counted()] for side, units in sides]))
+    work = max(len(side.layout.rows) for side, _ in sides) * max(1, classes)
+    groups = min(len(present), max(FEWEST_GROUPS, min(MOST_GROUPS, MOST_WORK // work)))
+    numbers = np.full(int(max(units.max() for _, units in sides)) + 1, -1)
+    if groups:
+        numbers[present] = np.random.default_rng(0).permutation(len(present)) % groups
+    return numbers, groups
+
+
+def _without_each(groups: int, numbers: IntArray) -> Array:
+    """(G, M): which positions are left where each group is left out."""
+    left: Array = numbers != np.arange(groups)[:, np.newaxis]
+    return left
+
+
+def _jackknife(scores: Floats) -> float:
+    """The variance of a score, from the scores without each group."""
+    groups = len(scores)
+    return (groups - 1) / groups * float(((scores - scores.mean()) ** 2).sum())

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpsearch.arrays import Floats, IntArray
-from hpsearch.validation.estimates import LEVEL, interval_of_loss, student
+from hpsearch.validation.estimates import LEVEL, interval_of_metric, least_variance_of_share
 from hpsearch.validation.layout import Layout
 from hpsearch.validation.learning_curve import LearningCurve, on_all_rows
 from hpsearch.validation.metric import AdditiveMetric, Metric, RankingMetric
@@ -179,12 +179,10 @@ def corrected(
         more_rows = float(extrapolated[0][0]) - value
         value, of_rows = value + more_rows, float(np.nanvar(extrapolated[1], ddof=1))
     if metric.is_share:
-        # Rows that were all answered right do not prove that all will be (Agresti & Coull 1998).
-        share = (count * value + 2) / (count + 4)
-        of_rows = max(of_rows, share * (1 - share) / count)
+        of_rows = max(of_rows, least_variance_of_share(value, count))
     error = math.sqrt((2 - 1 / (folds or rows.splits)) * of_rows + of_choice / 2)
-    low, high = _interval(value, error, count, metric)
-    bound = _interval(value, error, count, metric, 2 * LEVEL - 1)[1 if metric.direction == "minimize" else 0]
+    low, high = interval_of_metric(value, error, count, metric)
+    bound = interval_of_metric(value, error, count, metric, 2 * LEVEL - 1)[1 if metric.direction == "minimize" else 0]
     return Corrected(value, low, high, trials, considered, count, bound, more_rows, metric.sign * equal_shares, error)
 
 
@@ -196,13 +194,6 @@ def _improved(scores: Floats, lowest: Floats) -> tuple[NDArray[np.bool_], IntArr
     better = score < lowest
     lowest[better] = score[better]
     return better, place[better]
-
-
-def _interval(value: float, error: float, units: int, metric: Metric, level: float = LEVEL) -> tuple[float, float]:
-    if metric.direction == "minimize":
-        return interval_of_loss(value, error, units, level)
-    half = student(level, units - 1) * error
-    return metric.bounded(value - half, value + half)
 
 
 class _Rows(ABC):

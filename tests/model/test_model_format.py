@@ -319,6 +319,9 @@ def test_signed_arrays_of_any_bytes_are_refused_or_read(saved: tuple[bytes, byte
         assert arrays["scale"].min() > 0
 
 
+OUT_OF_FOLD = {"probabilities": [0.5, 0.5], "labels": [0, 1], "folds": 5, "averaged": True, "units": None}
+OF_TWO = {"group": None, "weight": None, "in_time": False, "out_of_fold": {**OUT_OF_FOLD, "weights": None}}
+A_ROW_SHORT = {**OF_TWO, "out_of_fold": {**OUT_OF_FOLD, "weights": [1.0]}}
 HOSTILE: dict[str, tuple[tuple[Any, ...], Any, str]] = {
     "a billion neurons": (("network", "neurons"), [10**9], "tensors must be those of the network"),
     "more neurons than numbers": (("network", "neurons", 0), 10**400, "network.neurons.0"),
@@ -349,6 +352,12 @@ HOSTILE: dict[str, tuple[tuple[Any, ...], Any, str]] = {
     "columns to ignore that are none": (("about", "not_features"), 5, "not_features"),
     "a range of one number": (("about", "ranges"), {"age": [1.0]}, "ranges"),
     "fewer than no scorings": (("about", "scorings"), -1, "scorings"),
+    "fewer labels than probabilities": (
+        ("about", "evaluation"),
+        A_ROW_SHORT,
+        "one value a row",
+    ),
+    "out-of-fold predictions of three classes": (("about", "evaluation"), OF_TWO, "null but with two classes"),
     "version of another type": (("version",), True, "is of version True"),
     "a fraction of a version": (("version",), 3.0, "is of version 3.0"),
     "an earlier version": (("version",), 2, "is of version 2. Retrain it"),

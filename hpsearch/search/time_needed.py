@@ -1,0 +1,249 @@
+"""How long a study will take, about, from a few epochs of a few configurations of its own space.
+
+What a trial costs follows from its configuration: a part for each step, and one for each multiplication
+(:func:`~hpsearch.search.baselines.seconds_of_training`). How fast this machine does both is measured, on the study's
+own rows, with configurations from the cheapest to the dearest of many that are spread over the space. Where an epoch
+takes long, on a part of the rows.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from hpsearch.arrays import Floats
+from hpsearch.data.splits import Split
+from hpsearch.definition.study import StudyDefinition
+from hpsearch.search.baselines import seconds_of_baselines, seconds_of_training
+from hpsearch.search.objective import Prepared
+from hpsearch.threads import one_thread
+from hpsearch.validation.config import Config
+from hpsearch.validation.cross_validate import cross_validate
+from hpsearch.validation.lanes import architecture_of
+
+CONFIGURATIONS = 64  # spread over the space
+MEASURED = 3  # of them
+LEAST_ROWS = 256  # of a split that are trained on to measure
+SECONDS = 0.5  # for measuring
+# Before a run, less, and none where the study is done soon: its first trial is not to wait.
+BEFORE_A_RUN, SOON = 0.2, 10.0
+# What a trial takes beside its training, and a study beside its trials: proposals, storage; imports, corrected score.
+_OF_A_TRIAL, _OF_A_STUDY = 0.03, 3.0
+# As measured on the shipped studies: after so many trials a pruner leaves others this share of their epochs, and a
+# sampler that learns proposes networks that are dearer than the space's mean; the finalists are dearer still.
+_EARLY, _NOT_PRUNED, _SETTLED, _FINALIST = 12, 0.7, 1.6, 2.0
+_LEARNING = ("cmaes", "gp", "tpe")
+_HIGH = 0.9  # the quantile of the space's costs that a search may settle at
+_SLACK = 1.25  # of the most
+
+
+@dataclass(frozen=True)
+class TimeNeeded:
+    """How long a study will take on this machine, if nothing else keeps it busy.
+
+    Attributes:
+        about: seconds.
+        at_most: seconds, if no trial ends early and the search settles at dear configurations.
+        workers: processes that train.
+        trials: that are still to be told.
+        epochs: of a trial, at most.
+        splits: networks of a trial.
+        finalists: that are trained again, of which one more with fewer rows.
+    """
+
+    about: float
+    at_most: float
+    workers: int
+    trials: int
+    epochs: int
+    splits: int
+    finalists: int
+
+    def __str__(self) -> str:
+        about, unit = _rounded(self.about)
+        most, most_unit = _rounded(max(self.at_most, self.about))
+        by = "1 worker" if self.workers == 1 else f"{self.workers} workers"
+        upper = (
+            f", at most {most}{'' if most_unit == unit else f' {most_unit}'}"
+            if (most, most_unit) != (about, unit)
+            else ""
+        )
+        trials = "1 trial" if self.trials == 1 else f"{self.trials} trials"
+        what = f"{trials} of up to {self.epochs} epochs on {self.splits} splits"
+        then = f", then the finals of {self.finalists}" if self.finalists else ""
+        return f"About {about} {unit} with {by}{upper}: {what}{then}."
+
+
+def _rounded(seconds: float) -> tuple[str, str]:
+    """A number of seconds, minutes or hours of one or two digits, and its unit."""
+    for unit, size in (("seconds", 1.0), ("minutes", 60.0), ("hours", 3600.0), ("days", 86400.0)):
+        if seconds < 90 * size or unit == "days":
+            break
+        if unit == "hours" and seconds < 48 * size:
+            break
+    number = seconds / size
+    step = 10 ** math.floor(math.log10(max(number, 1.0))) / (1 if number < 10 else 2)
+    return f"{max(1, round(round(number / step) * step))}", unit
+
+
+def time_needed(prepared: Prepared, workers: int = 1, told: int = 0, seconds: float = SECONDS) -> TimeNeeded:
+    """Measure how long a study will take.
+
+    Args:
+        prepared: the study with its rows.
+        workers: processes of this machine that train.
+        told: trials that need no training any more.
+        seconds: that the measuring takes, about; where compiled kernels are loaded for it, half a second more.
+    """
+    return _of_study(prepared, _Costs.computed(prepared).measured(prepared, seconds), workers, told)
+
+
+def time_of_run(prepared: Prepared, workers: int, told: int) -> TimeNeeded | None:
+    """The same with less measuring; None where nothing is left to do, or what there is to compute takes seconds."""
+    costs = _Costs.computed(prepared)
+    if told >= prepared.definition.limit or _of_study(prepared, costs, workers, told).about < SOON:
+        return None
+    return _of_study(prepared, costs.measured(prepared, BEFORE_A_RUN), workers, told)
+
+
+def _of_study(prepared: Prepared, costs: _Costs, workers: int, told: int) -> TimeNeeded:
+    definition = prepared.definition
+    search, trials = definition.search, max(0, definition.limit - told)
+    later = max(0, definition.limit - max(told, _EARLY))
+    workers = max(1, min(workers, trials, search.in_flight))
+
+    def seconds(training: float, of_final: float) -> float:
+        total = (training + trials * (costs.setup + _OF_A_TRIAL)) / workers
+        if definition.finalists:
+            rounds = math.ceil(definition.finalists / workers) + (definition.retrain.members > 1)
+            total += rounds * (of_final + costs.setup)
+        return total + seconds_of_baselines(prepared, training) + _OF_A_STUDY
+
+    mean, final = float(costs.trials.mean()), _FINALIST * float(costs.finals.mean())
+    settled = mean * (_SETTLED if search.sampler.name in _LEARNING else 1.0)
+    of_later = settled * (1.0 if definition.build_pruner() is None else _NOT_PRUNED)
+    # The best checkpoint being anywhere alike, patience leaves a trial so much of its epochs on average.
+    left = 1.0 if search.patience is None else 1 - (1 - search.patience) ** 2 / 2
+    high, high_final = (float(np.quantile(of_each, _HIGH)) for of_each in (costs.trials, costs.finals))
+    about = seconds(left * ((trials - later) * mean + later * of_later), final)
+    return TimeNeeded(
+        about,
+        _SLACK * max(about, seconds((trials - later) * mean + later * max(high, settled), max(final, high_final))),
+        workers,
+        trials,
+        definition.most_epochs,
+        len(prepared.splits),
+        min(definition.finalists, definition.limit),
+    )
+
+
+@dataclass(frozen=True)
+class _Costs:
+    """Seconds of training, of configurations spread over the space.
+
+    Attributes:
+        configs: the configurations.
+        trials, finals: of each as a trial, of all its epochs, and as a finalist.
+        setup: of any, before the first epoch.
+    """
+
+    configs: tuple[Config, ...]
+    trials: Floats
+    finals: Floats
+    setup: float = 0.0
+
+    @classmethod
+    def computed(cls, prepared: Prepared) -> _Costs:
+        """By what they have to compute."""
+        definition = prepared.definition
+        configs = tuple(definition.config(chosen) for chosen in _spread(definition))
+        once = [split for split in prepared.splits if not split.repeat]
+
+        def of_each(splits: Sequence[Split]) -> Floats:
+            return np.array([_computed(prepared, config, config.epochs, splits) for config in configs])
+
+        return cls(configs, of_each(prepared.splits), of_each(once * definition.search.finalist_repeats))
+
+    def measured(self, prepared: Prepared, seconds: float) -> _Costs:
+        """The same as this machine does it."""
+        an_epoch = self.trials / [config.epochs for config in self.configs]
+        order = np.argsort(an_epoch, kind="stable")
+        # Each that is measured stands for as much of the whole cost as the others do.
+        shares = np.cumsum(self.trials[order]) / self.trials.sum()
+        places = np.searchsorted(shares, (np.arange(MEASURED) + 0.5) / MEASURED)
+        chosen = order[np.unique(places)]
+        found = [_measure(prepared, self.configs[at], seconds / len(chosen)) for at in chosen]
+        # How much slower than computed, between those measured along the cost of an epoch.
+        ratios = np.interp(np.log(an_epoch), np.log(an_epoch[chosen]), [ratio for ratio, _ in found])
+        setup = min(setup for _, setup in found)
+        return replace(self, trials=self.trials * ratios, finals=self.finals * ratios, setup=setup)
+
+
+def _computed(prepared: Prepared, config: Config, epochs: int, splits: Sequence[Split]) -> float:
+    data = prepared.search
+    network = architecture_of(config, data.features.shape[1], len(data.class_names)).network
+    return seconds_of_training(epochs, splits, config.batch_size, network.size)
+
+
+def _spread(definition: StudyDefinition) -> list[Mapping[str, Any]]:
+    """Hyperparameters spread over the space: of each dimension, one value in each of as many parts (a Latin square)."""
+    space, draw = definition.space, np.random.default_rng(0)
+    count = CONFIGURATIONS if space.dimensions else 1
+    units = {name: (draw.permutation(count) + 0.5) / count for name in space.names}
+    found: list[Mapping[str, Any]] = []
+    for number in range(count):
+        chosen: dict[str, Any] = {}
+        for name in space.names:
+            if space.exists(name, chosen, definition.train):
+                chosen[name] = space.dimensions[name].at(float(units[name][number]))
+        found.append(chosen)
+    return found
+
+
+def _measure(prepared: Prepared, config: Config, seconds: float) -> tuple[float, float]:
+    """How many times slower than computed a configuration trains, and what comes before its first epoch."""
+    definition, splits = prepared.definition, prepared.splits
+    every = min(definition.evaluate_every, config.epochs)
+    first = _computed(prepared, config, every, splits)
+    if first > seconds / 3:
+        least = max(LEAST_ROWS, 0 if isinstance(config.batch_size, str) else 2 * config.batch_size)
+        splits = tuple(_part(split, seconds / 3 / first, least) for split in splits)
+        first = _computed(prepared, config, every, splits)
+        every = max(1, min(every, round(every * seconds / 3 / first)))
+    epochs, clock = [0], [time.perf_counter()]
+
+    def stop(epoch: int, mean: float) -> bool:
+        epochs.append(epoch)
+        clock.append(time.perf_counter())
+        return clock[-1] - clock[1] > seconds  # before the first, compiled kernels may have been loaded
+
+    with one_thread():
+        cross_validate(
+            prepared.search,
+            splits,
+            config.replaced({"learning_rate": min(config.learning_rate, 1e-4)}),  # at which none diverges
+            definition.seed,
+            scalings=prepared.scalings[config.scaling],
+            evaluate_every=every,
+            should_stop=stop,
+        )
+    of_an_epoch = _computed(prepared, config, 1, splits)
+    if len(epochs) == 2:  # one checkpoint, all of the training
+        return (clock[1] - clock[0]) / (epochs[1] * of_an_epoch), 0.0
+    an_epoch = (clock[-1] - clock[1]) / (epochs[-1] - epochs[1])
+    return an_epoch / of_an_epoch, max(0.0, clock[1] - clock[0] - an_epoch * epochs[1])
+
+
+def _part(split: Split, part: float, least: int) -> Split:
+    """A split of fewer rows, spread over its own."""
+
+    def some(rows: Any) -> Any:
+        count = min(len(rows), max(least, round(part * len(rows))))
+        return rows[np.linspace(0, len(rows) - 1, count).astype(np.intp)]
+
+    return replace(split, training=some(split.training), validation=some(split.validation))
