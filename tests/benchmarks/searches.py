@@ -4,9 +4,9 @@
     python searches.py report FILE
 
 What curves.py replays is run here: studies of 60 trials with their finals, in this process. Without a strategy (`none`)
-all trials are trained to the end, and the sampler begins by itself. The target is a complete trial within 1 %, or
-5 %, of the best of that study; time is CPU seconds of the search, its imports not among them; with two workers, what they would
-take for the same trials. The true loss is that of the ensemble that `retrain` ships.
+all trials are trained to the end, and the sampler begins by itself. The target is a complete trial within 1 %, or 5 %,
+of the best of that study; time is CPU seconds of the search, its imports not among them; with two workers, what they
+would take for the same trials. The true loss is that of the ensemble that `retrain` ships.
 
 FILE has a line a study and is appended to; what is there is not run again.
 """
