@@ -4,12 +4,14 @@
     python curves.py replay FOLDER [--tables NAME …] [--strategies NAME …] [--seeds N] [--trials N] [--workers N]
                                    [--overhead SECONDS]
     python curves.py portfolio FOLDER [--size N]
+    python curves.py transfer FOLDER [--seeds N]
 
 ``make`` trains each configuration of each table as a trial that nothing stops, and ships it. Configuration i is the
 same place in the space of every table, drawn from the seed, i and the hyperparameter's name. The spaces are those that
 `init` writes, but for the studies that are shipped, which have their own. ``replay`` compares the strategies of
 curve_strategies.py on it, see replays.py. ``portfolio`` shows those that did best on the tables ``develop``, as the
-initial design of that name has them.
+initial design of that name has them. ``transfer`` compares studies that begin with what was best in those of other
+tables, as `run --from` has it, with studies that begin by themselves; on tables whose ranges are the same.
 
 Strategies are chosen on the tables ``develop``: the kinds of rows of honesty_cases.py and R's tables whose names begin
 with a letter from n on, none of which the league has. They are judged on the tables ``judge``: shipped studies and
@@ -46,6 +48,7 @@ from typing import Any, Literal
 
 import honesty
 import numpy as np
+import pandas as pd
 import replays
 import tomlkit
 from curve_strategies import STRATEGIES, Curves, Strategy
@@ -261,6 +264,9 @@ def main() -> None:
     showing = commands.add_parser("portfolio", help="show what did best")
     showing.add_argument("folder", type=Path)
     showing.add_argument("--size", type=int, default=15, metavar="N")
+    transferring = commands.add_parser("transfer", help="begin with what was best elsewhere")
+    transferring.add_argument("folder", type=Path)
+    transferring.add_argument("--seeds", type=int, default=20, metavar="N", help="orders of each table")
     for command in (making, replaying):
         command.add_argument("folder", type=Path)
         about_tables = ", ".join(["develop", "judge", *SOURCES])
@@ -277,6 +283,9 @@ def main() -> None:
     if given.what == "portfolio":
         for line in portfolio(given.folder, [*_names(["develop"])], given.size):
             print(line)
+        return
+    if given.what == "transfer":
+        print(transferred(given.folder, given.seeds))
         return
     tables = [*dict.fromkeys(_names(given.tables))]
     if given.what == "make":
@@ -315,6 +324,28 @@ def replayed(
             honesty.markdown(table.map("{:.3g}".format), f"{title}, {overhead:g} s") for title, table in tables.items()
         ]
     return "\n\n".join(parts)
+
+
+def transferred(folder: Path, seeds: int) -> str:
+    """The summary of `transfer`, in Markdown: a row for each number of earlier studies."""
+    spaces: dict[str, list[Curves]] = {}
+    for name in SOURCES:
+        if (folder / name / "0000.npz").exists():
+            space = json.dumps(json.loads((folder / name / "about.json").read_text(encoding="utf-8"))["space"])
+            spaces.setdefault(space, []).append(Curves.load(folder / name))
+    tables = max(spaces.values(), key=len)
+    rows = {}
+    for sources in dict.fromkeys([1, 3, len(tables) - 1]):
+        found = replays.transfer(tables, sources, seeds)
+        ratios = found["begun"] / found["alone"]
+        rows[f"{sources} of {len(tables)} tables"] = {
+            "at most half the trials": float((ratios <= 0.5).mean()),
+            "at most 1.1 times": float((ratios <= 1.1).mean()),
+            "worst": float(ratios.max()),
+            "geometric mean": float(np.exp(np.log(ratios).mean())),
+            "missed": float(found["misses"].mean()),
+        }
+    return honesty.markdown(pd.DataFrame.from_dict(rows, orient="index").map("{:.2f}".format), "begun with")
 
 
 if __name__ == "__main__":

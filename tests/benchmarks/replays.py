@@ -14,7 +14,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import product
+from itertools import product, zip_longest
 from typing import Any
 
 import numpy as np
@@ -35,6 +35,7 @@ from curve_strategies import (
 from scipy.stats import rankdata
 from scipy.stats import t as student
 
+from hpsearch.search.transfer import MOST
 from hpsearch.storage.quiet import quiet
 
 WITHIN = 1.01
@@ -203,6 +204,66 @@ def _in_order(curves: Curves, order: Places, strategy: Strategy) -> Places:
     mine = np.concatenate([ahead, pool, order[strategy.prior :]])
     unique: Places = mine[np.sort(np.unique(mine, return_index=True)[1])]
     return unique
+
+
+def transfer(tables: Sequence[Curves], sources: int, seeds: int, trials: int = TRIALS) -> pd.DataFrame:
+    """A row a table and a set of others: median trials to the target, alone and begun with what was best in the others.
+
+    A study is ``trials`` configurations in random order, trained to the end. As in search/transfer.py, up to ``MOST``
+    come first, the best of each other study in turn, of each depth in turn.
+
+    Args:
+        tables: with the same configurations in the same space.
+        sources: how many others a study begins with; of all but one there is one set, of fewer each table has some.
+        seeds: orders a table.
+        trials: of a study.
+    """
+    rows, draw = [], np.random.default_rng(0)
+    for table in tables:
+        others = [of for of in tables if of is not table]
+        if sources == 1:
+            sets = [[of] for of in others]
+        elif sources >= len(others):
+            sets = [others]
+        else:
+            sets = [[others[i] for i in draw.choice(len(others), sources, replace=False)] for _ in range(6)]
+        for chosen in sets:
+            alone, begun = [], []
+            for seed in range(seeds):
+                order = np.random.default_rng([seed, 0]).permutation(len(table.value))
+                best = [_best_in_turn(of, seed, place, trials) for place, of in enumerate(chosen, start=1)]
+                first = [config for same_rank in zip_longest(*best) for config in same_rank if config is not None]
+                ahead = np.array([*dict.fromkeys(first)][:MOST])
+                mine = np.concatenate([ahead, order[~np.isin(order, ahead)]])[:trials]
+                target = WITHIN * np.nanmin(table.value[order[:trials]])
+                alone.append(_trials_to(table, order, target))
+                begun.append(_trials_to(table, mine, target))
+            rows.append(
+                {
+                    "table": table.name,
+                    "others": ", ".join(of.name for of in chosen),
+                    "alone": float(np.median(alone)),
+                    "begun": float(np.median(begun)),
+                    "misses": float(np.mean(np.isinf(begun))),
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def _best_in_turn(curves: Curves, seed: int, place: int, trials: int) -> list[int]:
+    """The configurations of another study, from the best on, of each depth in turn."""
+    order = np.random.default_rng([seed, place]).permutation(len(curves.value))[:trials]
+    order = order[np.argsort(curves.value[order], kind="stable")]  # not a number comes last
+    by_depth: dict[int, list[int]] = {}
+    for config in order[np.isfinite(curves.value[order])]:
+        by_depth.setdefault(int(curves.depth[config]), []).append(int(config))
+    return [config for turn in zip_longest(*by_depth.values()) for config in turn if config is not None]
+
+
+def _trials_to(curves: Curves, order: Places, target: float) -> float:
+    """How many trials it takes; infinite if none hits the target."""
+    hits = np.flatnonzero(curves.value[order] <= target)
+    return float(hits[0] + 1) if len(hits) else np.inf
 
 
 def replay(

@@ -299,6 +299,13 @@ def test_a_portfolio_has_the_best_configuration_of_a_table_first(made: Path, tmp
             assert dimensions[name].at(value) == pytest.approx(best[name], rel=0.1)
 
 
+def test_a_study_that_begins_with_its_own_best_needs_one_trial(made: Path) -> None:
+    table = Curves.load(made)
+    found = replays.transfer([table, replace(table, name="the same")], 1, 3, 12)
+    assert found["begun"].tolist() == [1, 1]
+    assert (found["alone"] >= 1).all()
+
+
 @pytest.mark.parametrize("workers", [1, 2, 3])
 def test_workers_of_a_replay_take_turns(made: Path, workers: int) -> None:
     table = Curves.load(made)
