@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from hpsearch.arrays import Array, Floats, IntArray
 from hpsearch.data.cells import Types, is_number
 from hpsearch.data.dataset import Dataset
+from hpsearch.data.rare_classes import OTHER
 from hpsearch.data.table_file import STDIN, Table, Wanted
 from hpsearch.data.table_sources import with_metadata
 from hpsearch.data.units import independent_units
@@ -230,7 +231,8 @@ def evaluate(
 
     Raises:
         DataError: a column that is missing, a value that is not of its column's kind, a class that the model does not
-            know, no row with a target; a cost of other than two classes.
+            know (unless its study made one class of all rare ones), no row with a target; a cost of other than two
+            classes.
         BundleError: a cost with a model that has no out-of-fold predictions.
     """
     of_errors = None if cost is None else Cost.of(bundle.class_names, cost)
@@ -329,7 +331,9 @@ def _targets(bundle: Bundle, table: Table) -> tuple[NDArray[Any], IntArray]:
         whole = {cells[place] for place in places.tolist() if is_number(cells[place])}
         label_of |= {cell: label_of[name] for cell in whole if (name := f"{float(cell):g}") in label_of}
     unknown = [place for place in places.tolist() if cells[place] not in label_of]
-    if unknown:
+    if unknown and OTHER in label_of and (bundle.about.get("evaluation") or {}).get("rare_classes") == "other":
+        label_of |= {cells[place]: label_of[OTHER] for place in unknown}
+    elif unknown:
         names = list(dict.fromkeys(repr(cells[place]) for place in unknown))
         rows = "1 row has" if len(unknown) == 1 else f"{len(unknown)} rows have"
         raise DataError(

@@ -101,11 +101,13 @@ Both have ``deviation``, above 0, the standard deviation of the training targets
 below ``low`` or above ``high`` is that instead. ``power`` is from 0 to 2, so that f reaches every number.
 
 ``about.evaluation`` has exactly the keys ``group`` and ``weight`` (text or null: the columns of files of rows that say
-which rows belong together and how many each counts as), ``in_time`` (true or false: rows follow each other in time) and
-``out_of_fold``: null, or of two classes an object of lists of one length, what the study's networks predicted for rows
-that they did not train on: ``probabilities`` (of the second class), ``labels`` (0 or 1), ``units`` (integers below
-2³¹, equal for rows that are one, or null) and ``weights`` (at least 0, or null); and ``folds`` (an integer of at least
-1) and ``averaged`` (true or false: whether they are averages of several networks).
+which rows belong together and how many each counts as), ``rare_classes`` (``"keep"``, ``"drop"`` or ``"other"``: what
+became of rows of classes that the model does not have; with the last, they are of its class ``other``), ``in_time``
+(true or false: rows follow each other in time) and ``out_of_fold``. That is null, or of two classes an object: what the
+study's networks predicted for rows that they did not train on. It has lists of one length, ``probabilities`` (of the
+second class), ``labels`` (0 or 1), ``units`` (integers below 2³¹, equal for rows that are one, or null) and ``weights``
+(at least 0, or null); and ``folds`` (an integer of at least 1) and ``averaged`` (true or false: whether they are
+averages of several networks).
 
 Version 3 is read too. It is a model of one member: it has no ``network.members``, and its arrays no axis of members.
 """

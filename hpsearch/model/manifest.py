@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from hpsearch.data.columns import Column, Impute, Kind
 from hpsearch.data.dates import is_form
+from hpsearch.data.rare_classes import RARE_CLASSES
 from hpsearch.data.target_scaling import LAMBDAS, TARGET_SCALINGS, from_plain
 from hpsearch.errors import BundleError, DataError, located, one_line
 from hpsearch.nn.layers import ACTIVATIONS
@@ -129,6 +130,7 @@ class OutOfFoldPart(ManifestPart):
 class EvaluationPart(ManifestPart):
     group: str | None
     weight: str | None
+    rare_classes: Annotated[Name, one_of(RARE_CLASSES, "way to take rare classes")]
     in_time: bool
     out_of_fold: OutOfFoldPart | None
 

@@ -84,6 +84,7 @@ def _evaluation(prepared: Prepared, url: str) -> dict[str, Any]:
     return {
         "group": source.group if isinstance(source, TableFile) else None,
         "weight": source.weight if isinstance(source, TableFile) else None,
+        "rare_classes": source.rare_classes if isinstance(source, TableFile) else "keep",
         "in_time": SPLITTERS[definition.validation.splitter].needs == "times",
         "out_of_fold": None if out_of_fold is None else out_of_fold.plain(),
     }

@@ -382,3 +382,15 @@ def test_of_many_classes_the_largest_confusions_are_shown(
     shown = hpsearch("evaluate", "model", "rows.csv").out
     assert "The largest confusions:" in shown
     assert f"{true}         {other}" in shown
+
+
+def test_rare_classes_are_one_where_the_study_made_them_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    frame = table(120)
+    frame.loc[:4, "bought"], frame.loc[5:9, "bought"] = "seldom", "hardly"
+    frame.to_csv("rows.csv", index=False)
+    model = hpsearch.retrain(study("rare", False, **CLASSES, rare_classes="other", smallest_class=8))
+    assert model.class_names == ("no", "other", "yes")
+    new = frame.assign(bought=frame["bought"].replace("hardly", "never"))
+    found, known = (evaluated(of, tmp_path / "new.csv", model) for of in (new, frame.replace("hardly", "other")))
+    assert found == known

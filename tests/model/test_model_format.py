@@ -320,7 +320,13 @@ def test_signed_arrays_of_any_bytes_are_refused_or_read(saved: tuple[bytes, byte
 
 
 OUT_OF_FOLD = {"probabilities": [0.5, 0.5], "labels": [0, 1], "folds": 5, "averaged": True, "units": None}
-OF_TWO = {"group": None, "weight": None, "in_time": False, "out_of_fold": {**OUT_OF_FOLD, "weights": None}}
+OF_TWO = {
+    "group": None,
+    "weight": None,
+    "rare_classes": "keep",
+    "in_time": False,
+    "out_of_fold": {**OUT_OF_FOLD, "weights": None},
+}
 A_ROW_SHORT = {**OF_TWO, "out_of_fold": {**OUT_OF_FOLD, "weights": [1.0]}}
 HOSTILE: dict[str, tuple[tuple[Any, ...], Any, str]] = {
     "a billion neurons": (("network", "neurons"), [10**9], "tensors must be those of the network"),
