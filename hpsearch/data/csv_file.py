@@ -5,9 +5,9 @@ from __future__ import annotations
 import csv
 import os
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from io import BufferedReader
-from itertools import islice
+from itertools import chain, count, islice
 from pathlib import Path
 
 from hpsearch.data.cells import Cells, Filled
@@ -27,6 +27,7 @@ from hpsearch.data.table_file import (
 from hpsearch.errors import DataError, Setting
 
 BLOCK_ROWS = 1024  # taken to columns at a time
+INDEX = "index"  # what a first column without a name is called
 MOST_LINE_BYTES = 2**24  # far more than any row needs, and far less than memory
 
 _UTF8_MARK = b"\xef\xbb\xbf"
@@ -55,24 +56,25 @@ def _read(file: BufferedReader, wanted: Wanted) -> Table:
             ("Name it .parquet, or in a study file set ", Setting("source", "parquet"), "."),
         )
     rows = _rows(file)
-    _, header = next(rows, (0, []))
-    if not header:
+    _, first = next(rows, (0, []))
+    if not first:
         raise DataError("must begin with a header line", "is empty")
+    header = column_names(first)
     features = {name: Cells(name, wanted.types) for name in wanted.among(header)}
     texts = {name: wanted.as_text(name) for name in wanted.texts_among(header)}
     takers: dict[str, list[Cells | Filled]] = {  # a column may be a feature and kept as text
         name: [of[name] for of in (features, texts) if name in of] for name in header
     }
-    filled = ((number, cells) for number, cells in rows if cells)
-    count, of_rows = 0, array("q")
+    # A row without any value cannot have a target; without a target to read it is a row of missing values.
+    filled = ((number, cells) for number, cells in rows if (any(cells) if wanted.texts else cells))
+    read, width, of_rows = 0, len(header), array("q")
     while block := list(islice(filled, BLOCK_ROWS)):
-        count += len(block)
-        check_values(count, len(header))
-        for number, cells in block:
-            if len(cells) != len(header):
-                raise DataError(
-                    f"must have {len(header)} values like the header", f"has {len(cells)}", where=f"row {number}"
-                )
+        if any(len(cells) != width for _, cells in block):
+            block = list(_fitted(block, first, width))
+        if not block:
+            continue
+        read += len(block)
+        check_values(read, width)
         numbers = [number for number, _ in block]
         of_rows.extend(numbers)
         for name, column in zip(header, zip(*(cells for _, cells in block), strict=True), strict=True):
@@ -84,7 +86,7 @@ def _read(file: BufferedReader, wanted: Wanted) -> Table:
                 raise column_error(name, "must be text", "holds a NUL byte", "Save the file as text in UTF-8.", row)
             for taker in takers[name]:
                 taker.add(column, numbers)
-    if not count:
+    if not read:
         raise DataError("must have rows below its header", "has none")
     return Table.of(
         wanted,
@@ -92,7 +94,44 @@ def _read(file: BufferedReader, wanted: Wanted) -> Table:
         {name: cells.finish for name, cells in features.items()},
         {name: cells.finish for name, cells in texts.items()},
         of_rows,
+        index=None if first[0].strip() else header[0],
     )
+
+
+def column_names(first: Sequence[str]) -> list[str]:
+    """The names of the columns, from the cells of the first line.
+
+    A separator at the end of a line begins no column. A first column without a name is an index, as pandas and R write
+    one: it is called ``index``, or ``index_2`` and so on where another column is called so.
+    """
+    names = list(first)
+    while len(names) > 1 and not names[-1].strip():
+        names.pop()
+    if len(names) > 1 and not names[0].strip():
+        candidates = chain([INDEX], (f"{INDEX}_{number}" for number in count(2)))
+        names[0] = next(name for name in candidates if name not in names)
+    return names
+
+
+def _fitted(
+    block: Sequence[tuple[int, list[str]]], first: Sequence[str], width: int
+) -> Iterator[tuple[int, list[str]]]:
+    """Rows without the empty cells behind the last column, and without lines of blanks.
+
+    Raises:
+        DataError: a row of fewer or more values than there are columns.
+    """
+    for number, cells in block:
+        if len(cells) < width and not any(map(str.strip, cells)):
+            continue
+        more = next((i for i in range(len(cells) - 1, width - 1, -1) if cells[i].strip()), None)
+        if more is not None and more < len(first):
+            got = f"column {more + 1} has none, and {cells[more]!r} in it"
+            raise DataError("every column must have a name", got, where=f"row {number}")
+        if len(cells) < width or more is not None:
+            must = f"must have {width} values like the header"
+            raise DataError(must, f"has {len(cells)}", where=f"row {number}")
+        yield number, cells[:width]
 
 
 def _rows(file: BufferedReader) -> Iterator[tuple[int, list[str]]]:

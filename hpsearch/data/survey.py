@@ -163,7 +163,9 @@ def _surveyed(table: Table, source: str, target: str, task: Task | None, missing
         Plan.declare(table.columns)  # refuses features of one name
     raws = [*map(_as_dates, table.columns)]
     for raw in raws:
-        if raw.kind == "categorical" and (forms := forms_of(raw.categories)):
+        if raw.name == table.index and (because := _why_index(raw)):
+            left_out[raw.name] = LeftOut(because)
+        elif raw.kind == "categorical" and (forms := forms_of(raw.categories)):
             text, meant = next((text, found) for text in raw.categories if (found := readings(text, forms)))
             why = f"holds dates, of which {text!r} may mean {' or '.join(map(as_date, meant))}"
             left_out[raw.name] = LeftOut(why, forms=tuple(forms))
@@ -268,6 +270,16 @@ def _groups(raw: Raw) -> int:
         return 0
     sizes = np.unique(raw.values, return_counts=True)[1]
     return len(sizes) if np.median(sizes) >= 2 else 0
+
+
+def _why_index(raw: Raw) -> str | None:
+    """Why a first column without a name is an index; None if it is none: then it is a column like others."""
+    rows = len(raw.values)
+    if len(np.unique(raw.values)) == rows:
+        return f"has no name in the file, and another value in each of {rows} rows: an index, as pandas and R write it"
+    if raw.kind == "numeric" and np.array_equal(raw.values, np.round(raw.values)):
+        return "has no name in the file, and whole numbers: an index, as pandas and R write it"
+    return None
 
 
 def regression_targets(labels: Sequence[str]) -> list[float] | None:

@@ -96,6 +96,7 @@ class Table:
         texts: columns of text by name.
         refused: those that cannot be features, and why, if that does not stop the reading.
         rows: (N,) the number of each row, as errors name it.
+        index: what the first column is called if it has no name in the file; None if it has one.
     """
 
     names: tuple[str, ...]
@@ -103,6 +104,7 @@ class Table:
     texts: Mapping[str, list[str]]
     refused: Mapping[str, DataError]
     rows: Sequence[int]
+    index: str | None = None
 
     @classmethod
     def of(
@@ -112,6 +114,7 @@ class Table:
         features: Mapping[str, Callable[[], Raw]],
         texts: Mapping[str, Callable[[], list[str]]],
         rows: Sequence[int],
+        index: str | None = None,
     ) -> Table:
         """From functions that make the columns, each called once.
 
@@ -126,7 +129,7 @@ class Table:
                 if not wanted.lenient:
                     raise
                 refused[name] = error
-        return cls(tuple(names), columns, {name: make() for name, make in texts.items()}, refused, rows)
+        return cls(tuple(names), columns, {name: make() for name, make in texts.items()}, refused, rows, index)
 
 
 @contextmanager

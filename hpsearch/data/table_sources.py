@@ -147,7 +147,7 @@ class TableFile(ColumnKeys, ColumnRoles):
         texts = dict(table.texts)
         if self.time is not None and (form := self.date_format.get(self.time)):
             texts[self.time] = _numbered_days(texts[self.time], form)
-        data = with_metadata(data, texts, self._metadata)
+        data = replace(with_metadata(data, texts, self._metadata), index=table.index)
         return data if self.duplicates == "keep" else data.take(first_of_each(data))
 
 

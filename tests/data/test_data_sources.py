@@ -248,7 +248,9 @@ def test_rows_are_counted_as_an_editor_counts_lines(tmp_path: Path) -> None:
     ("content", "words"),
     [
         ("x,kind\n1,a\n2\n", [", row 3: must have 2 values like the header, but has 1."]),
-        ("x,kind\n1,a\n2,b,\n", [", row 3: must have 2 values like the header, but has 3."]),
+        ("x,kind\n1,a\n2,b,c\n", [", row 3: must have 2 values like the header, but has 3."]),
+        ("x,kind,\n1,a,\n2,b,c\n", [", row 3: every column must have a name, but column 3 has none, and 'c' in it."]),
+        (",\n1,a\n", [", row 1: every column must have a name, but column 1 has none."]),
         ("x,x,kind\n1,2,a\n", [", row 1: ", "'x' stands twice"]),
         ("kind,x,kind\na,2,a\n", [", row 1: ", "'kind' stands twice"]),
         ("x,,kind\n1,2,a\n", [", row 1: ", "column 2 has no"]),

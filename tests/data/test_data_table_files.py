@@ -202,6 +202,39 @@ def test_copies_of_rows_are_left_out_if_that_is_wished(kind: str, tmp_path: Path
     np.testing.assert_array_equal(dropped.features, kept.features[:40])
 
 
+# --- the header's ends: an index, separators at the ends of lines
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_the_index_that_pandas_writes_is_a_column_called_index(named: bool, tmp_path: Path, mixed: Mixed) -> None:
+    """Whatever it holds; where another column is called so, it gets the next name."""
+    frame = mixed(40)
+    if named:
+        frame = frame.rename(columns={"age": "index"})
+    index = "index_2" if named else "index"
+    frame.to_csv(tmp_path / "rows.csv", index=False)
+    expected = load(tmp_path)
+    frame.index = pd.Index([f"row {i}" for i in range(40)])
+    frame.to_csv(tmp_path / "rows.csv")
+    data = load(tmp_path, drop=[index])
+    assert (data.fingerprint, data.index) == (expected.fingerprint, index)
+    assert expected.index is None
+    frame.reset_index(drop=True).to_csv(tmp_path / "rows.csv")
+    feature = load(tmp_path)
+    assert feature.columns.names == (index, *expected.columns.names)
+    np.testing.assert_array_equal(feature.features[:, 0], range(40))
+
+
+def test_a_separator_at_the_end_of_a_line_begins_no_column(tmp_path: Path, mixed: Mixed) -> None:
+    mixed(40).to_csv(tmp_path / "rows.csv", index=False)
+    expected, lines = load(tmp_path).fingerprint, (tmp_path / "rows.csv").read_text().splitlines()
+    width = lines[0].count(",")
+    for some in (lines[:1], lines[1:], lines, lines[7:9]):
+        ends = [line + (",, " if line in some else "") for line in lines]
+        write(tmp_path, "\n".join([*ends, "," * width, "   ", "," * (width + 2), "", ""]))
+        assert load(tmp_path).fingerprint == expected
+
+
 # --- Parquet
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -73,6 +73,30 @@ def test_each_column_is_left_out_for_its_own_reason_and_the_others_load(tmp_path
     options: dict[str, object] = {"source": "csv", "path": str(path), "target": "y"}
     options["drop"] = [*found.left_out]
     assert SOURCES["csv"].model_validate(options).load(tmp_path, 0).rows == 60
+
+
+@pytest.mark.parametrize(
+    ("index", "left_out"),
+    [
+        (range(60), "another value in each of 60 rows"),
+        (range(1, 61), "another value in each of 60 rows"),
+        ([i * 7919 % 1009 for i in range(60)], "another value in each of 60 rows"),
+        ([f"row {i}" for i in range(60)], "another value in each of 60 rows"),
+        ([*range(30), *range(30)], "whole numbers"),
+        ([0.5 * (i % 9) for i in range(60)], ""),
+        ([f"group {i % 4}" for i in range(60)], ""),
+    ],
+    ids=["0..", "1..", "numbers", "names", "twice", "fractions", "groups"],
+)
+def test_a_first_column_without_a_name_is_left_out_if_it_counts_or_names_rows(
+    index: Sequence[object], left_out: str, tmp_path: Path
+) -> None:
+    frame = pd.DataFrame({"x": [i % 9 * 1.5 for i in range(60)], "y": [("a", "b")[i % 2] for i in range(60)]})
+    frame.index = pd.Index(list(index))
+    frame.to_csv(tmp_path / "rows.csv")
+    found = survey(tmp_path / "rows.csv", "y")
+    assert [raw.name for raw in found.columns] == (["x"] if left_out else ["index", "x"])
+    assert [left_out in found.left_out[name].why for name in found.left_out] == ([True] if left_out else [])
 
 
 def test_columns_of_a_parquet_file_that_cannot_be_features(tmp_path: Path) -> None:
