@@ -1,17 +1,20 @@
-"""CSV files: read strictly, every refusal naming file, row and column."""
+"""CSV files: read strictly, every refusal naming file, row and column. How they are written is said, not guessed."""
 
 from __future__ import annotations
 
 import csv
 import os
+import re
 from array import array
 from collections.abc import Iterator, Sequence
-from io import BufferedReader
+from contextlib import contextmanager
+from io import BufferedReader, TextIOWrapper
 from itertools import chain, count, islice
 from pathlib import Path
 
-from hpsearch.data.cells import Cells, Filled
+from hpsearch.data.cells import Cells, Filled, Types
 from hpsearch.data.columns import column_error
+from hpsearch.data.csv_format import SEPARATORS, CsvFormat
 from hpsearch.data.table_file import (
     MOST_BYTES,
     MOST_CHARACTERS,
@@ -24,28 +27,36 @@ from hpsearch.data.table_file import (
     check_values,
     reading,
 )
-from hpsearch.errors import DataError, Setting
+from hpsearch.errors import DataError, Setting, Text, one_line
 
 BLOCK_ROWS = 1024  # taken to columns at a time
 INDEX = "index"  # what a first column without a name is called
 MOST_LINE_BYTES = 2**24  # far more than any row needs, and far less than memory
 
 _UTF8_MARK = b"\xef\xbb\xbf"
-_OTHER_MARKS = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}
+_UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 
 
 def read_csv(path: Path, wanted: Wanted) -> Table:
-    """Read a CSV file with a header line, in UTF-8 (a byte-order mark is skipped).
+    """Read a CSV file with a header line, written as ``wanted.types.csv`` says (a byte-order mark is skipped).
 
     Raises:
-        DataError: a file that cannot be read, is compressed, too large or not UTF-8; a header or a row that is not as
-            it must be; a cell that is not what its column is. Rows are counted as an editor counts lines.
+        DataError: a file that cannot be read, is compressed, too large or of another encoding; a header or a row that
+            is not as it must be; a cell that is not what its column is. Rows are counted as an editor counts lines.
     """
-    with reading(path, "CSV"), open(0, "rb", closefd=False) if path == STDIN else path.open("rb") as file:
+    with opened(path) as file:
         return _read(file, wanted)
 
 
-def _read(file: BufferedReader, wanted: Wanted) -> Table:
+@contextmanager
+def opened(path: Path) -> Iterator[BufferedReader]:
+    """The bytes of a CSV file; errors, also while it is read, name it."""
+    with reading(path, "CSV"), open(0, "rb", closefd=False) if path == STDIN else path.open("rb") as file:
+        _check_kind(file)
+        yield file
+
+
+def _check_kind(file: BufferedReader) -> None:
     check_size(os.fstat(file.fileno()).st_size)
     head = file.peek(16)[:16]
     check_uncompressed(head)
@@ -55,12 +66,16 @@ def _read(file: BufferedReader, wanted: Wanted) -> Table:
             "is a Parquet file",
             ("Name it .parquet, or in a study file set ", Setting("source", "parquet"), "."),
         )
-    rows = _rows(file)
-    _, first = next(rows, (0, []))
-    if not first:
-        raise DataError("must begin with a header line", "is empty")
-    header = column_names(first)
-    features = {name: Cells(name, wanted.types) for name in wanted.among(header)}
+
+
+def _read(file: BufferedReader, wanted: Wanted) -> Table:
+    rows = rows_of(file, wanted.types.csv)
+    with _separated(file, wanted.types):
+        _, first = next(rows, (0, []))
+        if not first:
+            raise DataError("must begin with a header line", "is empty")
+        header = column_names(first)
+        features = {name: Cells(name, wanted.types) for name in wanted.among(header)}
     texts = {name: wanted.as_text(name) for name in wanted.texts_among(header)}
     takers: dict[str, list[Cells | Filled]] = {  # a column may be a feature and kept as text
         name: [of[name] for of in (features, texts) if name in of] for name in header
@@ -98,6 +113,31 @@ def _read(file: BufferedReader, wanted: Wanted) -> Table:
     )
 
 
+@contextmanager
+def _separated(file: BufferedReader, types: Types) -> Iterator[None]:
+    """A header that is not what is wanted may be separated otherwise: then that is what is wrong."""
+    line, used = _first_line(file, types.csv), types.csv.separator
+    try:
+        yield
+    except DataError as error:
+        unquoted = re.sub(r'"[^"]*("|$)', "", line)
+        likely = max(SEPARATORS, key=unquoted.count)
+        likely = likely if likely in unquoted else " "
+        if used in unquoted or likely not in unquoted:
+            raise
+        do: Text = ("Set ", Setting("separator", likely), ".")
+        if types.told:
+            do = "Write it as the rows that the model was trained on were written."
+        raise DataError(f"must be separated by {used!r}", f"its header has {likely!r} and no {used!r}", do) from error
+
+
+def _first_line(file: BufferedReader, csv_format: CsvFormat) -> str:
+    """The header, or as much of it as is at hand without reading."""
+    head = file.peek()
+    encoding = "utf-16" if head[:2] in _UTF16_MARKS else csv_format.encoding
+    return head.decode(encoding, "replace").partition("\n")[0]
+
+
 def column_names(first: Sequence[str]) -> list[str]:
     """The names of the columns, from the cells of the first line.
 
@@ -129,14 +169,19 @@ def _fitted(
             got = f"column {more + 1} has none, and {cells[more]!r} in it"
             raise DataError("every column must have a name", got, where=f"row {number}")
         if len(cells) < width or more is not None:
-            must = f"must have {width} values like the header"
-            raise DataError(must, f"has {len(cells)}", where=f"row {number}")
+            must, names_row = f"must have {width} values like the header", "Does the first of them name the row? "
+            do = f"{names_row}Then it needs a name in the header." if len(cells) == width + 1 else ""
+            raise DataError(must, f"has {len(cells)}", do, f"row {number}")
         yield number, cells[:width]
 
 
-def _rows(file: BufferedReader) -> Iterator[tuple[int, list[str]]]:
-    """Rows of cells with the number of their last line."""
-    lines = csv.reader(_lines(file), strict=True)
+def rows_of(file: BufferedReader, csv_format: CsvFormat) -> Iterator[tuple[int, list[str]]]:
+    """Rows of cells, the header first, with the number of their last line.
+
+    Raises:
+        DataError: a row that is none, a line that is too long or of another encoding, a file that is too large.
+    """
+    lines = csv.reader(_lines(file, csv_format.encoding), strict=True, delimiter=csv_format.separator)
     try:
         for cells in lines:
             yield lines.line_num, cells
@@ -145,33 +190,56 @@ def _rows(file: BufferedReader) -> Iterator[tuple[int, list[str]]]:
         raise DataError("must be a row of a CSV file", str(error), do, where=f"row {lines.line_num}") from error
 
 
-def _lines(file: BufferedReader) -> Iterator[str]:
+def _lines(file: BufferedReader, encoding: str) -> Iterator[str]:
     """Lines of text, each with its end."""
+    if file.peek(2)[:2] in _UTF16_MARKS:
+        yield from _lines_of_utf16(file)
+        return
     number = total = 0
     while line := file.readline(MOST_LINE_BYTES):
         total += len(line)
         if total > MOST_BYTES:  # a pipe does not say beforehand how much it has
             check_size(total)
-        if number == 0:
-            for mark, encoding in _OTHER_MARKS.items():
-                if line.startswith(mark):
-                    raise DataError("must be text in UTF-8", f"is {encoding}", "Save it as UTF-8.")
-            line = line.removeprefix(_UTF8_MARK)
+        if number == 0 and line.startswith(_UTF8_MARK):
+            line, encoding = line.removeprefix(_UTF8_MARK), "utf-8"
         for one in line.splitlines(keepends=True):  # a lone carriage return ends a line too
             number += 1
             if len(one) == MOST_LINE_BYTES:
-                raise DataError(
-                    f"must be a line of at most {MOST_LINE_BYTES / 2**20:g} MiB",
-                    "is longer",
-                    "Is it a CSV file?",
-                    where=f"row {number}",
-                )
+                raise _too_long(number)
             try:
-                yield one.decode()
+                yield one.decode(encoding)
             except UnicodeDecodeError as error:
                 raise DataError(
-                    "must be text in UTF-8",
+                    f"must be text in {encoding.upper()}",
                     f"byte {error.start + 1} of the row is 0x{one[error.start]:02x}",
-                    "Save the file as UTF-8.",
+                    (
+                        "Save the file as UTF-8, or say how it is saved: ",
+                        Setting("encoding", "cp1252"),
+                        ", or another.",
+                    ),
                     where=f"row {number}",
                 ) from error
+
+
+def _lines_of_utf16(file: BufferedReader) -> Iterator[str]:
+    """Lines of text in UTF-16, whose byte-order mark says which."""
+    number = total = 0
+    with TextIOWrapper(file, "utf-16", newline="") as text:
+        try:
+            while line := text.readline(MOST_LINE_BYTES):
+                number += 1
+                total += 2 * len(line)
+                if total > MOST_BYTES:
+                    check_size(total)
+                if len(line) == MOST_LINE_BYTES:
+                    raise _too_long(number)
+                yield line
+        except UnicodeError as error:
+            raise DataError(
+                "must be text in UTF-16", one_line(error), "Save it as UTF-8.", where=f"row {number + 1}"
+            ) from error
+
+
+def _too_long(number: int) -> DataError:
+    must = f"must be a line of at most {MOST_LINE_BYTES / 2**20:g} MiB"
+    return DataError(must, "is longer", "Is it a CSV file?", where=f"row {number}")

@@ -14,6 +14,8 @@ import numpy as np
 
 from hpsearch.data.cells import FEWEST_ROWS, MOST_CATEGORIES, Types, is_number
 from hpsearch.data.columns import Plan, Raw
+from hpsearch.data.csv_format import CsvFormat
+from hpsearch.data.csv_recogniser import recognise
 from hpsearch.data.dataset import Task
 from hpsearch.data.dates import EPOCH, forms_of, parse, readings
 from hpsearch.data.table_file import Table, Wanted
@@ -72,6 +74,7 @@ class Surveyed:
         odd: the columns of numbers that hold them, and where.
         groups: columns whose values group the rows, at least two in a typical group, with the number of groups.
         times: columns whose values may order the rows, with the number of different ones.
+        csv: how a CSV file is written; a plain one of any other file.
     """
 
     source: str
@@ -87,6 +90,7 @@ class Surveyed:
     odd: Mapping[str, LeftOut] = field(default_factory=dict)
     groups: Mapping[str, int] = field(default_factory=dict)
     times: Mapping[str, int] = field(default_factory=dict)
+    csv: CsvFormat = field(default_factory=CsvFormat)
 
     @property
     def task(self) -> Task:
@@ -111,7 +115,7 @@ class Surveyed:
         return replace(self, columns=tuple(replace(raw, values=np.empty(0)) for raw in self.columns))
 
 
-def survey(path: Path, target: str | None, task: Task | None = None) -> Surveyed:
+def survey(path: Path, target: str | None, task: Task | None = None, csv: Mapping[str, Any] | None = None) -> Surveyed:
     """Read a file of rows and find out what its columns are.
 
     A few texts in a column of numbers are taken for missing values, unless they are a class or category elsewhere.
@@ -120,13 +124,16 @@ def survey(path: Path, target: str | None, task: Task | None = None) -> Surveyed
         path: a CSV file, or a Parquet file by its ending.
         target: the column to predict.
         task: what the target is; found out if None.
+        csv: how a CSV file is written, as far as it is not to be found out: attributes of
+            :class:`hpsearch.data.csv_format.CsvFormat`.
 
     Raises:
         DataError: no target, or one that is not there, not filled, or no number in a regression; a file that cannot be
             read; no column to predict from.
     """
+    written = recognise(path, target, csv or {}) if format_of(path) == "csv" else CsvFormat()
     if target is None:
-        names = read_table(path, Wanted(features=())).names
+        names = read_table(path, Wanted(features=(), types=Types(csv=written))).names
         raise DataError(
             "the column to predict must be named",
             "is not",
@@ -134,14 +141,15 @@ def survey(path: Path, target: str | None, task: Task | None = None) -> Surveyed
             where=str(path),
         )
     regression_target = target if task == "regression" else None
-    wanted = Wanted((target,), types=Types(surveyed=True), regression_target=regression_target, lenient=True)
+    types = Types(surveyed=True, csv=written)
+    wanted = Wanted((target,), types=types, regression_target=regression_target, lenient=True)
     table = read_table(path, wanted)
     odd = _odd_columns(table, target)
     missing = tuple(dict.fromkeys(text for found in odd.values() for text in found.values))
     if missing:
-        table = read_table(path, replace(wanted, types=replace(wanted.types, missing=missing)))
+        table = read_table(path, replace(wanted, types=replace(types, missing=missing)))
     with located(str(path)):
-        return replace(_surveyed(table, format_of(path), target, task, missing), odd=odd)
+        return replace(_surveyed(table, format_of(path), target, task, missing), odd=odd, csv=written)
 
 
 def _odd_columns(table: Table, target: str) -> dict[str, LeftOut]:

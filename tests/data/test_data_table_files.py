@@ -451,8 +451,8 @@ def test_a_nul_byte_is_refused_naming_row_and_column(row: int, name: str, tmp_pa
     [
         ("x,kind\n1,a\n2,é\n".encode("latin-1"), ", row 3: must be text in UTF-8, but byte 3 of the row is 0xe9. Save"),
         ("é,kind\n1,a\n".encode("cp1252"), ", row 1: must be text in UTF-8, but byte 1 of the row is 0xe9."),
-        ("x,kind\n1,a\n".encode("utf-16"), ": must be text in UTF-8, but is UTF-16. Save it as UTF-8."),
-        (b"\xfe\xff" + "x,kind\n1,a\n".encode("utf-16-be"), ": must be text in UTF-8, but is UTF-16."),
+        (b"\xff\xfe" + "x,kind\n1,a\n".encode("utf-16-le")[:-1], ", row 2: must be text in UTF-16, but "),
+        (b"\xff\xfe" + "x,kind\n".encode("utf-16-le") + b"\x00\xdc\n\x00", ", row 1: must be text in UTF-16, but "),
         ("x,kind\n1,a\n".encode("utf-16-le"), ", row 1: must be text, but column 1 holds a NUL byte."),
     ],
     ids=str,
@@ -460,6 +460,19 @@ def test_a_nul_byte_is_refused_naming_row_and_column(row: int, name: str, tmp_pa
 def test_another_encoding_is_refused_naming_row_and_byte(content: bytes, words: str, tmp_path: Path) -> None:
     write(tmp_path, content)
     assert refusal(tmp_path).startswith(words)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "cp1252", "gb18030", "mac-roman"])
+def test_text_in_another_encoding_is_read_as_its_mark_or_the_study_file_says(encoding: str, tmp_path: Path) -> None:
+    content = 'größe;kind\r\n1;Öl, €\r\n2;"Gäs\nheiß"\r\n'
+    content = content if encoding != "gb18030" else content + "3;石油\r\n"
+    write(tmp_path, content)
+    expected = load(tmp_path, separator=";").fingerprint
+    write(tmp_path, content.encode(encoding))
+    said = {} if encoding.startswith("utf") else {"encoding": encoding}
+    assert load(tmp_path, separator=";", **said).fingerprint == expected
+    write(tmp_path, content.encode("utf-8-sig"))
+    assert load(tmp_path, separator=";", encoding="cp1252").fingerprint == expected, "a mark says more than a key"
 
 
 def test_a_parquet_file_is_no_csv_file(tmp_path: Path, mixed: Mixed) -> None:
