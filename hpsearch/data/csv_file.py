@@ -27,6 +27,7 @@ from hpsearch.data.table_file import (
     check_values,
     reading,
 )
+from hpsearch.data.unpack import UNPACKING_ERRORS, unpacked
 from hpsearch.errors import DataError, Setting, Text, one_line
 
 BLOCK_ROWS = 1024  # taken to columns at a time
@@ -34,7 +35,7 @@ INDEX = "index"  # what a first column without a name is called
 MOST_LINE_BYTES = 2**24  # far more than any row needs, and far less than memory
 
 _UTF8_MARK = b"\xef\xbb\xbf"
-_UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
+UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 
 
 def read_csv(path: Path, wanted: Wanted) -> Table:
@@ -50,22 +51,22 @@ def read_csv(path: Path, wanted: Wanted) -> Table:
 
 @contextmanager
 def opened(path: Path) -> Iterator[BufferedReader]:
-    """The bytes of a CSV file; errors, also while it is read, name it."""
-    with reading(path, "CSV"), open(0, "rb", closefd=False) if path == STDIN else path.open("rb") as file:
-        _check_kind(file)
+    """The bytes of a CSV file, unpacked if it is compressed; errors, also while it is read, name it."""
+    with (
+        reading(path, "CSV", UNPACKING_ERRORS),
+        open(0, "rb", closefd=False) if path == STDIN else path.open("rb") as packed,
+    ):
+        check_size(os.fstat(packed.fileno()).st_size)
+        file = unpacked(packed)
+        head = file.peek(16)[:16]
+        check_uncompressed(head)
+        if head.startswith(b"PAR1"):
+            raise DataError(
+                "must be a CSV file",
+                "is a Parquet file",
+                ("Name it .parquet, or in a study file set ", Setting("source", "parquet"), "."),
+            )
         yield file
-
-
-def _check_kind(file: BufferedReader) -> None:
-    check_size(os.fstat(file.fileno()).st_size)
-    head = file.peek(16)[:16]
-    check_uncompressed(head)
-    if head.startswith(b"PAR1"):
-        raise DataError(
-            "must be a CSV file",
-            "is a Parquet file",
-            ("Name it .parquet, or in a study file set ", Setting("source", "parquet"), "."),
-        )
 
 
 def _read(file: BufferedReader, wanted: Wanted) -> Table:
@@ -134,7 +135,7 @@ def _separated(file: BufferedReader, types: Types) -> Iterator[None]:
 def _first_line(file: BufferedReader, csv_format: CsvFormat) -> str:
     """The header, or as much of it as is at hand without reading."""
     head = file.peek()
-    encoding = "utf-16" if head[:2] in _UTF16_MARKS else csv_format.encoding
+    encoding = "utf-16" if head[:2] in UTF16_MARKS else csv_format.encoding
     return head.decode(encoding, "replace").partition("\n")[0]
 
 
@@ -192,7 +193,7 @@ def rows_of(file: BufferedReader, csv_format: CsvFormat) -> Iterator[tuple[int, 
 
 def _lines(file: BufferedReader, encoding: str) -> Iterator[str]:
     """Lines of text, each with its end."""
-    if file.peek(2)[:2] in _UTF16_MARKS:
+    if file.peek(2)[:2] in UTF16_MARKS:
         yield from _lines_of_utf16(file)
         return
     number = total = 0

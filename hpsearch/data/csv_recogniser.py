@@ -8,6 +8,8 @@ what Python takes it for, nothing is recognised.
 
 from __future__ import annotations
 
+import codecs
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,8 +19,9 @@ from typing import Any
 
 from hpsearch.data.cells import Types
 from hpsearch.data.columns import column_error
-from hpsearch.data.csv_file import column_names, opened, rows_of
-from hpsearch.data.csv_format import SEPARATORS, SIGNS, WAYS, CsvFormat, Decimal, Thousands, Way, ways_of
+from hpsearch.data.csv_file import UTF16_MARKS, column_names, opened, rows_of
+from hpsearch.data.csv_format import SEPARATORS, SIGNS, WAYS, CsvFormat, Decimal, Encoding, Thousands, Way, ways_of
+from hpsearch.data.table_file import MOST_BYTES
 from hpsearch.errors import DataError, Setting, located
 
 LOOKED_AT = 20_000  # rows; what comes later must be written as they are
@@ -39,6 +42,8 @@ def recognise(path: Path, target: str | None, given: Mapping[str, Any]) -> CsvFo
         DataError: a file that cannot be read; one that can be read in two ways.
     """
     found = CsvFormat(**given)
+    if "encoding" not in given:
+        found = replace(found, encoding=_encoding(path))
     if "separator" not in given:
         found = replace(found, separator=_separator(path, target, found))
     with opened(path) as file:
@@ -49,6 +54,35 @@ def recognise(path: Path, target: str | None, given: Mapping[str, Any]) -> CsvFo
         columns = dict(zip(names, map(Counter, zip(*looked_at, strict=False)), strict=False))
     with located(str(path)):
         return numbers_of(columns, found, given)
+
+
+def _encoding(path: Path) -> Encoding:
+    """UTF-8, or what spreadsheets in Western Europe save, if accents are as rare in the text as they are there."""
+    if _is_text(path, "utf-8"):
+        return "utf-8"
+    if _is_text(path, "cp1252", re.compile(r"[^\0-\x7f]{4}")):
+        return "cp1252"
+    do = ("Save it as UTF-8, or say how it is saved: ", Setting("encoding", "cp1251"), ", or another.")
+    must = "must be text in UTF-8, or as spreadsheets in Western Europe save it (CP1252)"
+    raise DataError(must, "is neither", do, where=str(path))
+
+
+def _is_text(path: Path, encoding: str, foreign: re.Pattern[str] | None = None) -> bool:
+    """Whether a file is text in this encoding, without anything that is foreign to it; or is so by its mark."""
+    decoder, total = codecs.getincrementaldecoder(encoding)(), 0
+    with opened(path) as file:
+        if file.peek(2)[:2] in UTF16_MARKS:
+            return True
+        try:
+            while (chunk := file.read(2**16)) and total <= MOST_BYTES:  # one that is longer is refused when it is read
+                total += len(chunk)
+                text = decoder.decode(chunk)
+                if foreign is not None and not text.isascii() and foreign.search(text):
+                    return False
+            decoder.decode(b"", final=True)
+        except UnicodeDecodeError:
+            return False
+    return True
 
 
 def _separator(path: Path, target: str | None, as_said: CsvFormat) -> str:

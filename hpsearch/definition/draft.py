@@ -87,7 +87,8 @@ def draft(
 
 def study_name(rows: Path) -> str:
     """A name that a study may have, from a file's."""
-    plain = unicodedata.normalize("NFKD", rows.stem).encode("ascii", "ignore").decode()
+    stem = Path(rows.stem).stem if rows.suffix.lower() in (".gz", ".zip") else rows.stem
+    plain = unicodedata.normalize("NFKD", stem).encode("ascii", "ignore").decode()
     return re.sub(r"[^A-Za-z0-9._-]+", "-", plain).strip("-")[:100] or "study"
 
 
