@@ -169,6 +169,8 @@ def _say(made: Draft, path: Path) -> None:
         terminal.say(f"Taken for no value: {listed([*map(repr, odd.values)])} in {name!r}, first in {odd.where}.")
     if made.single:
         terminal.say(f"Left out: the rows of {listed([*map(repr, made.single)])}, classes of one row each.")
+    if found.without_target:
+        terminal.say(f"Left out: {found.without_target} of the rows, which have no target.")
     if made.duplicates:
         terminal.say(f"Left out: {made.duplicates} of the rows, which repeat another in all features and the target.")
     terminal.say(f"Written to {path}.\n\nNext: hpsearch check {path} && hpsearch run {path}")

@@ -333,6 +333,19 @@ def _numbers_as_text(audited: Audited) -> Iterator[Finding]:
             )
 
 
+def _missing_target(audited: Audited) -> Iterator[Finding]:
+    """Rows that were left out as they have no target."""
+    without = audited.data.without_target
+    if without:
+        yield Finding(
+            "missing-target",
+            "warning",
+            f"{without} rows are left out, as they have no target.",
+            "If new rows include some like these, the scores are not about them.",
+            "Find out why they have none.",
+        )
+
+
 _ORDER = ("error", "warning", "note")
 
 CHECKS: dict[str, Callable[[Audited], Iterator[Finding]]] = {
@@ -341,6 +354,7 @@ CHECKS: dict[str, Callable[[Audited], Iterator[Finding]]] = {
     "groups": _groups,
     "hold-out": _hold_out,
     "identifier": _identifiers,
+    "missing-target": _missing_target,
     "numbers-as-text": _numbers_as_text,
     "single-feature": _single_features,
     "time": _time,

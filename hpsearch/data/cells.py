@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from hpsearch.data import dates
 from hpsearch.data.columns import Kind, Plan, Raw, column_error
 from hpsearch.data.csv_format import CsvFormat, numbers_if
-from hpsearch.errors import DataError, Setting, listed
+from hpsearch.errors import DataError, Setting, Text, listed
 
 # Cells that hold no value, however they are written in small and capital letters.
 MISSING = ("", "na", "n/a", "nan", "none", "null")
@@ -82,6 +82,10 @@ class Types:
         if text.lower() in self._words:
             return True
         return bool(self.numbers and (found := self.parse(text)) and float(found[0]) in self.numbers)
+
+    def is_empty(self, text: str) -> bool:
+        """Whether a cell without blanks around it, of a column that must hold text, does not: a class may be None."""
+        return self.is_missing(text) and text.lower() != "none"
 
     def parse(self, text: str) -> tuple[str, str] | None:
         """A finite number as Python writes it, and its unit; None if a cell without blanks around it is none."""
@@ -338,11 +342,15 @@ class Filled:
         types: how cells are understood.
         numbers: whether each must be a number, to be predicted as one.
         checked: whether each must be text; else all is taken as it is.
+        target: whether it is the target, without which a row may be left out.
     """
 
-    def __init__(self, name: str, types: Types, numbers: bool = False, checked: bool = True) -> None:
+    def __init__(
+        self, name: str, types: Types, numbers: bool = False, checked: bool = True, target: bool = False
+    ) -> None:
         self._name, self._types, self._numbers, self._checked = name, types, numbers, checked
         self._cells: list[str] = []
+        self._target = target
         self._known: dict[str, str] = {}  # texts that repeat are held once
         self._units = _Units()
 
@@ -354,9 +362,12 @@ class Filled:
         """
         for cell, row in zip(cells, rows, strict=True) if self._checked else ():
             text = cell.strip()
-            if self._types.is_missing(text) and text.lower() != "none":  # a class may well be called so
+            if self._types.is_empty(text):
                 got = f"means no value ({cell!r})" if text else "is empty"
-                raise column_error(self._name, "must not be empty", got, "Fill it in or leave the row out.", row)
+                do: Text = "Fill it in or leave the row out."
+                if self._target:
+                    do = ("Fill it in, or leave all such rows out: ", Setting("drop_missing_target", True), ".")
+                raise column_error(self._name, "must not be empty", got, do, row)
             if self._numbers and (found := self._types.parse(text)):
                 self._units.add(found[1], row, text)
             elif self._numbers:

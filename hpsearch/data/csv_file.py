@@ -83,10 +83,14 @@ def _read(file: BufferedReader, wanted: Wanted) -> Table:
     }
     # A row without any value cannot have a target; without a target to read it is a row of missing values.
     filled = ((number, cells) for number, cells in rows if (any(cells) if wanted.texts else cells))
-    read, width, of_rows = 0, len(header), array("q")
+    read, without, width, of_rows = 0, 0, len(header), array("q")
+    target = header.index(wanted.target) if wanted.target is not None else 0
     while block := list(islice(filled, BLOCK_ROWS)):
         if any(len(cells) != width for _, cells in block):
             block = list(_fitted(block, first, width))
+        if wanted.drop_missing_target:
+            labelled = [row for row in block if not wanted.types.is_empty(row[1][target].strip())]
+            without, block = without + len(block) - len(labelled), labelled
         if not block:
             continue
         read += len(block)
@@ -102,6 +106,7 @@ def _read(file: BufferedReader, wanted: Wanted) -> Table:
                 raise column_error(name, "must be text", "holds a NUL byte", "Save the file as text in UTF-8.", row)
             for taker in takers[name]:
                 taker.add(column, numbers)
+    wanted.require_targets(read, without)
     if not read:
         raise DataError("must have rows below its header", "has none")
     return Table.of(
@@ -111,6 +116,7 @@ def _read(file: BufferedReader, wanted: Wanted) -> Table:
         {name: cells.finish for name, cells in texts.items()},
         of_rows,
         index=None if first[0].strip() else header[0],
+        without_target=without,
     )
 
 

@@ -75,6 +75,7 @@ class Surveyed:
         groups: columns whose values group the rows, at least two in a typical group, with the number of groups.
         times: columns whose values may order the rows, with the number of different ones.
         csv: how a CSV file is written; a plain one of any other file.
+        without_target: how many rows there are besides, without a target.
     """
 
     source: str
@@ -91,6 +92,7 @@ class Surveyed:
     groups: Mapping[str, int] = field(default_factory=dict)
     times: Mapping[str, int] = field(default_factory=dict)
     csv: CsvFormat = field(default_factory=CsvFormat)
+    without_target: int = 0
 
     @property
     def task(self) -> Task:
@@ -142,14 +144,22 @@ def survey(path: Path, target: str | None, task: Task | None = None, csv: Mappin
         )
     regression_target = target if task == "regression" else None
     types = Types(surveyed=True, csv=written)
-    wanted = Wanted((target,), types=types, regression_target=regression_target, lenient=True)
+    wanted = Wanted(
+        (target,),
+        types=types,
+        regression_target=regression_target,
+        lenient=True,
+        target=target,
+        drop_missing_target=True,
+    )
     table = read_table(path, wanted)
     odd = _odd_columns(table, target)
     missing = tuple(dict.fromkeys(text for found in odd.values() for text in found.values))
     if missing:
         table = read_table(path, replace(wanted, types=replace(types, missing=missing)))
     with located(str(path)):
-        return replace(_surveyed(table, format_of(path), target, task, missing), odd=odd, csv=written)
+        found = _surveyed(table, format_of(path), target, task, missing)
+    return replace(found, odd=odd, csv=written, without_target=table.without_target)
 
 
 def _odd_columns(table: Table, target: str) -> dict[str, LeftOut]:

@@ -65,6 +65,10 @@ class TableFile(ColumnKeys, ColumnRoles):
         int, Field(ge=2, description="of rare_classes: a class of fewer rows is rare; 10 if not given")
     ] = 10
 
+    drop_missing_target: Annotated[
+        bool, Field(description="whether rows without a target are left out; they are refused if not")
+    ] = False
+
     @model_validator(mode="after")
     def _one_use_each(self) -> Self:
         must = got = ""
@@ -124,6 +128,8 @@ class TableFile(ColumnKeys, ColumnRoles):
             required=self.drop,
             types=replace(self.types, csv=self.csv),
             regression_target=self.target if self.task == "regression" else None,
+            target=self.target,
+            drop_missing_target=self.drop_missing_target,
         )
         path = folder / self.path
         table = read_table(path, wanted, self.source)
@@ -154,7 +160,8 @@ class TableFile(ColumnKeys, ColumnRoles):
         texts = dict(table.texts)
         if self.time is not None and (form := self.date_format.get(self.time)):
             texts[self.time] = _numbered_days(texts[self.time], form)
-        data = replace(with_metadata(data, texts, self._metadata), index=table.index)
+        data = with_metadata(data, texts, self._metadata)
+        data = replace(data, index=table.index, without_target=table.without_target)
         return data if self.duplicates == "keep" else data.take(first_of_each(data))
 
 

@@ -121,6 +121,8 @@ def _split_plan(found: Surveyed, rows: Path) -> SplitPlan:
     """How to hold out and to split: the first of the more usual ways that these rows allow, and that ``run`` does."""
     options: dict[str, Any] = {"source": found.source, "path": str(rows), "target": found.target, "task": found.task}
     options |= {"drop": [*found.left_out], **found.said, **found.csv.changes()}
+    if found.without_target:
+        options["drop_missing_target"] = True
     single = _single_rows(found)
     if single:
         options |= {"rare_classes": "drop", "smallest_class": 2}

@@ -122,6 +122,9 @@ def _data(found: Surveyed, used: Mapping[str, str], plan: SplitPlan, path: str) 
         ]
     else:
         lines += _noted(f"target = {as_toml(found.target)}", _classes(found.classes))
+    if found.without_target:
+        of_all = f"{found.without_target} of {found.rows + found.without_target}"
+        lines.append(f"drop_missing_target = true # {of_all} rows have no target and are left out")
     if plan.single:
         lines += _comment(
             f"{len(plan.single)} of the classes {'has' if len(plan.single) == 1 else 'have'} one row, too few to learn "

@@ -56,6 +56,7 @@ _LATER = {
     "data.order": {},
     "data.encode": {},
     "data.most_categories": 50,
+    "data.drop_missing_target": False,
     **{f"train.{name}": value for name, value in ADDED.items()},
 }
 

@@ -183,9 +183,14 @@ def test_numbers_that_are_taken_for_categories_are_found(categories: tuple[str, 
     assert all(key in str(finding) for key in keys for finding in findings)
 
 
+def test_rows_that_were_left_out_without_a_target_are_said() -> None:
+    assert names(found(replace(clean(), without_target=3))) == {("missing-target", "warning")}
+
+
 def test_each_check_has_a_leak_that_it_finds_here() -> None:
     assert set(CHECKS) == {
-        *("constant", "duplicates", "groups", "hold-out", "identifier", "numbers-as-text", "single-feature", "time")
+        *("constant", "duplicates", "groups", "hold-out", "identifier", "missing-target", "numbers-as-text"),
+        *("single-feature", "time"),
     }
 
 

@@ -496,6 +496,40 @@ def test_a_missing_target_and_one_of_one_value_are_refused(kind: str, tmp_path: 
         assert words in refusal(tmp_path, kind)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("task", ["classification", "regression"])
+def test_rows_without_a_target_are_left_out_if_that_is_wished(
+    kind: str, task: str, tmp_path: Path, mixed: Mixed
+) -> None:
+    """As if they did not stand there: a value that only they miss is not missing, a category of theirs is none."""
+    frame = mixed(60)
+    target = "kind" if task == "classification" else "weight"
+    there = frame.assign(port="Rome", when=range(60))
+    there.loc[50:, "port"] = "Nowhere"
+    there.loc[7, "sex"] = None
+    there.loc[[7, *range(50, 60)], target] = None
+    options: dict[str, Any] = {"target": target, "task": task, "time": "when"}
+    for rows in (there, there.drop(index=[7, *range(50, 60)])):
+        rows.to_csv(tmp_path / "rows.csv", index=False)
+        rows.to_parquet(tmp_path / "rows.parquet", index=False)
+        if rows is there:
+            line = refusal(tmp_path, kind, **options)
+            row = 8 if kind == "parquet" else 9
+            assert line.startswith(f", row {row}, column '{target}': must not be empty, but is empty.")
+            assert line.endswith("leave all such rows out: drop_missing_target=True.")
+            data = load(tmp_path, kind, drop_missing_target=True, **options)
+            assert data.without_target == 11
+            assert "port=Nowhere" not in data.feature_names
+            assert "sex=missing" not in data.feature_names
+        else:
+            assert data.fingerprint == load(tmp_path, kind, **options).fingerprint
+            assert load(tmp_path, kind, drop_missing_target=True, **options).without_target == 0
+    there.assign(**{target: pd.Series([None] * 60, dtype="str")}).to_csv(tmp_path / "rows.csv", index=False)
+    there.assign(**{target: pd.Series([None] * 60, dtype="str")}).to_parquet(tmp_path / "rows.parquet")
+    line = refusal(tmp_path, kind, drop_missing_target=True, **options)
+    assert line == f", column '{target}': must have a value in some row, but is empty in all 60."
+
+
 def test_two_columns_of_one_name_are_refused(tmp_path: Path) -> None:
     pq.write_table(pa.Table.from_arrays([pa.array([1]), pa.array([2])], ["x", "x"]), tmp_path / "rows.parquet")
     assert refusal(tmp_path, "parquet").startswith(", row 1: column names must differ, but 'x' stands twice.")
