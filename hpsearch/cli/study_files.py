@@ -166,7 +166,8 @@ def _say(made: Draft, path: Path) -> None:
     for name, why in found.left_out.items():
         terminal.say(f"Left out: {name!r}, which {left_out_because(name, why)}.")
     for name, odd in found.odd.items():
-        terminal.say(f"Taken for no value: {listed([*map(repr, odd.values)])} in {name!r}, first in {odd.where}.")
+        where = f", first in {odd.where}" if odd.where else ""
+        terminal.say(f"Taken for no value: {listed([*map(repr, odd.values)])} in {name!r}{where}.")
     if made.single:
         terminal.say(f"Left out: the rows of {listed([*map(repr, made.single)])}, classes of one row each.")
     if found.without_target:

@@ -18,6 +18,9 @@ from hpsearch.errors import DataError, Setting, Text, listed
 
 # Cells that hold no value, however they are written in small and capital letters.
 MISSING = ("", "na", "n/a", "nan", "none", "null")
+# What programs write for no value, and nobody for anything else: MySQL, spreadsheets in English and German, pandas.
+# They mean none if that is said: such categories always were ones.
+OF_PROGRAMS = ("\\N", "#N/A", "#NV", "<NA>")
 BOOLEANS = {"false": 0.0, "no": 0.0, "true": 1.0, "yes": 1.0}
 DIGITS = {"0": 0.0, "1": 1.0}  # taken as booleans where a column is said to be one
 # More inferred categories are likely names, codes or free text; each is an input of the network.

@@ -17,7 +17,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from hpsearch.data.cells import Types
+from hpsearch.data.cells import OF_PROGRAMS, Types
 from hpsearch.data.columns import column_error
 from hpsearch.data.csv_file import UTF16_MARKS, column_names, opened, rows_of
 from hpsearch.data.csv_format import SEPARATORS, SIGNS, WAYS, CsvFormat, Decimal, Encoding, Thousands, Way, ways_of
@@ -171,7 +171,7 @@ def numbers_of(columns: Mapping[str, Mapping[str, int]], as_said: CsvFormat, giv
         if ("decimal" not in given or decimal == as_said.decimal)
         and ("thousands" not in given or (mark in (None, as_said.thousands) and decimal != as_said.thousands))
     )
-    types = Types()
+    types = Types(missing=OF_PROGRAMS)
     read = (_Numbers.of(name, counts, allowed, types) for name, counts in columns.items())
     found = [numbers for numbers in read if numbers is not None]
     decimal = _decimal([numbers for numbers in found if numbers.marked is not None], as_said.separator)

@@ -136,7 +136,7 @@ class PythonFunction(Source):
     def moved(self, folder: Path, to: Path) -> dict[str, Any]:
         if folder.resolve() != to.resolve():
             raise DataError("a study file must stand beside its module", do=f"Put it into {folder}.", where=self.source)
-        return {**self.model_dump(), **self.options}
+        return {**self.model_dump(exclude_defaults=True), **self.options}
 
     def load(self, folder: Path, seed: int) -> Dataset:
         parts = self.source.split(":")

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from hpsearch.data.cells import FEWEST_ROWS, MOST_CATEGORIES, Types, is_number
+from hpsearch.data.cells import FEWEST_ROWS, MOST_CATEGORIES, MOST_ODD, OF_PROGRAMS, Types, is_number
 from hpsearch.data.columns import Plan, Raw
 from hpsearch.data.csv_format import CsvFormat
 from hpsearch.data.csv_recogniser import recognise
@@ -25,6 +25,9 @@ from hpsearch.errors import DataError, Setting, listed, located
 # More different whole numbers than this are regression targets; classes are seldom so many, or numbered without names.
 MOST_NUMBERED_CLASSES = 20
 MANY = "target"  # how columns of many categories are encoded
+# What is taken for no value where it stands among numbers, even if it is a category elsewhere: a category of its own it
+# stays, that of missing values.
+NO_VALUES = (*OF_PROGRAMS, "?", "-", "--", ".")
 FREE_TEXT_WORDS = 5  # a value, on average; names have fewer
 _OFTEN_TARGETS = ("target", "label", "class", "y", "outcome", "species", "category", "diagnosis", "survived", "price")
 # What columns that name their rows are called: id, customer_id, "Order No", PassengerId.
@@ -163,15 +166,34 @@ def survey(path: Path, target: str | None, task: Task | None = None, csv: Mappin
 
 
 def _odd_columns(table: Table, target: str) -> dict[str, LeftOut]:
-    """The columns that would be numbers if some of their texts meant no value, and those texts mean nothing else."""
-    meant = {text.lower() for raw in table.columns for text in raw.categories}
-    meant.update(label.strip().lower() for label in table.texts[target])
+    """The columns that would be numbers if some of their texts meant no value, or hold what programs write for none.
+
+    Those texts mean nothing else anywhere.
+    """
+    labels = [label.strip() for label in table.texts[target]]
+    odd_targets = _odd_targets(labels)
+    meant = {text.lower() for raw in table.columns for text in raw.categories if text not in NO_VALUES}
+    meant |= {label.lower() for label in labels if label not in odd_targets}
     refused = {name: LeftOut.of(error) for name, error in table.refused.items()}
+    of_programs = {raw.name: tuple(text for text in raw.categories if text in OF_PROGRAMS) for raw in table.columns}
+    for name, odd in {**of_programs, target: odd_targets}.items():
+        if odd:
+            refused[name] = LeftOut(f"holds {listed([*map(repr, odd)])}", odd)
     return {
         name: found
         for name, found in refused.items()
         if found.values and meant.isdisjoint(text.lower() for text in found.values)
     }
+
+
+def _odd_targets(labels: Sequence[str]) -> tuple[str, ...]:
+    """The few texts among regression targets that are none, or those of a program's among classes."""
+    numbers = [label for label in labels if is_number(label)]
+    others = tuple(dict.fromkeys(label for label in labels if not is_number(label)))
+    few = len(others) <= MOST_ODD and 2 * len(numbers) >= len(labels)
+    if others and few and regression_targets(numbers) is not None:
+        return others
+    return tuple(label for label in others if label in OF_PROGRAMS)
 
 
 def _surveyed(table: Table, source: str, target: str, task: Task | None, missing: tuple[str, ...]) -> Surveyed:

@@ -133,8 +133,11 @@ def _data(found: Surveyed, used: Mapping[str, str], plan: SplitPlan, path: str) 
         lines += ['rare_classes = "drop"', "smallest_class = 2 # classes of fewer rows are left out"]
     if found.missing:
         lines += _comment(
-            "Among numbers there are texts, taken for no value: "
-            + "; ".join(f"{_shown(name)} in {odd.where} {odd.why}" for name, odd in found.odd.items())
+            "There are texts, taken for no value: "
+            + "; ".join(
+                " ".join([_shown(name), *(["in", odd.where] if odd.where else []), odd.why])
+                for name, odd in found.odd.items()
+            )
             + "."
         )
         lines.append(f"missing = {as_toml([*found.missing])}")

@@ -230,4 +230,4 @@ def test_an_encoding_is_recognised_or_refused(text: str, encoding: str, tmp_path
             continue
         with pytest.raises(DataError, match=r"but is neither\. .*encoding='cp1251'"):
             survey(path, "kind")
-        assert survey(path, "kind", {"encoding": other}).classes
+        assert survey(path, "kind", csv={"encoding": other}).classes

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from hpsearch.data.cells import OF_PROGRAMS
 from hpsearch.data.sources import SOURCES
 from hpsearch.data.survey import MOST_NUMBERED_CLASSES, LeftOut, likely_target, regression_targets, survey
 from hpsearch.errors import DataError
@@ -164,3 +165,30 @@ def test_a_column_groups_rows_if_a_typical_group_has_two(tmp_path: Path) -> None
     assert groups["patient"] == 30
     assert groups["visit"] == 2
     assert not {"distinct", "note", "town", "nothing"} & {*groups}
+
+
+@pytest.mark.parametrize("marker", [*OF_PROGRAMS, "?", "-", "--", ".", "k. A."])
+def test_what_means_no_value_among_numbers_does_so_everywhere(marker: str, tmp_path: Path) -> None:
+    """In a target of numbers too; a text that only a person could mean so, only if it is no category elsewhere."""
+    rows = [(i * 0.5, f"c{i % 3}", i * 1.5) for i in range(30)]
+    cells = [[str(value) for value in row] for row in rows]
+    cells[3][0] = cells[4][1] = cells[5][2] = marker
+    lines = [",".join(row) for row in [["a", "b", "y"], *cells]]
+    (tmp_path / "rows.csv").write_text("\n".join(lines), encoding="utf-8")
+    found = survey(tmp_path / "rows.csv", "y")
+    if marker == "k. A.":
+        assert [raw.name for raw in found.columns] == ["b"]
+        return
+    assert found.missing == (marker,)
+    assert (found.rows, found.without_target, found.task) == (29, 1, "regression")
+    assert {raw.name: int(raw.missing.sum()) for raw in found.columns} == {"a": 1, "b": 1}
+
+
+def test_a_class_is_no_missing_value_unless_a_program_wrote_it(tmp_path: Path) -> None:
+    for marker, program in (("?", False), ("-", False), ("\\N", True), ("#N/A", True)):
+        rows = "".join(f"{i * 0.5},{'ab'[i % 2] if i % 5 else marker}\n" for i in range(30))
+        (tmp_path / "rows.csv").write_text(f"a,y\n{rows}", encoding="utf-8")
+        found = survey(tmp_path / "rows.csv", "y")
+        assert found.classes is not None
+        assert (found.missing, found.without_target) == (((marker,), 6) if program else ((), 0))
+        assert set(found.classes) == ({"a", "b"} if program else {"a", "b", marker})
