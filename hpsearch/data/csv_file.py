@@ -71,7 +71,7 @@ def opened(path: Path) -> Iterator[BufferedReader]:
 
 def _read(file: BufferedReader, wanted: Wanted) -> Table:
     rows = rows_of(file, wanted.types.csv)
-    with _separated(file, wanted.types):
+    with separated(file, wanted.types):
         _, first = next(rows, (0, []))
         if not first:
             raise DataError("must begin with a header line", "is empty")
@@ -121,7 +121,7 @@ def _read(file: BufferedReader, wanted: Wanted) -> Table:
 
 
 @contextmanager
-def _separated(file: BufferedReader, types: Types) -> Iterator[None]:
+def separated(file: BufferedReader, types: Types) -> Iterator[None]:
     """A header that is not what is wanted may be separated otherwise: then that is what is wrong."""
     line, used = _first_line(file, types.csv), types.csv.separator
     try:

@@ -19,7 +19,7 @@ from typing import Any
 
 from hpsearch.data.cells import OF_PROGRAMS, Types
 from hpsearch.data.columns import column_error
-from hpsearch.data.csv_file import UTF16_MARKS, column_names, opened, rows_of
+from hpsearch.data.csv_file import UTF16_MARKS, column_names, opened, rows_of, separated
 from hpsearch.data.csv_format import SEPARATORS, SIGNS, WAYS, CsvFormat, Decimal, Encoding, Thousands, Way, ways_of
 from hpsearch.data.table_file import MOST_BYTES
 from hpsearch.errors import DataError, Setting, located
@@ -48,7 +48,8 @@ def recognise(path: Path, target: str | None, given: Mapping[str, Any]) -> CsvFo
         found = replace(found, separator=_separator(path, target, found))
     with opened(path) as file:
         rows = rows_of(file, found)
-        _, first = next(rows, (0, []))
+        with separated(file, Types(csv=found)):
+            _, first = next(rows, (0, []))
         names = column_names(first)
         looked_at = islice((cells for _, cells in rows if len(cells) >= len(names)), LOOKED_AT)
         columns = dict(zip(names, map(Counter, zip(*looked_at, strict=False)), strict=False))
@@ -87,7 +88,7 @@ def _is_text(path: Path, encoding: str, foreign: re.Pattern[str] | None = None) 
 
 def _separator(path: Path, target: str | None, as_said: CsvFormat) -> str:
     """The separator with which the first rows have as many values as the header, and the header has the target."""
-    fitting = []
+    fitting, likely = [], []
     for separator in SEPARATORS:
         with opened(path) as file:
             try:
@@ -95,11 +96,12 @@ def _separator(path: Path, target: str | None, as_said: CsvFormat) -> str:
             except DataError:
                 continue
         names = column_names(rows[0]) if rows and rows[0] else []
-        known = target is None or target in names
         filled = [cells for cells in rows[1:] if any(map(str.strip, cells))]
         even = all(len(cells) >= len(names) and not any(cells[len(names) :]) for cells in filled)
-        if len(names) > 1 and known and even:
-            fitting.append(separator)
+        if len(names) > 1 and (target is None or target in names):
+            likely.append(separator)
+            fitting += [separator] if even else []
+    fitting = fitting or likely[:1]  # its reader says which row is not as the header
     if len(fitting) > 1 and "," not in fitting:
         must = "must have one separator with which every row has as many values as the header"
         got = f"has {len(fitting)}: {' and '.join(map(repr, fitting))}"
