@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from typer.core import TyperCommand
 
 from hpsearch.atomic_write import require_replaceable, write_atomically
 from hpsearch.cli import completion, terminal
-from hpsearch.errors import HpsearchError, Setting, listed
+from hpsearch.data.csv_format import KEYS
+from hpsearch.errors import DefinitionError, HpsearchError, Setting, listed
 
 if TYPE_CHECKING:
     from hpsearch.definition.draft import Draft
@@ -51,19 +52,26 @@ def init(
         typer.Option("-o", "--output", help="The file to write, or - for the terminal; by default ROWS.toml here."),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace files that are there.")] = False,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="data.KEY=VALUE",
+            help=f"How a CSV file is written, where it does not show it: {', '.join(KEYS)}; repeatable.",
+        ),
+    ] = None,
 ) -> None:
     """Write a study file, commented and ready to run, for a table of rows or from an example."""
     if example is not None:
-        if rows is not None or target is not None or task is not None:
-            raise HpsearchError(
-                "must stand alone", "there are rows, a --target or a --task too", "Leave one out.", Setting("example")
-            )
+        if rows is not None or target is not None or task is not None or set_:
+            others = "there are rows, a --target, a --task or a --set too"
+            raise HpsearchError("must stand alone", others, "Leave one out.", Setting("example"))
         _from_example(example, name, output, force)
     elif rows is None:
         ways = "hpsearch init rows.csv --target species, or hpsearch init --example NAME"
         raise HpsearchError("init must be given rows or an example", f"got neither: {ways}, one of {_example_names()}")
     else:
-        _from_rows(rows, target, task, name, output, force)
+        _from_rows(rows, target, task, name, output, force, _written(set_ or []))
 
 
 def _example_names() -> str:
@@ -101,7 +109,13 @@ def _renamed(text: str, name: str) -> str:
 
 
 def _from_rows(
-    rows: Path, target: str | None, task: Task | None, name: str | None, output: Path | None, force: bool
+    rows: Path,
+    target: str | None,
+    task: Task | None,
+    name: str | None,
+    output: Path | None,
+    force: bool,
+    written: Mapping[str, Any],
 ) -> None:
     from hpsearch.definition.draft import draft, study_name
     from hpsearch.definition.schema import FIRST_LINE
@@ -113,7 +127,7 @@ def _from_rows(
         if path.resolve() == rows.resolve():
             raise HpsearchError("must not be the file of rows", "is", "Name another with -o.", str(path))
     relative = Path(os.path.relpath(rows, folder)).as_posix()
-    made = draft(rows, target, relative, "FILE" if path == _STDOUT else str(path), name, task)
+    made = draft(rows, target, relative, "FILE" if path == _STDOUT else str(path), name, task, written)
     if path == _STDOUT:
         typer.echo(made.text, nl=False)
         return
@@ -121,20 +135,43 @@ def _from_rows(
     _say(made, path)
 
 
+def _written(overrides: Sequence[str]) -> Mapping[str, Any]:
+    """How a CSV file is written, from ``data.KEY=VALUE``.
+
+    Raises:
+        DefinitionError: another key, or what is no such text.
+    """
+    from hpsearch.definition.study import tables
+
+    raw = tables(overrides)
+    given: dict[str, Any] = raw.pop("data", {})
+    if raw or not {*given} <= {*KEYS}:
+        must = f"must say how a CSV file is written: data.KEY=VALUE, with one of {', '.join(KEYS)}"
+        raise DefinitionError(must, f"is {' '.join(overrides)!r}", where=Setting("overrides"))
+    return given
+
+
 def _say(made: Draft, path: Path) -> None:
     from hpsearch.definition.draft_text import left_out_because
+    from hpsearch.definition.wording import as_toml
 
     found = made.found
     task = "is a regression target" if found.classes is None else f"has {len(found.classes)} classes"
     count = len(found.columns)
     columns = f"{count} {'column' if count == 1 else 'columns'} to predict from"
     terminal.say(f"{found.rows} rows; {found.target!r} {task}; {columns}.")
+    if changes := found.csv.changes():
+        written = ", ".join(f"{key} = {as_toml(value)}" for key, value in changes.items())
+        terminal.say(f"Recognised how the file is written: {written}.")
     for name, why in found.left_out.items():
         terminal.say(f"Left out: {name!r}, which {left_out_because(name, why)}.")
     for name, odd in found.odd.items():
-        terminal.say(f"Taken for no value: {listed([*map(repr, odd.values)])} in {name!r}, first in {odd.where}.")
+        where = f", first in {odd.where}" if odd.where else ""
+        terminal.say(f"Taken for no value: {listed([*map(repr, odd.values)])} in {name!r}{where}.")
     if made.single:
         terminal.say(f"Left out: the rows of {listed([*map(repr, made.single)])}, classes of one row each.")
+    if found.without_target:
+        terminal.say(f"Left out: {found.without_target} of the rows, which have no target.")
     if made.duplicates:
         terminal.say(f"Left out: {made.duplicates} of the rows, which repeat another in all features and the target.")
     terminal.say(f"Written to {path}.\n\nNext: hpsearch check {path} && hpsearch run {path}")

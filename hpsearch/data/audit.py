@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpsearch.arrays import IntArray
+from hpsearch.data.csv_format import numbers_if
 from hpsearch.data.dataset import Dataset
 from hpsearch.data.splits import SPLITTERS, Split
 from hpsearch.data.units import (
@@ -318,6 +319,33 @@ def _constant(audited: Audited) -> Iterator[Finding]:
         )
 
 
+def _numbers_as_text(audited: Audited) -> Iterator[Finding]:
+    """Columns whose categories are all numbers, if those of the file are written otherwise than is said."""
+    for column in audited.data.columns.columns:
+        if settings := numbers_if(column.categories):
+            yield Finding(
+                "numbers-as-text",
+                "warning",
+                f"The column {column.name!r} is categorical, and all its {len(column.categories)} categories may be "
+                f"numbers, as {column.categories[0]!r}.",
+                "Categories are learnt one by one: that one number is larger than another is lost.",
+                ("If they are numbers, say how they are written: ", *settings, "."),
+            )
+
+
+def _missing_target(audited: Audited) -> Iterator[Finding]:
+    """Rows that were left out as they have no target."""
+    without = audited.data.without_target
+    if without:
+        yield Finding(
+            "missing-target",
+            "warning",
+            f"{without} rows are left out, as they have no target.",
+            "If new rows include some like these, the scores are not about them.",
+            "Find out why they have none.",
+        )
+
+
 _ORDER = ("error", "warning", "note")
 
 CHECKS: dict[str, Callable[[Audited], Iterator[Finding]]] = {
@@ -326,6 +354,8 @@ CHECKS: dict[str, Callable[[Audited], Iterator[Finding]]] = {
     "groups": _groups,
     "hold-out": _hold_out,
     "identifier": _identifiers,
+    "missing-target": _missing_target,
+    "numbers-as-text": _numbers_as_text,
     "single-feature": _single_features,
     "time": _time,
 }

@@ -13,10 +13,14 @@ from numpy.typing import NDArray
 
 from hpsearch.data import dates
 from hpsearch.data.columns import Kind, Plan, Raw, column_error
-from hpsearch.errors import DataError, Setting, listed
+from hpsearch.data.csv_format import CsvFormat, numbers_if
+from hpsearch.errors import DataError, Setting, Text, listed
 
 # Cells that hold no value, however they are written in small and capital letters.
 MISSING = ("", "na", "n/a", "nan", "none", "null")
+# What programs write for no value, and nobody for anything else: MySQL, spreadsheets in English and German, pandas.
+# They mean none if that is said: such categories always were ones.
+OF_PROGRAMS = ("\\N", "#N/A", "#NV", "<NA>")
 BOOLEANS = {"false": 0.0, "no": 0.0, "true": 1.0, "yes": 1.0}
 DIGITS = {"0": 0.0, "1": 1.0}  # taken as booleans where a column is said to be one
 # More inferred categories are likely names, codes or free text; each is an input of the network.
@@ -43,6 +47,7 @@ class Types:
         forms: of dates in text, how they are written where that is said; see :func:`hpsearch.data.dates.parse`.
         told: all kinds are a model's: any number of categories will do, and a column may be all missing.
         surveyed: it is yet to be found out what columns are good for: many categories are no reason to refuse one.
+        csv: how cells are written.
     """
 
     kinds: Mapping[str, Kind] = field(default_factory=dict)
@@ -52,14 +57,15 @@ class Types:
     orders: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     forms: Mapping[str, str] = field(default_factory=dict)
     encoded: Collection[str] = ()
+    csv: CsvFormat = field(default_factory=CsvFormat)
 
     @classmethod
-    def of(cls, plan: Plan) -> Types:
-        """Those of a model."""
+    def of(cls, plan: Plan, csv: CsvFormat | None = None) -> Types:
+        """Those of a model; ``csv`` is how its cells are written, if they are cells."""
         orders = {column.name: column.categories for column in plan.columns if column.kind == "ordered"}
         forms = {column.name: column.form for column in plan.columns if column.form}
         kinds = {column.name: column.kind for column in plan.columns}
-        return cls(kinds, plan.missing, told=True, orders=orders, forms=forms)
+        return cls(kinds, plan.missing, told=True, orders=orders, forms=forms, csv=csv or CsvFormat())
 
     @cached_property
     def _words(self) -> frozenset[str]:
@@ -68,7 +74,7 @@ class Types:
     @cached_property
     def numbers(self) -> tuple[float, ...]:
         """The numbers that mean no value."""
-        return tuple(float(word) for word in self.missing if is_number(word))
+        return tuple(float(found[0]) for word in self.missing if (found := self.parse(word.strip())))
 
     def no_categories(self, texts: Sequence[str]) -> list[str]:
         """Those of some texts that no cell could have as its category."""
@@ -76,7 +82,20 @@ class Types:
 
     def is_missing(self, text: str) -> bool:
         """Whether a cell without blanks around it means no value."""
-        return text.lower() in self._words or bool(self.numbers and is_number(text) and float(text) in self.numbers)
+        if text.lower() in self._words:
+            return True
+        return bool(self.numbers and (found := self.parse(text)) and float(found[0]) in self.numbers)
+
+    def is_empty(self, text: str) -> bool:
+        """Whether a cell without blanks around it, of a column that must hold text, does not: a class may be None."""
+        return self.is_missing(text) and text.lower() != "none"
+
+    def parse(self, text: str) -> tuple[str, str] | None:
+        """A finite number as Python writes it, and its unit; None if a cell without blanks around it is none."""
+        if self.csv.plain:
+            return (text, "") if is_number(text) else None
+        found = self.csv.parse(text)
+        return found if found and is_number(found[0]) else None
 
 
 def is_number(text: str) -> bool:
@@ -88,6 +107,29 @@ def is_number(text: str) -> bool:
 
 
 NUMBER, CORRECT = "must be a finite number", "Correct it or leave the row out."
+
+
+class _Units:
+    """The units of a column's numbers, which must all have the same or none: numbers of several are not comparable."""
+
+    def __init__(self) -> None:
+        self._first: dict[str, tuple[int, str]] = {}  # of each unit, its first row and cell
+
+    def add(self, unit: str, row: int, cell: str) -> None:
+        """Take that of a number."""
+        if unit not in self._first:
+            self._first[unit] = row, cell
+
+    def check(self, name: str) -> None:
+        """Refuse numbers of several.
+
+        Raises:
+            DataError: with the first of another.
+        """
+        if len(self._first) > 1:
+            (_, (first, known)), (_, (row, cell)), *_ = self._first.items()
+            got = f"is {cell!r}, and {known!r} in row {first}"
+            raise column_error(name, "must have the same unit in every row, or none", got, CORRECT, row)
 
 
 class Cells:
@@ -120,6 +162,7 @@ class Cells:
             self._most = MOST_ENCODED_CATEGORIES
         self._rows = self._missing = self._others = 0
         self._odd: dict[str, int] = {}  # texts among numbers, a few of them, with their first rows
+        self._units = _Units()
 
     def add(self, cells: Sequence[str], rows: Sequence[int]) -> None:
         """Take the next cells, and the numbers of their rows for errors.
@@ -156,22 +199,26 @@ class Cells:
 
     def _parse(self, cells: Sequence[str], rows: Sequence[int]) -> NDArray[np.float64]:
         try:
-            values = np.array([*map(float, cells)])
+            plain = self._types.csv.at_once(cells)
+            values = np.array([*map(float, plain)]) if plain is not None else None
         except ValueError:
-            pass
-        else:
-            if np.isfinite(values).all() and "_" not in "".join(cells):
-                missing = np.isin(values, self._types.numbers)
-                self._missing += int(np.count_nonzero(missing))
-                values[missing] = math.nan
-                return values
+            values = None
+        if values is not None and np.isfinite(values).all() and "_" not in "".join(cells):
+            missing = np.isin(values, self._types.numbers)
+            self._missing += int(np.count_nonzero(missing))
+            values[missing] = math.nan
+            if self._types.csv.units and not missing.all():
+                first = int(missing.argmin())
+                self._units.add("", rows[first], cells[first])
+            return values
         return np.array([self._number(cell.strip(), row) for cell, row in zip(cells, rows, strict=True)])
 
     def _number(self, text: str, row: int) -> float:
         if self._types.is_missing(text):
             self._missing += 1
-        elif is_number(text):
-            return float(text)
+        elif found := self._types.parse(text):
+            self._units.add(found[1], row, text)
+            return float(found[0])
         else:
             if self._kind == "numeric":
                 raise column_error(self._name, NUMBER, f"is {text!r}", CORRECT, row)
@@ -212,6 +259,7 @@ class Cells:
         kind = self._kind or self._infer()
         if kind == "numeric":
             assert self._numbers is not None
+            self._units.check(self._name)
             raw = Raw(self._name, kind, np.concatenate(self._numbers))
             self._numbers.clear()  # the column holds them now, and other columns are to come
         elif kind == "date":
@@ -251,7 +299,9 @@ class Cells:
         (text, row), *others = self._odd.items()
         and_others = f" (and elsewhere {listed([repr(other) for other, _ in others], MOST_ODD - 1)})" if others else ""
         got = f"is {text!r}{and_others}, while {present - self._others} of {present} values of the column are numbers"
-        categorical = "say that the column is categorical (", Setting("categorical", [self._name]), ")."
+        written = numbers_if([*self._odd])
+        how = (") or how numbers are written (", *written) if written else ()
+        categorical = ("say that the column is categorical (", Setting("categorical", [self._name]), *how, ").")
         if len(self._odd) > MOST_ODD:
             return column_error(self._name, NUMBER, got, ("Correct them, or ", *categorical), row)
         missing = Setting("missing", [*self._odd])
@@ -268,7 +318,9 @@ class Cells:
             *(f", or insist (up to {MOST_SET_CATEGORIES}): ", Setting("categorical", [self._name])),
         )
         must = f"must have few categories, at most {self._most} and each in several rows"
-        return column_error(self._name, must, got, (*leave_out, *(() if self._said else insist), "."))
+        written = numbers_if(self._categories)
+        numbers = (" If they are numbers, say how they are written: ", *written, ".") if written else ()
+        return column_error(self._name, must, got, (*leave_out, *(() if self._said else insist), ".", *numbers))
 
 
 def some_value(raw: Raw, types: Types) -> Raw:
@@ -286,17 +338,24 @@ def some_value(raw: Raw, types: Types) -> Raw:
 class Filled:
     """The cells of a column that must hold text in every row, taken block by block: a target, or row metadata.
 
+    Those that are numbers are given as Python writes them, however the file does.
+
     Args:
         name: the column's.
         types: how cells are understood.
         numbers: whether each must be a number, to be predicted as one.
         checked: whether each must be text; else all is taken as it is.
+        target: whether it is the target, without which a row may be left out.
     """
 
-    def __init__(self, name: str, types: Types, numbers: bool = False, checked: bool = True) -> None:
+    def __init__(
+        self, name: str, types: Types, numbers: bool = False, checked: bool = True, target: bool = False
+    ) -> None:
         self._name, self._types, self._numbers, self._checked = name, types, numbers, checked
         self._cells: list[str] = []
+        self._target = target
         self._known: dict[str, str] = {}  # texts that repeat are held once
+        self._units = _Units()
 
     def add(self, cells: Sequence[str], rows: Sequence[int]) -> None:
         """Take the next cells, and the numbers of their rows for errors.
@@ -306,15 +365,27 @@ class Filled:
         """
         for cell, row in zip(cells, rows, strict=True) if self._checked else ():
             text = cell.strip()
-            if self._types.is_missing(text) and text.lower() != "none":  # a class may well be called so
+            if self._types.is_empty(text):
                 got = f"means no value ({cell!r})" if text else "is empty"
-                raise column_error(self._name, "must not be empty", got, "Fill it in or leave the row out.", row)
-            if self._numbers and not is_number(text):
+                do: Text = "Fill it in or leave the row out."
+                if self._target:
+                    do = ("Fill it in, or leave all such rows out: ", Setting("drop_missing_target", True), ".")
+                raise column_error(self._name, "must not be empty", got, do, row)
+            if self._numbers and (found := self._types.parse(text)):
+                self._units.add(found[1], row, text)
+            elif self._numbers:
                 classify = Setting("task", "classification")
                 do = ("Correct it, leave the row out, or predict classes: ", classify, ".")
                 raise column_error(self._name, f"{NUMBER} to be predicted as one", f"is {cell!r}", do, row)
+        if self._checked and not self._types.csv.plain:
+            cells = [found[0] if (found := self._types.parse(cell.strip())) else cell for cell in cells]
         self._cells += [self._known.setdefault(cell, cell) for cell in cells]
 
     def finish(self) -> list[str]:
-        """All cells."""
+        """All cells.
+
+        Raises:
+            DataError: numbers of several units, if they must be numbers.
+        """
+        self._units.check(self._name)
         return self._cells

@@ -36,6 +36,8 @@ class Dataset:
         folds: (N,) integers, the fold that each row validates, -1 for rows that only train; None if folds are dealt.
         weights: (N,) floats, how many rows each row counts as, at least 0, not all 0; None if each counts as one.
         plan: what the features are made of; None if each is a column of numbers without missing values.
+        index: the column, feature or not, that has no name in the file and is called so; None if there is none.
+        without_target: how many rows there were besides, left out as they have no target.
     """
 
     features: NDArray[Any]
@@ -48,6 +50,8 @@ class Dataset:
     folds: IntArray | None = None
     weights: NDArray[np.float64] | None = None
     plan: Plan | None = None
+    index: str | None = None
+    without_target: int = 0
 
     def __post_init__(self) -> None:
         for array in (self.features, self.labels, *self.metadata.values()):

@@ -47,12 +47,23 @@ def read_parquet(path: Path, wanted: Wanted) -> Table:
 
 
 def _read(file: Any, wanted: Wanted) -> Table:
+    import pyarrow
+
     names, count = file.schema_arrow.names, file.metadata.num_rows
     features = wanted.among(names)
     if not count:
         raise DataError("must have rows", "has none")
     check_values(count, len(names))
-    rows = range(1, count + 1)
+    rows: Sequence[int] = range(1, count + 1)
+    labelled = None
+    if wanted.drop_missing_target and wanted.target is not None:
+        labelled = [not wanted.types.is_empty(cell.strip()) for cell in _cells(_column(file, wanted.target))]
+        rows = [row for row, there in zip(rows, labelled, strict=True) if there]
+        wanted.require_targets(len(rows), count - len(rows))
+
+    def column(name: str) -> Any:
+        found = _column(file, name)
+        return found if labelled is None else found.filter(pyarrow.array(labelled))
 
     large = is_large(count, len(features))
     if large:
@@ -60,13 +71,13 @@ def _read(file: Any, wanted: Wanted) -> Table:
 
     def feature(name: str) -> Callable[[], Raw]:
         def read() -> Raw:
-            raw = _feature(name, _column(file, name), wanted, rows)
+            raw = _feature(name, column(name), wanted, rows)
             return raw.narrowed() if large else raw
 
         return read
 
     def texts(name: str) -> Callable[[], list[str]]:
-        return lambda: _texts(name, _column(file, name), wanted, rows)
+        return lambda: _texts(name, column(name), wanted, rows)
 
     return Table.of(
         wanted,
@@ -74,6 +85,7 @@ def _read(file: Any, wanted: Wanted) -> Table:
         {name: feature(name) for name in features},
         {name: texts(name) for name in wanted.texts_among(names)},
         rows,
+        without_target=count - len(rows),
     )
 
 
@@ -114,17 +126,21 @@ def _feature(name: str, column: Any, wanted: Wanted, rows: Sequence[int]) -> Raw
 
 
 def _texts(name: str, column: Any, wanted: Wanted, rows: Sequence[int]) -> list[str]:
+    cells = _cells(column)
+    check_lengths(name, cells, rows)
+    texts = wanted.as_text(name)
+    texts.add(cells, rows)
+    return texts.finish()
+
+
+def _cells(column: Any) -> list[str]:
+    """How a CSV file would show the values."""
     import pyarrow
 
     if pyarrow.types.is_timestamp(column.type):
         # datetime has microseconds at best.
         moments = column.cast(pyarrow.timestamp("us", column.type.tz), safe=False).to_pylist()
-        cells = ["" if moment is None else moment.isoformat() for moment in moments]
-    elif pyarrow.types.is_dictionary(column.type):
-        cells = as_texts(column.to_pandas())
-    else:
-        cells = [*map(as_text, column.to_pylist())]
-    check_lengths(name, cells, rows)
-    texts = wanted.as_text(name)
-    texts.add(cells, rows)
-    return texts.finish()
+        return ["" if moment is None else moment.isoformat() for moment in moments]
+    if pyarrow.types.is_dictionary(column.type):
+        return as_texts(column.to_pandas())
+    return [*map(as_text, column.to_pylist())]

@@ -7,6 +7,7 @@ import inspect
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
@@ -116,6 +117,9 @@ class PythonFunction(Source):
     not_features: ClassVar[tuple[str, ...] | None] = ()
 
     task: Annotated[Task, Field(description="what the targets are: classes, or a regression target")] = "classification"
+    drop_missing_target: Annotated[
+        bool, Field(description="whether rows without a target are left out; they are refused if not")
+    ] = False
 
     @property
     def options(self) -> dict[str, Any]:
@@ -132,7 +136,7 @@ class PythonFunction(Source):
     def moved(self, folder: Path, to: Path) -> dict[str, Any]:
         if folder.resolve() != to.resolve():
             raise DataError("a study file must stand beside its module", do=f"Put it into {folder}.", where=self.source)
-        return {**self.model_dump(), **self.options}
+        return {**self.model_dump(exclude_defaults=True), **self.options}
 
     def load(self, folder: Path, seed: int) -> Dataset:
         parts = self.source.split(":")
@@ -156,7 +160,7 @@ class PythonFunction(Source):
     def _dataset(self, returned: Any) -> Dataset:
         if not isinstance(returned, tuple) or len(returned) not in (2, 3):
             raise DataError("must return (features, targets)", f"returned {type(returned).__name__}")
-        features, targets, *metadata = returned
+        (features, targets, *metadata), without = self._with_targets(*returned)
         names, plan, keys = getattr(features, "columns", None), None, None
         if metadata and isinstance(metadata[0], Mapping) and "columns" in metadata[0]:
             keys = metadata[0]["columns"]
@@ -176,7 +180,35 @@ class PythonFunction(Source):
             plan=plan,
             task=self.task,
         )
+        data = replace(data, without_target=without)
         return _with_returned(data, metadata[0]) if metadata else data
+
+    def _with_targets(self, features: Any, targets: Any, *metadata: Any) -> tuple[tuple[Any, ...], int]:
+        """What the function returned, of the rows that have a target; and how many have none.
+
+        Raises:
+            DataError: some have none, and they are not to be left out; or none has one.
+        """
+        import pandas as pd
+
+        missing = np.asarray(pd.isna(targets))
+        if missing.ndim != 1 or not missing.any():  # what else they may be is the dataset's to say
+            return (features, targets, *metadata), 0
+        without, rows = int(np.count_nonzero(missing)), len(missing)
+        if not self.drop_missing_target or without == rows:
+            do = ("Leave such rows out: ", Setting("drop_missing_target", True), ".") if without < rows else ""
+            raise DataError("every row must have a target", f"{without} of {rows} have none", do)
+
+        def some(values: Any) -> Any:
+            if isinstance(values, Mapping):
+                return {name: some(value) for name, value in values.items()}
+            if not np.ndim(values):  # it is refused later, whatever it is
+                return values
+            if len(values) != rows:
+                raise DataError(f"{rows} targets need as many rows", f"got {len(values)}")
+            return values[~missing] if hasattr(values, "iloc") else np.asarray(values)[~missing]
+
+        return tuple(map(some, (features, targets, *metadata))), without
 
 
 def _with_returned(data: Dataset, metadata: Any) -> Dataset:

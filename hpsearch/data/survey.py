@@ -12,8 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from hpsearch.data.cells import FEWEST_ROWS, MOST_CATEGORIES, Types, is_number
+from hpsearch.data.cells import FEWEST_ROWS, MOST_CATEGORIES, MOST_ODD, OF_PROGRAMS, Types, is_number
 from hpsearch.data.columns import Plan, Raw
+from hpsearch.data.csv_format import CsvFormat
+from hpsearch.data.csv_recogniser import recognise
 from hpsearch.data.dataset import Task
 from hpsearch.data.dates import EPOCH, forms_of, parse, readings
 from hpsearch.data.table_file import Table, Wanted
@@ -23,6 +25,9 @@ from hpsearch.errors import DataError, Setting, listed, located
 # More different whole numbers than this are regression targets; classes are seldom so many, or numbered without names.
 MOST_NUMBERED_CLASSES = 20
 MANY = "target"  # how columns of many categories are encoded
+# What is taken for no value where it stands among numbers, even if it is a category elsewhere: a category of its own it
+# stays, that of missing values.
+NO_VALUES = (*OF_PROGRAMS, "?", "-", "--", ".")
 FREE_TEXT_WORDS = 5  # a value, on average; names have fewer
 _OFTEN_TARGETS = ("target", "label", "class", "y", "outcome", "species", "category", "diagnosis", "survived", "price")
 # What columns that name their rows are called: id, customer_id, "Order No", PassengerId.
@@ -72,6 +77,8 @@ class Surveyed:
         odd: the columns of numbers that hold them, and where.
         groups: columns whose values group the rows, at least two in a typical group, with the number of groups.
         times: columns whose values may order the rows, with the number of different ones.
+        csv: how a CSV file is written; a plain one of any other file.
+        without_target: how many rows there are besides, without a target.
     """
 
     source: str
@@ -87,6 +94,8 @@ class Surveyed:
     odd: Mapping[str, LeftOut] = field(default_factory=dict)
     groups: Mapping[str, int] = field(default_factory=dict)
     times: Mapping[str, int] = field(default_factory=dict)
+    csv: CsvFormat = field(default_factory=CsvFormat)
+    without_target: int = 0
 
     @property
     def task(self) -> Task:
@@ -111,7 +120,7 @@ class Surveyed:
         return replace(self, columns=tuple(replace(raw, values=np.empty(0)) for raw in self.columns))
 
 
-def survey(path: Path, target: str | None, task: Task | None = None) -> Surveyed:
+def survey(path: Path, target: str | None, task: Task | None = None, csv: Mapping[str, Any] | None = None) -> Surveyed:
     """Read a file of rows and find out what its columns are.
 
     A few texts in a column of numbers are taken for missing values, unless they are a class or category elsewhere.
@@ -120,13 +129,16 @@ def survey(path: Path, target: str | None, task: Task | None = None) -> Surveyed
         path: a CSV file, or a Parquet file by its ending.
         target: the column to predict.
         task: what the target is; found out if None.
+        csv: how a CSV file is written, as far as it is not to be found out: attributes of
+            :class:`hpsearch.data.csv_format.CsvFormat`.
 
     Raises:
         DataError: no target, or one that is not there, not filled, or no number in a regression; a file that cannot be
             read; no column to predict from.
     """
+    written = recognise(path, target, csv or {}) if format_of(path) == "csv" else CsvFormat()
     if target is None:
-        names = read_table(path, Wanted(features=())).names
+        names = read_table(path, Wanted(features=(), types=Types(csv=written))).names
         raise DataError(
             "the column to predict must be named",
             "is not",
@@ -134,26 +146,54 @@ def survey(path: Path, target: str | None, task: Task | None = None) -> Surveyed
             where=str(path),
         )
     regression_target = target if task == "regression" else None
-    wanted = Wanted((target,), types=Types(surveyed=True), regression_target=regression_target, lenient=True)
+    types = Types(surveyed=True, csv=written)
+    wanted = Wanted(
+        (target,),
+        types=types,
+        regression_target=regression_target,
+        lenient=True,
+        target=target,
+        drop_missing_target=True,
+    )
     table = read_table(path, wanted)
     odd = _odd_columns(table, target)
     missing = tuple(dict.fromkeys(text for found in odd.values() for text in found.values))
     if missing:
-        table = read_table(path, replace(wanted, types=replace(wanted.types, missing=missing)))
+        table = read_table(path, replace(wanted, types=replace(types, missing=missing)))
     with located(str(path)):
-        return replace(_surveyed(table, format_of(path), target, task, missing), odd=odd)
+        found = _surveyed(table, format_of(path), target, task, missing)
+    return replace(found, odd=odd, csv=written, without_target=table.without_target)
 
 
 def _odd_columns(table: Table, target: str) -> dict[str, LeftOut]:
-    """The columns that would be numbers if some of their texts meant no value, and those texts mean nothing else."""
-    meant = {text.lower() for raw in table.columns for text in raw.categories}
-    meant.update(label.strip().lower() for label in table.texts[target])
+    """The columns that would be numbers if some of their texts meant no value, or hold what programs write for none.
+
+    Those texts mean nothing else anywhere.
+    """
+    labels = [label.strip() for label in table.texts[target]]
+    odd_targets = _odd_targets(labels)
+    meant = {text.lower() for raw in table.columns for text in raw.categories if text not in NO_VALUES}
+    meant |= {label.lower() for label in labels if label not in odd_targets}
     refused = {name: LeftOut.of(error) for name, error in table.refused.items()}
+    of_programs = {raw.name: tuple(text for text in raw.categories if text in OF_PROGRAMS) for raw in table.columns}
+    for name, odd in {**of_programs, target: odd_targets}.items():
+        if odd:
+            refused[name] = LeftOut(f"holds {listed([*map(repr, odd)])}", odd)
     return {
         name: found
         for name, found in refused.items()
         if found.values and meant.isdisjoint(text.lower() for text in found.values)
     }
+
+
+def _odd_targets(labels: Sequence[str]) -> tuple[str, ...]:
+    """The few texts among regression targets that are none, or those of a program's among classes."""
+    numbers = [label for label in labels if is_number(label)]
+    others = tuple(dict.fromkeys(label for label in labels if not is_number(label)))
+    few = len(others) <= MOST_ODD and 2 * len(numbers) >= len(labels)
+    if others and few and regression_targets(numbers) is not None:
+        return others
+    return tuple(label for label in others if label in OF_PROGRAMS)
 
 
 def _surveyed(table: Table, source: str, target: str, task: Task | None, missing: tuple[str, ...]) -> Surveyed:
@@ -163,7 +203,9 @@ def _surveyed(table: Table, source: str, target: str, task: Task | None, missing
         Plan.declare(table.columns)  # refuses features of one name
     raws = [*map(_as_dates, table.columns)]
     for raw in raws:
-        if raw.kind == "categorical" and (forms := forms_of(raw.categories)):
+        if raw.name == table.index and (because := _why_index(raw)):
+            left_out[raw.name] = LeftOut(because)
+        elif raw.kind == "categorical" and (forms := forms_of(raw.categories)):
             text, meant = next((text, found) for text in raw.categories if (found := readings(text, forms)))
             why = f"holds dates, of which {text!r} may mean {' or '.join(map(as_date, meant))}"
             left_out[raw.name] = LeftOut(why, forms=tuple(forms))
@@ -268,6 +310,16 @@ def _groups(raw: Raw) -> int:
         return 0
     sizes = np.unique(raw.values, return_counts=True)[1]
     return len(sizes) if np.median(sizes) >= 2 else 0
+
+
+def _why_index(raw: Raw) -> str | None:
+    """Why a first column without a name is an index; None if it is none: then it is a column like others."""
+    rows = len(raw.values)
+    if len(np.unique(raw.values)) == rows:
+        return f"has no name in the file, and another value in each of {rows} rows: an index, as pandas and R write it"
+    if raw.kind == "numeric" and np.array_equal(raw.values, np.round(raw.values)):
+        return "has no name in the file, and whole numbers: an index, as pandas and R write it"
+    return None
 
 
 def regression_targets(labels: Sequence[str]) -> list[float] | None:

@@ -47,6 +47,8 @@ class Wanted:
         lenient: columns that cannot be features are left out and listed, and do not stop the reading.
         kept: columns that must be there and are taken as they are, text or not, whatever else they are.
         optional: columns that are read as the texts are, where they are there.
+        target: the one of the texts that is predicted, if rows without it may be left out.
+        drop_missing_target: they are.
     """
 
     texts: tuple[str, ...] = ()
@@ -58,6 +60,8 @@ class Wanted:
     lenient: bool = False
     kept: tuple[str, ...] = ()
     optional: tuple[str, ...] = ()
+    target: str | None = None
+    drop_missing_target: bool = False
 
     def among(self, header: Sequence[str]) -> list[str]:
         """The columns of a file that become features, in its order.
@@ -83,7 +87,16 @@ class Wanted:
 
     def as_text(self, name: str) -> Filled:
         """One of the texts, to be filled, or of those kept."""
-        return Filled(name, self.types, name == self.regression_target, name not in self.kept)
+        return Filled(name, self.types, name == self.regression_target, name not in self.kept, name == self.target)
+
+    def require_targets(self, rows: int, without: int) -> None:
+        """Refuse a file none of whose rows has a target.
+
+        Raises:
+            DataError: it is such a file.
+        """
+        if without and not rows:
+            raise column_error(str(self.target), "must have a value in some row", f"is empty in all {without}")
 
 
 @dataclass(frozen=True)
@@ -96,6 +109,8 @@ class Table:
         texts: columns of text by name.
         refused: those that cannot be features, and why, if that does not stop the reading.
         rows: (N,) the number of each row, as errors name it.
+        index: what the first column is called if it has no name in the file; None if it has one.
+        without_target: how many rows were left out, as they have no target.
     """
 
     names: tuple[str, ...]
@@ -103,6 +118,8 @@ class Table:
     texts: Mapping[str, list[str]]
     refused: Mapping[str, DataError]
     rows: Sequence[int]
+    index: str | None = None
+    without_target: int = 0
 
     @classmethod
     def of(
@@ -112,6 +129,8 @@ class Table:
         features: Mapping[str, Callable[[], Raw]],
         texts: Mapping[str, Callable[[], list[str]]],
         rows: Sequence[int],
+        index: str | None = None,
+        without_target: int = 0,
     ) -> Table:
         """From functions that make the columns, each called once.
 
@@ -126,7 +145,8 @@ class Table:
                 if not wanted.lenient:
                     raise
                 refused[name] = error
-        return cls(tuple(names), columns, {name: make() for name, make in texts.items()}, refused, rows)
+        read = {name: make() for name, make in texts.items()}
+        return cls(tuple(names), columns, read, refused, rows, index, without_target)
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -16,6 +17,7 @@ from pydantic import Field, model_validator
 
 from hpsearch.arrays import IntArray
 from hpsearch.data.column_keys import ColumnKeys, Names
+from hpsearch.data.csv_format import CsvFormat, Decimal, Encoding, Thousands
 from hpsearch.data.dataset import Dataset, Task
 from hpsearch.data.dates import parse
 from hpsearch.data.rare_classes import RARE_CLASSES, without_rare_classes
@@ -63,6 +65,10 @@ class TableFile(ColumnKeys, ColumnRoles):
         int, Field(ge=2, description="of rare_classes: a class of fewer rows is rare; 10 if not given")
     ] = 10
 
+    drop_missing_target: Annotated[
+        bool, Field(description="whether rows without a target are left out; they are refused if not")
+    ] = False
+
     @model_validator(mode="after")
     def _one_use_each(self) -> Self:
         must = got = ""
@@ -97,6 +103,11 @@ class TableFile(ColumnKeys, ColumnRoles):
         return (self.target, *self._metadata.values())
 
     @property
+    @abstractmethod
+    def csv(self) -> CsvFormat:
+        """How its text is written: a plain CSV file's if it has none."""
+
+    @property
     def predicts(self) -> Task:
         return self.task
 
@@ -115,8 +126,10 @@ class TableFile(ColumnKeys, ColumnRoles):
             self.features,
             ignored=self.drop,
             required=self.drop,
-            types=self.types,
+            types=replace(self.types, csv=self.csv),
             regression_target=self.target if self.task == "regression" else None,
+            target=self.target,
+            drop_missing_target=self.drop_missing_target,
         )
         path = folder / self.path
         table = read_table(path, wanted, self.source)
@@ -148,15 +161,37 @@ class TableFile(ColumnKeys, ColumnRoles):
         if self.time is not None and (form := self.date_format.get(self.time)):
             texts[self.time] = _numbered_days(texts[self.time], form)
         data = with_metadata(data, texts, self._metadata)
+        data = replace(data, index=table.index, without_target=table.without_target)
         return data if self.duplicates == "keep" else data.take(first_of_each(data))
 
 
 class Csv(TableFile):
-    """A CSV file in UTF-8 with a header line; what its columns are is inferred from all of their cells."""
+    """A CSV file with a header line; what its columns are is inferred from all of their cells."""
+
+    separator: Annotated[str, Field(description="the character between the values of a row")] = ","
+    decimal: Annotated[Decimal, Field(description="what stands before the decimals of a number")] = "."
+    thousands: Annotated[
+        Thousands | None, Field(description="what stands between the groups of three digits of a number")
+    ] = None
+    units: Annotated[
+        Names, Field(description="signs before or behind numbers, such as € and %, that are left out")
+    ] = ()
+    encoding: Annotated[Encoding, Field(description="of the text; UTF-16 needs a byte-order mark instead")] = "utf-8"
+
+    @model_validator(mode="after")
+    def _can_be_read(self) -> Self:
+        _ = self.csv
+        return self
+
+    @property
+    def csv(self) -> CsvFormat:
+        return CsvFormat(self.separator, self.decimal, self.thousands, self.units, self.encoding)
 
 
 class Parquet(TableFile):
     """A Parquet file, which says itself what its columns are (extra ``parquet``)."""
+
+    csv: ClassVar[CsvFormat] = CsvFormat()
 
 
 def _as_labels(texts: list[str]) -> np.ndarray[Any, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import product
 from math import inf
@@ -18,6 +19,7 @@ from hpsearch.data.dataset import Dataset, Task
 from hpsearch.data.sources import SOURCES
 from hpsearch.data.splits import SplitOptions, hold_out, make_splits
 from hpsearch.data.survey import Surveyed, survey
+from hpsearch.data.table_sources import Csv
 from hpsearch.data.units import first_of_each
 from hpsearch.definition.draft_text import SEED, Budget, SplitPlan, described, write
 from hpsearch.definition.problems import first_problem
@@ -51,7 +53,13 @@ class Draft:
 
 
 def draft(
-    rows: Path, target: str | None, path: str, file_name: str, name: str | None = None, task: Task | None = None
+    rows: Path,
+    target: str | None,
+    path: str,
+    file_name: str,
+    name: str | None = None,
+    task: Task | None = None,
+    csv: Mapping[str, Any] | None = None,
 ) -> Draft:
     """Write a study file for a table of rows.
 
@@ -62,13 +70,14 @@ def draft(
         file_name: the study file's, for the commands in its comments.
         name: the study's; made from the rows' if None.
         task: what the target is; found out if None.
+        csv: keys of ``[data]`` that say how a CSV file is written, as far as it is not to be found out.
 
     Raises:
         DataError: rows that cannot be used.
         DefinitionError: a name that a study cannot have.
     """
     name = study_name(rows) if name is None else checked_name(name)
-    found = survey(rows, target, task)
+    found = survey(rows, target, task, _checked(csv or {}))
     used, found = described(found), found.without_values()  # the rows are to be loaded once more
     plan = _split_plan(found, rows)
     budget = _budget(plan.rows, len(found.plan.feature_names))
@@ -78,7 +87,8 @@ def draft(
 
 def study_name(rows: Path) -> str:
     """A name that a study may have, from a file's."""
-    plain = unicodedata.normalize("NFKD", rows.stem).encode("ascii", "ignore").decode()
+    stem = Path(rows.stem).stem if rows.suffix.lower() in (".gz", ".zip") else rows.stem
+    plain = unicodedata.normalize("NFKD", stem).encode("ascii", "ignore").decode()
     return re.sub(r"[^A-Za-z0-9._-]+", "-", plain).strip("-")[:100] or "study"
 
 
@@ -94,10 +104,25 @@ def checked_name(name: str) -> str:
         raise first_problem(error, StudySection) from error
 
 
+def _checked(csv: Mapping[str, Any]) -> dict[str, Any]:
+    """How a CSV file is written, if it may be so.
+
+    Raises:
+        DefinitionError: it may not.
+    """
+    try:
+        source = Csv.model_validate({"source": "csv", "path": "", "target": "", **csv})
+    except ValidationError as error:
+        raise first_problem(error, Csv) from error
+    return {key: getattr(source, key) for key in csv}
+
+
 def _split_plan(found: Surveyed, rows: Path) -> SplitPlan:
     """How to hold out and to split: the first of the more usual ways that these rows allow, and that ``run`` does."""
     options: dict[str, Any] = {"source": found.source, "path": str(rows), "target": found.target, "task": found.task}
-    options |= {"drop": [*found.left_out], **found.said}
+    options |= {"drop": [*found.left_out], **found.said, **found.csv.changes()}
+    if found.without_target:
+        options["drop_missing_target"] = True
     single = _single_rows(found)
     if single:
         options |= {"rare_classes": "drop", "smallest_class": 2}

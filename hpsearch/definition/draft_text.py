@@ -28,6 +28,16 @@ _GROUPS = re.compile(
 _TIMES = re.compile(r"(.*[_ ])?(date|time|datetime|timestamp|year|month|day|week)([_ ].*)?", re.IGNORECASE)
 
 
+# What the keys say that tell how a CSV file is written.
+_WRITTEN = {
+    "separator": "between the values of a row",
+    "decimal": "before the decimals of a number",
+    "thousands": "between the groups of three digits of a number",
+    "units": "beside numbers, which are taken as they stand: 12 % is 12",
+    "encoding": "of the text",
+}
+
+
 @dataclass(frozen=True)
 class SplitPlan:
     """Which rows are used, and how they are held out and split."""
@@ -104,6 +114,7 @@ def write(
 
 def _data(found: Surveyed, used: Mapping[str, str], plan: SplitPlan, path: str) -> list[str]:
     lines = ["[data]", f"source = {as_toml(found.source)}", f"path = {as_toml(path)} # relative to this file"]
+    lines += [f"{key} = {as_toml(value)} # {_WRITTEN[key]}" for key, value in found.csv.changes().items()]
     if found.classes is None:
         lines += [
             f"target = {as_toml(found.target)} # a regression target, {found.low:g} to {found.high:g}",
@@ -111,6 +122,9 @@ def _data(found: Surveyed, used: Mapping[str, str], plan: SplitPlan, path: str) 
         ]
     else:
         lines += _noted(f"target = {as_toml(found.target)}", _classes(found.classes))
+    if found.without_target:
+        of_all = f"{found.without_target} of {found.rows + found.without_target}"
+        lines.append(f"drop_missing_target = true # {of_all} rows have no target and are left out")
     if plan.single:
         lines += _comment(
             f"{len(plan.single)} of the classes {'has' if len(plan.single) == 1 else 'have'} one row, too few to learn "
@@ -119,8 +133,11 @@ def _data(found: Surveyed, used: Mapping[str, str], plan: SplitPlan, path: str) 
         lines += ['rare_classes = "drop"', "smallest_class = 2 # classes of fewer rows are left out"]
     if found.missing:
         lines += _comment(
-            "Among numbers there are texts, taken for no value: "
-            + "; ".join(f"{_shown(name)} in {odd.where} {odd.why}" for name, odd in found.odd.items())
+            "There are texts, taken for no value: "
+            + "; ".join(
+                " ".join([_shown(name), *(["in", odd.where] if odd.where else []), odd.why])
+                for name, odd in found.odd.items()
+            )
             + "."
         )
         lines.append(f"missing = {as_toml([*found.missing])}")

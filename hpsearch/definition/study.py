@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import Field, PrivateAttr, ValidationError, model_validator
 
+from hpsearch.data import csv_format
 from hpsearch.data.source import Source
 from hpsearch.data.sources import Memory
 from hpsearch.data.splits import SPLITTERS
@@ -55,6 +56,7 @@ _LATER = {
     "data.order": {},
     "data.encode": {},
     "data.most_categories": 50,
+    "data.drop_missing_target": False,
     **{f"train.{name}": value for name, value in ADDED.items()},
 }
 
@@ -388,9 +390,9 @@ class StudyDefinition(Section):
         return configure(self.train, chosen)
 
     def identity(self) -> dict[str, Any]:
-        """What makes two studies the same study, as one flat table: all but the number of trials, file paths, and what
-        is fitted afterwards."""
-        file = {"path"} if isinstance(self.data, TableFile) else set()
+        """What makes two studies the same study, as one flat table: all but the number of trials, where and how the
+        file of the rows is written, and what is fitted afterwards."""
+        file = {"path", *csv_format.KEYS} if isinstance(self.data, TableFile) else set()
         beside: Any = {"data": file, "validation": {"allow"}, "search": {"trials"}, "space": True, "origin": True}
         beside["retrain"] = True
         sections = self.model_dump(exclude=beside)
@@ -430,6 +432,18 @@ def _problem(error: ValidationError) -> DefinitionError:
         if kind == "missing":
             return DefinitionError(f"The section [{name}] is missing", do="Every study needs [study] and [data].")
     return first_problem(error, StudyDefinition)
+
+
+def tables(overrides: Sequence[str]) -> dict[str, Any]:
+    """The tables of a study file that ``section.key=value`` alone say.
+
+    Raises:
+        DefinitionError: what is no such text.
+    """
+    raw: dict[str, Any] = {}
+    for override in overrides:
+        _override(raw, override)
+    return raw
 
 
 def _override(raw: dict[str, Any], text: str) -> None:

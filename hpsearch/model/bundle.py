@@ -9,7 +9,7 @@ import shutil
 import tempfile
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpsearch.arrays import FloatArray
+from hpsearch.data.cells import Types
 from hpsearch.data.columns import Plan
+from hpsearch.data.csv_format import CsvFormat
 from hpsearch.data.dataset import Dataset, Task
 from hpsearch.data.frames import expand_frame
 from hpsearch.data.preprocess import Scaling
@@ -62,6 +64,7 @@ class Bundle:
         target_centre, target_scale: of a regression: a member's prediction is its output, times the scale, plus the
             centre.
         target_transform: of one lane: the prediction is what that is the transform of; None if there is none.
+        csv: how CSV files of raw rows are written: as the file that it was trained on.
     """
 
     architecture: Architecture
@@ -74,6 +77,12 @@ class Bundle:
     target_centre: float = 0.0
     target_scale: float = 1.0
     target_transform: TargetTransform | None = None
+    csv: CsvFormat = field(default_factory=CsvFormat)
+
+    @property
+    def types(self) -> Types:
+        """How the cells of raw rows are understood."""
+        return Types.of(self.plan, self.csv)
 
     @property
     def members(self) -> int:
@@ -270,6 +279,7 @@ class Bundle:
                 "dtype": self.architecture.dtype.name,
             },
             "preprocessing": self.plan.to_plain(),
+            **({"csv": changes} if (changes := self.csv.changes()) else {}),
             "target": {
                 "name": self.target_name,
                 "classes": list(self.class_names),
@@ -323,6 +333,7 @@ class Bundle:
             target.centre,
             target.scale,
             target.read_transform(),
+            manifest.csv.read(),
         )
 
 

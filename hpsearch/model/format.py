@@ -25,6 +25,7 @@ network.dtype       ``"float32"`` or ``"float64"``: what the network computes in
 preprocessing       ``impute`` (``mean``, ``median`` or ``most-frequent``: how ``fill`` was found), ``missing`` (texts
                     that mean no value beside nothing, na, n/a, nan, none and null in small or capital letters; one that
                     is a number does so however it is written) and ``columns``
+csv                 an object, see below: how CSV files of new rows are written; left out if as plain ones are
 target.name         text
 target.classes      C different texts, at least 2, in the order of their probabilities; none of a
                     regression
@@ -55,6 +56,11 @@ features; 0 or left out otherwise. Instead of one for each of its K categories i
 array ``encodingN``, N = 1 for the first such column: row k of the k-th category, from 0, row K of a missing one, row K
 + 1 of any other. There are as many as the smaller of n and K, and one more, called x=frequent 1 and so on and x=other;
 or as many as ``targets``, called x=target, or x=target 1 and so on.
+
+``csv`` has what is not as in a plain CSV file: ``separator``, the character between values, else ``,``; ``decimal``,
+what stands before decimals, ``.`` or ``,``, else ``.``; ``thousands``, what stands between groups of three digits,
+``.``, ``,``, a space (for blanks of all kinds) or ``'`` (also for the typographic one), else nothing; ``units``, texts
+beside numbers that change nothing, else none; ``encoding``, as Python calls it, else ``utf-8``.
 
 ``model.safetensors``: at most 2 GiB, with exactly these arrays, all finite, in row-major order; its own header has at
 most 1 MiB.

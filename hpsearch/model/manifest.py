@@ -13,6 +13,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from hpsearch.data.columns import Column, Impute, Kind
+from hpsearch.data.csv_format import CsvFormat, Decimal, Encoding, Thousands
 from hpsearch.data.dates import is_form
 from hpsearch.data.rare_classes import RARE_CLASSES
 from hpsearch.data.target_scaling import LAMBDAS, TARGET_SCALINGS, from_plain
@@ -86,6 +87,22 @@ class Preprocessing(ManifestPart):
     columns: Annotated[list[ColumnPart], Field(fail_fast=True)]
 
 
+class CsvPart(ManifestPart):
+    separator: str = ","
+    decimal: Decimal = "."
+    thousands: Thousands | None = None
+    units: Texts = Field(default_factory=list)
+    encoding: Encoding = "utf-8"
+
+    @model_validator(mode="after")
+    def _can_be_read(self) -> Self:
+        self.read()
+        return self
+
+    def read(self) -> CsvFormat:
+        return CsvFormat(self.separator, self.decimal, self.thousands, tuple(self.units), self.encoding)
+
+
 class TransformPart(ManifestPart):
     scaling: Annotated[Name, one_of(TARGET_SCALINGS, "target scaling")]
     low: float
@@ -152,6 +169,7 @@ class Manifest(ManifestPart):
     arrays: Arrays
     network: NetworkPart
     preprocessing: Preprocessing
+    csv: CsvPart = CsvPart()
     target: Target
     about: dict[str, Any]
 

@@ -11,7 +11,6 @@ from typing import Any
 import pandas as pd
 from numpy.typing import NDArray
 
-from hpsearch.data.cells import Types
 from hpsearch.data.table_file import Table, Wanted
 from hpsearch.data.table_reader import read_table
 from hpsearch.errors import DataError, Setting, listed
@@ -120,6 +119,6 @@ def read_rows(bundle: Bundle, path: Path, wanted: Wanted | None = None) -> Table
         DataError: as :func:`predict_file`.
     """
     plan = bundle.plan
-    table = read_table(path, replace(wanted or Wanted(), features=plan.names, types=Types.of(plan)))
+    table = read_table(path, replace(wanted or Wanted(), features=plan.names, types=bundle.types))
     columns = {raw.name: raw for raw in table.columns}
     return replace(table, columns=[columns[name] for name in plan.names])

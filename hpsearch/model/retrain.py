@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from hpsearch.data.csv_format import CsvFormat
 from hpsearch.data.dataset import Dataset
 from hpsearch.data.splits import SPLITTERS
 from hpsearch.data.table_sources import TableFile
@@ -164,7 +165,8 @@ def fit_prepared(prepared: Prepared, config: Config) -> Bundle:
         "training": bundle.score(data) | _objective(bundle, data, definition) | {"penalty": float(last.penalty.mean())},
         "holdout": None,
     }
-    return replace(bundle, about=about)
+    csv = definition.data.csv if isinstance(definition.data, TableFile) else CsvFormat()
+    return replace(bundle, about=about, csv=csv)
 
 
 def _ranges(data: Dataset) -> dict[str, list[float]]:

@@ -107,6 +107,10 @@ class Prepared:
         of |= {"lowest": targets.min(), "highest": targets.max()}
         return {"target": {name: float(f"{value:.6g}") for name, value in of.items()}}
 
+    def _index(self, name: str) -> str:
+        used = "a feature" if name in self.search.columns.names else "left out"
+        return f"{name!r}, the first column, which has no name in the file; {used}"
+
     def columns(self) -> list[dict[str, Any]]:
         """One entry a column: its name, kind, missing values among the rows to search with, and categories."""
         return self.search.columns.describe(self.search.features)
@@ -131,6 +135,7 @@ class Prepared:
             "rows_to_search_with": data.rows,
             "rows_held_out": 0 if self.held_out is None else self.held_out.rows,
             "columns": summary(self.columns()),
+            **({} if data.index is None else {"index": self._index(data.index)}),
             "features": data.features.shape[1],
             **self._target(),
             "splits": len(self.splits),

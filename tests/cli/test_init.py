@@ -129,7 +129,10 @@ WRONG: dict[str, tuple[Callable[[], list[str]], str]] = {
         lambda: [flowers() or "init", "flowers.csv", "--target", "specie"],
         "Did you mean 'species'?",
     ),
-    "a target with gaps": (lambda: rows("x,y\n1,a\n2,\n"), "row 3, column 'y': must not be empty"),
+    "a target without values": (
+        lambda: rows("x,y\n1,\n2,NA\n"),
+        "column 'y': must have a value in some row, but is empty in all 2",
+    ),
     "one class": (lambda: rows("x,y\n1,a\n2,a\n"), "needs at least two classes"),
     "a class of one row": (lambda: rows("x,y\n1,a\n2,a\n3,b\n"), "of the 2 classes of 'y' 1 has one, as 'b'"),
     "a class of one row but for copies": (

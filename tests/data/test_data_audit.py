@@ -157,8 +157,41 @@ def test_a_column_of_categories_that_together_give_the_target_away_is_found() ->
     assert "'planted'" in found(leaking)[0].what
 
 
+@pytest.mark.parametrize(
+    ("categories", "keys"),
+    [
+        (("1,5", "12,25", "3"), ["decimal=','"]),
+        (("1.234,5", "3", "7"), ["decimal=',' and thousands='.'"]),
+        (("1,234", "5,678", "9"), ["thousands=','", "decimal=','"]),
+        (("1 234", "5", "9"), ["thousands=' '"]),
+        (("5 %", "-3.5 %", "0 %"), ["units=['%']"]),
+        (("€1,50", "€ 20", "€3"), ["decimal=',' and units=['€']"]),
+        (("1.5", "2", "3"), []),
+        (("1,5", "2", "low"), []),
+        (("1.5", "2,5", "3"), []),
+        (("31.12.2025", "1.1.2026", "3.4.2026"), []),
+    ],
+    ids=str,
+)
+def test_numbers_that_are_taken_for_categories_are_found(categories: tuple[str, ...], keys: list[str]) -> None:
+    data = clean()
+    codes = np.random.default_rng(1).integers(0, 3, 200)
+    raws = [Raw("x", "numeric", data.features[:, 0]), Raw("planted", "categorical", codes, categories)]
+    plan = Plan.declare(raws)
+    findings = found(Dataset.of(plan.expand(raws)[0], data.labels, plan=plan))
+    assert names(findings) == ({("numbers-as-text", "warning")} if keys else set())
+    assert all(key in str(finding) for key in keys for finding in findings)
+
+
+def test_rows_that_were_left_out_without_a_target_are_said() -> None:
+    assert names(found(replace(clean(), without_target=3))) == {("missing-target", "warning")}
+
+
 def test_each_check_has_a_leak_that_it_finds_here() -> None:
-    assert set(CHECKS) == {"constant", "duplicates", "groups", "hold-out", "identifier", "single-feature", "time"}
+    assert set(CHECKS) == {
+        *("constant", "duplicates", "groups", "hold-out", "identifier", "missing-target", "numbers-as-text"),
+        *("single-feature", "time"),
+    }
 
 
 # --- rows that repeat each other by chance

@@ -313,7 +313,7 @@ def test_the_task_is_no_argument_of_the_function(tmp_path: Path, module: Callabl
     ("targets", "words"),
     [
         ("['a', 'b', 'c']", "targets of a regression must be numbers"),
-        ("[1.0, float('nan'), 2.0]", "that of row 1 is nan"),
+        ("[1.0, float('nan'), 2.0]", "every row must have a target, but 1 of 3 have none"),
         ("[1.0, 1.0, 1.0]", "needs different targets"),
         ("np.eye(3)", "3 rows need as many targets"),
     ],

@@ -248,7 +248,9 @@ def test_rows_are_counted_as_an_editor_counts_lines(tmp_path: Path) -> None:
     ("content", "words"),
     [
         ("x,kind\n1,a\n2\n", [", row 3: must have 2 values like the header, but has 1."]),
-        ("x,kind\n1,a\n2,b,\n", [", row 3: must have 2 values like the header, but has 3."]),
+        ("x,kind\n1,a\n2,b,c\n", [", row 3: must have 2 values like the header, but has 3."]),
+        ("x,kind,\n1,a,\n2,b,c\n", [", row 3: every column must have a name, but column 3 has none, and 'c' in it."]),
+        (",\n1,a\n", [", row 1: every column must have a name, but column 1 has none."]),
         ("x,x,kind\n1,2,a\n", [", row 1: ", "'x' stands twice"]),
         ("kind,x,kind\na,2,a\n", [", row 1: ", "'kind' stands twice"]),
         ("x,,kind\n1,2,a\n", [", row 1: ", "column 2 has no"]),
@@ -497,3 +499,31 @@ def test_a_function_may_import_what_stands_beside_it_while_it_runs(tmp_path: Pat
     helper = module(MODULE)
     name = module(f"def rows():\n    import {helper}\n    return {helper}.function()\n")
     assert load(f"python:{name}:rows", tmp_path).rows == 3
+
+
+@pytest.mark.parametrize("frames", [True, False], ids=["frames", "arrays"])
+@pytest.mark.parametrize("task", ["classification", "regression"])
+def test_rows_of_a_function_without_a_target_are_left_out_if_that_is_wished(
+    frames: bool, task: str, tmp_path: Path, module: Callable[..., str]
+) -> None:
+    targets = '["a", None, "b", "a", None]' if task == "classification" else "[1.5, math.nan, 2.5, 3.5, math.nan]"
+    made = "pd.DataFrame({'x': x}), pd.Series(y, name='y')" if frames else "np.array(x)[:, None], np.array(y)"
+    code = f"""
+import math
+import numpy as np
+import pandas as pd
+
+def rows(some=False):
+    x, y, weight = [1.0, 2.0, 3.0, 4.0, 5.0], {targets}, [1, 2, 3, 4, 5]
+    if some:
+        x, y, weight = ([values[i] for i in (0, 2, 3)] for values in (x, y, weight))
+    return {made}, {{"weight": weight}}
+"""
+    source = f"python:{module(code)}:rows"
+    line = refusal(source, tmp_path, task=task)
+    assert line.endswith("but 2 of 5 have none. Leave such rows out: drop_missing_target=True.")
+    data = load(source, tmp_path, task=task, drop_missing_target=True)
+    assert data.without_target == 2
+    assert data.weights is not None
+    assert data.weights.tolist() == [1, 3, 4]
+    assert data.fingerprint == load(source, tmp_path, task=task, some=True).fingerprint

@@ -7,6 +7,7 @@ import gzip
 import lzma
 import zipfile
 from collections.abc import Callable, Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -202,6 +203,39 @@ def test_copies_of_rows_are_left_out_if_that_is_wished(kind: str, tmp_path: Path
     np.testing.assert_array_equal(dropped.features, kept.features[:40])
 
 
+# --- the header's ends: an index, separators at the ends of lines
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_the_index_that_pandas_writes_is_a_column_called_index(named: bool, tmp_path: Path, mixed: Mixed) -> None:
+    """Whatever it holds; where another column is called so, it gets the next name."""
+    frame = mixed(40)
+    if named:
+        frame = frame.rename(columns={"age": "index"})
+    index = "index_2" if named else "index"
+    frame.to_csv(tmp_path / "rows.csv", index=False)
+    expected = load(tmp_path)
+    frame.index = pd.Index([f"row {i}" for i in range(40)])
+    frame.to_csv(tmp_path / "rows.csv")
+    data = load(tmp_path, drop=[index])
+    assert (data.fingerprint, data.index) == (expected.fingerprint, index)
+    assert expected.index is None
+    frame.reset_index(drop=True).to_csv(tmp_path / "rows.csv")
+    feature = load(tmp_path)
+    assert feature.columns.names == (index, *expected.columns.names)
+    np.testing.assert_array_equal(feature.features[:, 0], range(40))
+
+
+def test_a_separator_at_the_end_of_a_line_begins_no_column(tmp_path: Path, mixed: Mixed) -> None:
+    mixed(40).to_csv(tmp_path / "rows.csv", index=False)
+    expected, lines = load(tmp_path).fingerprint, (tmp_path / "rows.csv").read_text().splitlines()
+    width = lines[0].count(",")
+    for some in (lines[:1], lines[1:], lines, lines[7:9]):
+        ends = [line + (",, " if line in some else "") for line in lines]
+        write(tmp_path, "\n".join([*ends, "," * width, "   ", "," * (width + 2), "", ""]))
+        assert load(tmp_path).fingerprint == expected
+
+
 # --- Parquet
 
 
@@ -330,9 +364,11 @@ def test_no_parquet_is_no_parquet(tmp_path: Path) -> None:
 # --- hostile files
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("pack", ["gzip", "zip", "bzip2", "xz", "zstd"])
-def test_a_compressed_file_is_refused(pack: str, kind: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("pack", "kind"),
+    [*((pack, "parquet") for pack in ("gzip", "zip")), *product(("bzip2", "xz", "zstd"), KINDS)],
+)
+def test_a_compressed_file_that_is_not_unpacked_is_refused(pack: str, kind: str, tmp_path: Path) -> None:
     content, path = b"x,kind\n" + b"1,a\n2,b\n" * 100, tmp_path / f"rows.{kind}"
     if pack == "zip":
         with zipfile.ZipFile(path, "w") as archive:
@@ -418,8 +454,8 @@ def test_a_nul_byte_is_refused_naming_row_and_column(row: int, name: str, tmp_pa
     [
         ("x,kind\n1,a\n2,é\n".encode("latin-1"), ", row 3: must be text in UTF-8, but byte 3 of the row is 0xe9. Save"),
         ("é,kind\n1,a\n".encode("cp1252"), ", row 1: must be text in UTF-8, but byte 1 of the row is 0xe9."),
-        ("x,kind\n1,a\n".encode("utf-16"), ": must be text in UTF-8, but is UTF-16. Save it as UTF-8."),
-        (b"\xfe\xff" + "x,kind\n1,a\n".encode("utf-16-be"), ": must be text in UTF-8, but is UTF-16."),
+        (b"\xff\xfe" + "x,kind\n1,a\n".encode("utf-16-le")[:-1], ", row 2: must be text in UTF-16, but "),
+        (b"\xff\xfe" + "x,kind\n".encode("utf-16-le") + b"\x00\xdc\n\x00", ", row 1: must be text in UTF-16, but "),
         ("x,kind\n1,a\n".encode("utf-16-le"), ", row 1: must be text, but column 1 holds a NUL byte."),
     ],
     ids=str,
@@ -427,6 +463,19 @@ def test_a_nul_byte_is_refused_naming_row_and_column(row: int, name: str, tmp_pa
 def test_another_encoding_is_refused_naming_row_and_byte(content: bytes, words: str, tmp_path: Path) -> None:
     write(tmp_path, content)
     assert refusal(tmp_path).startswith(words)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "cp1252", "gb18030", "mac-roman"])
+def test_text_in_another_encoding_is_read_as_its_mark_or_the_study_file_says(encoding: str, tmp_path: Path) -> None:
+    content = 'größe;kind\r\n1;Öl, €\r\n2;"Gäs\nheiß"\r\n'
+    content = content if encoding != "gb18030" else content + "3;石油\r\n"
+    write(tmp_path, content)
+    expected = load(tmp_path, separator=";").fingerprint
+    write(tmp_path, content.encode(encoding))
+    said = {} if encoding.startswith("utf") else {"encoding": encoding}
+    assert load(tmp_path, separator=";", **said).fingerprint == expected
+    write(tmp_path, content.encode("utf-8-sig"))
+    assert load(tmp_path, separator=";", encoding="cp1252").fingerprint == expected, "a mark says more than a key"
 
 
 def test_a_parquet_file_is_no_csv_file(tmp_path: Path, mixed: Mixed) -> None:
@@ -445,6 +494,40 @@ def test_a_missing_target_and_one_of_one_value_are_refused(kind: str, tmp_path: 
         frame.to_csv(tmp_path / "rows.csv", index=False)
         frame.to_parquet(tmp_path / "rows.parquet")
         assert words in refusal(tmp_path, kind)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("task", ["classification", "regression"])
+def test_rows_without_a_target_are_left_out_if_that_is_wished(
+    kind: str, task: str, tmp_path: Path, mixed: Mixed
+) -> None:
+    """As if they did not stand there: a value that only they miss is not missing, a category of theirs is none."""
+    frame = mixed(60)
+    target = "kind" if task == "classification" else "weight"
+    there = frame.assign(port="Rome", when=range(60))
+    there.loc[50:, "port"] = "Nowhere"
+    there.loc[7, "sex"] = None
+    there.loc[[7, *range(50, 60)], target] = None
+    options: dict[str, Any] = {"target": target, "task": task, "time": "when"}
+    for rows in (there, there.drop(index=[7, *range(50, 60)])):
+        rows.to_csv(tmp_path / "rows.csv", index=False)
+        rows.to_parquet(tmp_path / "rows.parquet", index=False)
+        if rows is there:
+            line = refusal(tmp_path, kind, **options)
+            row = 8 if kind == "parquet" else 9
+            assert line.startswith(f", row {row}, column '{target}': must not be empty, but is empty.")
+            assert line.endswith("leave all such rows out: drop_missing_target=True.")
+            data = load(tmp_path, kind, drop_missing_target=True, **options)
+            assert data.without_target == 11
+            assert "port=Nowhere" not in data.feature_names
+            assert "sex=missing" not in data.feature_names
+        else:
+            assert data.fingerprint == load(tmp_path, kind, **options).fingerprint
+            assert load(tmp_path, kind, drop_missing_target=True, **options).without_target == 0
+    there.assign(**{target: pd.Series([None] * 60, dtype="str")}).to_csv(tmp_path / "rows.csv", index=False)
+    there.assign(**{target: pd.Series([None] * 60, dtype="str")}).to_parquet(tmp_path / "rows.parquet")
+    line = refusal(tmp_path, kind, drop_missing_target=True, **options)
+    assert line == f", column '{target}': must have a value in some row, but is empty in all 60."
 
 
 def test_two_columns_of_one_name_are_refused(tmp_path: Path) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from hpsearch.data.cells import OF_PROGRAMS
 from hpsearch.data.sources import SOURCES
 from hpsearch.data.survey import MOST_NUMBERED_CLASSES, LeftOut, likely_target, regression_targets, survey
 from hpsearch.errors import DataError
@@ -73,6 +74,30 @@ def test_each_column_is_left_out_for_its_own_reason_and_the_others_load(tmp_path
     options: dict[str, object] = {"source": "csv", "path": str(path), "target": "y"}
     options["drop"] = [*found.left_out]
     assert SOURCES["csv"].model_validate(options).load(tmp_path, 0).rows == 60
+
+
+@pytest.mark.parametrize(
+    ("index", "left_out"),
+    [
+        (range(60), "another value in each of 60 rows"),
+        (range(1, 61), "another value in each of 60 rows"),
+        ([i * 7919 % 1009 for i in range(60)], "another value in each of 60 rows"),
+        ([f"row {i}" for i in range(60)], "another value in each of 60 rows"),
+        ([*range(30), *range(30)], "whole numbers"),
+        ([0.5 * (i % 9) for i in range(60)], ""),
+        ([f"group {i % 4}" for i in range(60)], ""),
+    ],
+    ids=["0..", "1..", "numbers", "names", "twice", "fractions", "groups"],
+)
+def test_a_first_column_without_a_name_is_left_out_if_it_counts_or_names_rows(
+    index: Sequence[object], left_out: str, tmp_path: Path
+) -> None:
+    frame = pd.DataFrame({"x": [i % 9 * 1.5 for i in range(60)], "y": [("a", "b")[i % 2] for i in range(60)]})
+    frame.index = pd.Index(list(index))
+    frame.to_csv(tmp_path / "rows.csv")
+    found = survey(tmp_path / "rows.csv", "y")
+    assert [raw.name for raw in found.columns] == (["x"] if left_out else ["index", "x"])
+    assert [left_out in found.left_out[name].why for name in found.left_out] == ([True] if left_out else [])
 
 
 def test_columns_of_a_parquet_file_that_cannot_be_features(tmp_path: Path) -> None:
@@ -140,3 +165,30 @@ def test_a_column_groups_rows_if_a_typical_group_has_two(tmp_path: Path) -> None
     assert groups["patient"] == 30
     assert groups["visit"] == 2
     assert not {"distinct", "note", "town", "nothing"} & {*groups}
+
+
+@pytest.mark.parametrize("marker", [*OF_PROGRAMS, "?", "-", "--", ".", "k. A."])
+def test_what_means_no_value_among_numbers_does_so_everywhere(marker: str, tmp_path: Path) -> None:
+    """In a target of numbers too; a text that only a person could mean so, only if it is no category elsewhere."""
+    rows = [(i * 0.5, f"c{i % 3}", i * 1.5) for i in range(30)]
+    cells = [[str(value) for value in row] for row in rows]
+    cells[3][0] = cells[4][1] = cells[5][2] = marker
+    lines = [",".join(row) for row in [["a", "b", "y"], *cells]]
+    (tmp_path / "rows.csv").write_text("\n".join(lines), encoding="utf-8")
+    found = survey(tmp_path / "rows.csv", "y")
+    if marker == "k. A.":
+        assert [raw.name for raw in found.columns] == ["b"]
+        return
+    assert found.missing == (marker,)
+    assert (found.rows, found.without_target, found.task) == (29, 1, "regression")
+    assert {raw.name: int(raw.missing.sum()) for raw in found.columns} == {"a": 1, "b": 1}
+
+
+def test_a_class_is_no_missing_value_unless_a_program_wrote_it(tmp_path: Path) -> None:
+    for marker, program in (("?", False), ("-", False), ("\\N", True), ("#N/A", True)):
+        rows = "".join(f"{i * 0.5},{'ab'[i % 2] if i % 5 else marker}\n" for i in range(30))
+        (tmp_path / "rows.csv").write_text(f"a,y\n{rows}", encoding="utf-8")
+        found = survey(tmp_path / "rows.csv", "y")
+        assert found.classes is not None
+        assert (found.missing, found.without_target) == (((marker,), 6) if program else ((), 0))
+        assert set(found.classes) == ({"a", "b"} if program else {"a", "b", marker})

@@ -157,6 +157,34 @@ def test_what_is_left_out_is_dropped_and_the_reason_said() -> None:
     assert not [finding for finding in prepared.audit() if finding.name == "identifier"]
 
 
+def test_rows_without_a_target_are_left_out_and_counted() -> None:
+    frame = points(80)
+    frame.loc[[3, 50], "y"] = None
+    text, raw = drafted(frame)
+    assert raw["data"]["drop_missing_target"] is True
+    assert "drop_missing_target = true # 2 of 80 rows have no target and are left out\n" in text
+    assert "for rows.csv: 78 rows,\n" in text
+    prepared = prepare(StudyDefinition.from_mapping(raw, Path.cwd()))
+    assert [finding.name for finding in prepared.audit()] == ["missing-target"]
+    assert "drop_missing_target" not in drafted(points(80))[1]["data"]
+
+
+def test_how_a_file_is_written_stands_in_the_draft() -> None:
+    frame = points(80).assign(x0=lambda table: [f"{x:.2f} %" for x in table["x0"]])
+    _, plain = drafted(points(80).assign(x0=lambda table: table["x0"].round(2)))
+    frame["x0"] = frame["x0"].str.replace(".", ",")
+    frame.to_csv("rows.csv", sep=";", decimal=",", encoding="utf-16")
+    raw = tomllib.loads(draft(Path("rows.csv"), "y", "rows.csv", "rows.toml").text)
+    ways = {"separator": ";", "decimal": ",", "units": ["%"]}
+    assert raw["data"] == {**plain["data"], **ways, "drop": ["index"]}
+    there = prepare(StudyDefinition.from_mapping(raw, Path.cwd()))
+    points(80).assign(x0=lambda table: table["x0"].round(2)).to_csv("rows.csv", index=False)
+    expected = prepare(StudyDefinition.from_mapping(plain, Path.cwd()))
+    assert there.data_fingerprint == expected.data_fingerprint
+    assert there.definition.identity() == expected.definition.identity() | {"data.drop": ["index"]}
+    assert there.facts()["index"].startswith("'index', the first column")
+
+
 def test_columns_that_say_how_to_split_are_pointed_out_and_work_when_uncommented() -> None:
     draw = np.random.default_rng(0)
     frame = points(300).assign(

@@ -403,6 +403,27 @@ def test_rows_come_from_the_standard_input_too(tmp_path: Path, fitted: hpsearch.
     pd.testing.assert_frame_equal(predicted, predict_file(fitted, tmp_path / "rows.csv", notice=silent))
 
 
+def test_a_saved_model_reads_files_that_are_written_as_that_of_its_study(tmp_path: Path, mixed: Mixed) -> None:
+    frame = mixed()
+    hpsearch.retrain(mixed_study(tmp_path, frame)).save(tmp_path / "plain")
+    expected = predict_file(hpsearch.Bundle.load(tmp_path / "plain"), tmp_path / "rows.csv", notice=silent)
+    csv = {"separator": ";", "decimal": ",", "thousands": ".", "units": ["kg"], "encoding": "cp1252"}
+    study = mixed_study(tmp_path, frame, **csv, drop=["index"])
+    weights = [f"{weight} kg".replace(".", ",") for weight in frame["weight"]]
+    frame.assign(weight=weights).to_csv(tmp_path / "rows.csv", sep=";", decimal=",", encoding="cp1252")
+    hpsearch.retrain(study).save(tmp_path / "model")
+    model = hpsearch.Bundle.load(tmp_path / "model")
+    assert model.csv.changes() == csv
+    assert json.loads((tmp_path / "model" / "model.json").read_text())["csv"] == csv
+    assert "csv" not in json.loads((tmp_path / "plain" / "model.json").read_text())
+    pd.testing.assert_frame_equal(predict_file(model, tmp_path / "rows.csv", notice=silent), expected)
+    kept = predict_file(model, tmp_path / "rows.csv", notice=silent, keep=["index", "weight"])
+    assert kept["weight"].tolist() == weights
+    frame.to_csv(tmp_path / "rows.csv", index=False, sep="\t")
+    with pytest.raises(DataError, match=r"must be separated by ';'.* Write it as the rows that the model was trained"):
+        predict_file(model, tmp_path / "rows.csv", notice=silent)
+
+
 def test_where_features_are_named_other_columns_are_ignored(tmp_path: Path, mixed: Mixed) -> None:
     frame = mixed()
     model = hpsearch.retrain(mixed_study(tmp_path, frame, features=["age", "port"]))
