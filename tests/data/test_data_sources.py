@@ -420,7 +420,7 @@ def rows():
         ("def rows(): return [[1], [2]], [0, 1], 3", ["must return as its third a dict", "returned int"]),
         (
             "def rows(): return [[1], [2]], [0, 1], {'when': [1, 2]}",
-            ["a dict of group, time, fold and weight", "'when'"],
+            ["a dict of group, time, fold, weight and columns", "'when'"],
         ),
         ("def rows(): return [[1], [2]], [0, 1], {'group': [1]}", ["'group' must have 2 values like the rows"]),
         ("def rows(): return [[1], [2]], [0, 1], {'group': [1, None]}", ["row 1, column 'group': must not be empty"]),
