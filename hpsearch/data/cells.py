@@ -97,6 +97,10 @@ class Types:
         found = self.csv.parse(text)
         return found if found and is_number(found[0]) else None
 
+    def plain(self, cell: str) -> str:
+        """A cell with its number, if it is one, as Python writes it."""
+        return cell if self.csv.plain or not (found := self.parse(cell.strip())) else found[0]
+
 
 def is_number(text: str) -> bool:
     """Whether text is a finite number, as people write it: Python would take 2026_11 for one too."""
@@ -378,7 +382,7 @@ class Filled:
                 do = ("Correct it, leave the row out, or predict classes: ", classify, ".")
                 raise column_error(self._name, f"{NUMBER} to be predicted as one", f"is {cell!r}", do, row)
         if self._checked and not self._types.csv.plain:
-            cells = [found[0] if (found := self._types.parse(cell.strip())) else cell for cell in cells]
+            cells = [*map(self._types.plain, cells)]
         self._cells += [self._known.setdefault(cell, cell) for cell in cells]
 
     def finish(self) -> list[str]:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpsearch.arrays import Array, Floats, IntArray
-from hpsearch.data.cells import Types, is_number
+from hpsearch.data.cells import is_number
 from hpsearch.data.dataset import Dataset
 from hpsearch.data.rare_classes import OTHER
 from hpsearch.data.table_file import STDIN, Table, Wanted
@@ -304,7 +304,7 @@ def _read(bundle: Bundle, path: Path, notice: Callable[[str], None]) -> _Labelle
 
 def _is_missing(bundle: Bundle) -> Callable[[str], bool]:
     """Whether a cell of the target means that there is none; what is a class's name is one."""
-    types = Types.of(bundle.plan)
+    types = bundle.types
     return lambda cell: cell.strip() not in bundle.class_names and types.is_missing(cell.strip())
 
 
@@ -314,8 +314,9 @@ def _targets(bundle: Bundle, table: Table) -> tuple[NDArray[Any], IntArray]:
     Raises:
         DataError: a class that the model does not know; a target that is no number.
     """
-    cells, is_missing = [cell.strip() for cell in table.texts[bundle.target_name]], _is_missing(bundle)
-    places = np.array([place for place, cell in enumerate(cells) if not is_missing(cell)], np.intp)
+    given, is_missing = [cell.strip() for cell in table.texts[bundle.target_name]], _is_missing(bundle)
+    places = np.array([place for place, cell in enumerate(given) if not is_missing(cell)], np.intp)
+    cells = [*map(bundle.types.plain, given)]
     column = f"column {bundle.target_name!r}"
     if not bundle.class_names:
         targets = np.zeros(len(cells))

@@ -226,6 +226,13 @@ def by_excel() -> list[PeoplesFile]:
             joined(euro, ";", "\r\n", "cp1252"),
             also={**SEMICOLONS, **COMMA, "thousands": ".", "units": ["€", "%"], "encoding": "cp1252"},
         ),
+        PeoplesFile(
+            "excel-de-prices.csv",
+            joined(cells(prices(), decimal=",", price=lambda value: f"{grouped(value, 2, '.', ',')} €"), ";", "\r\n"),
+            "price",
+            reference="prices",
+            also={**SEMICOLONS, **COMMA, "thousands": ".", "units": ["€"], "drop_missing_target": True},
+        ),
         PeoplesFile("excel-de-unicode.txt", joined(german, "\t", "\r\n", "utf-16"), also={**TABS, **COMMA}),
         PeoplesFile(
             "excel-de-errors.csv",

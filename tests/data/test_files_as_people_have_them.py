@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 import tomllib
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -77,8 +79,8 @@ def test_init_writes_a_study_file_that_reads_the_same_rows_as_the_plain_table_or
     assert "study.toml is fit to run." in checked.out
 
 
-def predictions(call: Call, path: str, target: str, name: str) -> pd.DataFrame:
-    """Of a file's rows, by a model of a tiny study of them, which goes the whole way; it is exported too."""
+def predictions(call: Call, path: str, target: str, name: str) -> tuple[pd.DataFrame, Any]:
+    """Of a file's rows by a model of a tiny study of them, and the model's metrics; it is exported too."""
     few = ("--set", "search.trials=3", "--set", "train.epochs=20", "--set", "search.finalists=0")
     for command in (
         ("init", path, "--target", target, "-o", f"{name}.toml", "--name", name, "--force"),
@@ -88,13 +90,14 @@ def predictions(call: Call, path: str, target: str, name: str) -> pd.DataFrame:
         ("retrain", f"{name}-best.toml", "-o", f"{name}-model"),
         ("predict", f"{name}-model", path, "-o", f"{name}-predicted.csv"),
         ("export", f"{name}-model", "--data", path, "-o", f"{name}.onnx"),
+        ("evaluate", f"{name}-model", path, "--json"),
     ):
         done = call(*command)
         assert done.status == 0, (command, done.err)
-    return pd.read_csv(f"{name}-predicted.csv")
+    return pd.read_csv(f"{name}-predicted.csv"), json.loads(done.out)["metrics"]
 
 
-_of_plain: dict[str, pd.DataFrame] = {}
+_of_plain: dict[str, tuple[pd.DataFrame, Any]] = {}
 
 
 @pytest.mark.campaign
@@ -104,11 +107,13 @@ def test_a_file_goes_the_whole_way_with_the_predictions_of_the_plain_table(file:
     write(file)
     if file.reference not in _of_plain:
         _of_plain[file.reference] = predictions(hpsearch, "plain.csv", file.target, "plain")
-    predicted = predictions(hpsearch, file.name, file.target, "study")
+    predicted, metrics = predictions(hpsearch, file.name, file.target, "study")
+    expected_predicted, expected_metrics = _of_plain[file.reference]
+    assert metrics == expected_metrics
     whole = REFERENCES[file.reference]()
     predicted = predicted[: len(whole)]  # a line of separators alone is a row without values there
     there = whole[file.target].notna().to_numpy()  # rows without a target are predicted too
-    pd.testing.assert_frame_equal(predicted[there].reset_index(drop=True), _of_plain[file.reference])
+    pd.testing.assert_frame_equal(predicted[there].reset_index(drop=True), expected_predicted)
     session = runtime.InferenceSession("study.onnx", providers=["CPUExecutionProvider"])
     inputs = {}
     for one in session.get_inputs():

@@ -22,6 +22,7 @@ from hpsearch.data.columns import Raw
 from hpsearch.data.frames import frame_columns
 from hpsearch.errors import BundleError, DataError, DefinitionError, HpsearchError
 from hpsearch.model import manifest
+from hpsearch.model.evaluate import evaluate
 from hpsearch.model.format import sign
 from hpsearch.model.predict_file import predict_file
 from hpsearch.search.objective import prepare
@@ -406,7 +407,9 @@ def test_rows_come_from_the_standard_input_too(tmp_path: Path, fitted: hpsearch.
 def test_a_saved_model_reads_files_that_are_written_as_that_of_its_study(tmp_path: Path, mixed: Mixed) -> None:
     frame = mixed()
     hpsearch.retrain(mixed_study(tmp_path, frame)).save(tmp_path / "plain")
-    expected = predict_file(hpsearch.Bundle.load(tmp_path / "plain"), tmp_path / "rows.csv", notice=silent)
+    plain = hpsearch.Bundle.load(tmp_path / "plain")
+    expected = predict_file(plain, tmp_path / "rows.csv", notice=silent)
+    scores = evaluate(plain, tmp_path / "rows.csv", silent).metrics
     csv = {"separator": ";", "decimal": ",", "thousands": ".", "units": ["kg"], "encoding": "cp1252"}
     study = mixed_study(tmp_path, frame, **csv, drop=["index"])
     weights = [f"{weight} kg".replace(".", ",") for weight in frame["weight"]]
@@ -417,6 +420,7 @@ def test_a_saved_model_reads_files_that_are_written_as_that_of_its_study(tmp_pat
     assert json.loads((tmp_path / "model" / "model.json").read_text())["csv"] == csv
     assert "csv" not in json.loads((tmp_path / "plain" / "model.json").read_text())
     pd.testing.assert_frame_equal(predict_file(model, tmp_path / "rows.csv", notice=silent), expected)
+    assert evaluate(model, tmp_path / "rows.csv", silent).metrics == scores
     kept = predict_file(model, tmp_path / "rows.csv", notice=silent, keep=["index", "weight"])
     assert kept["weight"].tolist() == weights
     frame.to_csv(tmp_path / "rows.csv", index=False, sep="\t")
