@@ -2,8 +2,8 @@
 
 What a trial costs follows from its configuration: a part for each step, and one for each multiplication
 (:func:`~hpsearch.search.baselines.seconds_of_training`). How fast this machine does both is measured, on the study's
-own rows, with configurations from the cheapest to the dearest of many that are spread over the space. Where an epoch
-takes long, on a part of the rows.
+own rows, with configurations from the cheapest to the dearest of many that are spread over the space, and with as many
+networks as the finals have. Where an epoch takes long, on a part of the rows.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,24 +20,25 @@ import numpy as np
 from hpsearch.arrays import Floats
 from hpsearch.data.splits import Split
 from hpsearch.definition.study import StudyDefinition
+from hpsearch.errors import DataError
 from hpsearch.search.baselines import seconds_of_baselines, seconds_of_training
 from hpsearch.search.objective import Prepared
 from hpsearch.threads import one_thread
 from hpsearch.validation.config import Config
 from hpsearch.validation.cross_validate import cross_validate
-from hpsearch.validation.lanes import architecture_of
+from hpsearch.validation.lanes import architecture_of, fit_scalings
 
 CONFIGURATIONS = 64  # spread over the space
-MEASURED = 3  # of them
-LEAST_ROWS = 256  # of a split that are trained on to measure
+MEASURED, MEASURED_FINALS = 3, 2  # of them, as trials and as finalists
+LEAST_ROWS, LEAST_FITTED = 256, 2000  # of a split that are trained on to measure, and that a scaling learns from
 SECONDS = 0.5  # for measuring
 # Before a run, less, and none where the study is done soon: its first trial is not to wait.
 BEFORE_A_RUN, SOON = 0.2, 10.0
 # What a trial takes beside its training, and a study beside its trials: proposals, storage; imports, corrected score.
 _OF_A_TRIAL, _OF_A_STUDY = 0.03, 3.0
 # As measured on the shipped studies: after so many trials a pruner leaves others this share of their epochs, and a
-# sampler that learns proposes networks that are dearer than the space's mean; the finalists are dearer still.
-_EARLY, _NOT_PRUNED, _SETTLED, _FINALIST = 12, 0.7, 1.6, 2.0
+# sampler that learns proposes networks that are so many times as dear as the space's mean. So are the finalists.
+_EARLY, _NOT_PRUNED, _SETTLED = 12, 0.7, 1.6
 _LEARNING = ("cmaes", "gp", "tpe")
 _HIGH = 0.9  # the quantile of the space's costs that a search may settle at
 _SLACK = 1.25  # of the most
@@ -121,10 +123,12 @@ def _of_study(prepared: Prepared, costs: _Costs, workers: int, told: int) -> Tim
         total = (training + trials * (costs.setup + _OF_A_TRIAL)) / workers
         if definition.finalists:
             rounds = math.ceil(definition.finalists / workers) + (definition.retrain.members > 1)
-            total += rounds * (of_final + costs.setup)
+            # What each scaling of theirs learns from fresh splits, and once more from fewer rows.
+            fits = min(definition.finalists, len(definition.scalings)) + (definition.retrain.members > 1)
+            total += rounds * (of_final + costs.setup) + fits * len(_of_finals(prepared)) * costs.scaling
         return total + seconds_of_baselines(prepared, training) + _OF_A_STUDY
 
-    mean, final = float(costs.trials.mean()), _FINALIST * float(costs.finals.mean())
+    mean, final = float(costs.trials.mean()), _SETTLED * float(costs.finals.mean())
     settled = mean * (_SETTLED if search.sampler.name in _LEARNING else 1.0)
     of_later = settled * (1.0 if definition.build_pruner() is None else _NOT_PRUNED)
     # The best checkpoint being anywhere alike, patience leaves a trial so much of its epochs on average.
@@ -150,38 +154,68 @@ class _Costs:
         configs: the configurations.
         trials, finals: of each as a trial, of all its epochs, and as a finalist.
         setup: of any, before the first epoch.
+        scaling: of what a scaling learns from the training rows of a split.
     """
 
     configs: tuple[Config, ...]
     trials: Floats
     finals: Floats
     setup: float = 0.0
+    scaling: float = 0.0
 
     @classmethod
     def computed(cls, prepared: Prepared) -> _Costs:
         """By what they have to compute."""
-        definition = prepared.definition
-        configs = tuple(definition.config(chosen) for chosen in _spread(definition))
-        once = [split for split in prepared.splits if not split.repeat]
+        configs = tuple(prepared.definition.config(chosen) for chosen in _spread(prepared.definition))
 
         def of_each(splits: Sequence[Split]) -> Floats:
             return np.array([_computed(prepared, config, config.epochs, splits) for config in configs])
 
-        return cls(configs, of_each(prepared.splits), of_each(once * definition.search.finalist_repeats))
+        return cls(configs, of_each(prepared.splits), of_each(_of_finals(prepared)))
 
     def measured(self, prepared: Prepared, seconds: float) -> _Costs:
         """The same as this machine does it."""
-        an_epoch = self.trials / [config.epochs for config in self.configs]
-        order = np.argsort(an_epoch, kind="stable")
-        # Each that is measured stands for as much of the whole cost as the others do.
-        shares = np.cumsum(self.trials[order]) / self.trials.sum()
-        places = np.searchsorted(shares, (np.arange(MEASURED) + 0.5) / MEASURED)
-        chosen = order[np.unique(places)]
-        found = [_measure(prepared, self.configs[at], seconds / len(chosen)) for at in chosen]
-        # How much slower than computed, between those measured along the cost of an epoch.
-        ratios = np.interp(np.log(an_epoch), np.log(an_epoch[chosen]), [ratio for ratio, _ in found])
-        setup = min(setup for _, setup in found)
-        return replace(self, trials=self.trials * ratios, finals=self.finals * ratios, setup=setup)
+        epochs = np.array([config.epochs for config in self.configs])
+        trials, setup = _ratios(prepared, self.configs, self.trials / epochs, MEASURED, prepared.splits, seconds / 2)
+        finals = np.ones(1)
+        if prepared.definition.finalists:
+            splits = _of_finals(prepared)
+            finals, _ = _ratios(prepared, self.configs, self.finals / epochs, MEASURED_FINALS, splits, seconds / 2)
+        scaling = _seconds_of_scaling(prepared)
+        return replace(self, trials=self.trials * trials, finals=self.finals * finals, setup=setup, scaling=scaling)
+
+
+def _of_finals(prepared: Prepared) -> list[Split]:
+    """Splits of the size of those of the finals."""
+    once = [split for split in prepared.splits if not split.repeat]
+    return once * prepared.definition.search.finalist_repeats
+
+
+def _ratios(
+    prepared: Prepared,
+    configs: Sequence[Config],
+    an_epoch: Floats,
+    count: int,
+    splits: Sequence[Split],
+    seconds: float,
+) -> tuple[Floats, float]:
+    """How many times slower than computed an epoch of each configuration is, and what comes before the first.
+
+    Args:
+        prepared: the study.
+        configs: its configurations.
+        an_epoch: of each, what is computed.
+        count: of those that are measured; between them, ratios are interpolated.
+        splits: of the networks.
+        seconds: that the measuring takes.
+    """
+    order = np.argsort(an_epoch, kind="stable")
+    # Each that is measured stands for as much of the whole cost as the others do.
+    shares = np.cumsum(an_epoch[order]) / an_epoch.sum()
+    chosen = order[np.unique(np.searchsorted(shares, (np.arange(count) + 0.5) / count))]
+    found = [_measure(prepared, configs[at], splits, seconds / len(chosen)) for at in chosen]
+    ratios = np.interp(np.log(an_epoch), np.log(an_epoch[chosen]), [ratio for ratio, _ in found])
+    return ratios, min(setup for _, setup in found)
 
 
 def _computed(prepared: Prepared, config: Config, epochs: int, splits: Sequence[Split]) -> float:
@@ -205,9 +239,9 @@ def _spread(definition: StudyDefinition) -> list[Mapping[str, Any]]:
     return found
 
 
-def _measure(prepared: Prepared, config: Config, seconds: float) -> tuple[float, float]:
+def _measure(prepared: Prepared, config: Config, splits: Sequence[Split], seconds: float) -> tuple[float, float]:
     """How many times slower than computed a configuration trains, and what comes before its first epoch."""
-    definition, splits = prepared.definition, prepared.splits
+    definition, scalings = prepared.definition, prepared.scalings[config.scaling]
     every = min(definition.evaluate_every, config.epochs)
     first = _computed(prepared, config, every, splits)
     if first > seconds / 3:
@@ -222,21 +256,34 @@ def _measure(prepared: Prepared, config: Config, seconds: float) -> tuple[float,
         clock.append(time.perf_counter())
         return clock[-1] - clock[1] > seconds  # before the first, compiled kernels may have been loaded
 
-    with one_thread():
+    with one_thread(), suppress(DataError):  # of a part of the rows maybe none counts
         cross_validate(
             prepared.search,
             splits,
             config.replaced({"learning_rate": min(config.learning_rate, 1e-4)}),  # at which none diverges
             definition.seed,
-            scalings=prepared.scalings[config.scaling],
+            scalings=[scalings[number % len(scalings)] for number in range(len(splits))],
             evaluate_every=every,
             should_stop=stop,
         )
+    if len(epochs) == 1:
+        return 1.0, 0.0
     of_an_epoch = _computed(prepared, config, 1, splits)
     if len(epochs) == 2:  # one checkpoint, all of the training
         return (clock[1] - clock[0]) / (epochs[1] * of_an_epoch), 0.0
     an_epoch = (clock[-1] - clock[1]) / (epochs[-1] - epochs[1])
     return an_epoch / of_an_epoch, max(0.0, clock[1] - clock[0] - an_epoch * epochs[1])
+
+
+def _seconds_of_scaling(prepared: Prepared) -> float:
+    """What a scaling learns from the training rows of a split, on average, from a part of them."""
+    whole = prepared.splits[0]
+    part = _part(whole, 0, LEAST_FITTED)
+    begun = time.perf_counter()
+    for name in prepared.definition.scalings:
+        fit_scalings(prepared.search, [part.training], name)
+    taken = time.perf_counter() - begun
+    return taken / len(prepared.definition.scalings) * len(whole.training) / len(part.training)
 
 
 def _part(split: Split, part: float, least: int) -> Split:

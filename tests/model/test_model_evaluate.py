@@ -238,9 +238,9 @@ def calibrated(count: int, bias: float, slope: float) -> OutOfFold:
 
 def test_the_threshold_of_right_probabilities_is_that_of_the_theory() -> None:
     for ratio in (0.2, 3.0, 20.0):
-        chosen, _, in_theory = choose_threshold(calibrated(100_000, 0, 1), ("no", "yes"), Cost("yes", ratio))
+        chosen, _, in_theory = choose_threshold(calibrated(30_000, 0, 1), ("no", "yes"), Cost("yes", ratio))
         assert in_theory.threshold.value == pytest.approx(1 / (1 + ratio))
-        assert chosen.threshold.value == pytest.approx(in_theory.threshold.value, rel=0.05)
+        assert chosen.threshold.value == pytest.approx(in_theory.threshold.value, rel=0.1)
         assert chosen.expected.mean == pytest.approx(in_theory.expected.mean, rel=0.01)
 
 
