@@ -281,7 +281,7 @@ def _search(budget: Budget) -> list[str]:
         f"trials = {budget.trials} # raise it later, and `hpsearch run` goes on",
         'initial_design = "portfolio" # begins with configurations that did well on other tables',
         'sampler = "tpe" # learns from earlier trials where to look',
-        'pruner = "median" # stops trials that fall behind',
+        f'pruner = {{ name = "median", n_warmup_steps = {budget.epochs // 4} }} # stops trials that fall behind',
         "patience = 0.25 # a trial ends when so large a share of its epochs brought nothing better",
         "finalists = 3 # the best so many once more, on fresh splits, before one is chosen",
         "",

@@ -56,8 +56,13 @@ STRATEGIES: dict[str, dict[str, Any]] = {
         f"portfolio of {size}, patience": {**_ALONE, "initial_design": _portfolio(size), "patience": 0.25}
         for size in (6, 15)
     },
+    "portfolio of 15, patience, median from 25 %": {"initial_design": _portfolio(15), "patience": 0.25},  # as drafted
     **{
-        f"portfolio of {size}, patience, median": {"initial_design": _portfolio(size), "patience": 0.25}
+        f"portfolio of {size}, patience, median": {
+            "pruner": "median",
+            "initial_design": _portfolio(size),
+            "patience": 0.25,
+        }
         for size in (6, 15)
     },
 }
