@@ -21,14 +21,13 @@ from hpsearch.data.splits import SplitOptions, hold_out, make_splits
 from hpsearch.data.survey import Surveyed, survey
 from hpsearch.data.table_sources import Csv
 from hpsearch.data.units import first_of_each
-from hpsearch.definition.draft_text import SEED, Budget, SplitPlan, described, write
+from hpsearch.definition.draft_text import FEWEST_HELD_OUT_FROM, SEED, Budget, SplitPlan, described, write
 from hpsearch.definition.problems import first_problem
 from hpsearch.definition.sections import StudySection
 from hpsearch.definition.study import as_key
 from hpsearch.errors import DataError, Setting, located
 
 MOST_SINGLE = 0.05  # of the rows, that are left out as no other is of their class
-FEWEST_HELD_OUT_FROM = 50  # fewer rows are all needed for the search
 # The checks of the audit that can refuse rows without groups and times; the others take longer, and `run` makes them.
 _REFUSING = ("duplicates", "hold-out")
 # Epochs and trials for so many rows of 30 inputs at most, or for as much work: minutes on two cores.

@@ -19,6 +19,7 @@ SEED = 0
 MOST_COLUMNS_SHOWN = 40
 LINE = 120
 MOST_CLASSES_SHOWN = 8
+FEWEST_HELD_OUT_FROM = 50  # fewer rows are all needed for the search
 # Columns whose names say that rows belong together, or follow each other.
 _GROUPS = re.compile(
     r"(patient|subject|person|participant|user|customer|client|household|family|site|hospital|school|group|session"
@@ -206,9 +207,10 @@ def _hints(found: Surveyed, plan: SplitPlan) -> Iterator[str]:
 
 def _holdout(plan: SplitPlan) -> list[str]:
     if plan.fraction is None:
+        why = "these are few" if plan.rows < FEWEST_HELD_OUT_FROM else "some class has too few for that"
         return [
             "# [holdout]",
-            "# fraction = 0.2 # rows to set aside and score once; these are few, so all are searched with",
+            f"# fraction = 0.2 # rows to set aside and score once; {why}, so all are searched with",
         ]
     return [
         "[holdout]",

@@ -49,6 +49,16 @@ def test_rows_of_any_number_get_a_study_that_can_be_prepared(rows: int) -> None:
     assert all(len(line) <= LINE for line in text.splitlines())
 
 
+@pytest.mark.parametrize(
+    ("counts", "why"), [((20, 20), "these are few"), ((300, *[3] * 9), "some class has too few for that")]
+)
+def test_why_no_rows_are_held_out_is_true(counts: tuple[int, ...], why: str) -> None:
+    frame = points(sum(counts), 1).assign(y=np.repeat([f"c{i}" for i in range(len(counts))], counts))
+    text, raw = drafted(frame)
+    assert "holdout" not in raw
+    assert f"# fraction = 0.2 # rows to set aside and score once; {why}, so all" in text
+
+
 @pytest.mark.parametrize("counts", [(90, 8, 2), (60, 3), (200, 4, 4), (5, 5), (3, 3, 2)])
 def test_rare_classes_get_splits_that_hold_them_all(counts: tuple[int, ...]) -> None:
     frame = points(sum(counts), 1).assign(y=np.repeat([f"c{i}" for i in range(len(counts))], counts))
