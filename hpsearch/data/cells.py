@@ -358,7 +358,7 @@ class Filled:
         self._name, self._types, self._numbers, self._checked = name, types, numbers, checked
         self._cells: list[str] = []
         self._target = target
-        self._known: dict[str, str] = {}  # texts that repeat are held once
+        self._known: dict[str, str] = {}  # of cells that were met, what is kept: texts that repeat are held once
         self._units = _Units()
 
     def add(self, cells: Sequence[str], rows: Sequence[int]) -> None:
@@ -367,23 +367,28 @@ class Filled:
         Raises:
             DataError: a cell that is empty, or no number though it must be.
         """
-        for cell, row in zip(cells, rows, strict=True) if self._checked else ():
-            text = cell.strip()
-            if self._types.is_empty(text):
-                got = f"means no value ({cell!r})" if text else "is empty"
-                do: Text = "Fill it in or leave the row out."
-                if self._target:
-                    do = ("Fill it in, or leave all such rows out: ", Setting("drop_missing_target", True), ".")
-                raise column_error(self._name, "must not be empty", got, do, row)
-            if self._numbers and (found := self._types.parse(text)):
-                self._units.add(found[1], row, text)
-            elif self._numbers:
-                classify = Setting("task", "classification")
-                do = ("Correct it, leave the row out, or predict classes: ", classify, ".")
-                raise column_error(self._name, f"{NUMBER} to be predicted as one", f"is {cell!r}", do, row)
-        if self._checked and not self._types.csv.plain:
-            cells = [*map(self._types.plain, cells)]
-        self._cells += [self._known.setdefault(cell, cell) for cell in cells]
+        known = self._known
+        for cell, row in zip(cells, rows, strict=True):
+            if cell not in known:
+                known[cell] = self._new(cell, row) if self._checked else cell
+        self._cells += [known[cell] for cell in cells]
+
+    def _new(self, cell: str, row: int) -> str:
+        """A cell that was not met before, checked, with its number, if it is one, as Python writes it."""
+        text = cell.strip()
+        if self._types.is_empty(text):
+            got = f"means no value ({cell!r})" if text else "is empty"
+            do: Text = "Fill it in or leave the row out."
+            if self._target:
+                do = ("Fill it in, or leave all such rows out: ", Setting("drop_missing_target", True), ".")
+            raise column_error(self._name, "must not be empty", got, do, row)
+        if self._numbers and (found := self._types.parse(text)):
+            self._units.add(found[1], row, text)
+        elif self._numbers:
+            classify = Setting("task", "classification")
+            do = ("Correct it, leave the row out, or predict classes: ", classify, ".")
+            raise column_error(self._name, f"{NUMBER} to be predicted as one", f"is {cell!r}", do, row)
+        return self._types.plain(cell)
 
     def finish(self) -> list[str]:
         """All cells.

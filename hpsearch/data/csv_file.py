@@ -132,7 +132,7 @@ def separated(file: BufferedReader, types: Types) -> Iterator[None]:
         likely = likely if likely in unquoted else " "
         if used in unquoted or likely not in unquoted:
             raise
-        do: Text = ("Set ", Setting("separator", likely), ".")
+        do: Text = ("Say so: ", Setting("separator", likely), ".")
         if types.told:
             do = "Write it as the rows that the model was trained on were written."
         raise DataError(f"must be separated by {used!r}", f"its header has {likely!r} and no {used!r}", do) from error

@@ -205,9 +205,11 @@ def test_a_target_tells_which_separator_is_meant(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("content", ["a;b;y\n1;u;0\n2;v;1\n", '"a";"b";"y"\n"1";"u";"0"\n'], ids=["bare", "quoted"])
 def test_a_file_read_without_its_separator_names_the_key(content: str, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"must be separated by ',', but its header has ';' and no ','. Set separator"):
+    with pytest.raises(
+        DataError, match=r"must be separated by ',', but its header has ';' and no ','. Say so: separator"
+    ):
         load(tmp_path, content)
-    with pytest.raises(DataError, match=r"Set separator=' '"):
+    with pytest.raises(DataError, match=r"Say so: separator=' '"):
         load(tmp_path, content.replace(";", " "))
 
 
