@@ -30,6 +30,7 @@ MANY = "target"  # how columns of many categories are encoded
 NO_VALUES = (*OF_PROGRAMS, "?", "-", "--", ".")
 FREE_TEXT_WORDS = 5  # a value, on average; names have fewer
 _OFTEN_TARGETS = ("target", "label", "class", "y", "outcome", "species", "category", "diagnosis", "survived", "price")
+_OF_PANDAS = re.compile(r"__index_level_\d+__")  # what it calls an index without a name in a Parquet file
 # What columns that name their rows are called: id, customer_id, "Order No", PassengerId.
 _NAMES_ROWS = re.compile(r"(?i:(.*[\W_])?(id|no|nr|key|index|guid|uuid))|.*[a-z](Id|ID|No|Nr)")
 
@@ -203,7 +204,10 @@ def _surveyed(table: Table, source: str, target: str, task: Task | None, missing
         Plan.declare(table.columns)  # refuses features of one name
     raws = [*map(_as_dates, table.columns)]
     for raw in raws:
-        if raw.name == table.index and (because := _why_index(raw)):
+        nameless = "has no name in the file" if raw.name == table.index else None
+        if _OF_PANDAS.fullmatch(raw.name):
+            nameless = "is called as pandas calls an index without a name"
+        if nameless and (because := _why_index(raw, nameless)):
             left_out[raw.name] = LeftOut(because)
         elif raw.kind == "categorical" and (forms := forms_of(raw.categories)):
             text, meant = next((text, found) for text in raw.categories if (found := readings(text, forms)))
@@ -312,13 +316,13 @@ def _groups(raw: Raw) -> int:
     return len(sizes) if np.median(sizes) >= 2 else 0
 
 
-def _why_index(raw: Raw) -> str | None:
-    """Why a first column without a name is an index; None if it is none: then it is a column like others."""
+def _why_index(raw: Raw, nameless: str) -> str | None:
+    """Why a column without a name is an index; None if it is none: then it is a column like others."""
     rows = len(raw.values)
     if len(np.unique(raw.values)) == rows:
-        return f"has no name in the file, and another value in each of {rows} rows: an index, as pandas and R write it"
+        return f"{nameless}, and has another value in each of {rows} rows: an index, as pandas and R write it"
     if raw.kind == "numeric" and np.array_equal(raw.values, np.round(raw.values)):
-        return "has no name in the file, and whole numbers: an index, as pandas and R write it"
+        return f"{nameless}, and has whole numbers: an index, as pandas and R write it"
     return None
 
 
