@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -30,6 +31,7 @@ MANY = "target"  # how columns of many categories are encoded
 NO_VALUES = (*OF_PROGRAMS, "?", "-", "--", ".")
 FREE_TEXT_WORDS = 5  # a value, on average; names have fewer
 _OFTEN_TARGETS = ("target", "label", "class", "y", "outcome", "species", "category", "diagnosis", "survived", "price")
+_PARTS_OF_DATES = {"month": 12, "day": 31, "week": 53}  # by their names, and how far they count
 _OF_PANDAS = re.compile(r"__index_level_\d+__")  # what it calls an index without a name in a Parquet file
 # What columns that name their rows are called: id, customer_id, "Order No", PassengerId.
 _NAMES_ROWS = re.compile(r"(?i:(.*[\W_])?(id|no|nr|key|index|guid|uuid))|.*[a-z](Id|ID|No|Nr)")
@@ -251,8 +253,12 @@ def _as_dates(raw: Raw) -> Raw:
 
 
 def _orders(raw: Raw) -> bool:
-    """Whether a column could say in which order rows follow each other."""
-    return raw.kind in ("date", "numeric") and not raw.missing.any()
+    """Whether a column could say in which order rows follow each other: not the day of a month, nor another part of a
+    date that comes again."""
+    if raw.kind not in ("date", "numeric") or raw.missing.any():
+        return False
+    most = next((most for part, most in _PARTS_OF_DATES.items() if part in raw.name.lower()), -math.inf)
+    return raw.kind == "date" or bool(raw.values.max() > most)
 
 
 def _why_no_feature(raw: Raw) -> str | None:

@@ -160,6 +160,17 @@ def test_the_likely_target_is_one_often_called_so_or_the_last(names: list[str], 
     assert likely_target(names) == likely
 
 
+def test_a_part_of_a_date_orders_no_rows(tmp_path: Path) -> None:
+    days = pd.date_range("2025-12-01", periods=300)
+    parts = {"month": days.month, "Day": days.day, "week": days.isocalendar().week.to_numpy(), "year": days.year}
+    frame = pd.DataFrame({**parts, "day_of_study": range(1, 301), "y": [("a", "b")[i % 2] for i in range(300)]})
+    frame.to_csv(tmp_path / "rows.csv", index=False)
+    assert {*survey(tmp_path / "rows.csv", "y").times} == {"year"}
+    frame["day_of_study"] += [0] * 299 + [5]  # no longer the number of the row
+    frame.to_csv(tmp_path / "rows.csv", index=False)
+    assert {*survey(tmp_path / "rows.csv", "y").times} == {"year", "day_of_study"}
+
+
 def test_a_column_groups_rows_if_a_typical_group_has_two(tmp_path: Path) -> None:
     frame = refused_columns().assign(patient=[i // 2 for i in range(60)], visit=[i // 59 for i in range(60)])
     frame.to_csv(tmp_path / "a.csv", index=False)
