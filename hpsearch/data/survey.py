@@ -34,7 +34,7 @@ _OFTEN_TARGETS = ("target", "label", "class", "y", "outcome", "species", "catego
 _PARTS_OF_DATES = {"month": 12, "day": 31, "week": 53}  # by their names, and how far they count
 _OF_PANDAS = re.compile(r"__index_level_\d+__")  # what it calls an index without a name in a Parquet file
 # What columns that name their rows are called: id, customer_id, "Order No", PassengerId.
-_NAMES_ROWS = re.compile(r"(?i:(.*[\W_])?(id|no|nr|key|index|guid|uuid))|.*[a-z](Id|ID|No|Nr)")
+NAMES_ROWS = re.compile(r"(?i:(.*[\W_])?(id|no|nr|key|index|guid|uuid))|.*[a-z](Id|ID|No|Nr)")
 
 
 @dataclass(frozen=True)
@@ -278,7 +278,7 @@ def _why_no_feature(raw: Raw) -> str | None:
         unlike = present == rows and np.array_equal(values, np.round(values)) and len(np.unique(values)) == rows
         if unlike and rows >= FEWEST_ROWS and (np.diff(values) == 1).all():
             return f"counts the rows, from {values[0]:.0f} to {values[-1]:.0f}"
-        if unlike and _NAMES_ROWS.fullmatch(raw.name):
+        if unlike and NAMES_ROWS.fullmatch(raw.name):
             return f"names its row: it is called so, and holds another whole number in each of {rows} rows"
         return None
     if raw.kind != "categorical":
@@ -293,7 +293,7 @@ def _why_no_feature(raw: Raw) -> str | None:
         if count == present:
             return f"names its row: it holds another text in each of {present} rows"
         return f"has too many categories for its rows: {count} in {present}"
-    if count > MOST_CATEGORIES and _NAMES_ROWS.fullmatch(raw.name):
+    if count > MOST_CATEGORIES and NAMES_ROWS.fullmatch(raw.name):
         return f"names what its row belongs to: it is called so, and holds {count} different texts in {present} rows"
     return None
 

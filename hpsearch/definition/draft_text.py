@@ -11,7 +11,7 @@ import numpy as np
 
 from hpsearch.data.cells import is_number
 from hpsearch.data.columns import Raw
-from hpsearch.data.survey import LeftOut, Surveyed, as_date
+from hpsearch.data.survey import NAMES_ROWS, LeftOut, Surveyed, as_date
 from hpsearch.definition.wording import as_toml
 from hpsearch.errors import listed
 
@@ -323,8 +323,11 @@ def _described(raw: Raw) -> str:
     different = np.unique(values)
     if len(different) == 1:
         return ", ".join([f"numeric, {different[0]:g} in every row", *notes])
-    codes = 2 < len(different) <= 10 and bool((different == np.round(different)).all())
-    notes += [f"{len(different)} different whole numbers: are they codes of categories?"] if codes else []
+    whole = bool((different == np.round(different)).all())
+    if whole and 2 < len(different) <= 10:
+        notes.append(f"{len(different)} different whole numbers: are they codes of categories?")
+    elif whole and NAMES_ROWS.fullmatch(raw.name):
+        notes.append(f"{len(different)} different whole numbers: do they name something? Then drop them")
     return ", ".join([f"numeric, {different[0]:g} to {different[-1]:g}", *notes])
 
 
