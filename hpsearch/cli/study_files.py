@@ -174,7 +174,8 @@ def _say(made: Draft, path: Path) -> None:
         become = "Left out" if made.rare_classes == "drop" else "Made one class, other"
         terminal.say(f"{become}: the rows of {listed([*map(repr, made.single)])}, classes of one row each.")
     if found.without_target:
-        terminal.say(f"Left out: {found.without_target} of the rows, which have no target.")
+        of_all = f"{found.without_target} of {found.rows + found.without_target}"
+        terminal.say(f"Left out: rows without a target, {of_all}.")
     if made.duplicates:
         terminal.say(f"Left out: {made.duplicates} of the rows, which repeat another in all features and the target.")
     terminal.say(f"Written to {path}.\n\nNext: hpsearch check {path} && hpsearch run {path}")

@@ -130,7 +130,7 @@ def _data(found: Surveyed, used: Mapping[str, str], plan: SplitPlan, path: str) 
         lines += _noted(f"target = {as_toml(found.target)}", _classes(found.classes))
     if found.without_target:
         of_all = f"{found.without_target} of {found.rows + found.without_target}"
-        lines.append(f"drop_missing_target = true # {of_all} rows have no target and are left out")
+        lines.append(f"drop_missing_target = true # rows without a target are left out: {of_all}")
     if plan.single:
         drop = plan.rare_classes == "drop"
         lines += _comment(

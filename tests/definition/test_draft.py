@@ -179,7 +179,7 @@ def test_rows_without_a_target_are_left_out_and_counted() -> None:
     frame.loc[[3, 50], "y"] = None
     text, raw = drafted(frame)
     assert raw["data"]["drop_missing_target"] is True
-    assert "drop_missing_target = true # 2 of 80 rows have no target and are left out\n" in text
+    assert "drop_missing_target = true # rows without a target are left out: 2 of 80\n" in text
     assert "for rows.csv: 78 rows,\n" in text
     prepared = prepare(StudyDefinition.from_mapping(raw, Path.cwd()))
     assert [finding.name for finding in prepared.audit()] == ["missing-target"]
