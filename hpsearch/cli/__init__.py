@@ -38,7 +38,7 @@ def _wording() -> Wording:
     from typer.main import get_command
 
     from hpsearch.cli.app import app
-    from hpsearch.data.csv_format import KEYS
+    from hpsearch.cli.study_files import SETTABLE
     from hpsearch.definition.study import as_key
     from hpsearch.definition.wording import as_toml
 
@@ -47,7 +47,7 @@ def _wording() -> Wording:
     options = {str(option.name).rstrip("_"): max(option.opts, key=len) for option in getattr(called, "params", ())}
 
     def worded(setting: Setting) -> str:
-        if called is not None and called.name == "init" and setting.name in KEYS and setting.has_value:
+        if called is not None and called.name == "init" and setting.name in SETTABLE and setting.has_value:
             return f"--set {shlex.quote(f'data.{setting.name}={as_toml(setting.value)}')}"
         option = options.get("set" if setting.name == "overrides" else setting.name)
         if option is None:

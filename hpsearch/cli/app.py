@@ -452,7 +452,7 @@ def predict(
     from hpsearch.model.bundle import Bundle
     from hpsearch.model.predict_file import predict_file
 
-    decided = {"threshold": by_class(threshold, "threshold"), "cost": by_class(cost, "cost")}
+    decided = {"threshold": by_class(threshold, "threshold", "yes=0.1"), "cost": by_class(cost, "cost", "yes=10")}
     bundle = Bundle.load(model)
     predicted = predict_file(bundle, rows, terminal.say_aside, spread=spread, keep=keep or (), **decided)
     _emit(predicted, kind, output, as_json)
@@ -473,7 +473,7 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Score a saved model on labelled rows, beside what it was expected to score; nothing is stored."""
-    found = api.evaluate(model, rows, cost=by_class(cost, "cost"), notice=terminal.say_aside)
+    found = api.evaluate(model, rows, cost=by_class(cost, "cost", "yes=10"), notice=terminal.say_aside)
     if as_json:
         _print_json({"model": str(model), **found.summary()})
     else:

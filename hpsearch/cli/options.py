@@ -27,12 +27,13 @@ Set = Annotated[
 ]
 
 
-def by_class(text: str | None, name: str) -> dict[str, float] | None:
+def by_class(text: str | None, name: str, example: str) -> dict[str, float] | None:
     """What ``CLASS=NUMBER`` says, by class.
 
     Args:
         text: of the option.
         name: the option's.
+        example: of what it may be.
 
     Raises:
         HpsearchError: it reads otherwise.
@@ -43,7 +44,7 @@ def by_class(text: str | None, name: str) -> dict[str, float] | None:
     with suppress(ValueError):
         if of_class:
             return {of_class: float(number)}
-    raise HpsearchError("must read CLASS=NUMBER, as in yes=10", f"is {text!r}", where=Setting(name))
+    raise HpsearchError(f"must read CLASS=NUMBER, as in {example}", f"is {text!r}", where=Setting(name))
 
 
 def study_of(study: str, overrides: list[str] | None) -> str:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from hpsearch.definition.draft import Draft
 
 _STDOUT = Path("-")
+SETTABLE = (*KEYS, "rare_classes")  # keys of [data] that init takes, of those that it writes
 Task = Literal["classification", "regression"]
 
 
@@ -57,7 +58,8 @@ def init(
         typer.Option(
             "--set",
             metavar="data.KEY=VALUE",
-            help=f"How a CSV file is written, where it does not show it: {', '.join(KEYS)}; repeatable.",
+            help=f"How a CSV file is written, where it does not show it: {', '.join(KEYS)}; or rare_classes: what "
+            "becomes of classes of one row, drop or other; repeatable.",
         ),
     ] = None,
 ) -> None:
@@ -71,7 +73,7 @@ def init(
         ways = "hpsearch init rows.csv --target species, or hpsearch init --example NAME"
         raise HpsearchError("init must be given rows or an example", f"got neither: {ways}, one of {_example_names()}")
     else:
-        _from_rows(rows, target, task, name, output, force, _written(set_ or []))
+        _from_rows(rows, target, task, name, output, force, _given(set_ or []))
 
 
 def _example_names() -> str:
@@ -115,7 +117,7 @@ def _from_rows(
     name: str | None,
     output: Path | None,
     force: bool,
-    written: Mapping[str, Any],
+    given: Mapping[str, Any],
 ) -> None:
     from hpsearch.definition.draft import draft, study_name
     from hpsearch.definition.schema import FIRST_LINE
@@ -127,7 +129,7 @@ def _from_rows(
         if path.resolve() == rows.resolve():
             raise HpsearchError("must not be the file of rows", "is", "Name another with -o.", str(path))
     relative = Path(os.path.relpath(rows, folder)).as_posix()
-    made = draft(rows, target, relative, "FILE" if path == _STDOUT else str(path), name, task, written)
+    made = draft(rows, target, relative, "FILE" if path == _STDOUT else str(path), name, task, given)
     if path == _STDOUT:
         typer.echo(made.text, nl=False)
         return
@@ -135,8 +137,8 @@ def _from_rows(
     _say(made, path)
 
 
-def _written(overrides: Sequence[str]) -> Mapping[str, Any]:
-    """How a CSV file is written, from ``data.KEY=VALUE``.
+def _given(overrides: Sequence[str]) -> Mapping[str, Any]:
+    """The keys of ``[data]`` that ``data.KEY=VALUE`` sets.
 
     Raises:
         DefinitionError: another key, or what is no such text.
@@ -145,8 +147,8 @@ def _written(overrides: Sequence[str]) -> Mapping[str, Any]:
 
     raw = tables(overrides)
     given: dict[str, Any] = raw.pop("data", {})
-    if raw or not {*given} <= {*KEYS}:
-        must = f"must say how a CSV file is written: data.KEY=VALUE, with one of {', '.join(KEYS)}"
+    if raw or not {*given} <= {*SETTABLE}:
+        must = f"must read data.KEY=VALUE, with one of {', '.join(SETTABLE)}"
         raise DefinitionError(must, f"is {' '.join(overrides)!r}", where=Setting("overrides"))
     return given
 
@@ -169,9 +171,11 @@ def _say(made: Draft, path: Path) -> None:
         where = f", first in {odd.where}" if odd.where else ""
         terminal.say(f"Taken for no value: {listed([*map(repr, odd.values)])} in {name!r}{where}.")
     if made.single:
-        terminal.say(f"Left out: the rows of {listed([*map(repr, made.single)])}, classes of one row each.")
+        become = "Left out" if made.rare_classes == "drop" else "Made one class, other"
+        terminal.say(f"{become}: the rows of {listed([*map(repr, made.single)])}, classes of one row each.")
     if found.without_target:
-        terminal.say(f"Left out: {found.without_target} of the rows, which have no target.")
+        of_all = f"{found.without_target} of {found.rows + found.without_target}"
+        terminal.say(f"Left out: rows without a target, {of_all}.")
     if made.duplicates:
         terminal.say(f"Left out: {made.duplicates} of the rows, which repeat another in all features and the target.")
     terminal.say(f"Written to {path}.\n\nNext: hpsearch check {path} && hpsearch run {path}")

@@ -340,7 +340,7 @@ def _missing_target(audited: Audited) -> Iterator[Finding]:
         yield Finding(
             "missing-target",
             "warning",
-            f"{without} rows are left out, as they have no target.",
+            f"{'1 row without a target is' if without == 1 else f'{without} rows without a target are'} left out.",
             "If new rows include some like these, the scores are not about them.",
             "Find out why they have none.",
         )

@@ -12,6 +12,7 @@ import codecs
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -102,11 +103,29 @@ def _separator(path: Path, target: str | None, as_said: CsvFormat) -> str:
             likely.append(separator)
             fitting += [separator] if even else []
     fitting = fitting or likely[:1]  # its reader says which row is not as the header
+    if not fitting and target is not None:
+        _require_first(path, target, as_said)
     if len(fitting) > 1 and "," not in fitting:
         must = "must have one separator with which every row has as many values as the header"
         got = f"has {len(fitting)}: {' and '.join(map(repr, fitting))}"
         raise DataError(must, got, ("Say which: ", Setting("separator", fitting[0]), "."), where=str(path))
     return "," if "," in fitting or not fitting else fitting[0]
+
+
+def _require_first(path: Path, target: str, as_said: CsvFormat) -> None:
+    """Refuse a file that begins with a title, above its header.
+
+    Raises:
+        DataError: the first row has one cell with text at most, and a later one has the target among others.
+    """
+    for separator in SEPARATORS:
+        rows: list[tuple[int, list[str]]] = []
+        with opened(path) as file, suppress(DataError):
+            rows.extend(islice(rows_of(file, replace(as_said, separator=separator)), SEPARATED))
+        row = next((row for row, cells in rows if len(cells) > 1 and target in cells), None)
+        if row is not None and len([*filter(str.strip, rows[0][1])]) <= 1:
+            must, got = "must begin with the line of its columns' names", f"{target!r} stands in row {row}"
+            raise DataError(must, got, "Remove the lines above it.", where=str(path))
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,10 @@ EPOCH = datetime(1970, 1, 1)
 _CLEAR = ("%Y/%m/%d", "%d %b %Y", "%d %B %Y", "%b %d, %Y", "%B %d, %Y", "%d-%b-%Y")
 _CLOCKS = ("", " %H:%M", " %H:%M:%S")
 _ISO = re.compile(r"\d{4}-\d\d-\d\d([T ].+)?")
-# Day and month, in whichever order, and year.
-_UNCLEAR = re.compile(r"\d{1,2}(?P<mark>[/.-])\d{1,2}(?P=mark)\d{4}(?P<clock> \d{1,2}:\d\d(?P<seconds>:\d\d)?)?")
+# Day and month, in whichever order, and year; one of two digits may come first.
+_UNCLEAR = re.compile(
+    r"\d{1,2}(?P<mark>[/.-])\d{1,2}(?P=mark)(?P<year>\d{4}|\d\d)(?P<clock> \d{1,2}:\d\d(?P<seconds>:\d\d)?)?"
+)
 
 # What a calendar says of a day, beside its number: by name, of days (N,) without nan.
 PARTS = ("year", "month", "day of week", "hour")
@@ -62,7 +64,7 @@ def forms_of(texts: Sequence[str]) -> list[str] | None:
     """The forms that may be meant if all of these texts are dates; None if they are none.
 
     The empty form is that of dates that can be read one way only. There are two where no day is above 12, unless all
-    days are the same either way.
+    days are the same either way, and up to three where the year has two digits.
     """
     if not texts:
         return None
@@ -74,7 +76,8 @@ def forms_of(texts: Sequence[str]) -> list[str] | None:
         return None
     mark, clock = first["mark"], (first["clock"] and " %H:%M") or ""
     clock += ":%S" if first["seconds"] else ""
-    forms = [form + clock for form in (f"%d{mark}%m{mark}%Y", f"%m{mark}%d{mark}%Y")]
+    orders = ("dmY", "mdY") if len(first["year"]) == 4 else ("dmy", "mdy", "ymd")
+    forms = [mark.join(f"%{part}" for part in order) + clock for order in orders]
     forms = [form for form in forms if all(parse(text, form) is not None for text in texts)]
     return (forms if any(readings(text, forms) for text in texts) else forms[:1]) or None
 

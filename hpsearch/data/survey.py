@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -30,8 +31,10 @@ MANY = "target"  # how columns of many categories are encoded
 NO_VALUES = (*OF_PROGRAMS, "?", "-", "--", ".")
 FREE_TEXT_WORDS = 5  # a value, on average; names have fewer
 _OFTEN_TARGETS = ("target", "label", "class", "y", "outcome", "species", "category", "diagnosis", "survived", "price")
+_PARTS_OF_DATES = {"month": 12, "day": 31, "week": 53}  # by their names, and how far they count
+_OF_PANDAS = re.compile(r"__index_level_\d+__")  # what it calls an index without a name in a Parquet file
 # What columns that name their rows are called: id, customer_id, "Order No", PassengerId.
-_NAMES_ROWS = re.compile(r"(?i:(.*[\W_])?(id|no|nr|key|index|guid|uuid))|.*[a-z](Id|ID|No|Nr)")
+NAMES_ROWS = re.compile(r"(?i:(.*[\W_])?(id|no|nr|key|index|guid|uuid))|.*[a-z](Id|ID|No|Nr)")
 
 
 @dataclass(frozen=True)
@@ -203,7 +206,10 @@ def _surveyed(table: Table, source: str, target: str, task: Task | None, missing
         Plan.declare(table.columns)  # refuses features of one name
     raws = [*map(_as_dates, table.columns)]
     for raw in raws:
-        if raw.name == table.index and (because := _why_index(raw)):
+        nameless = "has no name in the file" if raw.name == table.index else None
+        if _OF_PANDAS.fullmatch(raw.name):
+            nameless = "is called as pandas calls an index without a name"
+        if nameless and (because := _why_index(raw, nameless)):
             left_out[raw.name] = LeftOut(because)
         elif raw.kind == "categorical" and (forms := forms_of(raw.categories)):
             text, meant = next((text, found) for text in raw.categories if (found := readings(text, forms)))
@@ -247,8 +253,12 @@ def _as_dates(raw: Raw) -> Raw:
 
 
 def _orders(raw: Raw) -> bool:
-    """Whether a column could say in which order rows follow each other."""
-    return raw.kind in ("date", "numeric") and not raw.missing.any()
+    """Whether a column could say in which order rows follow each other: not the day of a month, nor another part of a
+    date that comes again."""
+    if raw.kind not in ("date", "numeric") or raw.missing.any():
+        return False
+    most = next((most for part, most in _PARTS_OF_DATES.items() if part in raw.name.lower()), -math.inf)
+    return raw.kind == "date" or bool(raw.values.max() > most)
 
 
 def _why_no_feature(raw: Raw) -> str | None:
@@ -268,7 +278,7 @@ def _why_no_feature(raw: Raw) -> str | None:
         unlike = present == rows and np.array_equal(values, np.round(values)) and len(np.unique(values)) == rows
         if unlike and rows >= FEWEST_ROWS and (np.diff(values) == 1).all():
             return f"counts the rows, from {values[0]:.0f} to {values[-1]:.0f}"
-        if unlike and _NAMES_ROWS.fullmatch(raw.name):
+        if unlike and NAMES_ROWS.fullmatch(raw.name):
             return f"names its row: it is called so, and holds another whole number in each of {rows} rows"
         return None
     if raw.kind != "categorical":
@@ -283,7 +293,7 @@ def _why_no_feature(raw: Raw) -> str | None:
         if count == present:
             return f"names its row: it holds another text in each of {present} rows"
         return f"has too many categories for its rows: {count} in {present}"
-    if count > MOST_CATEGORIES and _NAMES_ROWS.fullmatch(raw.name):
+    if count > MOST_CATEGORIES and NAMES_ROWS.fullmatch(raw.name):
         return f"names what its row belongs to: it is called so, and holds {count} different texts in {present} rows"
     return None
 
@@ -312,13 +322,13 @@ def _groups(raw: Raw) -> int:
     return len(sizes) if np.median(sizes) >= 2 else 0
 
 
-def _why_index(raw: Raw) -> str | None:
-    """Why a first column without a name is an index; None if it is none: then it is a column like others."""
+def _why_index(raw: Raw, nameless: str) -> str | None:
+    """Why a column without a name is an index; None if it is none: then it is a column like others."""
     rows = len(raw.values)
     if len(np.unique(raw.values)) == rows:
-        return f"has no name in the file, and another value in each of {rows} rows: an index, as pandas and R write it"
+        return f"{nameless}, and has another value in each of {rows} rows: an index, as pandas and R write it"
     if raw.kind == "numeric" and np.array_equal(raw.values, np.round(raw.values)):
-        return "has no name in the file, and whole numbers: an index, as pandas and R write it"
+        return f"{nameless}, and has whole numbers: an index, as pandas and R write it"
     return None
 
 

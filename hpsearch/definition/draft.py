@@ -42,13 +42,15 @@ class Draft:
         text: the file's.
         found: what the rows were taken for.
         duplicates: how many rows it leaves out, as they repeat another.
-        single: classes of one row each, which it leaves out.
+        single: classes of one row each.
+        rare_classes: what becomes of these: ``drop``, or ``other``.
     """
 
     text: str
     found: Surveyed
     duplicates: int
     single: tuple[str, ...] = ()
+    rare_classes: str = "drop"
 
 
 def draft(
@@ -58,7 +60,7 @@ def draft(
     file_name: str,
     name: str | None = None,
     task: Task | None = None,
-    csv: Mapping[str, Any] | None = None,
+    given: Mapping[str, Any] | None = None,
 ) -> Draft:
     """Write a study file for a table of rows.
 
@@ -69,19 +71,22 @@ def draft(
         file_name: the study file's, for the commands in its comments.
         name: the study's; made from the rows' if None.
         task: what the target is; found out if None.
-        csv: keys of ``[data]`` that say how a CSV file is written, as far as it is not to be found out.
+        given: keys of ``[data]``: ``rare_classes``, which is to become of classes of one row; and how a CSV file is
+            written, as far as that is not to be found out.
 
     Raises:
         DataError: rows that cannot be used.
         DefinitionError: a name that a study cannot have.
     """
     name = study_name(rows) if name is None else checked_name(name)
-    found = survey(rows, target, task, _checked(csv or {}))
+    csv = _checked(given or {})
+    rare_classes = csv.pop("rare_classes", None)
+    found = survey(rows, target, task, csv)
     used, found = described(found), found.without_values()  # the rows are to be loaded once more
-    plan = _split_plan(found, rows)
+    plan = _split_plan(found, rows, rare_classes)
     budget = _budget(plan.rows, len(found.plan.feature_names))
     text = write(found, used, plan, budget, name, path, rows.name, file_name)
-    return Draft(text, found, plan.duplicates, plan.single)
+    return Draft(text, found, plan.duplicates, plan.single, plan.rare_classes)
 
 
 def study_name(rows: Path) -> str:
@@ -103,45 +108,48 @@ def checked_name(name: str) -> str:
         raise first_problem(error, StudySection) from error
 
 
-def _checked(csv: Mapping[str, Any]) -> dict[str, Any]:
-    """How a CSV file is written, if it may be so.
+def _checked(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Keys of ``[data]``, if they may be so.
 
     Raises:
         DefinitionError: it may not.
     """
     try:
-        source = Csv.model_validate({"source": "csv", "path": "", "target": "", **csv})
+        source = Csv.model_validate({"source": "csv", "path": "", "target": "", **given})
     except ValidationError as error:
         raise first_problem(error, Csv) from error
-    return {key: getattr(source, key) for key in csv}
+    return {key: getattr(source, key) for key in given}
 
 
-def _split_plan(found: Surveyed, rows: Path) -> SplitPlan:
+def _split_plan(found: Surveyed, rows: Path, rare_classes: str | None) -> SplitPlan:
     """How to hold out and to split: the first of the more usual ways that these rows allow, and that ``run`` does."""
     options: dict[str, Any] = {"source": found.source, "path": str(rows), "target": found.target, "task": found.task}
     options |= {"drop": [*found.left_out], **found.said, **found.csv.changes()}
     if found.without_target:
         options["drop_missing_target"] = True
-    single = _single_rows(found)
+    single, rare_classes = _single_rows(found, rare_classes), rare_classes or "drop"
     if single:
-        options |= {"rare_classes": "drop", "smallest_class": 2}
+        options |= {"rare_classes": rare_classes, "smallest_class": 2}
     data = SOURCES[found.source].model_validate(options).load(Path(), SEED)
     with located(str(rows)):
         plan, leaks = _first_way(data)
-    plan = replace(plan, single=single)
+    plan = replace(plan, single=single, rare_classes=rare_classes)
     if not leaks:
         return plan
     different = data.take(first_of_each(data))
     duplicates = data.rows - different.rows
     with located(str(rows), f"without its {duplicates} rows that repeat another"):
         plan, _ = _first_way(different)
-    return replace(plan, rows=different.rows, duplicates=duplicates, single=single)
+    return replace(plan, rows=different.rows, duplicates=duplicates, single=single, rare_classes=rare_classes)
 
 
-def _single_rows(found: Surveyed) -> tuple[str, ...]:
-    """Classes of a single row each that are left out: few rows, and there are other classes."""
+def _single_rows(found: Surveyed, rare_classes: str | None) -> tuple[str, ...]:
+    """Classes of a single row each that are taken as rare: all if that is said; else if they are few rows, and there
+    are other classes."""
     classes = found.classes or {}
     single = tuple(name for name, count in classes.items() if count == 1)
+    if rare_classes is not None:
+        return single if rare_classes != "keep" else ()
     few = len(single) <= MOST_SINGLE * found.rows and len(classes) - len(single) >= 2
     return single if few else ()
 

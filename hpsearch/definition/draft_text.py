@@ -11,7 +11,8 @@ import numpy as np
 
 from hpsearch.data.cells import is_number
 from hpsearch.data.columns import Raw
-from hpsearch.data.survey import LeftOut, Surveyed, as_date
+from hpsearch.data.rare_classes import OTHER
+from hpsearch.data.survey import NAMES_ROWS, LeftOut, Surveyed, as_date
 from hpsearch.definition.wording import as_toml
 from hpsearch.errors import listed
 
@@ -48,7 +49,8 @@ class SplitPlan:
     n_splits: int
     rows: int
     duplicates: int = 0  # left out: they repeat another, and would stand on both sides
-    single: tuple[str, ...] = ()  # classes left out: each has one row
+    single: tuple[str, ...] = ()  # classes of one row each
+    rare_classes: str = "drop"  # what becomes of these; or "other"
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,10 @@ def write(
     ]
     learnt = found
     if found.classes is not None:
-        learnt = replace(found, classes={n: rows for n, rows in found.classes.items() if n not in plan.single})
+        classes = {name: rows for name, rows in found.classes.items() if name not in plan.single}
+        if plan.single and plan.rare_classes == "other":
+            classes[OTHER] = classes.get(OTHER, 0) + len(plan.single)
+        learnt = replace(found, classes=classes)
     sections = [
         ["[study]", f"name = {as_toml(name)}", f"seed = {SEED} # everything random follows from it"],
         _data(found, used, plan, path),
@@ -125,13 +130,19 @@ def _data(found: Surveyed, used: Mapping[str, str], plan: SplitPlan, path: str) 
         lines += _noted(f"target = {as_toml(found.target)}", _classes(found.classes))
     if found.without_target:
         of_all = f"{found.without_target} of {found.rows + found.without_target}"
-        lines.append(f"drop_missing_target = true # {of_all} rows have no target and are left out")
+        lines.append(f"drop_missing_target = true # rows without a target are left out: {of_all}")
     if plan.single:
+        drop = plan.rare_classes == "drop"
         lines += _comment(
             f"{len(plan.single)} of the classes {'has' if len(plan.single) == 1 else 'have'} one row, too few to learn "
-            f'and to validate: {listed([*map(_shown, plan.single)])}. "other" makes one class of them.'
+            f"and to validate: {listed([*map(_shown, plan.single)])}. "
+            + ('"other" makes one class of them.' if drop else 'They are made one class; "drop" leaves them out.')
         )
-        lines += ['rare_classes = "drop"', "smallest_class = 2 # classes of fewer rows are left out"]
+        become = "left out" if drop else f"one class, called {OTHER}"
+        lines += [
+            f"rare_classes = {as_toml(plan.rare_classes)}",
+            f"smallest_class = 2 # classes of fewer rows are {become}",
+        ]
     if found.missing:
         lines += _comment(
             "There are texts, taken for no value: "
@@ -323,8 +334,11 @@ def _described(raw: Raw) -> str:
     different = np.unique(values)
     if len(different) == 1:
         return ", ".join([f"numeric, {different[0]:g} in every row", *notes])
-    codes = 2 < len(different) <= 10 and bool((different == np.round(different)).all())
-    notes += [f"{len(different)} different whole numbers: are they codes of categories?"] if codes else []
+    whole = bool((different == np.round(different)).all())
+    if whole and 2 < len(different) <= 10:
+        notes.append(f"{len(different)} different whole numbers: are they codes of categories?")
+    elif whole and NAMES_ROWS.fullmatch(raw.name):
+        notes.append(f"{len(different)} different whole numbers: do they name something? Then drop them")
     return ", ".join([f"numeric, {different[0]:g} to {different[-1]:g}", *notes])
 
 

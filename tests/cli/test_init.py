@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 import tomllib
 from collections.abc import Callable
@@ -17,6 +18,8 @@ from jsonschema import Draft202012Validator
 
 from hpsearch.definition import examples
 from hpsearch.definition.schema import FILE_NAME, FIRST_LINE, schema_text
+from hpsearch.definition.study import StudyDefinition
+from hpsearch.search.objective import prepare
 
 Call = Callable[..., Outcome]
 STUDIES = TOP / "studies"
@@ -166,6 +169,21 @@ def test_a_mistake_is_one_clear_line_and_nothing_is_written(here: Path, hpsearch
     assert outcome.err.count("\n") == 1
     assert outcome.out == ""
     assert {path: path.read_bytes() for path in here.rglob("*")} == before
+
+
+@pytest.mark.parametrize("become", ["drop", "other"])
+def test_many_classes_of_one_row_are_refused_with_a_key_that_helps(here: Path, hpsearch: Call, become: str) -> None:
+    points = [f"{i},{i * 7 % 11},{i % 2 if i < 40 else f'only{i}'}\n" for i in range(50)]
+    refused = hpsearch(*rows("x,z,y\n" + "".join(points)))
+    wanted = f"""--set 'data.rare_classes="{become}"'"""
+    assert wanted in refused.err
+    outcome = hpsearch("init", "rows.csv", "--target", "y", *shlex.split(wanted))
+    assert (outcome.status, outcome.err) == (0, "")
+    assert ("Left out" if become == "drop" else "Made one class, other") + ": the rows of 'only40'" in outcome.out
+    raw = tomllib.loads(Path("rows.toml").read_text())
+    assert (raw["data"]["rare_classes"], raw["data"]["smallest_class"]) == (become, 2)
+    prepared = prepare(StudyDefinition.from_mapping(raw, here))
+    assert prepared.search.class_names == (("0", "1") if become == "drop" else ("0", "1", "other"))
 
 
 def test_force_replaces_and_an_earlier_schema_needs_none(here: Path, hpsearch: Call) -> None:

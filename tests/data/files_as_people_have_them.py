@@ -333,6 +333,16 @@ def by_databases_and_others() -> list[PeoplesFile]:
             also={"missing": ["-"]},
         ),
         PeoplesFile(
+            "title-above.csv",
+            b"Homes 2026\n\n" + joined(cells(frame), ";"),
+            refused="but 'kind' stands in row 3. Remove the lines above it.",
+        ),
+        PeoplesFile(
+            "blank-line-above.csv",
+            b"\n" + joined(cells(frame)),
+            refused="but 'kind' stands in row 2. Remove the lines above it.",
+        ),
+        PeoplesFile(
             "thousands-or-decimals.csv",
             joined([["a", "kind"], *([f"{i},{i}{i}{i}", "uv"[i % 2]] for i in range(1, 9))], ";"),
             refused="--set 'data.decimal=\",\"'",

@@ -185,6 +185,8 @@ def test_numbers_that_are_taken_for_categories_are_found(categories: tuple[str, 
 
 def test_rows_that_were_left_out_without_a_target_are_said() -> None:
     assert names(found(replace(clean(), without_target=3))) == {("missing-target", "warning")}
+    for count, said in ((1, "1 row without a target is left out."), (3, "3 rows without a target are left out.")):
+        assert [finding.what for finding in found(replace(clean(), without_target=count))] == [said]
 
 
 def test_each_check_has_a_leak_that_it_finds_here() -> None:

@@ -73,6 +73,22 @@ def test_a_day_above_12_says_what_is_meant(days: list[Any], form: str) -> None:
         assert forms == [form]
 
 
+@pytest.mark.parametrize(
+    ("texts", "forms"),
+    [
+        (["1/30/16", "12/2/16"], ["%m/%d/%y"]),
+        (["30.01.99", "02.12.99"], ["%d.%m.%y"]),
+        (["30/01/16", "02/12/16"], ["%d/%m/%y", "%y/%m/%d"]),
+        (["99-1-30 09:05"], ["%y-%m-%d %H:%M"]),
+        (["01/02/16"], ["%d/%m/%y", "%m/%d/%y", "%y/%m/%d"]),
+        (["1/30/16", "1/30/2016"], None),
+        (["1/30/116"], None),
+    ],
+)
+def test_a_year_of_two_digits_may_stand_first(texts: list[str], forms: list[str] | None) -> None:
+    assert forms_of(texts) == forms
+
+
 @pytest.mark.parametrize("text", ["2024-13-01", "2024-02-30", "31/12/2024", "12", "20240331", "1.5", "May", "", "x-y"])
 def test_what_is_no_date_or_not_clearly_one_is_none(text: str) -> None:
     assert parse(text) is None

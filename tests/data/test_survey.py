@@ -89,15 +89,17 @@ def test_each_column_is_left_out_for_its_own_reason_and_the_others_load(tmp_path
     ],
     ids=["0..", "1..", "numbers", "names", "twice", "fractions", "groups"],
 )
-def test_a_first_column_without_a_name_is_left_out_if_it_counts_or_names_rows(
+def test_a_column_without_a_name_is_left_out_if_it_counts_or_names_rows(
     index: Sequence[object], left_out: str, tmp_path: Path
 ) -> None:
     frame = pd.DataFrame({"x": [i % 9 * 1.5 for i in range(60)], "y": [("a", "b")[i % 2] for i in range(60)]})
     frame.index = pd.Index(list(index))
     frame.to_csv(tmp_path / "rows.csv")
-    found = survey(tmp_path / "rows.csv", "y")
-    assert [raw.name for raw in found.columns] == (["x"] if left_out else ["index", "x"])
-    assert [left_out in found.left_out[name].why for name in found.left_out] == ([True] if left_out else [])
+    frame.to_parquet(tmp_path / "rows.parquet")
+    for name, index_name in (("rows.csv", "index"), ("rows.parquet", "__index_level_0__")):
+        found = survey(tmp_path / name, "y")
+        assert {raw.name for raw in found.columns} == ({"x"} if left_out else {index_name, "x"})
+        assert [left_out in found.left_out[name].why for name in found.left_out] == ([True] if left_out else [])
 
 
 def test_columns_of_a_parquet_file_that_cannot_be_features(tmp_path: Path) -> None:
@@ -156,6 +158,17 @@ def test_a_regression_target_has_its_range_and_no_classes(tmp_path: Path) -> Non
 )
 def test_the_likely_target_is_one_often_called_so_or_the_last(names: list[str], likely: str) -> None:
     assert likely_target(names) == likely
+
+
+def test_a_part_of_a_date_orders_no_rows(tmp_path: Path) -> None:
+    days = pd.date_range("2025-12-01", periods=300)
+    parts = {"month": days.month, "Day": days.day, "week": days.isocalendar().week.to_numpy(), "year": days.year}
+    frame = pd.DataFrame({**parts, "day_of_study": range(1, 301), "y": [("a", "b")[i % 2] for i in range(300)]})
+    frame.to_csv(tmp_path / "rows.csv", index=False)
+    assert {*survey(tmp_path / "rows.csv", "y").times} == {"year"}
+    frame["day_of_study"] += [0] * 299 + [5]  # no longer the number of the row
+    frame.to_csv(tmp_path / "rows.csv", index=False)
+    assert {*survey(tmp_path / "rows.csv", "y").times} == {"year", "day_of_study"}
 
 
 def test_a_column_groups_rows_if_a_typical_group_has_two(tmp_path: Path) -> None:

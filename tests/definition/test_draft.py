@@ -167,12 +167,19 @@ def test_what_is_left_out_is_dropped_and_the_reason_said() -> None:
     assert not [finding for finding in prepared.audit() if finding.name == "identifier"]
 
 
+def test_numbers_that_may_name_something_are_asked_about() -> None:
+    text, raw = drafted(points(60).assign(userId=[row // 3 for row in range(60)], x0=range(0, 120, 2)))
+    assert "drop" not in raw["data"]
+    assert "#   userId  numeric, 0 to 19, 20 different whole numbers: do they name something? Then drop them\n" in text
+    assert text.count("name something?") == 1
+
+
 def test_rows_without_a_target_are_left_out_and_counted() -> None:
     frame = points(80)
     frame.loc[[3, 50], "y"] = None
     text, raw = drafted(frame)
     assert raw["data"]["drop_missing_target"] is True
-    assert "drop_missing_target = true # 2 of 80 rows have no target and are left out\n" in text
+    assert "drop_missing_target = true # rows without a target are left out: 2 of 80\n" in text
     assert "for rows.csv: 78 rows,\n" in text
     prepared = prepare(StudyDefinition.from_mapping(raw, Path.cwd()))
     assert [finding.name for finding in prepared.audit()] == ["missing-target"]

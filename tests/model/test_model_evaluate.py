@@ -327,6 +327,7 @@ def test_a_configuration_that_is_not_the_study_s_carries_none(here: Path) -> Non
         ("classes", ["--cost", "perhaps=10"], "--cost must name a class of the model, but names 'perhaps'."),
         ("classes", ["--cost", "yes=0"], "--cost must be a finite number above 0, but is 0."),
         ("numbers", ["--cost", "yes=10"], "--cost must go with a model of two classes, but this one predicts a"),
+        ("classes", ["--threshold", "2"], "--threshold must read CLASS=NUMBER, as in yes=0.1, but is '2'."),
         ("classes", ["--threshold", "yes=2"], "--threshold must be a probability, from 0 to 1, but is 2."),
         ("numbers", ["--threshold", "yes=1"], "--threshold must go with a model of two classes"),
         ("classes", ["--threshold", "no=1", "--cost", "no=1"], "--threshold must not go with --cost, from which"),
