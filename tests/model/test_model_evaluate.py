@@ -168,6 +168,19 @@ def test_classes_that_are_numbers_are_known_as_pandas_writes_them(
     assert (gaps.left_out, gaps.metrics) == (1, whole.metrics)
 
 
+def test_a_parquet_file_s_targets_are_no_text_of_the_study_s_csv_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    plain = table(90)  # 1.234 would be 1234 between thousands
+    written = plain.assign(price=[f"{price:.3f} €".replace(".", ",") for price in plain["price"]])
+    written.to_csv("rows.csv", index=False, sep=";", decimal=",")
+    csv = {"separator": ";", "decimal": ",", "thousands": ".", "units": ["€"]}
+    model = hpsearch.retrain(study("written", False, **NUMBERS, **csv))
+    plain.to_parquet("rows.parquet")
+    assert hpsearch.evaluate(model, "rows.csv").metrics == hpsearch.evaluate(model, "rows.parquet").metrics
+
+
 def test_a_row_counts_as_often_as_its_weight_says(here: Path) -> None:
     frame = table(40, 4)
     frame.loc[::5, "times"] = 0
