@@ -408,3 +408,20 @@ def test_rare_classes_are_one_where_the_study_made_them_one(tmp_path: Path, monk
     new = frame.assign(bought=frame["bought"].replace("hardly", "never"))
     found, known = (evaluated(of, tmp_path / "new.csv", model) for of in (new, frame.replace("hardly", "other")))
     assert found == known
+
+
+def test_rows_of_unknown_classes_are_left_out_where_the_study_left_out_rare_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    frame = table(120)
+    frame.loc[:4, "bought"] = "seldom"
+    frame.to_csv("rows.csv", index=False)
+    model = hpsearch.retrain(study("rare", False, **CLASSES, rare_classes="drop", smallest_class=8))
+    assert model.class_names == ("no", "yes")
+    lines: list[str] = []
+    found = evaluated(frame, tmp_path / "new.csv", model, notice=lines.append)
+    assert found == evaluated(frame[5:], tmp_path / "new.csv", model)
+    assert [line for line in lines if "rare" in line] == [
+        "Left out, as the study left out rare classes: 5 rows have 'seldom', which the model does not know."
+    ]
