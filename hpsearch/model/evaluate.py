@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpsearch.arrays import Array, Floats, IntArray
-from hpsearch.data.cells import is_number
+from hpsearch.data.cells import Types, is_number
 from hpsearch.data.dataset import Dataset
 from hpsearch.data.rare_classes import OTHER
 from hpsearch.data.table_file import STDIN, Table, Wanted
@@ -21,7 +21,7 @@ from hpsearch.data.table_sources import with_metadata
 from hpsearch.data.units import independent_units
 from hpsearch.errors import DataError, listed, located
 from hpsearch.model.bundle import Bundle
-from hpsearch.model.predict_file import features_of, read_rows
+from hpsearch.model.predict_file import features_of, read_rows, types_of
 from hpsearch.model.threshold import Chosen, Cost, OutOfFold, choose_threshold, mean_cost
 from hpsearch.validation.estimates import (
     LEVEL,
@@ -231,8 +231,8 @@ def evaluate(
 
     Raises:
         DataError: a column that is missing, a value that is not of its column's kind, a class that the model does not
-            know (unless its study made one class of all rare ones), no row with a target; a cost of other than two
-            classes.
+            know (unless its study made one class of all rare ones, or left them out), no row with a target; a cost of
+            other than two classes.
         BundleError: a cost with a model that has no out-of-fold predictions.
     """
     of_errors = None if cost is None else Cost.of(bundle.class_names, cost)
@@ -287,7 +287,8 @@ def _read(bundle: Bundle, path: Path, notice: Callable[[str], None]) -> _Labelle
         for kind in columns.keys() - there.keys():
             as_it_is = "rows are taken as independent" if kind == "group" else "each row counts as one"
             notice(f"There is no column {columns[kind]!r}, by which the study had the {kind} of rows: {as_it_is}.")
-        labels, places = _targets(bundle, table)
+        types = types_of(bundle, path)
+        labels, places = _targets(bundle, table, types, notice)
         names = bundle.plan.feature_names, bundle.class_names, bundle.target_name
         features = features_of(bundle, table, notice, tuple(columns.values()))
         data = with_metadata(Dataset(features, labels, *names, plan=bundle.plan), table.texts, there)
@@ -298,25 +299,28 @@ def _read(bundle: Bundle, path: Path, notice: Callable[[str], None]) -> _Labelle
             raise DataError(must, "has none", "To predict its rows: `hpsearch predict`.")
         data = data.take(places)
     units = None if known.get("in_time") else independent_units(data)
-    left_out = sum(map(_is_missing(bundle), table.texts[bundle.target_name]))
+    left_out = sum(map(_is_missing(bundle, types), table.texts[bundle.target_name]))
     return _Labelled(data, np.asarray(table.rows)[places], units, left_out)
 
 
-def _is_missing(bundle: Bundle) -> Callable[[str], bool]:
+def _is_missing(bundle: Bundle, types: Types) -> Callable[[str], bool]:
     """Whether a cell of the target means that there is none; what is a class's name is one."""
-    types = bundle.types
     return lambda cell: cell.strip() not in bundle.class_names and types.is_missing(cell.strip())
 
 
-def _targets(bundle: Bundle, table: Table) -> tuple[NDArray[Any], IntArray]:
+def _targets(
+    bundle: Bundle, table: Table, types: Types, notice: Callable[[str], None]
+) -> tuple[NDArray[Any], IntArray]:
     """The label or the target of every row, 0 of those without one; and the places of the others.
+
+    Where the study left out rare classes, rows of unknown ones are left out too, and ``notice`` says so.
 
     Raises:
         DataError: a class that the model does not know; a target that is no number.
     """
-    given, is_missing = [cell.strip() for cell in table.texts[bundle.target_name]], _is_missing(bundle)
+    given, is_missing = [cell.strip() for cell in table.texts[bundle.target_name]], _is_missing(bundle, types)
     places = np.array([place for place, cell in enumerate(given) if not is_missing(cell)], np.intp)
-    cells = [*map(bundle.types.plain, given)]
+    cells = [*map(types.plain, given)]
     column = f"column {bundle.target_name!r}"
     if not bundle.class_names:
         targets = np.zeros(len(cells))
@@ -332,11 +336,15 @@ def _targets(bundle: Bundle, table: Table) -> tuple[NDArray[Any], IntArray]:
         whole = {cells[place] for place in places.tolist() if is_number(cells[place])}
         label_of |= {cell: label_of[name] for cell in whole if (name := f"{float(cell):g}") in label_of}
     unknown = [place for place in places.tolist() if cells[place] not in label_of]
-    if unknown and OTHER in label_of and (bundle.about.get("evaluation") or {}).get("rare_classes") == "other":
+    rare_classes = (bundle.about.get("evaluation") or {}).get("rare_classes")
+    names = list(dict.fromkeys(repr(cells[place]) for place in unknown))
+    rows = "1 row has" if len(unknown) == 1 else f"{len(unknown)} rows have"
+    if unknown and OTHER in label_of and rare_classes == "other":
         label_of |= {cells[place]: label_of[OTHER] for place in unknown}
+    elif unknown and rare_classes == "drop":
+        places = np.setdiff1d(places, unknown)
+        notice(f"Left out, as the study left out rare classes: {rows} {listed(names)}, which the model does not know.")
     elif unknown:
-        names = list(dict.fromkeys(repr(cells[place]) for place in unknown))
-        rows = "1 row has" if len(unknown) == 1 else f"{len(unknown)} rows have"
         raise DataError(
             f"must hold classes that the model knows, {listed([*map(repr, bundle.class_names)])}",
             f"{rows} {listed(names)}, the first row {table.rows[unknown[0]]}",

@@ -11,8 +11,9 @@ from typing import Any
 import pandas as pd
 from numpy.typing import NDArray
 
+from hpsearch.data.cells import Types
 from hpsearch.data.table_file import Table, Wanted
-from hpsearch.data.table_reader import read_table
+from hpsearch.data.table_reader import format_of, read_table
 from hpsearch.errors import DataError, Setting, listed
 from hpsearch.model.bundle import Bundle
 from hpsearch.model.threshold import Cost, OutOfFold, Threshold, choose_threshold
@@ -112,6 +113,11 @@ def features_of(bundle: Bundle, table: Table, notice: Callable[[str], None], kno
     return features
 
 
+def types_of(bundle: Bundle, path: Path) -> Types:
+    """How the cells of a file are understood: those of a CSV file as they are written in the study's."""
+    return bundle.types if format_of(path) == "csv" else Types.of(bundle.plan)
+
+
 def read_rows(bundle: Bundle, path: Path, wanted: Wanted | None = None) -> Table:
     """A model's columns, in its order, of a CSV or Parquet file, and what else is wanted of it.
 
@@ -119,6 +125,6 @@ def read_rows(bundle: Bundle, path: Path, wanted: Wanted | None = None) -> Table
         DataError: as :func:`predict_file`.
     """
     plan = bundle.plan
-    table = read_table(path, replace(wanted or Wanted(), features=plan.names, types=bundle.types))
+    table = read_table(path, replace(wanted or Wanted(), features=plan.names, types=types_of(bundle, path)))
     columns = {raw.name: raw for raw in table.columns}
     return replace(table, columns=[columns[name] for name in plan.names])

@@ -168,6 +168,19 @@ def test_classes_that_are_numbers_are_known_as_pandas_writes_them(
     assert (gaps.left_out, gaps.metrics) == (1, whole.metrics)
 
 
+def test_a_parquet_file_s_targets_are_no_text_of_the_study_s_csv_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    plain = table(90)  # 1.234 would be 1234 between thousands
+    written = plain.assign(price=[f"{price:.3f} €".replace(".", ",") for price in plain["price"]])
+    written.to_csv("rows.csv", index=False, sep=";", decimal=",")
+    csv = {"separator": ";", "decimal": ",", "thousands": ".", "units": ["€"]}
+    model = hpsearch.retrain(study("written", False, **NUMBERS, **csv))
+    plain.to_parquet("rows.parquet")
+    assert hpsearch.evaluate(model, "rows.csv").metrics == hpsearch.evaluate(model, "rows.parquet").metrics
+
+
 def test_a_row_counts_as_often_as_its_weight_says(here: Path) -> None:
     frame = table(40, 4)
     frame.loc[::5, "times"] = 0
@@ -395,3 +408,20 @@ def test_rare_classes_are_one_where_the_study_made_them_one(tmp_path: Path, monk
     new = frame.assign(bought=frame["bought"].replace("hardly", "never"))
     found, known = (evaluated(of, tmp_path / "new.csv", model) for of in (new, frame.replace("hardly", "other")))
     assert found == known
+
+
+def test_rows_of_unknown_classes_are_left_out_where_the_study_left_out_rare_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    frame = table(120)
+    frame.loc[:4, "bought"] = "seldom"
+    frame.to_csv("rows.csv", index=False)
+    model = hpsearch.retrain(study("rare", False, **CLASSES, rare_classes="drop", smallest_class=8))
+    assert model.class_names == ("no", "yes")
+    lines: list[str] = []
+    found = evaluated(frame, tmp_path / "new.csv", model, notice=lines.append)
+    assert found == evaluated(frame[5:], tmp_path / "new.csv", model)
+    assert [line for line in lines if "rare" in line] == [
+        "Left out, as the study left out rare classes: 5 rows have 'seldom', which the model does not know."
+    ]
