@@ -86,9 +86,10 @@ class Types:
             return True
         return bool(self.numbers and (found := self.parse(text)) and float(found[0]) in self.numbers)
 
-    def is_empty(self, text: str) -> bool:
-        """Whether a cell without blanks around it, of a column that must hold text, does not: a class may be None."""
-        return self.is_missing(text) and text.lower() != "none"
+    def is_empty(self, text: str, number: bool = False) -> bool:
+        """Whether a cell without blanks around it, of a column that must hold text, or a number, holds none: a class
+        may be None."""
+        return self.is_missing(text) and (number or text.lower() != "none")
 
     def parse(self, text: str) -> tuple[str, str] | None:
         """A finite number as Python writes it, and its unit; None if a cell without blanks around it is none."""
@@ -376,7 +377,7 @@ class Filled:
     def _new(self, cell: str, row: int) -> str:
         """A cell that was not met before, checked, with its number, if it is one, as Python writes it."""
         text = cell.strip()
-        if self._types.is_empty(text):
+        if self._types.is_empty(text, self._numbers):
             got = f"means no value ({cell!r})" if text else "is empty"
             do: Text = "Fill it in or leave the row out."
             if self._target:

@@ -89,7 +89,7 @@ def _read(file: BufferedReader, wanted: Wanted) -> Table:
         if any(len(cells) != width for _, cells in block):
             block = list(_fitted(block, first, width))
         if wanted.drop_missing_target:
-            labelled = [row for row in block if not wanted.types.is_empty(row[1][target].strip())]
+            labelled = [row for row in block if wanted.has_target(row[1][target])]
             without, block = without + len(block) - len(labelled), labelled
         if not block:
             continue

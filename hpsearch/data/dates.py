@@ -38,11 +38,11 @@ def parse(text: str, form: str = "") -> float | None:
         None if it is no date of that form.
     """
     if form:
-        with suppress(ValueError):
+        with suppress(ValueError, OverflowError):  # the second of an offset at either end of the calendar
             return _days(datetime.strptime(text, form))
         return None
     if _ISO.fullmatch(text):
-        with suppress(ValueError):
+        with suppress(ValueError, OverflowError):  # the second of an offset at either end of the calendar
             return _days(datetime.fromisoformat(text))
         return None
     if not text[:1].isalnum() or not text[-1:].isdigit():
@@ -91,7 +91,7 @@ def readings(text: str, forms: Sequence[str]) -> list[float]:
 def is_form(form: str) -> bool:
     """Whether ``strptime`` reads with this form what ``strftime`` writes with it, to the day."""
     day = datetime(2023, 11, 25, 13, 45, 50)
-    with suppress(ValueError):
+    with suppress(ValueError, re.error):  # the second of a form that has a part twice
         return datetime.strptime(day.strftime(form), form).date() == day.date()
     return False
 

@@ -57,7 +57,7 @@ def _read(file: Any, wanted: Wanted) -> Table:
     rows: Sequence[int] = range(1, count + 1)
     labelled = None
     if wanted.drop_missing_target and wanted.target is not None:
-        labelled = [not wanted.types.is_empty(cell.strip()) for cell in _cells(_column(file, wanted.target))]
+        labelled = [wanted.has_target(cell) for cell in _cells(_column(file, wanted.target))]
         rows = [row for row, there in zip(rows, labelled, strict=True) if there]
         wanted.require_targets(len(rows), count - len(rows))
 

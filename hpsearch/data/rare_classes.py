@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from hpsearch.data.table_file import Table
+from hpsearch.errors import DataError, Setting, Text
 
 OTHER = "other"  # the class that they become together
 
@@ -18,6 +19,17 @@ RARE_CLASSES: dict[str, Callable[[Sequence[str], Set[str]], list[str | None]]] =
     "keep": lambda labels, rare: [*labels],
     "other": lambda labels, rare: [OTHER if label in rare else label for label in labels],
 }
+
+
+def _check_other(labels: Sequence[str], rare: Set[str], smallest: int) -> None:
+    """Refuse to make a class of them that is there already, or is rare itself."""
+    count = sum(label in rare for label in labels)
+    drop: Text = ("Leave their rows out: ", Setting("rare_classes", "drop"), ".")
+    if rare and OTHER in labels:
+        raise DataError(f"must have no class {OTHER!r} where rare classes become it", "has one", drop)
+    if 0 < count < smallest:
+        must = f"must have at least {smallest} rows of rare classes where they become one"
+        raise DataError(must, f"has {count}", drop)
 
 
 def without_rare_classes(table: Table, target: str, how: str, smallest: int) -> Table:
@@ -31,6 +43,8 @@ def without_rare_classes(table: Table, target: str, how: str, smallest: int) -> 
     """
     labels = [text.strip() for text in table.texts[target]]
     rare = {label for label, count in Counter(labels).items() if count < smallest}
+    if how == "other":
+        _check_other(labels, rare, smallest)
     changed = RARE_CLASSES[how](labels, rare)
     if changed == labels:
         return table

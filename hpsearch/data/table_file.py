@@ -89,6 +89,10 @@ class Wanted:
         """One of the texts, to be filled, or of those kept."""
         return Filled(name, self.types, name == self.regression_target, name not in self.kept, name == self.target)
 
+    def has_target(self, cell: str) -> bool:
+        """Whether a cell of the column that is predicted holds something to predict."""
+        return not self.types.is_empty(cell.strip(), number=self.target == self.regression_target)
+
     def require_targets(self, rows: int, without: int) -> None:
         """Refuse a file none of whose rows has a target.
 

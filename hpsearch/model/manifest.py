@@ -280,6 +280,9 @@ def _check_whole(manifest: Manifest) -> None:
             raise BundleError("only dates must have a form or a clock", got)
         if column.form and not is_form(column.form):
             raise BundleError("a form must say how a date is written", f"is {one_line(repr(column.form))}")
+        if column.kind == "ordered" and not column.categories:
+            got = f"{one_line(repr(column.name))} has none"
+            raise BundleError("columns of an order must have categories", got)
     features = [name for part in columns for name in part.column.features]
     if len(features) != network.inputs or len(set(features)) < len(features):
         raise BundleError(

@@ -44,8 +44,15 @@ def begun_with(definition: StudyDefinition, url: str, earlier: str) -> StudyDefi
             )
         return definition.with_enqueue([*own, *stored[len(own) :]])
     with _opened(definition, url, earlier) as studies:
-        found = best_of_earlier(definition, studies)
-    return definition.with_enqueue([*own, *(chosen for chosen in found if chosen not in own)])
+        found = [chosen for chosen in best_of_earlier(definition, studies) if chosen not in own]
+    if not found:
+        raise HpsearchError(
+            "must bring a configuration that the study does not begin with anyhow",
+            "brings none",
+            ("Leave ", Setting("from_study"), " out."),
+            where=Setting("from_study", earlier),
+        )
+    return definition.with_enqueue([*own, *found])
 
 
 def best_of_earlier(definition: StudyDefinition, studies: Sequence[StoredStudy]) -> list[dict[str, Any]]:

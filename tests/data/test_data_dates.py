@@ -89,7 +89,10 @@ def test_a_year_of_two_digits_may_stand_first(texts: list[str], forms: list[str]
     assert forms_of(texts) == forms
 
 
-@pytest.mark.parametrize("text", ["2024-13-01", "2024-02-30", "31/12/2024", "12", "20240331", "1.5", "May", "", "x-y"])
+@pytest.mark.parametrize(
+    "text",
+    ["2024-13-01", "2024-02-30", "31/12/2024", "12", "20240331", "1.5", "May", "", "x-y", "0001-01-01T00:00+05:00"],
+)
 def test_what_is_no_date_or_not_clearly_one_is_none(text: str) -> None:
     assert parse(text) is None
 
@@ -99,7 +102,9 @@ def test_a_time_far_from_utc_is_taken_in_utc() -> None:
     assert parse("2024-03-31T00:30Z") == parse("2024-03-31T00:30")
 
 
-@pytest.mark.parametrize(("form", "good"), [("%d/%m/%Y", True), ("%Y%m%d", True), ("%d/%m", False), ("", False)])
+@pytest.mark.parametrize(
+    ("form", "good"), [("%d/%m/%Y", True), ("%Y%m%d", True), ("%d/%m", False), ("", False), ("%d %d", False)]
+)
 def test_a_form_says_how_a_date_is_written_to_the_day(form: str, good: bool) -> None:
     assert is_form(form) == good
 

@@ -586,6 +586,28 @@ def test_rare_classes_that_cannot_be_are_refused(options: dict[str, Any], messag
         of_labels(tmp_path, **options)
 
 
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (["a"] * 6 + ["b"], "at least 2 rows of rare classes where they become one, but has 1"),
+        (["a"] * 6 + ["other"] * 5 + ["b", "c"], "must have no class 'other' where rare classes become it"),
+    ],
+)
+def test_rare_classes_that_cannot_become_one_are_refused(labels: list[str], message: str, tmp_path: Path) -> None:
+    pd.DataFrame({"x": range(len(labels)), "y": labels}).to_csv(tmp_path / "rows.csv", index=False)
+    given = {"source": "csv", "path": "rows.csv", "target": "y", "rare_classes": "other", "smallest_class": 2}
+    with pytest.raises(DataError, match=message):
+        source_class("csv").model_validate(given).load(tmp_path, 0)
+
+
+def test_none_is_no_number_to_predict_and_may_be_a_class(tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text("x,y\n1,2\n2,None\n3,4\n", encoding="utf-8")
+    given = {"source": "csv", "path": "rows.csv", "target": "y", "drop_missing_target": True}
+    number = source_class("csv").model_validate({**given, "task": "regression"}).load(tmp_path, 0)
+    assert (number.rows, number.without_target) == (2, 1)
+    assert source_class("csv").model_validate(given).load(tmp_path, 0).class_names == ("2", "4", "None")
+
+
 def test_no_row_is_left_of_rare_classes_alone(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="must leave some row, but none of its classes has 10 rows"):
         of_labels(tmp_path, rare_classes="drop")

@@ -352,6 +352,7 @@ HOSTILE: dict[str, tuple[tuple[Any, ...], Any, str]] = {
     "a column twice": (("preprocessing", "columns", 0, "name"), "weight", "columns must have different names"),
     "an unknown kind": (("preprocessing", "columns", 0, "kind"), "moment", "preprocessing.columns.0.kind"),
     "categories of numbers": (("preprocessing", "columns", 0, "categories"), ["a"], "only columns of categories"),
+    "an order of nothing": (("preprocessing", "columns", 0, "kind"), "ordered", "columns of an order must have categ"),
     "a category twice": (("preprocessing", "columns", 4, "categories"), ["f", "f"], "must be different texts"),
     "a category without name": (("preprocessing", "columns", 4, "categories"), ["f", ""], "none of them empty"),
     "no separator": (("csv",), {"separator": ""}, "must be one character"),

@@ -172,6 +172,16 @@ def test_no_earlier_study_is_refused_and_nothing_is_stored(
     assert "other" not in set(hpsearch.load_studies(url)["study"])
 
 
+def test_earlier_studies_that_bring_nothing_new_are_refused(earlier: tuple[Path, str]) -> None:
+    small, url = earlier
+    known = hpsearch.run(other(small), trials=1, storage=url, from_study=small, fresh="one")
+    with hpsearch.api.open_study(known.name, url) as stored:
+        first = stored.attributes["definition"]["search"]["enqueue"]
+    again = other(small).with_enqueue(first)
+    with pytest.raises(HpsearchError, match="must bring a configuration that the study does not begin with anyhow"):
+        hpsearch.run(again, trials=1, storage=url, from_study=small, fresh="two")
+
+
 def test_a_study_that_began_alone_does_not_get_earlier_ones_later(earlier: tuple[Path, str]) -> None:
     small, url = earlier
     hpsearch.run(other(small), trials=1, storage=url)
