@@ -189,7 +189,8 @@ class ExportError(BundleError):
 def did_you_mean(name: object, valid: Iterable[str]) -> str:
     """The valid names, and the nearest one if there is one: what to do about an unknown name."""
     names = sorted(valid)
-    near = difflib.get_close_matches(str(name), names, n=1)
+    alike = [other for other in names if other.strip().lower() == str(name).strip().lower()]  # but for blanks
+    near = alike or difflib.get_close_matches(str(name), names, n=1)
     return f"Choose one of: {', '.join(names)}." + (f" Did you mean {near[0]!r}?" if near else "")
 
 

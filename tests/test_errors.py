@@ -8,7 +8,7 @@ import pickle
 import pytest
 
 from hpsearch import errors
-from hpsearch.errors import DataError, DefinitionError, HpsearchError, Setting, as_argument, located
+from hpsearch.errors import DataError, DefinitionError, HpsearchError, Setting, as_argument, did_you_mean, located
 
 KINDS = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, HpsearchError)]
 
@@ -38,6 +38,11 @@ def option(setting: Setting) -> str:
 )
 def test_the_fields_become_a_line(error: HpsearchError, text: str) -> None:
     assert str(error) == text
+
+
+@pytest.mark.parametrize(("name", "valid"), [("y", " y "), ("Y", "y"), ("specie", "species")])
+def test_a_name_is_meant_that_is_written_almost_so(name: str, valid: str) -> None:
+    assert did_you_mean(name, ["a", valid, "b"]).endswith(f" Did you mean {valid!r}?")
 
 
 def test_a_caller_adds_the_place_and_the_words() -> None:

@@ -34,6 +34,12 @@ BLOCK_ROWS = 1024  # taken to columns at a time
 INDEX = "index"  # what a first column without a name is called
 MOST_LINE_BYTES = 2**24  # far more than any row needs, and far less than memory
 
+# How other files of rows begin.
+_OTHERS = {
+    "a JSON file": re.compile(rb'\s*(\[\s*)?\{\s*"'),
+    "a Feather file": re.compile(rb"ARROW1|FEA1"),
+    "a pickled object": re.compile(rb"\x80[\x02-\x05]"),
+}
 _UTF8_MARK = b"\xef\xbb\xbf"
 UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 
@@ -66,6 +72,9 @@ def opened(path: Path) -> Iterator[BufferedReader]:
                 "is a Parquet file",
                 ("Name it .parquet, or in a study file set ", Setting("source", "parquet"), "."),
             )
+        for what, begins in _OTHERS.items():
+            if begins.match(head):
+                raise DataError("must be a CSV or Parquet file", f"is {what}", "Save its rows as one.")
         yield file
 
 

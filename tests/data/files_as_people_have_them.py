@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import pickle
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -299,7 +300,8 @@ def by_other_spreadsheets() -> list[PeoplesFile]:
 
 def by_databases_and_others() -> list[PeoplesFile]:
     """What databases and other programs write."""
-    frame, sold = homes(), prices()
+    frame, sold, feather = homes(), prices(), io.BytesIO()
+    frame.to_feather(feather)
     return [
         PeoplesFile("psql-copy.csv", joined(cells(frame))),
         PeoplesFile("psql-copy-text.tsv", joined(cells(frame, "\\N"), "\t"), also={**TABS, "missing": ["\\N"]}),
@@ -332,6 +334,10 @@ def by_databases_and_others() -> list[PeoplesFile]:
             ),
             also={"missing": ["-"]},
         ),
+        PeoplesFile("rows.json", frame.to_json(orient="records", indent=2).encode(), refused="is a JSON file"),
+        PeoplesFile("lines.jsonl", frame.to_json(orient="records", lines=True).encode(), refused="is a JSON file"),
+        PeoplesFile("rows.feather", feather.getvalue(), refused="is a Feather file"),
+        PeoplesFile("rows.pickle", pickle.dumps(frame), refused="is a pickled object"),
         PeoplesFile(
             "title-above.csv",
             b"Homes 2026\n\n" + joined(cells(frame), ";"),
