@@ -83,7 +83,14 @@ def _means(learnt: Learnt) -> NDArray[np.float64]:
     from sklearn.preprocessing import TargetEncoder
 
     count = len(learnt.column.categories) + 2
-    found = np.empty((count, learnt.targets.shape[1]))
+    found = np.zeros((count, learnt.targets.shape[1]))
+    labels = learnt.targets.argmax(axis=1)
+    if learnt.weights is None and len(present := np.unique(labels)) > 2:
+        # One fit for all classes, for the same numbers: of two hundred classes a hundredth of the time.
+        encoder = TargetEncoder(target_type="multiclass").fit(learnt.codes[:, np.newaxis], labels)
+        found[:, present] = encoder.target_mean_
+        found[np.ix_(encoder.categories_[0], present)] = np.stack(encoder.encodings_, axis=1)
+        return found  # a class that no row has has no share of any category
     for place, target in enumerate(learnt.targets.T):
         if learnt.weights is not None:
             found[:, place] = _weighted_means(learnt.codes, target, learnt.weights, count)
