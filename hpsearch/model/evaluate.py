@@ -334,7 +334,9 @@ def _targets(
     label_of = {name: label for label, name in enumerate(bundle.class_names)}
     if all(name.lstrip("-").isdecimal() for name in label_of):  # with a row without a target, pandas writes 1 as 1.0
         whole = {cells[place] for place in places.tolist() if is_number(cells[place])}
-        label_of |= {cell: label_of[name] for cell in whole if (name := f"{float(cell):g}") in label_of}
+        numbers = {cell: float(cell) for cell in whole - label_of.keys()}
+        as_name = {cell: f"{number:.0f}" for cell, number in numbers.items() if number.is_integer()}
+        label_of |= {cell: label_of[name] for cell, name in as_name.items() if name in label_of}
     unknown = [place for place in places.tolist() if cells[place] not in label_of]
     rare_classes = (bundle.about.get("evaluation") or {}).get("rare_classes")
     names = list(dict.fromkeys(repr(cells[place]) for place in unknown))
@@ -405,11 +407,11 @@ def _expected(bundle: Bundle, metrics: Mapping[str, Interval]) -> Iterator[Expec
     about = bundle.about
     origin, held_out = about.get("origin"), about.get("holdout")
     if origin and about.get("as_exported") and origin.get("corrected_value") is not None:
-        score = Interval(*(origin[f"corrected_{key}"] for key in ("value", "low", "high")))
+        score = Interval(*(origin.get(f"corrected_{key}") for key in ("value", "low", "high")))
         whose = origin.get("corrected_is_about") or "of the study"
-        yield _compared("corrected score", whose, origin["objective"], score, bundle, metrics)
+        yield _compared("corrected score", whose, origin.get("objective", "loss"), score, bundle, metrics)
     if held_out:
-        score = Interval(*(held_out[key] for key in ("loss", "low", "high")))
+        score = Interval(*(held_out.get(key) for key in ("loss", "low", "high")))
         yield _compared("hold-out", f"{held_out['rows']} rows", "loss", score, bundle, metrics)
 
 
@@ -422,7 +424,7 @@ def _compared(
     if kind.root is not None:
         metric = _root_of(kind, metrics_of(bundle.architecture.loss))
         ends = (score.value, score.low, score.high)
-        score = Interval(*(None if end is None else kind.in_headline(end) for end in ends))
+        score = Interval(*(None if end is None else kind.in_headline(max(end, 0.0)) for end in ends))
     here = metrics[metric]
     if here.value is None or score.value is None:
         return Expected(name, about, metric, score, Interval(None), None)

@@ -34,8 +34,8 @@ target.scale        and 1 of classes; ``scale`` is above 0
 target.transform    an object, see below, in a regression whose target is transformed too; else null or left out
 about               how the model came to be, for people: any keys. Of those that are read again ``not_features`` is
                     null or a list of texts, ``ranges`` an object of pairs of numbers by the names of columns,
-                    ``scorings`` an integer of at least 0, ``rows`` null or an object, ``evaluation`` null or an object,
-                    see below
+                    ``scorings`` an integer of at least 0, ``rows`` null or an object, ``evaluation``, ``origin`` and
+                    ``holdout`` null or objects, see below, ``as_exported`` true or false
 ==================  ====================================================================================================
 
 Each of ``preprocessing.columns`` is an object with ``name`` (text, no two the same), ``kind`` (``numeric``,
@@ -114,6 +114,11 @@ study's networks predicted for rows that they did not train on. It has lists of 
 second class), ``labels`` (0 or 1), ``units`` (integers below 2³¹, equal for rows that are one, or null) and ``weights``
 (at least 0, or null); and ``folds`` (an integer of at least 1) and ``averaged`` (true or false: whether they are
 averages of several networks).
+
+``about.origin`` and ``about.holdout`` say what the model is expected to score, beside any other keys. Those of the
+first may all be left out: ``objective`` (a metric that goes with the loss; ``loss`` if left out), ``corrected_value``,
+``corrected_low`` and ``corrected_high`` (numbers or null) and ``corrected_is_about`` (text or null). The second has
+``rows`` (an integer of at least 1) and ``loss`` (a number), and may have ``low`` and ``high`` (numbers or null).
 
 Version 3 is read too. It is a model of one member: it has no ``network.members``, and its arrays no axis of members.
 """

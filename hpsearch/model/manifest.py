@@ -22,6 +22,7 @@ from hpsearch.nn.layers import ACTIVATIONS
 from hpsearch.nn.losses import LOSSES
 from hpsearch.one_of import one_of
 from hpsearch.target_transform import TargetTransform
+from hpsearch.validation.metrics import METRICS, metrics_of
 
 FORMAT, VERSION = "hpsearch-bundle", 4
 SINGLE_VERSION = 3  # still read: one network, whose arrays have no axis of members
@@ -152,6 +153,25 @@ class EvaluationPart(ManifestPart):
     out_of_fold: OutOfFoldPart | None
 
 
+class OriginPart(ManifestPart):
+    model_config = ConfigDict(extra="allow")
+
+    objective: Annotated[Name, one_of(METRICS, "objective")] = "loss"
+    corrected_value: float | None = None
+    corrected_low: float | None = None
+    corrected_high: float | None = None
+    corrected_is_about: str | None = None
+
+
+class HoldOutPart(ManifestPart):
+    model_config = ConfigDict(extra="allow")
+
+    rows: Annotated[int, Field(ge=1)]
+    loss: float
+    low: float | None = None
+    high: float | None = None
+
+
 class About(ManifestPart):
     model_config = ConfigDict(extra="allow")
 
@@ -160,6 +180,9 @@ class About(ManifestPart):
     scorings: Annotated[int, Field(ge=0)] = 0
     rows: dict[str, Any] | None = None
     evaluation: EvaluationPart | None = None
+    origin: OriginPart | None = None
+    as_exported: bool = False
+    holdout: HoldOutPart | None = None
 
 
 class Manifest(ManifestPart):
@@ -309,6 +332,9 @@ def _check_whole(manifest: Manifest) -> None:
         raise BundleError("about.evaluation.out_of_fold must be null but with two classes", got)
     if target.transform is not None and target.transform.low > target.transform.high:
         raise BundleError("target.transform.low must be at most target.transform.high", "is more")
+    objective = (manifest.about.get("origin") or {}).get("objective", "loss")
+    if objective not in metrics_of(network.loss):
+        raise BundleError(f"about.origin.objective must be a metric that goes with {network.loss}", f"is {objective}")
     try:
         outputs = LOSSES[network.loss].outputs(len(target.classes))
     except DataError as error:

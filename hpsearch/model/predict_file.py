@@ -114,8 +114,12 @@ def features_of(bundle: Bundle, table: Table, notice: Callable[[str], None], kno
 
 
 def types_of(bundle: Bundle, path: Path) -> Types:
-    """How the cells of a file are understood: those of a CSV file as they are written in the study's."""
-    return bundle.types if format_of(path) == "csv" else Types.of(bundle.plan)
+    """How the cells of a file are understood: those of a CSV file as they are written in the study's.
+
+    A number that means no value there does so in every file.
+    """
+    types, plan = bundle.types, bundle.plan
+    return types if format_of(path) == "csv" else Types.of(replace(plan, missing=tuple(map(types.plain, plan.missing))))
 
 
 def read_rows(bundle: Bundle, path: Path, wanted: Wanted | None = None) -> Table:

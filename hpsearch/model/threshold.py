@@ -229,7 +229,11 @@ def mean_cost(
 
 
 def _best(probabilities: Floats, own: NDArray[np.bool_], weights: Floats, cost: Cost) -> float:
-    """The threshold for a cost by Platt's calibration; 0 or 1 where the probabilities tell nothing."""
+    """The threshold for a cost by Platt's calibration; 0 or 1 where the probabilities tell nothing.
+
+    Raises:
+        BundleError: the calibration does not converge.
+    """
     limit, sought = 1e-7, -math.log(cost.ratio)
     clipped = np.clip(probabilities, limit, 1 - limit)
     logits = np.log(clipped / (1 - clipped))
@@ -237,14 +241,29 @@ def _best(probabilities: Floats, own: NDArray[np.bool_], weights: Floats, cost: 
     # Platt's targets: where the classes lie apart, those of 0 and 1 would have no finite fit.
     targets = np.where(own, (counts[1] + 1) / (counts[1] + 2), 1 / (counts[0] + 2))
     columns = np.stack([np.ones_like(logits), logits])
+
+    def loss(fitted: Floats) -> float:
+        outputs = fitted @ columns
+        return float(weights @ (np.logaddexp(0, outputs) - targets * outputs))
+
     fitted = np.array([0.0, 1.0])
     for _ in range(_STEPS):
         predicted = _sigmoid(fitted @ columns)
         curvature = (columns * (weights * predicted * (1 - predicted))) @ columns.T + 1e-9 * np.eye(2)
-        step = np.linalg.solve(curvature, columns @ (weights * (targets - predicted)))
-        fitted += np.clip(step, -2, 2)
-        if np.abs(step).max() < 1e-10:
+        descent = columns @ (weights * (targets - predicted))
+        step = np.linalg.solve(curvature, descent)
+        gain = float(descent @ step)  # twice what the loss is above its least, once near it
+        if gain < 1e-10 * weights.sum():
+            fitted = fitted + step  # too little is left for the rounded loss to show it
             break
+        # Where networks are too sure, a whole step goes far beyond the least loss, and the next one back.
+        size = 1.0
+        while loss(fitted + size * step) > loss(fitted) - 1e-4 * size * gain:
+            size /= 2
+        fitted = fitted + size * step
+    else:
+        must = "The out-of-fold predictions of the model must have a calibration"
+        raise BundleError(must, f"none was found in {_STEPS} steps", "Set a threshold of your own.")
     intercept, slope = fitted.tolist()
     if slope <= 0:
         return 0.0 if counts[1] * cost.ratio > counts[0] else 1.0

@@ -145,17 +145,20 @@ def shipped_predictions(stored: StoredStudy, result: TrialResult, final: Choice 
 
     Args:
         stored: the study.
-        result: the chosen trial's, complete.
+        result: the chosen trial's.
         final: what the finals chose, if they did.
 
     Raises:
-        StorageError: the per-row results are not there.
+        StorageError: the per-row results are not there, or the trial is not complete.
     """
     ensemble = final is not None and final.of_ensemble
     if final is not None and ensemble:
         files, evaluated, epoch = stored.final_row_results, final.final, final.epoch
     else:
-        assert result.best_epoch is not None
+        if result.best_epoch is None:
+            raise StorageError(
+                f"trial {result.number} must be complete to have per-row results", "was pruned or failed"
+            )
         files, evaluated, epoch = stored.row_results, result, result.best_epoch
     rows = files.of(evaluated)
     values, predictions = rows.of_objective, rows.predictions

@@ -11,6 +11,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import Outcome
+from scipy.optimize import minimize
+from scipy.special import expit, logit
 from sklearn import metrics
 from sklearn.linear_model import LogisticRegression
 
@@ -172,13 +174,37 @@ def test_a_parquet_file_s_targets_are_no_text_of_the_study_s_csv_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    plain = table(90)  # 1.234 would be 1234 between thousands
+    plain = table(90).assign(times=lambda rows: rows["times"] + 0.125)  # 1.125 would be 1125 between thousands
+    plain.loc[::9, "a"] = -999.5
     written = plain.assign(price=[f"{price:.3f} €".replace(".", ",") for price in plain["price"]])
     written.to_csv("rows.csv", index=False, sep=";", decimal=",")
-    csv = {"separator": ";", "decimal": ",", "thousands": ".", "units": ["€"]}
+    csv = {"separator": ";", "decimal": ",", "thousands": ".", "units": ["€"], "missing": ["-999,5"]}
     model = hpsearch.retrain(study("written", False, **NUMBERS, **csv))
     plain.to_parquet("rows.parquet")
-    assert hpsearch.evaluate(model, "rows.csv").metrics == hpsearch.evaluate(model, "rows.parquet").metrics
+    of_csv, of_parquet = (hpsearch.evaluate(model, f"rows.{kind}") for kind in ("csv", "parquet"))
+    assert of_csv.metrics == of_parquet.metrics
+    assert of_csv.residuals is not None
+    assert of_parquet.residuals is not None
+    assert of_csv.residuals.quantiles == of_parquet.residuals.quantiles
+
+
+def test_large_numbers_are_classes_as_pandas_writes_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    frame = table(90).assign(bought=lambda rows: rows["bought"].map({"yes": 1234567, "no": 1234568}))
+    frame.to_csv("rows.csv", index=False)
+    model = hpsearch.retrain(study("large", False, **CLASSES))
+    found = evaluated(frame.assign(bought=frame["bought"].astype(float)), tmp_path / "new.csv", model)
+    assert "1234567.0" in (tmp_path / "new.csv").read_text()
+    assert found == evaluated(frame, tmp_path / "new.csv", model)
+
+
+@pytest.mark.parametrize("model", ["classes", "numbers"])
+def test_an_expected_score_without_an_interval_is_compared_without_one(here: Path, model: str) -> None:
+    full = hpsearch.Bundle.load(model)
+    about = {**full.about, "origin": {"corrected_value": 0.5}, "holdout": {"rows": 9, "loss": 0.5}}
+    hpsearch.Bundle(**{**vars(full), "about": about}).save(here.parent / "old")
+    found = evaluated(table(40), here, hpsearch.Bundle.load(here.parent / "old")).expected
+    assert [(one.verdict, one.difference.low) for one in found] == [(None, None)] * 2
 
 
 def test_a_row_counts_as_often_as_its_weight_says(here: Path) -> None:
@@ -269,6 +295,33 @@ def test_the_threshold_sets_the_probabilities_right_as_a_logistic_regression_doe
         1 / (1 + np.exp(-sought)), rel=0.01
     )  # Platt's targets are not 0 and 1
     assert chosen.expected.mean < in_theory.expected.mean < half.expected.mean
+
+
+@pytest.mark.parametrize("slope", [0.2, 0.4, 1.0])
+@pytest.mark.parametrize("deviation", [2.5, 4.0, 6.0])
+def test_the_threshold_of_networks_that_are_too_sure_is_the_one_of_least_loss(slope: float, deviation: float) -> None:
+    for seed in range(4):
+        draw = np.random.default_rng(seed)
+        logits = draw.normal(0, deviation, 400)
+        labels = (draw.random(400) < expit(slope * logits)).astype(int)
+        rows = OutOfFold(expit(logits), labels, 5, True)
+        counts = np.bincount(labels)
+        targets = np.where(labels == 1, (counts[1] + 1) / (counts[1] + 2), 1 / (counts[0] + 2))
+        limited = logit(np.clip(rows.probabilities, 1e-7, 1 - 1e-7))
+
+        def loss(line: Any, limited: Any = limited, targets: Any = targets) -> float:
+            outputs = line[0] + line[1] * limited
+            return float(np.mean(np.logaddexp(0, outputs) - targets * outputs))
+
+        intercept, fitted = minimize(loss, [0.0, 0.1], method="BFGS", options={"gtol": 1e-7}).x
+        chosen = choose_threshold(rows, ("no", "yes"), Cost("yes", 10.0))[0]
+        assert logit(chosen.threshold.value) == pytest.approx((-np.log(10) - intercept) / fitted, rel=1e-3, abs=1e-3)
+
+
+def test_a_calibration_that_does_not_converge_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hpsearch.model.threshold._STEPS", 1)
+    with pytest.raises(BundleError, match=r"must have a calibration, but none was found in 1 steps"):
+        choose_threshold(calibrated(3000, 0.8, 0.5), ("no", "yes"), Cost("yes", 6.0))
 
 
 def test_probabilities_that_tell_nothing_give_the_cheaper_class_always() -> None:

@@ -6,7 +6,7 @@ import html
 import json
 import tomllib
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from conftest import FINALS, SMALL, Outcome
 import hpsearch
 from hpsearch import load_best
 from hpsearch.data.units import independent_units
+from hpsearch.errors import StorageError
 from hpsearch.reporting.notes import escaped, study_note
 from hpsearch.results.best import BASELINES_TITLE
 from hpsearch.search.baselines import compare, shipped_predictions
@@ -72,6 +73,8 @@ def test_a_single_network_is_compared_on_the_same_splits(small: Path, objective:
     with StoredStudy.open(URL, "small") as stored:
         best = hpsearch.load_best("small").result
         shipped = shipped_predictions(stored, best, None)
+        with pytest.raises(StorageError, match=r"must be complete to have per-row results"):
+            shipped_predictions(stored, replace(best, best_epoch=None), None)
         found = compare(prepared, shipped, stored.trials()[best.number].params, 3)
     assert found.value == pytest.approx(best.value, rel=1e-6)
     assert not found.of_ensemble
