@@ -18,9 +18,11 @@ from hpsearch.data.csv_format import SEPARATORS, CsvFormat
 from hpsearch.data.table_file import (
     MOST_BYTES,
     MOST_CHARACTERS,
+    MOST_COLUMNS,
     STDIN,
     Table,
     Wanted,
+    check_columns,
     check_lengths,
     check_size,
     check_uncompressed,
@@ -28,11 +30,12 @@ from hpsearch.data.table_file import (
     reading,
 )
 from hpsearch.data.unpack import UNPACKING_ERRORS, unpacked
-from hpsearch.errors import DataError, Setting, Text, one_line
+from hpsearch.errors import DataError, Setting, Text, located, one_line
 
 BLOCK_ROWS = 1024  # taken to columns at a time
 INDEX = "index"  # what a first column without a name is called
 MOST_LINE_BYTES = 2**24  # far more than any row needs, and far less than memory
+MOST_SEPARATORS = 2**20  # in a row, in quotes or not: each may begin a cell, which takes many times its memory
 
 _UTF8_MARK = b"\xef\xbb\xbf"
 UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
@@ -186,11 +189,29 @@ def rows_of(file: BufferedReader, csv_format: CsvFormat) -> Iterator[tuple[int, 
     """Rows of cells, the header first, with the number of their last line.
 
     Raises:
-        DataError: a row that is none, a line that is too long or of another encoding, a file that is too large.
+        DataError: a row that is none or of too many columns, a line that is too long or of another encoding, a file
+            that is too large.
     """
-    lines = csv.reader(_lines(file, csv_format.encoding), strict=True, delimiter=csv_format.separator)
+    separators = 0  # of the row that is being read, of whatever number of lines
+
+    def counted() -> Iterator[str]:
+        nonlocal separators
+        for number, line in enumerate(_lines(file, csv_format.encoding), start=1):
+            separators += line.count(csv_format.separator)
+            if separators > MOST_SEPARATORS:
+                with located(f"row {number}"):
+                    check_columns(separators + 1)
+            yield line
+
+    lines = csv.reader(counted(), strict=True, delimiter=csv_format.separator)
     try:
         for cells in lines:
+            separators = 0
+            if len(cells) > MOST_COLUMNS:
+                if any(map(str.strip, cells[MOST_COLUMNS:])):
+                    with located(f"row {lines.line_num}"):
+                        check_columns(len(cells))
+                del cells[MOST_COLUMNS:]  # empty cells behind the last column
             yield lines.line_num, cells
     except csv.Error as error:
         do = "Is a quote left open?"  # or does one stand within a cell: csv takes anything else

@@ -26,6 +26,7 @@ from hpsearch.data.table_file import MOST_BYTES
 from hpsearch.errors import DataError, Setting, located
 
 LOOKED_AT = 20_000  # rows; what comes later must be written as they are
+MOST_CELLS = 2**20  # of them, which are held in memory
 SEPARATED = 100  # rows, by which a separator is told
 
 _PLAIN: Way = (".", None)
@@ -52,7 +53,8 @@ def recognise(path: Path, target: str | None, given: Mapping[str, Any]) -> CsvFo
         with separated(file, Types(csv=found)):
             _, first = next(rows, (0, []))
         names = column_names(first)
-        looked_at = islice((cells for _, cells in rows if len(cells) >= len(names)), LOOKED_AT)
+        most = min(LOOKED_AT, max(SEPARATED, MOST_CELLS // max(len(names), 1)))
+        looked_at = islice((cells[: len(names)] for _, cells in rows if len(cells) >= len(names)), most)
         columns = dict(zip(names, map(Counter, zip(*looked_at, strict=False)), strict=False))
     with located(str(path)):
         return numbers_of(columns, found, given)
