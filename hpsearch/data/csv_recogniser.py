@@ -30,6 +30,9 @@ MOST_CELLS = 2**20  # of them, which are held in memory
 SEPARATED = 100  # rows, by which a separator is told
 
 _PLAIN: Way = (".", None)
+# A plain number with a point: read with decimal points in any way, and in one more if the point may end a group.
+_POINTED = re.compile(r"[+-]?(?:(?P<grouped>[1-9]\d{0,2}\.\d{3})|\d+\.\d+)(?:[eE][+-]?\d+)?")
+_GROUPED: Way = (",", ".")
 
 
 def recognise(path: Path, target: str | None, given: Mapping[str, Any]) -> CsvFormat:
@@ -157,12 +160,19 @@ class _Numbers:
     @classmethod
     def of(cls, name: str, counts: Mapping[str, int], allowed: Sequence[Way], types: Types) -> _Numbers | None:
         """From the column's cells and how often each occurs; None if too few of them are numbers of one way."""
+        points = {way: "" for way in allowed if way[0] == "."}
+        either = {way: "" for way in allowed if way in points or way == _GROUPED}
         ways, units, marked, numbers, others = set(allowed), set[str](), None, 0, 0
         for cell, count in counts.items():
             text = cell.strip()
-            if types.is_missing(text):
+            pointed = _POINTED.fullmatch(text)
+            if pointed is None and types.is_missing(text):
                 continue
-            read = {} if text.isdecimal() else ways_of(text, allowed)
+            read = {}
+            if pointed is not None:  # so are most numbers, and each way takes long
+                read = either if pointed["grouped"] else points
+            elif not text.isdecimal():
+                read = ways_of(text, allowed)
             if not read and not text.isdecimal():
                 others += count
                 continue
