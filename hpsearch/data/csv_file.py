@@ -224,15 +224,19 @@ def _lines(file: BufferedReader, encoding: str) -> Iterator[str]:
         yield from _lines_of_utf16(file)
         return
     number = total = 0
-    while line := file.readline(MOST_LINE_BYTES):
-        total += len(line)
+    rest = b""  # of a line that goes on: more is read at once if only carriage returns end lines
+    while (read := file.readline(MOST_LINE_BYTES)) or rest:
+        line = rest + read
+        total += len(read)
         if total > MOST_BYTES:  # a pipe does not say beforehand how much it has
             check_size(total)
         if number == 0 and line.startswith(_UTF8_MARK):
             line, encoding = line.removeprefix(_UTF8_MARK), "utf-8"
-        for one in line.splitlines(keepends=True):  # a lone carriage return ends a line too
+        ended = line.splitlines(keepends=True)  # a lone carriage return ends a line too
+        rest = ended.pop() if len(read) == MOST_LINE_BYTES and not read.endswith(b"\n") else b""
+        for one in ended:
             number += 1
-            if len(one) == MOST_LINE_BYTES:
+            if len(one) >= MOST_LINE_BYTES:
                 raise _too_long(number)
             try:
                 yield one.decode(encoding)
@@ -247,6 +251,8 @@ def _lines(file: BufferedReader, encoding: str) -> Iterator[str]:
                     ),
                     where=f"row {number}",
                 ) from error
+        if len(rest) >= MOST_LINE_BYTES:
+            raise _too_long(number + 1)
 
 
 def _lines_of_utf16(file: BufferedReader) -> Iterator[str]:

@@ -20,6 +20,7 @@ import pytest
 
 from hpsearch.data import csv_file, csv_recogniser, table_file
 from hpsearch.data.cells import MISSING, MOST_CATEGORIES, MOST_SET_CATEGORIES
+from hpsearch.data.csv_format import CsvFormat
 from hpsearch.data.dataset import Dataset
 from hpsearch.data.sources import source_class
 from hpsearch.definition.study import StudyDefinition
@@ -435,6 +436,20 @@ def test_empty_cells_behind_the_last_column_are_none_however_many(tmp_path: Path
     assert load(tmp_path).features.ravel().tolist() == [1.0, 2.0]
     write(tmp_path, f"x,kind\n1,a\n2,b{behind}3\n")
     assert refusal(tmp_path).startswith(", row 3: must have at most 10,000 columns, but has 20,002.")
+
+
+@pytest.mark.parametrize("most", range(10, 30))
+@pytest.mark.parametrize("end", ["\r", "\r\n", "\n"])
+def test_lines_of_old_macs_are_read_wherever_a_read_ends(
+    end: str, most: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(csv_file, "MOST_LINE_BYTES", most)
+    rows = [(f"{i}.5", "ab"[i % 2]) for i in range(20)]
+    text = end.join(["\ufeffx,kind", *map(",".join, rows)])
+    (tmp_path / "rows.csv").write_bytes(text.encode())
+    with csv_file.opened(tmp_path / "rows.csv") as file:
+        read = [*csv_file.rows_of(file, CsvFormat())]
+    assert read == [(i + 1, [*row]) for i, row in enumerate([("x", "kind"), *rows])]
 
 
 @pytest.mark.parametrize("place", [0, 1])
