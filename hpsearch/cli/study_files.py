@@ -119,9 +119,13 @@ def _from_rows(
     force: bool,
     given: Mapping[str, Any],
 ) -> None:
+    from hpsearch.data.table_file import STDIN
     from hpsearch.definition.draft import draft, study_name
     from hpsearch.definition.schema import FIRST_LINE
 
+    if rows == STDIN:
+        must = "init must be given a file of rows, which the study file names"
+        raise HpsearchError(must, "got standard input", "Save the rows to a file first.")
     path = output or Path(f"{study_name(rows)}.toml")
     folder = Path() if path == _STDOUT else path.parent
     if path != _STDOUT:

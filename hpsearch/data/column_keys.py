@@ -16,6 +16,17 @@ from hpsearch.data.frames import frame_columns
 from hpsearch.errors import DataError, DefinitionError, HpsearchError, Setting, did_you_mean
 from hpsearch.one_of import one_of
 
+_KINDS = {
+    "dict_type": "a table",
+    "int_type": "an integer",
+    "mapping_type": "a table",
+    "model_type": "a table of keys, as {'categorical': ['city']}",
+    "string_type": "text",
+    "too_short": "a list of at least 2",
+    "tuple_type": "a list",
+}
+_BOUNDS = {"greater_than_equal": "at least", "less_than_equal": "at most"}
+
 Names = Annotated[tuple[str, ...], Field(strict=False)]
 
 
@@ -146,11 +157,21 @@ def _checked(keys: Mapping[str, Any]) -> FrameColumns:
     try:
         return FrameColumns.model_validate(keys)
     except ValidationError as error:
-        problem = error.errors()[0]
-        found = problem.get("ctx", {}).get("error")
-        where = Setting(" ".join(map(str, ("columns", *problem["loc"]))))
-        if isinstance(found, HpsearchError):
-            raise DataError(found.must, found.got, found.do, where=(where, *found.where)) from error
-        raise DataError(
-            "must be a key of files that says what columns are, with its value", problem["msg"], where=where
-        ) from error
+        raise _refusal(error.errors()[0]) from error
+
+
+def _refusal(problem: Any) -> DataError:
+    """What pydantic found wrong, in the words for settings."""
+    kind, place, context = problem["type"], ("columns", *map(str, problem["loc"])), problem.get("ctx", {})
+    where, got, found = Setting(" ".join(place)), f"is {problem['input']!r}", context.get("error")
+    if isinstance(found, HpsearchError):
+        # Without ``must`` it is a sentence of its own.
+        return DataError(found.must, found.got, found.do, (where if found.must else " ".join(place), *found.where))
+    if kind == "extra_forbidden":
+        do = did_you_mean(place[-1], [*FrameColumns.model_fields])
+        return DataError(f"has no key {place[-1]!r}", do=do, where=Setting(" ".join(place[:-1])))
+    if kind == "literal_error":
+        return DataError(f"must be {context['expected']}", got, where=where)
+    if kind in _BOUNDS:
+        return DataError(f"must be {_BOUNDS[kind]} {next(iter(context.values()))}", got, where=where)
+    return DataError(f"must be {_KINDS[kind]}" if kind in _KINDS else problem["msg"], got, where=where)

@@ -18,9 +18,11 @@ from hpsearch.data.csv_format import SEPARATORS, CsvFormat
 from hpsearch.data.table_file import (
     MOST_BYTES,
     MOST_CHARACTERS,
+    MOST_COLUMNS,
     STDIN,
     Table,
     Wanted,
+    check_columns,
     check_lengths,
     check_size,
     check_uncompressed,
@@ -28,11 +30,12 @@ from hpsearch.data.table_file import (
     reading,
 )
 from hpsearch.data.unpack import UNPACKING_ERRORS, unpacked
-from hpsearch.errors import DataError, Setting, Text, one_line
+from hpsearch.errors import DataError, Setting, Text, located, one_line
 
 BLOCK_ROWS = 1024  # taken to columns at a time
 INDEX = "index"  # what a first column without a name is called
 MOST_LINE_BYTES = 2**24  # far more than any row needs, and far less than memory
+MOST_SEPARATORS = 2**20  # in a row, in quotes or not: each may begin a cell, which takes many times its memory
 
 # How other files of rows begin.
 _OTHERS = {
@@ -195,11 +198,29 @@ def rows_of(file: BufferedReader, csv_format: CsvFormat) -> Iterator[tuple[int, 
     """Rows of cells, the header first, with the number of their last line.
 
     Raises:
-        DataError: a row that is none, a line that is too long or of another encoding, a file that is too large.
+        DataError: a row that is none or of too many columns, a line that is too long or of another encoding, a file
+            that is too large.
     """
-    lines = csv.reader(_lines(file, csv_format.encoding), strict=True, delimiter=csv_format.separator)
+    separators = 0  # of the row that is being read, of whatever number of lines
+
+    def counted() -> Iterator[str]:
+        nonlocal separators
+        for number, line in enumerate(_lines(file, csv_format.encoding), start=1):
+            separators += line.count(csv_format.separator)
+            if separators > MOST_SEPARATORS:
+                with located(f"row {number}"):
+                    check_columns(separators + 1)
+            yield line
+
+    lines = csv.reader(counted(), strict=True, delimiter=csv_format.separator)
     try:
         for cells in lines:
+            separators = 0
+            if len(cells) > MOST_COLUMNS:
+                if any(map(str.strip, cells[MOST_COLUMNS:])):
+                    with located(f"row {lines.line_num}"):
+                        check_columns(len(cells))
+                del cells[MOST_COLUMNS:]  # empty cells behind the last column
             yield lines.line_num, cells
     except csv.Error as error:
         do = "Is a quote left open?"  # or does one stand within a cell: csv takes anything else
@@ -212,15 +233,19 @@ def _lines(file: BufferedReader, encoding: str) -> Iterator[str]:
         yield from _lines_of_utf16(file)
         return
     number = total = 0
-    while line := file.readline(MOST_LINE_BYTES):
-        total += len(line)
+    rest = b""  # of a line that goes on: more is read at once if only carriage returns end lines
+    while (read := file.readline(MOST_LINE_BYTES)) or rest:
+        line = rest + read
+        total += len(read)
         if total > MOST_BYTES:  # a pipe does not say beforehand how much it has
             check_size(total)
         if number == 0 and line.startswith(_UTF8_MARK):
             line, encoding = line.removeprefix(_UTF8_MARK), "utf-8"
-        for one in line.splitlines(keepends=True):  # a lone carriage return ends a line too
+        ended = line.splitlines(keepends=True)  # a lone carriage return ends a line too
+        rest = ended.pop() if len(read) == MOST_LINE_BYTES and not read.endswith(b"\n") else b""
+        for one in ended:
             number += 1
-            if len(one) == MOST_LINE_BYTES:
+            if len(one) >= MOST_LINE_BYTES:
                 raise _too_long(number)
             try:
                 yield one.decode(encoding)
@@ -235,6 +260,8 @@ def _lines(file: BufferedReader, encoding: str) -> Iterator[str]:
                     ),
                     where=f"row {number}",
                 ) from error
+        if len(rest) >= MOST_LINE_BYTES:
+            raise _too_long(number + 1)
 
 
 def _lines_of_utf16(file: BufferedReader) -> Iterator[str]:

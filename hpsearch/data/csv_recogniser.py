@@ -26,9 +26,13 @@ from hpsearch.data.table_file import MOST_BYTES
 from hpsearch.errors import DataError, Setting, located
 
 LOOKED_AT = 20_000  # rows; what comes later must be written as they are
+MOST_CELLS = 2**20  # of them, which are held in memory
 SEPARATED = 100  # rows, by which a separator is told
 
 _PLAIN: Way = (".", None)
+# A plain number with a point: read with decimal points in any way, and in one more if the point may end a group.
+_POINTED = re.compile(r"[+-]?(?:(?P<grouped>[1-9]\d{0,2}\.\d{3})|\d+\.\d+)(?:[eE][+-]?\d+)?")
+_GROUPED: Way = (",", ".")
 
 
 def recognise(path: Path, target: str | None, given: Mapping[str, Any]) -> CsvFormat:
@@ -52,7 +56,8 @@ def recognise(path: Path, target: str | None, given: Mapping[str, Any]) -> CsvFo
         with separated(file, Types(csv=found)):
             _, first = next(rows, (0, []))
         names = column_names(first)
-        looked_at = islice((cells for _, cells in rows if len(cells) >= len(names)), LOOKED_AT)
+        most = min(LOOKED_AT, max(SEPARATED, MOST_CELLS // max(len(names), 1)))
+        looked_at = islice((cells[: len(names)] for _, cells in rows if len(cells) >= len(names)), most)
         columns = dict(zip(names, map(Counter, zip(*looked_at, strict=False)), strict=False))
     with located(str(path)):
         return numbers_of(columns, found, given)
@@ -155,12 +160,19 @@ class _Numbers:
     @classmethod
     def of(cls, name: str, counts: Mapping[str, int], allowed: Sequence[Way], types: Types) -> _Numbers | None:
         """From the column's cells and how often each occurs; None if too few of them are numbers of one way."""
+        points = {way: "" for way in allowed if way[0] == "."}
+        either = {way: "" for way in allowed if way in points or way == _GROUPED}
         ways, units, marked, numbers, others = set(allowed), set[str](), None, 0, 0
         for cell, count in counts.items():
             text = cell.strip()
-            if types.is_missing(text):
+            pointed = _POINTED.fullmatch(text)
+            if pointed is None and types.is_missing(text):
                 continue
-            read = {} if text.isdecimal() else ways_of(text, allowed)
+            read = {}
+            if pointed is not None:  # so are most numbers, and each way takes long
+                read = either if pointed["grouped"] else points
+            elif not text.isdecimal():
+                read = ways_of(text, allowed)
             if not read and not text.isdecimal():
                 others += count
                 continue

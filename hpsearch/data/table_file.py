@@ -167,10 +167,7 @@ def reading(path: Path, what: str, errors: tuple[type[Exception], ...] = ()) -> 
 
 
 def _check_header(header: Sequence[str]) -> None:
-    if len(header) > MOST_COLUMNS:
-        raise DataError(
-            f"must have at most {MOST_COLUMNS:,} columns", f"has {len(header):,}", "Are rows and columns exchanged?"
-        )
+    check_columns(len(header))
     known = set()
     for i, name in enumerate(header):
         if not name.strip():
@@ -188,6 +185,13 @@ def check_size(size: int) -> None:
         function = Setting("source", "python:module:function")
         do = ("Take a sample of its rows, or give them by a function (", function, ").")
         raise DataError(f"must have at most {MOST_BYTES / 2**30:g} GiB", f"has {size / 2**30:.2g}", do)
+
+
+def check_columns(columns: int) -> None:
+    """Refuse too many columns."""
+    if columns > MOST_COLUMNS:
+        must = f"must have at most {MOST_COLUMNS:,} columns"
+        raise DataError(must, f"has {columns:,}", "Are rows and columns exchanged?")
 
 
 def check_values(rows: int, columns: int, what: str = "columns") -> None:

@@ -61,6 +61,15 @@ def test_a_table_becomes_a_study_that_runs_as_it_is(here: Path, hpsearch: Call) 
     assert hpsearch("retrain", "best.toml").status == 0
 
 
+def test_standard_input_is_no_file_that_a_study_can_name(here: Path, hpsearch: Call) -> None:
+    made = hpsearch("init", "-", "--target", "y")
+    assert (made.status, made.out, listed()) == (2, "", [])
+    assert made.err == (
+        "hpsearch: init must be given a file of rows, which the study file names, but got standard input. "
+        "Save the rows to a file first.\n"
+    )
+
+
 def test_mixed_columns_and_parquet(here: Path, hpsearch: Call, mixed: Callable[..., pd.DataFrame]) -> None:
     rows = mixed(200).assign(kind=lambda table: np.where(table["age"] > 50, "old", table["kind"]))
     for name in ("rows.csv", "rows.parquet"):

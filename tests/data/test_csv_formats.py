@@ -13,8 +13,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hpsearch.data.csv_format import SEPARATORS, CsvFormat
-from hpsearch.data.csv_recogniser import recognise
+from hpsearch.data.csv_format import SEPARATORS, CsvFormat, ways_of
+from hpsearch.data.csv_recogniser import numbers_of, recognise
 from hpsearch.data.dataset import Dataset
 from hpsearch.data.sources import SOURCES
 from hpsearch.data.survey import survey
@@ -297,3 +297,16 @@ def test_a_column_with_a_comma_for_decimals_names_the_key_where_it_cannot_be_rea
         load(tmp_path, "a;y\n" + rows, separator=";")
     data = load(tmp_path, "a;y\n" + rows, separator=";", decimal=",")
     np.testing.assert_array_equal(data.features[:, 0], [float(f"{i}.{i % 7}5") for i in range(60)])
+
+
+@given(st.from_regex(r"[+-]?(\d{1,4}|[0-9]{1,4})\.(\d{3}|[0-9]{1,5})([eE][+-]?[0-9]{1,2})?", fullmatch=True))
+def test_a_number_with_a_point_is_unclear_just_if_it_can_be_read_in_two_ways(text: str) -> None:
+    decimals = {decimal for decimal, _ in ways_of(text)}
+    for said in ({}, {"decimal": "."}, {"decimal": ","}):
+        as_said = CsvFormat(separator=";", **said)  # type: ignore[arg-type]
+        if len(decimals) > 1 and not said:
+            with pytest.raises(DataError, match="every value can be either"):
+                numbers_of({"x": {text: 1}}, as_said, said)
+        elif as_said.decimal in decimals:
+            expected = CsvFormat(";", as_said.decimal, "." if as_said.decimal == "," else None)
+            assert numbers_of({"x": {text: 1}}, as_said, said) == expected

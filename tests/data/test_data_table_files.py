@@ -5,6 +5,7 @@ from __future__ import annotations
 import bz2
 import gzip
 import lzma
+import tracemalloc
 import zipfile
 from collections.abc import Callable, Sequence
 from itertools import product
@@ -17,8 +18,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from hpsearch.data import csv_file, table_file
+from hpsearch.data import csv_file, csv_recogniser, table_file
 from hpsearch.data.cells import MISSING, MOST_CATEGORIES, MOST_SET_CATEGORIES
+from hpsearch.data.csv_format import CsvFormat
 from hpsearch.data.dataset import Dataset
 from hpsearch.data.sources import source_class
 from hpsearch.definition.study import StudyDefinition
@@ -410,6 +412,44 @@ def test_a_file_with_too_many_columns_is_refused(kind: str, tmp_path: Path) -> N
     write(tmp_path, ",".join([*names, "kind"]) + "\n")
     pq.write_table(pa.table({name: [1] for name in [*names, "kind"]}), tmp_path / "rows.parquet")
     assert refusal(tmp_path, kind).startswith(", row 1: must have at most 10,000 columns, but has 10,001.")
+
+
+@pytest.mark.parametrize("line", ["," * 2**22, ',"\n",'.join(["," * 2**16] * 40)], ids=["line", "lines"])
+@pytest.mark.parametrize("before", ["", "x,kind\n1,a\n"], ids=["header", "row"])
+def test_a_row_of_too_many_cells_is_refused_before_they_are_made(line: str, before: str, tmp_path: Path) -> None:
+    (tmp_path / "rows.csv.gz").write_bytes(gzip.compress((before + f"{line}\n" * 4).encode(), 1))
+    for call in (
+        lambda path: csv_file.read_csv(path, table_file.Wanted()),
+        lambda path: csv_recogniser.recognise(path, None, {}),
+    ):
+        tracemalloc.start()
+        with pytest.raises(DataError, match=r"row \d+: must have at most 10,000 columns, but has \d,\d+,\d+\."):
+            call(tmp_path / "rows.csv.gz")
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak < 6 * 2**22 + 2**24
+
+
+def test_empty_cells_behind_the_last_column_are_none_however_many(tmp_path: Path) -> None:
+    behind = "," * (2 * table_file.MOST_COLUMNS)
+    write(tmp_path, f"x,kind{behind}\n1,a{behind}\n2,b\n")
+    assert load(tmp_path).features.ravel().tolist() == [1.0, 2.0]
+    write(tmp_path, f"x,kind\n1,a\n2,b{behind}3\n")
+    assert refusal(tmp_path).startswith(", row 3: must have at most 10,000 columns, but has 20,002.")
+
+
+@pytest.mark.parametrize("most", range(10, 30))
+@pytest.mark.parametrize("end", ["\r", "\r\n", "\n"])
+def test_lines_of_old_macs_are_read_wherever_a_read_ends(
+    end: str, most: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(csv_file, "MOST_LINE_BYTES", most)
+    rows = [(f"{i}.5", "ab"[i % 2]) for i in range(20)]
+    text = end.join(["\ufeffx,kind", *map(",".join, rows)])
+    (tmp_path / "rows.csv").write_bytes(text.encode())
+    with csv_file.opened(tmp_path / "rows.csv") as file:
+        read = [*csv_file.rows_of(file, CsvFormat())]
+    assert read == [(i + 1, [*row]) for i, row in enumerate([("x", "kind"), *rows])]
 
 
 @pytest.mark.parametrize("place", [0, 1])

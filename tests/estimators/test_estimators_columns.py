@@ -107,9 +107,19 @@ def test_dtypes_say_what_columns_are(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("columns", "message"),
     [
-        ({"encode": {"city": "mean"}}, "MLPRegressor: columns encode city Unknown encoding 'mean'"),
+        (
+            {"encode": {"city": "targett"}},
+            "^MLPRegressor, columns encode city: Unknown encoding 'targett'.* Did you mean 'target'",
+        ),
+        ({"numeric": "a"}, "^MLPRegressor: columns numeric must be a list, but is 'a'\\.$"),
+        ({"date": [1]}, "columns date 0 must be text, but is 1\\.$"),
+        ({"encode": 3}, "columns encode must be a table, but is 3\\.$"),
+        ({"order": {"size": ["S"]}}, "columns order size must be a list of at least 2, but is "),
+        ({"most_categories": 0}, "columns most_categories must be at least 1, but is 0\\.$"),
+        ({"most_categories": "a"}, "columns most_categories must be an integer, but is 'a'\\.$"),
+        ({"impute": "mode"}, "columns impute must be 'mean', .*, but is 'mode'\\.$"),
         ({"encode": {"town": "target"}}, "must have a column 'town', but has not. Choose one of: .* when, x"),
-        ({"target": "y"}, "columns target must be a key of files that says what columns are"),
+        ({"target": "y"}, "^MLPRegressor: columns has no key 'target'\\. "),
         ({"order": {"size": ["S", "M"]}}, "column 'size': must be one of 'S', 'M', but is"),
         ({"date": ["when"], "categorical": ["when"]}, "'when' is named twice"),
         ({"date_format": {"size": "%d/%m/%Y"}}, "must be of a column of dates, but 'size' is none"),
@@ -119,6 +129,13 @@ def test_columns_that_cannot_be_are_refused(columns: dict[str, Any], message: st
     frame, y = table()
     with pytest.raises((DataError, DefinitionError), match=message):
         hpsearch.MLPRegressor(8, epochs=2, columns={"encode": {"city": "target"}, **columns}).fit(frame, y)
+
+
+def test_columns_that_are_no_table_are_refused() -> None:
+    frame, y = table()
+    must = r"^MLPRegressor: columns must be a table of keys, as \{'categorical': \['city'\]\}, but is 3\.$"
+    with pytest.raises(DataError, match=must):
+        hpsearch.MLPRegressor(8, epochs=2, columns=3).fit(frame, y)
 
 
 def test_columns_need_a_table_and_all_rows() -> None:
