@@ -377,7 +377,7 @@ class Filled:
     def _new(self, cell: str, row: int) -> str:
         """A cell that was not met before, checked, with its number, if it is one, as Python writes it."""
         text = cell.strip()
-        if self._types.is_empty(text, self._numbers):
+        if self._types.is_empty(text):
             got = f"means no value ({cell!r})" if text else "is empty"
             do: Text = "Fill it in or leave the row out."
             if self._target:

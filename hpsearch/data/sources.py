@@ -17,7 +17,7 @@ from pydantic import ConfigDict, Field
 from hpsearch.data.cells import Filled, Types
 from hpsearch.data.column_keys import expand_declared
 from hpsearch.data.dataset import Dataset, Task
-from hpsearch.data.frames import as_text, as_texts, has_plain_numbers
+from hpsearch.data.frames import as_text, has_plain_numbers
 from hpsearch.data.source import Source
 from hpsearch.data.table_sources import METADATA, Csv, Parquet, with_metadata
 from hpsearch.errors import DataError, DefinitionError, Setting, did_you_mean, located, one_line
@@ -170,7 +170,7 @@ class PythonFunction(Source):
         if names is not None:
             names = [str(name) for name in names]
             if keys is not None or not has_plain_numbers(features):
-                classes = 0 if self.task == "regression" else len(set(as_texts(targets)))
+                classes = 0 if self.task == "regression" else len({as_text(target) for target in targets})
                 features, plan = expand_declared(features, keys or {}, classes)
         data = Dataset.of(
             features,
