@@ -157,7 +157,7 @@ def test_a_function_says_what_its_columns_are(tmp_path: Path) -> None:
     code = f"""
 import pandas as pd
 def load():
-    table = pd.read_csv({str(tmp_path / "rows.csv")!r})
+    table = pd.read_csv({str(tmp_path / "rows.csv")!r}, float_precision="round_trip")
     return table.drop(columns="y"), table["y"], {{"columns": {KEYS!r}}}
 def wrong():
     return [[1.0], [2.0]], [1, 2], {{"columns": {{}}}}
