@@ -43,8 +43,7 @@ def begun_with(definition: StudyDefinition, url: str, earlier: str) -> StudyDefi
                 where=place(url, definition.name),
             )
         return definition.with_enqueue([*own, *stored[len(own) :]])
-    with _opened(definition, url, earlier) as studies:
-        found = [chosen for chosen in best_of_earlier(definition, studies) if chosen not in own]
+    found = [chosen for chosen in best_in_turn(definition, _earlier(definition, url, earlier)) if chosen not in own]
     if not found:
         raise HpsearchError(
             "must bring a configuration that the study does not begin with anyhow",
@@ -55,21 +54,16 @@ def begun_with(definition: StudyDefinition, url: str, earlier: str) -> StudyDefi
     return definition.with_enqueue([*own, *found])
 
 
-def best_of_earlier(definition: StudyDefinition, studies: Sequence[StoredStudy]) -> list[dict[str, Any]]:
-    """The best configurations of each study in turn, of each number of hidden layers in turn; at most ``MOST``.
+def best_in_turn(definition: StudyDefinition, studies: Sequence[Sequence[Mapping[str, Any]]]) -> list[dict[str, Any]]:
+    """The first configurations of each earlier study, then their second ones and so on; at most ``MOST``.
 
     A value that the new space does not have is left to the sampler.
     """
     found: list[dict[str, Any]] = []
-    for configurations in zip_longest(*(_best(stored) for stored in studies)):
-        for values in configurations:
-            chosen = {
-                name: value
-                for name, value in (values or {}).items()
-                if definition.space.dimensions[name].contains(value)
-            }
-            if chosen and chosen not in found:
-                found.append(chosen)
+    for values in chain.from_iterable(zip_longest(*studies, fillvalue={})):
+        chosen = {name: value for name, value in values.items() if definition.space.dimensions[name].contains(value)}
+        if chosen and chosen not in found:
+            found.append(chosen)
     return found[:MOST]
 
 
@@ -101,9 +95,8 @@ def _stored_enqueue(name: str, url: str) -> list[dict[str, Any]] | None:
     return enqueued
 
 
-@contextmanager
-def _opened(definition: StudyDefinition, url: str, earlier: str) -> Iterator[list[StoredStudy]]:
-    """Earlier studies with the same hyperparameters to search, and a complete trial."""
+def _earlier(definition: StudyDefinition, url: str, earlier: str) -> list[list[Mapping[str, Any]]]:
+    """The best configurations of each earlier study with the same hyperparameters and a complete trial."""
     if "://" not in earlier:
         with StoredStudy.open(url, earlier) as stored:
             if not _same_space(stored, definition):
@@ -113,22 +106,24 @@ def _opened(definition: StudyDefinition, url: str, earlier: str) -> Iterator[lis
                     "Name another study.",
                     where=place(url, earlier),
                 )
-            if not _best(stored):
+            if not (best := _best(stored)):
                 raise HpsearchError("must have a complete trial", "has none", where=place(url, earlier))
-            yield [stored]
-        return
+            return [best]
+    if not is_there(earlier):
+        do = ("Name a study, or the URL of another storage: ", Setting("from_study"), ".")
+        raise HpsearchError(f"There is no storage {shown_url(earlier)}", do=do)
     with _storage(earlier) as storage:
         with clear_errors(earlier):
             kept = [study for study in storage.get_all_studies() if "definition" in study.user_attrs]
         studies = [StoredStudy(storage, earlier, study.study_name, study._study_id) for study in kept]
-        fit = [stored for stored in studies if _same_space(stored, definition) and _best(stored)]
-        if not fit:
-            raise HpsearchError(
-                f"must have a study that searches {_listed(definition.space.names)}, with a complete trial",
-                f"none of its {len(studies)} is one",
-                where=f"storage {shown_url(earlier)}",
-            )
-        yield fit
+        found = [best for stored in studies if _same_space(stored, definition) and (best := _best(stored))]
+    if not found:
+        raise HpsearchError(
+            f"must have a study that searches {_listed(definition.space.names)}, with a complete trial",
+            f"none of its {len(studies)} is one",
+            where=f"storage {shown_url(earlier)}",
+        )
+    return found
 
 
 @contextmanager

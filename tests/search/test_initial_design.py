@@ -157,7 +157,11 @@ def test_it_goes_on_as_it_began_whatever_became_of_the_other(earlier: tuple[Path
     [
         (["space.weight_l2.choice=[0.0, 0.1]"], None, "must search .*weight_l2.* but searches"),
         ([], "no such", "There is no study 'no such'"),
-        ([], "sqlite:///none.db", "There is no storage none.db"),
+        (
+            [],
+            "sqlite:///none.db",
+            r"There is no storage sqlite:///none.db. Name a study, or the URL of another storage: from_study",
+        ),
         (["space.weight_l2.choice=[0.0, 0.1]"], "its storage", "must have a study that searches .*weight_l2"),
     ],
 )
