@@ -32,6 +32,7 @@ def test_hooks_and_workflow_call_the_scripts() -> None:
     assert commands == ["bash .ci/run", "bash .ci/run prerelease"]
 
 
+@pytest.mark.campaign  # it makes environments
 @pytest.mark.skipif(not INSTALLED, reason="`.ci/run` would install packages")
 def test_a_red_step_ends_the_run_and_the_folder_stays_as_it_is(tmp_path: Path) -> None:
     """In a folder whose project cannot be installed, so that the README's first command fails."""

@@ -157,6 +157,7 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Outcome]:
     return folder, carry_out(folder, more_than_required() | {package for _, package in EXTRAS}, PLAIN)
 
 
+@pytest.mark.campaign  # a tour of all commands
 def test_a_plain_installation_does_everything_that_names_no_extra(plain: tuple[Path, Outcome]) -> None:
     folder, done = plain
     assert done.status == 0, done.err
@@ -179,6 +180,7 @@ def test_every_module_is_importable_with_the_required_packages_alone(tmp_path: P
     assert done.status == 0, done.err
 
 
+@pytest.mark.campaign  # as many tours as extras
 @pytest.mark.parametrize(("extra", "package"), ASKED, ids=[f"{extra}-{package}" for extra, package in ASKED])
 def test_what_an_extra_brings_is_missed_in_one_line(
     extra: str, package: str, plain: tuple[Path, Outcome], commands: set[str]

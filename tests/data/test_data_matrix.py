@@ -122,7 +122,7 @@ def definition(folder: Path, name: str) -> hpsearch.StudyDefinition:
     )
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.campaign)])
 def test_a_study_of_a_large_table_finds_what_it_finds_in_memory(
     workers: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -178,6 +178,7 @@ print((peak() - before) / (data.features.nbytes))
 """
 
 
+@pytest.mark.campaign  # hundreds of megabytes
 def test_a_large_table_is_read_and_divided_in_the_memory_of_little_more_than_itself(tmp_path: Path) -> None:
     """In a process of its own. Beside the table, once: a column of 100 in double precision, text and numbers of rows
     (some 4 to 16 bytes each at once, a row having 400), blocks of 8 MB. A second copy would make it 2."""

@@ -76,6 +76,7 @@ def test_whatever_is_searched_the_portfolio_can_be_chosen_and_is_all_different(
         assert not found
 
 
+@pytest.mark.campaign  # all of its trials are trained
 def test_the_portfolio_is_run_first_and_the_rest_is_proposed(small: Path) -> None:
     space = "neurons = { int = [4, 9] }\nlearning_rate = { float = [1e-3, 1.0], log = true }"
     search = 'trials = 6\ninitial_design = { name = "portfolio", size = 4 }\nenqueue = [{ neurons = 5 }]'

@@ -61,7 +61,7 @@ def test_what_is_shipped_is_compared_with_every_baseline(with_finals: Path) -> N
     assert best.summary()["baselines"]["compared"][0]["name"] == "constant"
 
 
-@pytest.mark.parametrize("objective", ["loss", "accuracy", "roc_auc"])
+@pytest.mark.parametrize("objective", [pytest.param("loss", marks=pytest.mark.campaign), "accuracy", "roc_auc"])
 def test_a_single_network_is_compared_on_the_same_splits(small: Path, objective: str) -> None:
     """Of a mean over rows, by the house's own standard error of the rows' differences."""
     raw = tomllib.loads(SMALL)
