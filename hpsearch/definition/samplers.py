@@ -21,8 +21,7 @@ from hpsearch.seeds import keyed_seed
 if TYPE_CHECKING:
     from optuna.samplers import BaseSampler
 
-    from hpsearch.definition.space import Space
-    from hpsearch.validation.config import Config
+    from hpsearch.definition.network_sizes import NetworkSizes
 
 
 class Sampler(Section, ABC):
@@ -40,8 +39,13 @@ class Sampler(Section, ABC):
     name: Annotated[str, Field(description="which sampler")]
 
     @abstractmethod
-    def for_trial(self, space: Space, train: Config, study_seed: int, number: int) -> BaseSampler:
+    def for_trial(self, sizes: NetworkSizes, study_seed: int, number: int) -> BaseSampler:
         """What proposes trial ``number`` and no other.
+
+        Args:
+            sizes: the space, and how large its networks may be.
+            study_seed: the study's.
+            number: the trial's.
 
         Raises:
             MissingExtraError: a package that this sampler needs is missing.
@@ -55,7 +59,7 @@ class TPE(Sampler):
     n_startup_trials: Annotated[int, Field(ge=1, description="random trials before the first model")] = 10
     n_ei_candidates: Annotated[int, Field(ge=1, description="candidates drawn for each proposal")] = 24
 
-    def for_trial(self, space: Space, train: Config, study_seed: int, number: int) -> BaseSampler:
+    def for_trial(self, sizes: NetworkSizes, study_seed: int, number: int) -> BaseSampler:
         from optuna.samplers import TPESampler
 
         def build(seed: int) -> BaseSampler:
@@ -74,7 +78,7 @@ class TPE(Sampler):
 class Random(Sampler):
     """Independent random search (Bergstra & Bengio 2012)."""
 
-    def for_trial(self, space: Space, train: Config, study_seed: int, number: int) -> BaseSampler:
+    def for_trial(self, sizes: NetworkSizes, study_seed: int, number: int) -> BaseSampler:
         from optuna.samplers import RandomSampler
 
         return _keyed(lambda seed: RandomSampler(seed=seed), study_seed, number)
@@ -83,9 +87,10 @@ class Random(Sampler):
 class QMC(Sampler):
     """Quasi-random search: trial t takes point t of one scrambled Sobol sequence (Sobol 1967, Owen 1998)."""
 
-    def for_trial(self, space: Space, train: Config, study_seed: int, number: int) -> BaseSampler:
+    def for_trial(self, sizes: NetworkSizes, study_seed: int, number: int) -> BaseSampler:
         from scipy.stats.qmc import Sobol
 
+        space = sizes.space
         sequence = Sobol(
             max(1, len(space.names)), scramble=True, rng=np.random.default_rng(keyed_seed(study_seed, "qmc"))
         )
@@ -99,8 +104,8 @@ class Grid(Sampler):
 
     finite: ClassVar[bool] = True
 
-    def for_trial(self, space: Space, train: Config, study_seed: int, number: int) -> BaseSampler:
-        points = space.grid(train)
+    def for_trial(self, sizes: NetworkSizes, study_seed: int, number: int) -> BaseSampler:
+        points = sizes.grid
         order = np.random.default_rng(keyed_seed(study_seed, "grid")).permutation(len(points))
         chosen: Mapping[str, Any] = points[order[number]]
         return _placed(lambda name: chosen[name])
@@ -116,7 +121,7 @@ class CmaEs(Sampler):
 
     n_startup_trials: Annotated[int, Field(ge=1, description="random trials before the first generation")] = 1
 
-    def for_trial(self, space: Space, train: Config, study_seed: int, number: int) -> BaseSampler:
+    def for_trial(self, sizes: NetworkSizes, study_seed: int, number: int) -> BaseSampler:
         from optuna.samplers import CmaEsSampler, RandomSampler
 
         require("cmaes", "samplers", "The sampler 'cmaes'")
@@ -140,7 +145,7 @@ class GP(Sampler):
 
     n_startup_trials: Annotated[int, Field(ge=1, description="random trials before the first model")] = 10
 
-    def for_trial(self, space: Space, train: Config, study_seed: int, number: int) -> BaseSampler:
+    def for_trial(self, sizes: NetworkSizes, study_seed: int, number: int) -> BaseSampler:
         from optuna.samplers import GPSampler, RandomSampler
 
         require("torch", "samplers", "The sampler 'gp'")

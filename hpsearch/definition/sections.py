@@ -143,6 +143,9 @@ class SearchSection(Section):
         one_of(METRICS, "objective"),
         Field(description=f"what a trial's value is the mean over splits of: {', '.join(METRICS)}"),
     ] = "loss"
+    max_parameters: Annotated[
+        int | None, Field(ge=1, description="weights and biases that a network may have; larger choices are narrowed")
+    ] = None
     in_flight: Annotated[int, Field(ge=1, description="trials asked before the oldest is told")] = 8
     enqueue: Annotated[
         tuple[dict[str, bool | int | float | str], ...],

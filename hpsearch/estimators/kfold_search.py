@@ -93,6 +93,7 @@ class KFoldSearchCV(MetaEstimatorMixin, BaseEstimator):
             tables; likewise.
         patience: share of its epochs after which a trial is complete if none of them was better; None trains each trial
             that is not pruned to its last epoch.
+        max_parameters: weights and biases that a network may have; larger choices are narrowed. None for any number.
         objective: what a trial's value is the mean over splits of: ``loss``, ``accuracy`` or ``r2`` and others of
             :data:`hpsearch.validation.metrics.METRICS`.
         checkpoint: ``best``, a trial's value is its mean curve at the best point, or ``last``.
@@ -161,6 +162,7 @@ class KFoldSearchCV(MetaEstimatorMixin, BaseEstimator):
         pruner: Any = "median",
         initial_design: Any = "sampler",
         patience: float | None = None,
+        max_parameters: int | None = None,
         objective: str = "loss",
         checkpoint: str = "best",
         in_flight: int = 8,
@@ -296,7 +298,7 @@ class KFoldSearchCV(MetaEstimatorMixin, BaseEstimator):
             "space": own["space"],
             "search": {name: own[name] for name in ("sampler", "pruner", "initial_design", "objective", "in_flight")}
             | {"trials": own["n_trials"], "finalist_repeats": own["finalist_repeats"]}
-            | {name: own[name] for name in ("patience", "finalists") if own[name] is not None},
+            | {name: own[name] for name in ("patience", "finalists", "max_parameters") if own[name] is not None},
             "retrain": self._retrain(),
         }
         return StudyDefinition.from_mapping(plain(raw), Path.cwd())

@@ -51,13 +51,13 @@ class Progress:
         return best_result(self.results, self.metric)
 
 
-def trials_wanted(definition: StudyDefinition, results: Sequence[TrialResult]) -> int:
-    """How many trials there shall be, given those told: ``trials``, a grid's size, or fewer by ``stop``.
+def trials_wanted(definition: StudyDefinition, results: Sequence[TrialResult], limit: int) -> int:
+    """How many trials there shall be, given those told: ``limit``, or fewer by ``stop``.
 
     With ``stop`` = n the study ends once n trials told in a row have not improved the best value by more than its
     standard error over the folds; trials that were asked by then are finished.
     """
-    limit, stop, metric = definition.limit, definition.search.stop, definition.metric
+    stop, metric = definition.search.stop, definition.metric
     if stop is None:
         return limit
     bests: list[TrialResult | None] = []
@@ -94,7 +94,7 @@ class Coordinator(Work):
         """
         self._stored, self._supervisor, self._on_progress, self._reuse = stored, supervisor, on_progress, reuse
         self._prepared, self._definition = prepared, prepared.definition
-        self._proposer = Proposer(self._definition)
+        self._proposer = Proposer(self._definition, prepared.sizes)
         self._proposals: list[Proposal] = []
         self._results: list[TrialResult] = []
         self._prunes = self._definition.build_pruner() is not None
@@ -127,7 +127,7 @@ class Coordinator(Work):
     def _wanted(self) -> int:
         told = len(self._results)
         if told not in self._wanted_when:
-            self._wanted_when[told] = trials_wanted(self._definition, self._results)
+            self._wanted_when[told] = trials_wanted(self._definition, self._results, self._prepared.limit)
         return self._wanted_when[told]
 
     def _progress(self) -> Progress:
