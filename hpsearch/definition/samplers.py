@@ -31,10 +31,12 @@ class Sampler(Section, ABC):
         stateful: whether proposals depend on what earlier proposals left in the study: those are then proposed anew on
             resuming.
         finite: whether it proposes every point of the space's grid once, and then no more.
+        several: whether it can search for several objectives.
     """
 
     stateful: ClassVar[bool] = False
     finite: ClassVar[bool] = False
+    several: ClassVar[bool] = True
 
     name: Annotated[str, Field(description="which sampler")]
 
@@ -118,6 +120,7 @@ class CmaEs(Sampler):
     """
 
     stateful: ClassVar[bool] = True
+    several: ClassVar[bool] = False
 
     n_startup_trials: Annotated[int, Field(ge=1, description="random trials before the first generation")] = 1
 

@@ -184,9 +184,17 @@ class Coordinator(Work):
                 yield number
 
     def task(self, number: int) -> TrialTask:
-        """A trial's pruner sees what was told before the trial was asked."""
+        """A trial's pruner sees what was told before the trial was asked.
+
+        Where few parameters are an objective as well, it sees networks that have no more: a small one is not stopped
+        because larger ones are better.
+        """
+        chosen = self._proposals[number].chosen
         prior_trials = self._prior_trials[: max(0, number - self._definition.search.in_flight + 1)]
-        return TrialTask(number, self._proposals[number].chosen, prior_trials)
+        if "parameters" in self._definition.search.costs:
+            most = self._prepared.sizes.of(chosen)
+            prior_trials = [trial for trial in prior_trials if self._results[trial.number].parameters <= most]
+        return TrialTask(number, chosen, prior_trials)
 
     def known(self, number: int) -> TrialResult | None:
         first = self._duplicate_of[number] if self._reuse else None

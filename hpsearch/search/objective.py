@@ -28,6 +28,7 @@ from hpsearch.search.pruning import PriorTrial, Pruning
 from hpsearch.storage.quiet import quiet
 from hpsearch.storage.trial_result import MACHINE, TrialResult, TrialState
 from hpsearch.threads import one_thread
+from hpsearch.validation.costs import COSTS
 from hpsearch.validation.cross_validate import CrossValidation, Outcome, cross_validate
 from hpsearch.validation.lanes import fit_scalings, training_weights
 from hpsearch.validation.layout import Layout
@@ -152,7 +153,10 @@ class Prepared:
             "splits": len(self.splits),
             "training_rows_of_a_split": min(len(split.training) for split in self.splits),
             "searched": {name: dimension.describe() for name, dimension in space.items()},
-            "objective": f"{definition.metric.title} ({definition.metric.direction})",
+            "objective": ", ".join(
+                [f"{definition.metric.title} ({definition.metric.direction})"]
+                + [f"{COSTS[name].title} (minimize)" for name in definition.search.costs]
+            ),
             **({} if (most := self.sizes.most) is None else {"max_parameters": most}),
             "trials": self.limit,
             "sampler": definition.search.sampler.name,

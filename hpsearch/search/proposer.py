@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import optuna
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from hpsearch.definition.network_sizes import NetworkSizes
@@ -13,6 +14,7 @@ from hpsearch.definition.study import StudyDefinition
 from hpsearch.storage.quiet import quiet
 from hpsearch.storage.stored_study import Proposal
 from hpsearch.storage.trial_result import TrialResult
+from hpsearch.validation.costs import COSTS
 
 
 class Proposer:
@@ -25,8 +27,9 @@ class Proposer:
     def __init__(self, definition: StudyDefinition, sizes: NetworkSizes) -> None:
         self._definition, self._sizes = definition, sizes
         with quiet():
-            direction = definition.metric.direction
-            self._study = optuna.create_study(direction=direction, pruner=optuna.pruners.NopPruner())
+            directions = [StudyDirection[definition.metric.direction.upper()]]
+            directions += [StudyDirection.MINIMIZE] * len(definition.search.costs)
+            self._study = optuna.create_study(directions=directions, pruner=optuna.pruners.NopPruner())
         self._asked = 0
 
     def add(self, proposal: Proposal, results: Sequence[TrialResult]) -> None:
@@ -68,9 +71,14 @@ class Proposer:
             return
         result = results[number]
         trial = optuna.trial.Trial(self._study, self._trial(number)._trial_id)
-        for epoch, value in zip(result.epochs, result.intermediate, strict=True):
-            trial.report(value, epoch)
-        self._study.tell(trial, result.value, TrialState[result.state])
+        costs = [COSTS[name] for name in self._definition.search.costs]
+        if not costs:  # of one objective alone Optuna takes values in between
+            for epoch, value in zip(result.epochs, result.intermediate, strict=True):
+                trial.report(value, epoch)
+        values = None
+        if result.value is not None:
+            values = [result.value, *(cost.scaled(getattr(result, cost.field)) for cost in costs)]
+        self._study.tell(trial, values, TrialState[result.state])
 
     def _trial(self, number: int) -> FrozenTrial:
         return self._study.get_trials(deepcopy=False)[number]
