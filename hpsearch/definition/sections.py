@@ -184,7 +184,7 @@ class SearchSection(Section):
             raise DefinitionError(
                 "must begin with what is predicted well, such as loss",
                 f"is {list(named)}",
-                where=Setting("search.objectives"),
+                where=Setting("objectives"),
             )
         return {key: value for key, value in table.items() if key != "objectives"} if len(named) == 1 else table
 
@@ -198,20 +198,20 @@ class SearchSection(Section):
         elif len(set(self.objectives)) < len(self.objectives) or not set(self.objectives[1:]) <= set(COSTS):
             must = f"must have behind its first one only {', '.join(COSTS)}, and none twice"
         if must:
-            raise DefinitionError(must, got, where=Setting("search.objectives"))
+            raise DefinitionError(must, got, where=Setting("objectives"))
         if self.objectives and not self.sampler.several:
             able = ", ".join(name for name, kind in SAMPLERS.items() if kind.several)
             raise DefinitionError(
                 "must be a sampler for several objectives",
                 f"is {self.sampler.name!r}",
                 f"Use one of: {able}.",
-                where=Setting("search.sampler"),
+                where=Setting("sampler"),
             )
         if self.objectives and self.stop is not None:
             raise DefinitionError(
                 "must be left out with several objectives",
                 "it looks at one",
-                where=Setting("search.stop"),
+                where=Setting("stop"),
             )
         return self
 

@@ -122,7 +122,7 @@ def test_whatever_is_searched_by_whatever_sampler_nothing_is_too_large(case: Any
 
 
 @pytest.mark.campaign
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(cases())
 def test_of_many_spaces_nothing_is_too_large(case: Any) -> None:
     require_small_enough(*case)
