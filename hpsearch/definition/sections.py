@@ -145,9 +145,9 @@ class SearchSection(Section):
         Field(description=f"what a trial's value is the mean over splits of: {', '.join(METRICS)}"),
     ] = "loss"
     objectives: Annotated[
-        tuple[Annotated[str, one_of((*METRICS, *COSTS), "objective")], ...],
+        tuple[Annotated[str, one_of((*METRICS, *COSTS), "objective")], ...] | None,
         Field(strict=False, description="the objective, and what is to be small as well: parameters"),
-    ] = ()
+    ] = None
     max_parameters: Annotated[
         int | None, Field(ge=1, description="weights and biases that a network may have; larger choices are narrowed")
     ] = None
@@ -190,16 +190,18 @@ class SearchSection(Section):
 
     @model_validator(mode="after")
     def _objectives_go_together(self) -> Self:
+        if self.objectives is None:
+            return self
         must, got = "", f"is {list(self.objectives)}"
-        if "objectives" in self.model_fields_set and not self.objectives:
+        if not self.objectives:
             must = "must name an objective"
-        elif self.objectives and self.objectives[0] != self.objective:
+        elif self.objectives[0] != self.objective:
             must, got = "must begin with objective where both are given", f"that is {self.objective!r}"
         elif len(set(self.objectives)) < len(self.objectives) or not set(self.objectives[1:]) <= set(COSTS):
             must = f"must have behind its first one only {', '.join(COSTS)}, and none twice"
         if must:
             raise DefinitionError(must, got, where=Setting("objectives"))
-        if self.objectives and not self.sampler.several:
+        if not self.sampler.several:
             able = ", ".join(name for name, kind in SAMPLERS.items() if kind.several)
             raise DefinitionError(
                 "must be a sampler for several objectives",
@@ -207,7 +209,7 @@ class SearchSection(Section):
                 f"Use one of: {able}.",
                 where=Setting("sampler"),
             )
-        if self.objectives and self.stop is not None:
+        if self.stop is not None:
             raise DefinitionError(
                 "must be left out with several objectives",
                 "it looks at one",
@@ -218,7 +220,7 @@ class SearchSection(Section):
     @property
     def costs(self) -> tuple[str, ...]:
         """The objectives behind the first, of :data:`hpsearch.validation.costs.COSTS`."""
-        return self.objectives[1:]
+        return (self.objectives or ())[1:]
 
 
 class RetrainSection(Section):

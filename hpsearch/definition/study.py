@@ -49,7 +49,7 @@ _LATER = {
     "search.initial_design": {"name": "sampler"},
     "search.patience": None,
     "search.max_parameters": None,
-    "search.objectives": (),
+    "search.objectives": None,
     "data.weight": None,
     "data.task": "classification",
     "data.duplicates": "keep",
