@@ -126,6 +126,14 @@ class StudyResult:
         """What the finals chose, or the complete trial with the best objective value."""
         return load_best(self.name, self.storage)
 
+    def best_at_most(self, parameters: int) -> Best:
+        """The best among the trials whose networks have at most so many parameters.
+
+        Raises:
+            HpsearchError: no complete trial is so small.
+        """
+        return load_best(self.name, self.storage, at_most=parameters)
+
     def retrain(self, rule: str = "finals", members: int | None = None) -> Bundle:
         """Fit the best configuration on all rows that are not held out, and score the hold-out.
 
@@ -335,17 +343,25 @@ def cross_validate(study: str | Path | StudyDefinition) -> CrossValidation:
         )
 
 
-def load_trials(study: str | Path, storage: str | None = None) -> pd.DataFrame:
+def load_trials(study: str | Path, storage: str | None = None, *, front: bool = False) -> pd.DataFrame:
     """The trials table of a stored study; its columns are described in :mod:`hpsearch.results.tables`.
 
     >>> study = run("studies/wine.toml", trials=3)
     >>> load_trials("wine")["number"].tolist()
     [0, 1, 2]
+    >>> bool(load_trials("wine", front=True)["value"].is_monotonic_decreasing)
+    True
+
+    Args:
+        study: a stored study, by its name or by its file.
+        storage: where it is kept.
+        front: only complete trials than which no other is better and as small, or smaller and as good; the smallest
+            networks first.
     """
     from hpsearch.results.tables import trials_table
 
     with open_study(study, storage) as stored:
-        return trials_table(stored)
+        return trials_table(stored, front)
 
 
 def load_folds(study: str | Path, storage: str | None = None) -> pd.DataFrame:
@@ -409,21 +425,32 @@ def load_metrics(study: str | Path, storage: str | None = None, trial: int | Non
         return metrics_table(stored, trial)
 
 
-def load_best(study: str | Path, storage: str | None = None, rule: str = "finals") -> Best:
+def load_best(
+    study: str | Path, storage: str | None = None, rule: str = "finals", *, at_most: int | None = None
+) -> Best:
     """The best configuration of a stored study, by a rule of :data:`hpsearch.results.best.RULES`.
 
     >>> study = run("studies/wine.toml", trials=3)
     >>> best = load_best("wine")
     >>> best.config.epochs == best.result.best_epoch
     True
+    >>> smallest = int(study.trials["parameters"].min())
+    >>> load_best("wine", at_most=smallest).result.parameters == smallest
+    True
+
+    Args:
+        study: a stored study, by its name or by its file.
+        storage: where it is kept.
+        rule: by which it is chosen.
+        at_most: among the trials whose networks have at most so many parameters; among all if None.
 
     Raises:
-        HpsearchError: no trial is complete, or no such rule.
+        HpsearchError: no trial is complete, or none is so small; no such rule.
     """
     from hpsearch.results.best import find_best
 
     with open_study(study, storage) as stored:
-        return find_best(stored, rule)
+        return find_best(stored, rule, at_most)
 
 
 def retrain(

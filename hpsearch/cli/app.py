@@ -229,6 +229,10 @@ def studies(storage: Storage = None, kind: TableFormat = None, output: Output = 
 @app.command()
 def trials(
     study: Study,
+    front: Annotated[
+        bool,
+        typer.Option("--front", help="Only trials than which none is better and as small, or smaller and as good."),
+    ] = False,
     storage: Storage = None,
     kind: TableFormat = None,
     output: Output = None,
@@ -236,7 +240,7 @@ def trials(
     as_json: Json = False,
 ) -> None:
     """Show a study's trials, one row each."""
-    _emit(api.load_trials(study_of(study, set_), storage), kind, output, as_json)
+    _emit(api.load_trials(study_of(study, set_), storage, front=front), kind, output, as_json)
 
 
 @app.command()
@@ -324,13 +328,17 @@ def best(
             "smallest within a standard error of that.",
         ),
     ] = "finals",
+    at_most: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, help="Among the trials whose networks have at most N parameters."),
+    ] = None,
     output: Output = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a file that is no earlier export.")] = False,
     set_: Set = None,
     as_json: Json = False,
 ) -> None:
     """Show a study's best configuration and what its score means; with -o, export it as a complete study file."""
-    found = api.load_best(study_of(study, set_), storage, rule)
+    found = api.load_best(study_of(study, set_), storage, rule, at_most=at_most)
     if output is not None:
         from hpsearch.results.best_study import export
 

@@ -157,6 +157,21 @@ class Dimension(BaseModel):
         values = tuple(low + step * i for i in range(int((high - low) / step + 1e-9) + 1))
         return tuple(map(int, values)) if self.int_ is not None else values
 
+    def whole_numbers(self) -> tuple[int, ...]:
+        """Every value of a range or of choices of whole numbers, on whatever axis."""
+        if self.int_ is None:
+            return tuple(int(value) for value in self.choice or ())
+        return tuple(range(self.int_[0], self.int_[1] + 1, int(self.step or 1)))
+
+    def at_most(self, value: float) -> int:
+        """The largest whole number of it that is no larger than ``value``, or its smallest."""
+        if self.int_ is None:
+            return max(
+                (choice for choice in self.whole_numbers() if choice <= value), default=min(self.whole_numbers())
+            )
+        low, step = self.int_[0], int(self.step or 1)
+        return low + step * max(0, (min(int(value), self.int_[1]) - low) // step)
+
     def suggest(self, trial: Trial, name: str) -> Any:
         """Let ``trial`` choose a value."""
         if self.int_ is not None:

@@ -21,8 +21,7 @@ from hpsearch.seeds import keyed_seed
 if TYPE_CHECKING:
     from optuna.samplers import BaseSampler
 
-    from hpsearch.definition.space import Space
-    from hpsearch.validation.config import Config
+    from hpsearch.definition.network_sizes import NetworkSizes
 
 
 class Sampler(Section, ABC):
@@ -32,16 +31,23 @@ class Sampler(Section, ABC):
         stateful: whether proposals depend on what earlier proposals left in the study: those are then proposed anew on
             resuming.
         finite: whether it proposes every point of the space's grid once, and then no more.
+        several: whether it can search for several objectives.
     """
 
     stateful: ClassVar[bool] = False
     finite: ClassVar[bool] = False
+    several: ClassVar[bool] = True
 
     name: Annotated[str, Field(description="which sampler")]
 
     @abstractmethod
-    def for_trial(self, space: Space, train: Config, study_seed: int, number: int) -> BaseSampler:
+    def for_trial(self, sizes: NetworkSizes, study_seed: int, number: int) -> BaseSampler:
         """What proposes trial ``number`` and no other.
+
+        Args:
+            sizes: the space, and how large its networks may be.
+            study_seed: the study's.
+            number: the trial's.
 
         Raises:
             MissingExtraError: a package that this sampler needs is missing.
@@ -55,7 +61,7 @@ class TPE(Sampler):
     n_startup_trials: Annotated[int, Field(ge=1, description="random trials before the first model")] = 10
     n_ei_candidates: Annotated[int, Field(ge=1, description="candidates drawn for each proposal")] = 24
 
-    def for_trial(self, space: Space, train: Config, study_seed: int, number: int) -> BaseSampler:
+    def for_trial(self, sizes: NetworkSizes, study_seed: int, number: int) -> BaseSampler:
         from optuna.samplers import TPESampler
 
         def build(seed: int) -> BaseSampler:
@@ -74,7 +80,7 @@ class TPE(Sampler):
 class Random(Sampler):
     """Independent random search (Bergstra & Bengio 2012)."""
 
-    def for_trial(self, space: Space, train: Config, study_seed: int, number: int) -> BaseSampler:
+    def for_trial(self, sizes: NetworkSizes, study_seed: int, number: int) -> BaseSampler:
         from optuna.samplers import RandomSampler
 
         return _keyed(lambda seed: RandomSampler(seed=seed), study_seed, number)
@@ -83,9 +89,10 @@ class Random(Sampler):
 class QMC(Sampler):
     """Quasi-random search: trial t takes point t of one scrambled Sobol sequence (Sobol 1967, Owen 1998)."""
 
-    def for_trial(self, space: Space, train: Config, study_seed: int, number: int) -> BaseSampler:
+    def for_trial(self, sizes: NetworkSizes, study_seed: int, number: int) -> BaseSampler:
         from scipy.stats.qmc import Sobol
 
+        space = sizes.space
         sequence = Sobol(
             max(1, len(space.names)), scramble=True, rng=np.random.default_rng(keyed_seed(study_seed, "qmc"))
         )
@@ -99,8 +106,8 @@ class Grid(Sampler):
 
     finite: ClassVar[bool] = True
 
-    def for_trial(self, space: Space, train: Config, study_seed: int, number: int) -> BaseSampler:
-        points = space.grid(train)
+    def for_trial(self, sizes: NetworkSizes, study_seed: int, number: int) -> BaseSampler:
+        points = sizes.grid
         order = np.random.default_rng(keyed_seed(study_seed, "grid")).permutation(len(points))
         chosen: Mapping[str, Any] = points[order[number]]
         return _placed(lambda name: chosen[name])
@@ -113,10 +120,11 @@ class CmaEs(Sampler):
     """
 
     stateful: ClassVar[bool] = True
+    several: ClassVar[bool] = False
 
     n_startup_trials: Annotated[int, Field(ge=1, description="random trials before the first generation")] = 1
 
-    def for_trial(self, space: Space, train: Config, study_seed: int, number: int) -> BaseSampler:
+    def for_trial(self, sizes: NetworkSizes, study_seed: int, number: int) -> BaseSampler:
         from optuna.samplers import CmaEsSampler, RandomSampler
 
         require("cmaes", "samplers", "The sampler 'cmaes'")
@@ -140,7 +148,7 @@ class GP(Sampler):
 
     n_startup_trials: Annotated[int, Field(ge=1, description="random trials before the first model")] = 10
 
-    def for_trial(self, space: Space, train: Config, study_seed: int, number: int) -> BaseSampler:
+    def for_trial(self, sizes: NetworkSizes, study_seed: int, number: int) -> BaseSampler:
         from optuna.samplers import GPSampler, RandomSampler
 
         require("torch", "samplers", "The sampler 'gp'")

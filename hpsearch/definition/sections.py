@@ -17,6 +17,7 @@ from hpsearch.definition.registered import Registered, Section, by_name
 from hpsearch.definition.samplers import SAMPLERS, TPE, Sampler
 from hpsearch.errors import DefinitionError, Setting
 from hpsearch.one_of import one_of
+from hpsearch.validation.costs import COSTS
 from hpsearch.validation.metrics import METRICS
 
 
@@ -143,6 +144,13 @@ class SearchSection(Section):
         one_of(METRICS, "objective"),
         Field(description=f"what a trial's value is the mean over splits of: {', '.join(METRICS)}"),
     ] = "loss"
+    objectives: Annotated[
+        tuple[Annotated[str, one_of((*METRICS, *COSTS), "objective")], ...] | None,
+        Field(strict=False, description="the objective, and what is to be small as well: parameters"),
+    ] = None
+    max_parameters: Annotated[
+        int | None, Field(ge=1, description="weights and biases that a network may have; larger choices are narrowed")
+    ] = None
     in_flight: Annotated[int, Field(ge=1, description="trials asked before the oldest is told")] = 8
     enqueue: Annotated[
         tuple[dict[str, bool | int | float | str], ...],
@@ -163,6 +171,56 @@ class SearchSection(Section):
     finalist_repeats: Annotated[
         int, Field(ge=1, le=100, description="times that the rows are dealt into folds anew for the finalists")
     ] = 4
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_objective_in_two_keys(cls, given: Any) -> Any:
+        """``objective`` is the first of ``objectives``; one alone is as ``objective`` has it."""
+        named = given.get("objectives") if isinstance(given, Mapping) else None
+        if not isinstance(named, list | tuple) or not named or not all(isinstance(name, str) for name in named):
+            return given
+        table = {"objective": named[0], **given}
+        if named[0] in COSTS:
+            raise DefinitionError(
+                "must begin with what is predicted well, such as loss",
+                f"is {list(named)}",
+                where=Setting("objectives"),
+            )
+        return {key: value for key, value in table.items() if key != "objectives"} if len(named) == 1 else table
+
+    @model_validator(mode="after")
+    def _objectives_go_together(self) -> Self:
+        if self.objectives is None:
+            return self
+        must, got = "", f"is {list(self.objectives)}"
+        if not self.objectives:
+            must = "must name an objective"
+        elif self.objectives[0] != self.objective:
+            must, got = "must begin with objective where both are given", f"that is {self.objective!r}"
+        elif len(set(self.objectives)) < len(self.objectives) or not set(self.objectives[1:]) <= set(COSTS):
+            must = f"must have behind its first one only {', '.join(COSTS)}, and none twice"
+        if must:
+            raise DefinitionError(must, got, where=Setting("objectives"))
+        if not self.sampler.several:
+            able = ", ".join(name for name, kind in SAMPLERS.items() if kind.several)
+            raise DefinitionError(
+                "must be a sampler for several objectives",
+                f"is {self.sampler.name!r}",
+                f"Use one of: {able}.",
+                where=Setting("sampler"),
+            )
+        if self.stop is not None:
+            raise DefinitionError(
+                "must be left out with several objectives",
+                "it looks at one",
+                where=Setting("stop"),
+            )
+        return self
+
+    @property
+    def costs(self) -> tuple[str, ...]:
+        """The objectives behind the first, of :data:`hpsearch.validation.costs.COSTS`."""
+        return (self.objectives or ())[1:]
 
 
 class RetrainSection(Section):
@@ -185,6 +243,9 @@ class OriginSection(Section):
     accuracy: Annotated[float | None, Field(description="mean over splits of the trial's accuracy; of classes")] = None
     r2: Annotated[float | None, Field(description="mean over splits of the trial's R²; of a regression target")] = None
     rule: Annotated[str, Field(description="how it was chosen among the trials")] = "lowest"
+    at_most: Annotated[
+        int | None, Field(ge=1, description="the most parameters of the trials that it was chosen among")
+    ] = None
     corrected_value: Annotated[float | None, Field(description="corrected score: what is expected on new rows")] = None
     corrected_low: Annotated[float | None, Field(description="low end of its interval")] = None
     corrected_high: Annotated[float | None, Field(description="high end of its interval")] = None

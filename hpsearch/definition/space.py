@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BeforeValidator, ConfigDict, RootModel, ValidationError
@@ -17,6 +17,8 @@ from hpsearch.validation.config import PER_HIDDEN_LAYER, PER_LAYER, SHARED, Conf
 
 if TYPE_CHECKING:
     from optuna.trial import Trial
+
+    from hpsearch.definition.network_sizes import NetworkSizes
 
 # The most configurations that a grid may have.
 MOST_POINTS = 100_000
@@ -125,13 +127,26 @@ class Space(RootModel[Annotated[dict[str, Dimension], BeforeValidator(_by_name)]
         """The largest value that a hyperparameter can take."""
         return max(self._possible(name, train))
 
-    def suggest(self, trial: Trial, train: Config) -> dict[str, Any]:
-        """Let ``trial`` choose a value for every hyperparameter that exists, given those chosen before it."""
+    def suggest(self, trial: Trial, train: Config, sizes: NetworkSizes | None = None) -> dict[str, Any]:
+        """Let ``trial`` choose a value for every hyperparameter that exists, given those chosen before it.
+
+        Args:
+            trial: Optuna's.
+            train: what the search overrides.
+            sizes: what keeps the networks small enough, if anything: some values may not be those of ``trial``.
+        """
+        return self.choose(lambda name: self.dimensions[name].suggest(trial, name), train, sizes)
+
+    def choose(
+        self, value_of: Callable[[str], Any], train: Config, sizes: NetworkSizes | None = None
+    ) -> dict[str, Any]:
+        """The same, each value from ``value_of``, which is asked for those that exist, in order."""
         chosen: dict[str, Any] = {}
         for name in self.names:
             if self.exists(name, chosen, train):
-                chosen[name] = self.dimensions[name].suggest(trial, name)
-        return chosen
+                value = value_of(name)
+                chosen[name] = sizes.depth(value) if sizes is not None and name == "hidden_layers" else value
+        return chosen if sizes is None else sizes.narrowed(chosen)
 
     def exists(self, name: str, chosen: Mapping[str, Any], train: Config) -> bool:
         """Whether a hyperparameter exists, given those chosen before it."""

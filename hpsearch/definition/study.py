@@ -18,6 +18,7 @@ from hpsearch.data.source import Source
 from hpsearch.data.sources import Memory
 from hpsearch.data.splits import SPLITTERS
 from hpsearch.data.table_sources import TableFile
+from hpsearch.definition.network_sizes import NetworkSizes
 from hpsearch.definition.problems import first_problem
 from hpsearch.definition.registered import Section
 from hpsearch.definition.sections import (
@@ -32,6 +33,7 @@ from hpsearch.definition.sections import (
 from hpsearch.definition.space import Space, configure
 from hpsearch.definition.wording import key_of, keys_by_section
 from hpsearch.errors import DefinitionError, Setting, did_you_mean, located, reason
+from hpsearch.nn.losses import LOSSES
 from hpsearch.validation.config import ADDED, Config
 from hpsearch.validation.metric import Metric
 from hpsearch.validation.metrics import metrics_of, objective_metric
@@ -46,6 +48,8 @@ _LATER = {
     "search.finalists": 0,
     "search.initial_design": {"name": "sampler"},
     "search.patience": None,
+    "search.max_parameters": None,
+    "search.objectives": None,
     "data.weight": None,
     "data.task": "classification",
     "data.duplicates": "keep",
@@ -169,7 +173,9 @@ class StudyDefinition(Section):
     def _goes_together(self) -> Self:
         self._check_task()
         self.space.check(self.train)
-        self.build_sampler(0)  # a missing package or a space that it cannot search is refused before anything runs
+        self.build_sampler(
+            0, self.sizes()
+        )  # a missing package or a space that it cannot search is refused before anything runs
         if not self.space.dimensions and self.trials > 1:
             raise DefinitionError(
                 "must be 1 where [space] is empty",
@@ -308,9 +314,24 @@ class StudyDefinition(Section):
         """Optuna's pruner with the study's resources; None if it never prunes."""
         return self.search.pruner.build(min(self.evaluate_every, self.most_epochs), self.most_epochs)
 
-    def build_sampler(self, number: int) -> BaseSampler:
+    def build_sampler(self, number: int, sizes: NetworkSizes) -> BaseSampler:
         """What proposes trial ``number``."""
-        return self.search.sampler.for_trial(self.space, self.train, self.seed, number)
+        return self.search.sampler.for_trial(sizes, self.seed, number)
+
+    def sizes(self, inputs: int | None = None, classes: int = 0) -> NetworkSizes:
+        """How large the networks are that the search can choose.
+
+        Args:
+            inputs: features of the data; None where they are not known, and any size fits.
+            classes: 0 in a regression.
+
+        Raises:
+            HpsearchError: a loss that is not for so many classes.
+        """
+        if inputs is None:
+            return NetworkSizes(self.space, self.train, 1, 1)
+        outputs = LOSSES[self.loss].outputs(classes)
+        return NetworkSizes(self.space, self.train, inputs, outputs, self.search.max_parameters)
 
     @cached_property
     def first_configurations(self) -> tuple[Mapping[str, Any], ...]:
@@ -321,8 +342,12 @@ class StudyDefinition(Section):
 
     @cached_property
     def limit(self) -> int:
-        """How many trials there shall be: a grid ends at its size."""
-        return min(self.trials, len(self.space.grid(self.train))) if self.search.sampler.finite else self.trials
+        """How many trials there shall be, networks of any size allowed: a grid ends at its size."""
+        return self.limit_of(self.sizes())
+
+    def limit_of(self, sizes: NetworkSizes) -> int:
+        """How many trials there shall be: a grid ends with its last configuration that is small enough."""
+        return min(self.trials, len(sizes.grid)) if self.search.sampler.finite else self.trials
 
     def with_trials(self, trials: int) -> StudyDefinition:
         """The same study with another number of trials in all.

@@ -93,8 +93,11 @@ class KFoldSearchCV(MetaEstimatorMixin, BaseEstimator):
             tables; likewise.
         patience: share of its epochs after which a trial is complete if none of them was better; None trains each trial
             that is not pruned to its last epoch.
+        max_parameters: weights and biases that a network may have; larger choices are narrowed. None for any number.
         objective: what a trial's value is the mean over splits of: ``loss``, ``accuracy`` or ``r2`` and others of
             :data:`hpsearch.validation.metrics.METRICS`.
+        objectives: None, or that and what is to be small as well, ``["loss", "parameters"]``: ``best_params_`` are
+            those of the best value all the same; ``trials_`` has the parameters of each trial's network.
         checkpoint: ``best``, a trial's value is its mean curve at the best point, or ``last``.
         in_flight: trials proposed before the oldest is told; part of what the search is.
         finalists: best trials that are compared again on fresh splits before one is chosen; 0 for none, None for the
@@ -161,7 +164,9 @@ class KFoldSearchCV(MetaEstimatorMixin, BaseEstimator):
         pruner: Any = "median",
         initial_design: Any = "sampler",
         patience: float | None = None,
+        max_parameters: int | None = None,
         objective: str = "loss",
+        objectives: Any = None,
         checkpoint: str = "best",
         in_flight: int = 8,
         finalists: int | None = None,
@@ -296,9 +301,15 @@ class KFoldSearchCV(MetaEstimatorMixin, BaseEstimator):
             "space": own["space"],
             "search": {name: own[name] for name in ("sampler", "pruner", "initial_design", "objective", "in_flight")}
             | {"trials": own["n_trials"], "finalist_repeats": own["finalist_repeats"]}
-            | {name: own[name] for name in ("patience", "finalists") if own[name] is not None},
+            | {
+                name: own[name]
+                for name in ("patience", "finalists", "max_parameters", "objectives")
+                if own[name] is not None
+            },
             "retrain": self._retrain(),
         }
+        if own["objectives"] is not None and own["objective"] == "loss":  # its default: not said
+            del raw["search"]["objective"]
         return StudyDefinition.from_mapping(plain(raw), Path.cwd())
 
     def _retrain(self) -> dict[str, Any]:

@@ -45,6 +45,7 @@ class Best:
         correction: what is shipped scores on new rows, or the best trial of the search, or why that cannot be told.
         scorings: how often the study's hold-out has been scored.
         final: what the finals chose; None where they did not choose.
+        at_most: the most parameters of the trials that it was chosen among; None where it was among all.
         comparison: with models without a search, of which the networks' own number is the corrected one; None where
             there is none of these networks.
         diagnoses: what the results say about the study file.
@@ -61,6 +62,7 @@ class Best:
     correction: Correction
     scorings: int
     final: Choice | None = None
+    at_most: int | None = None
     comparison: Comparison | None = None
     diagnoses: tuple[Diagnosis, ...] = ()
 
@@ -125,6 +127,7 @@ class Best:
         if self.final is None and self.correction.candidates == 1:
             return "of the one candidate there was"
         among = f"{self.complete} complete {'trials' if self.complete > 1 else 'trial'}"
+        among += "" if self.at_most is None else f" of at most {self.at_most:,} parameters"
         if self.final is not None:
             return f"optimistic: a finalist among {among}"
         rule = "" if self.rule == "lowest" else f" by {self.rule}"
@@ -142,6 +145,7 @@ class Best:
             "trial": self.result.number,
             "trials_told": self.trials,
             "rule": self.rule,
+            **({} if self.at_most is None else {"at_most": self.at_most}),
             "objective": self.definition.search.objective,
             "value": self.result.value,
             "corrected": self.corrected and asdict(self.corrected),
@@ -346,13 +350,15 @@ _BY_SEARCH: dict[str, Callable[[Sequence[TrialResult], Metric], TrialResult | No
 RULES = ("finals", *_BY_SEARCH)
 
 
-def find_best(stored: StoredStudy, rule: str = "finals") -> Best:
+def find_best(stored: StoredStudy, rule: str = "finals", at_most: int | None = None) -> Best:
     """The best configuration of a study.
 
     Args:
         stored: the study.
         rule: ``finals``, their choice, or as ``lowest`` where there were none; ``lowest`` objective value in the search
             (highest if it is to be maximised); or ``one-se``: the fewest parameters within one standard error of that.
+        at_most: choose only among trials whose networks have at most so many parameters, as if there were no others:
+            finalists that are so small are the best of those trials. None for all.
 
     Raises:
         HpsearchError: no trial is complete, no such rule, or a rule that needs more than one split.
@@ -361,7 +367,9 @@ def find_best(stored: StoredStudy, rule: str = "finals") -> Best:
         raise HpsearchError(got=f"Unknown rule {rule!r}", do=did_you_mean(rule, RULES))
     trials = [trial for trial in stored.trials() if trial.state.is_finished()]
     results = [stored_result(trial) for trial in trials]
-    definition = definition_of(stored)
+    definition, told = definition_of(stored), len(results)
+    if at_most is not None:
+        results = _small_enough(stored, results, at_most)
     lowest = best_result(results, definition.metric)
     if rule == "one-se" and lowest is not None and len(lowest.folds) == 1:
         raise HpsearchError(
@@ -370,11 +378,15 @@ def find_best(stored: StoredStudy, rule: str = "finals") -> Best:
             ("Use ", Setting("rule", "lowest"), "."),
         )
     evaluated = finals(stored, definition, trials) if rule == "finals" else []
+    evaluated = [final for final in evaluated if at_most is None or final.parameters <= at_most]
     ensemble = definition.retrain.members > 1
     final = choose(evaluated, definition, ensemble)
     if final is None and rule == "finals":
         rule = "lowest"
-    best = _BY_SEARCH[rule](results, definition.metric) if final is None else results[final.final.number]
+    if final is None:
+        best = _BY_SEARCH[rule](results, definition.metric)
+    else:
+        best = next(result for result in results if result.number == final.final.number)
     if best is None:
         raise HpsearchError(
             f"The study {stored.name!r} must have a complete trial to have a best one",
@@ -386,17 +398,36 @@ def find_best(stored: StoredStudy, rule: str = "finals") -> Best:
     config = definition.config(chosen).replaced(exact)
     identity = stored.attributes["identity"]
     data = data_fingerprint(identity["data.fingerprint"], identity["holdout.fingerprint"])
-    correction = correct(stored, definition, results)
+    correction = correct(stored, definition, results, all_of_them=at_most is None)
     if final is not None and ensemble:
-        correction = correct_shipped(stored, definition, evaluated, correction)
+        correction = correct_shipped(stored, definition, evaluated, correction, all_of_them=at_most is None)
     scorings = len(stored.attributes.get(SCORINGS, ()))
     complete = sum(result.value is not None for result in results)
-    found = Best(definition, chosen, config, best, len(results), complete, data, rule, correction, scorings, final)
+    found = Best(definition, chosen, config, best, told, complete, data, rule, correction, scorings, final, at_most)
     shipped = _shipped(stored, best, final)
     comparison = None if shipped is None else _comparison(stored, found, shipped)
+    if at_most is not None:  # what the results say about the study file, they say of all
+        return replace(found, comparison=comparison)
     parameters = [trial.params for trial in trials]
     seen = Observed(definition, results, parameters, best, final, comparison, shipped)
     return replace(found, comparison=comparison, diagnoses=diagnose(seen))
+
+
+def _small_enough(stored: StoredStudy, results: Sequence[TrialResult], at_most: int) -> list[TrialResult]:
+    """The trials whose networks have at most so many parameters.
+
+    Raises:
+        HpsearchError: some are complete, but none that is so small.
+    """
+    small = [result for result in results if result.parameters <= at_most]
+    sizes = [result.parameters for result in results if result.value is not None]
+    if sizes and min(sizes) > at_most:
+        raise HpsearchError(
+            f"must be at least {min(sizes)}, the fewest parameters of a complete trial of {stored.name!r}",
+            f"is {at_most}",
+            where=Setting("at_most"),
+        )
+    return small
 
 
 def _shipped(stored: StoredStudy, best: TrialResult, final: Choice | None) -> Shipped | None:

@@ -41,7 +41,8 @@ def to_toml(best: Best, folder: Path) -> str:
     """A complete study file of the best configuration, without a search space; paths are relative to ``folder``."""
     raw, result = best.definition.raw, best.result
     document = tomlkit.document()
-    document.add(tomlkit.comment(f"The best of {best.trials} trials of the study {best.definition.name!r}."))
+    small = "" if best.at_most is None else f" with at most {best.at_most} parameters"
+    document.add(tomlkit.comment(f"The best{small} of {best.trials} trials of the study {best.definition.name!r}."))
     document.add(tomlkit.comment("`hpsearch retrain` fits it on all rows that are not held out."))
     name = f"{best.definition.name[:95]}-best"
     document["study"] = {"name": name, "seed": best.definition.seed}
@@ -67,6 +68,8 @@ def to_toml(best: Best, folder: Path) -> str:
     origins["configuration"] = best.config.fingerprint
     origins["data_fingerprint"] = best.data_fingerprint
     origins["rule"] = best.rule
+    if best.at_most is not None:
+        origins["at_most"] = best.at_most
     origins["objective_value"].comment(
         f"mean {best.definition.metric.title}, chosen among {best.trials} trials: optimistic"
     )

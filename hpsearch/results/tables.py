@@ -73,7 +73,7 @@ from hpsearch.errors import HpsearchError, did_you_mean
 from hpsearch.extras import require
 from hpsearch.storage.database import clear_errors, close, open_storage
 from hpsearch.storage.stored_study import StoredStudy, objective_of, stored_result
-from hpsearch.storage.trial_result import TrialResult, best_result, standard_error
+from hpsearch.storage.trial_result import TrialResult, best_result, front, standard_error
 from hpsearch.validation.score import SCORE_NAMES
 
 _FOLD_TYPES = {
@@ -94,8 +94,14 @@ _STUDY_TYPES = {
 FORMATS = ("csv", "json", "parquet", "table")
 
 
-def trials_table(stored: StoredStudy) -> pd.DataFrame:
-    """One row a trial; the columns are described in :mod:`hpsearch.results.tables`."""
+def trials_table(stored: StoredStudy, front_only: bool = False) -> pd.DataFrame:
+    """One row a trial; the columns are described in :mod:`hpsearch.results.tables`.
+
+    Args:
+        stored: the study.
+        front_only: only complete trials than which no other is better and as small, or smaller and as good; the
+            smallest networks first.
+    """
     kinds = stored.attributes["hyperparameters"]
     head = {"number": "int64", "state": "str", "value": "float64", "standard_error": "float64"}
     score_name = SCORE_NAMES[stored.metric.task]
@@ -113,6 +119,8 @@ def trials_table(stored: StoredStudy) -> pd.DataFrame:
             row |= {"epochs_trained": max(result.epochs, default=0), "reason": result.reason, "same_as": result.same_as}
             row |= {"machine": result.machine, "standard_error": standard_error(result)}
         rows.append(row)
+    if front_only:
+        rows = [rows[result.number] for result in front(_results(stored), stored.metric)]
     return frame_of(rows, {**head, **kinds, **tail})
 
 

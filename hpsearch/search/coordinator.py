@@ -51,13 +51,13 @@ class Progress:
         return best_result(self.results, self.metric)
 
 
-def trials_wanted(definition: StudyDefinition, results: Sequence[TrialResult]) -> int:
-    """How many trials there shall be, given those told: ``trials``, a grid's size, or fewer by ``stop``.
+def trials_wanted(definition: StudyDefinition, results: Sequence[TrialResult], limit: int) -> int:
+    """How many trials there shall be, given those told: ``limit``, or fewer by ``stop``.
 
     With ``stop`` = n the study ends once n trials told in a row have not improved the best value by more than its
     standard error over the folds; trials that were asked by then are finished.
     """
-    limit, stop, metric = definition.limit, definition.search.stop, definition.metric
+    stop, metric = definition.search.stop, definition.metric
     if stop is None:
         return limit
     bests: list[TrialResult | None] = []
@@ -94,7 +94,7 @@ class Coordinator(Work):
         """
         self._stored, self._supervisor, self._on_progress, self._reuse = stored, supervisor, on_progress, reuse
         self._prepared, self._definition = prepared, prepared.definition
-        self._proposer = Proposer(self._definition)
+        self._proposer = Proposer(self._definition, prepared.sizes)
         self._proposals: list[Proposal] = []
         self._results: list[TrialResult] = []
         self._prunes = self._definition.build_pruner() is not None
@@ -127,7 +127,7 @@ class Coordinator(Work):
     def _wanted(self) -> int:
         told = len(self._results)
         if told not in self._wanted_when:
-            self._wanted_when[told] = trials_wanted(self._definition, self._results)
+            self._wanted_when[told] = trials_wanted(self._definition, self._results, self._prepared.limit)
         return self._wanted_when[told]
 
     def _progress(self) -> Progress:
@@ -184,9 +184,17 @@ class Coordinator(Work):
                 yield number
 
     def task(self, number: int) -> TrialTask:
-        """A trial's pruner sees what was told before the trial was asked."""
+        """A trial's pruner sees what was told before the trial was asked.
+
+        Where few parameters are an objective as well, it sees networks that have no more: a small one is not stopped
+        because larger ones are better.
+        """
+        chosen = self._proposals[number].chosen
         prior_trials = self._prior_trials[: max(0, number - self._definition.search.in_flight + 1)]
-        return TrialTask(number, self._proposals[number].chosen, prior_trials)
+        if "parameters" in self._definition.search.costs:
+            most = self._prepared.sizes.of(chosen)
+            prior_trials = [trial for trial in prior_trials if self._results[trial.number].parameters <= most]
+        return TrialTask(number, chosen, prior_trials)
 
     def known(self, number: int) -> TrialResult | None:
         first = self._duplicate_of[number] if self._reuse else None

@@ -51,15 +51,18 @@ def definition_of(stored: StoredStudy) -> StudyDefinition:
     return StudyDefinition.from_mapping(attributes["definition"], Path(attributes["folder"]))
 
 
-def correct(stored: StoredStudy, definition: StudyDefinition, results: Sequence[TrialResult]) -> Correction:
+def correct(
+    stored: StoredStudy, definition: StudyDefinition, results: Sequence[TrialResult], *, all_of_them: bool = True
+) -> Correction:
     """The search's best value corrected for having been chosen; it is of single networks, one a split.
 
     Args:
         stored: the study.
         definition: its definition.
         results: of the trials that ended, at least one of them complete.
+        all_of_them: whether they are all that ended; otherwise those that a choice was made among.
     """
-    known = stored.attributes.get(_SEARCH)
+    known = stored.attributes.get(_SEARCH) if all_of_them else None
     if known and known["told"] == len(results) and _is_current(known["corrected"]):
         return Correction(Corrected(**known["corrected"]))
     best, files = best_result(results, definition.metric), stored.row_results
@@ -72,7 +75,12 @@ def correct(stored: StoredStudy, definition: StudyDefinition, results: Sequence[
 
 
 def correct_shipped(
-    stored: StoredStudy, definition: StudyDefinition, evaluated: Sequence[TrialResult], of_search: Correction
+    stored: StoredStudy,
+    definition: StudyDefinition,
+    evaluated: Sequence[TrialResult],
+    of_search: Correction,
+    *,
+    all_of_them: bool = True,
 ) -> Correction:
     """What the ensemble that is shipped loses on new rows: the finals' number, corrected.
 
@@ -95,12 +103,15 @@ def correct_shipped(
         definition: its definition.
         evaluated: what became of the finalists, at least one of them complete.
         of_search: the corrected score of the search, with the same trials.
+        all_of_them: whether those are all finalists; otherwise those that a choice was made among.
     """
     choice, fewer = _chosen(stored, definition, evaluated)
     known = stored.attributes.get(_SHIPPED)
     if known and known["of"] == _key(evaluated, fewer, of_search) and _is_current(known["corrected"]):
         return Correction(Corrected(**known["corrected"]), no_curve=known["no_curve"])
     curve, no_curve = _learning_curve(stored, choice, fewer)
+    if fewer is None and not all_of_them:
+        no_curve = "only the best of all was trained with fewer rows"
     files, sign = stored.final_row_results, definition.metric.sign
     try:
         shares = _of_equal_shares(files, definition, choice.final)

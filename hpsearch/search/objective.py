@@ -20,6 +20,7 @@ from hpsearch.data.matrix import is_large
 from hpsearch.data.preprocess import Scaling, column_without_values, without_values
 from hpsearch.data.splits import Split, hold_out, make_splits
 from hpsearch.data.target_scaling import require_scalable
+from hpsearch.definition.network_sizes import NetworkSizes
 from hpsearch.definition.study import StudyDefinition, as_key
 from hpsearch.errors import DataError, HpsearchError, Setting, Wording, located
 from hpsearch.search.probe import probe
@@ -27,8 +28,9 @@ from hpsearch.search.pruning import PriorTrial, Pruning
 from hpsearch.storage.quiet import quiet
 from hpsearch.storage.trial_result import MACHINE, TrialResult, TrialState
 from hpsearch.threads import one_thread
+from hpsearch.validation.costs import COSTS
 from hpsearch.validation.cross_validate import CrossValidation, Outcome, cross_validate
-from hpsearch.validation.lanes import architecture_of, fit_scalings, training_weights
+from hpsearch.validation.lanes import fit_scalings, training_weights
 from hpsearch.validation.layout import Layout
 from hpsearch.validation.learning_curve import Pairs, with_fewer_rows
 
@@ -65,6 +67,16 @@ class Prepared:
     def final_pairs(self) -> Pairs | None:
         """The same with a further fold left out; None where that cannot be."""
         return Pairs.of(self.final_splits, self.search)
+
+    @cached_property
+    def sizes(self) -> NetworkSizes:
+        """How large the networks are that the search can choose, for these rows."""
+        return self.definition.sizes(self.search.features.shape[1], len(self.search.class_names))
+
+    @property
+    def limit(self) -> int:
+        """How many trials there shall be."""
+        return self.definition.limit_of(self.sizes)
 
     def final_scalings(self, name: str) -> Sequence[Scaling]:
         """What a scaling learns from the training rows of each of them: once a process, for all finalists."""
@@ -141,8 +153,12 @@ class Prepared:
             "splits": len(self.splits),
             "training_rows_of_a_split": min(len(split.training) for split in self.splits),
             "searched": {name: dimension.describe() for name, dimension in space.items()},
-            "objective": f"{definition.metric.title} ({definition.metric.direction})",
-            "trials": definition.limit,
+            "objective": ", ".join(
+                [f"{definition.metric.title} ({definition.metric.direction})"]
+                + [f"{COSTS[name].title} (minimize)" for name in definition.search.costs]
+            ),
+            **({} if (most := self.sizes.most) is None else {"max_parameters": most}),
+            "trials": self.limit,
             "sampler": definition.search.sampler.name,
             "pruner": definition.search.pruner.name,
             "patience": definition.search.patience,
@@ -202,7 +218,7 @@ def divide(definition: StudyDefinition, data: Dataset, held_out: Dataset | None)
     # Classes that there are not, a loss for others than there are, and targets that a scaling is not for are refused
     # before anything runs.
     training_weights(definition.train, data, training)
-    architecture_of(definition.train, data.features.shape[1], len(data.class_names))
+    require_small_enough(definition.sizes(data.features.shape[1], len(data.class_names)))
     for name in definition.target_scalings:
         require_scalable(name, data.labels)
     scalings = {name: fit_scalings(data, training, name, study_seed=seed) for name in definition.scalings}
@@ -270,6 +286,22 @@ def require_defined(definition: StudyDefinition, data: Dataset, splits: Sequence
                 "Use a stratified splitter, fewer n_splits, or another objective, such as 'loss'.",
                 where=Setting("search.objective", definition.search.objective),
             )
+
+
+def require_small_enough(sizes: NetworkSizes) -> None:
+    """Refuse a study of which not even the smallest network may be trained.
+
+    Raises:
+        DataError: with how many parameters it has.
+    """
+    if sizes.most is not None and sizes.smallest > sizes.most:
+        raise DataError(
+            f"must be at least {sizes.smallest}, the parameters of the smallest network that can be chosen, with "
+            f"{sizes.inputs} inputs and {sizes.outputs} {'output' if sizes.outputs == 1 else 'outputs'}",
+            f"is {sizes.most}",
+            "Raise it, or allow fewer neurons.",
+            where=Setting("search.max_parameters"),
+        )
 
 
 def data_fingerprint(search: str, held_out: str | None) -> str:

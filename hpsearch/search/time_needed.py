@@ -19,6 +19,7 @@ import numpy as np
 
 from hpsearch.arrays import Floats
 from hpsearch.data.splits import Split
+from hpsearch.definition.network_sizes import NetworkSizes
 from hpsearch.definition.study import StudyDefinition
 from hpsearch.errors import DataError
 from hpsearch.search.baselines import seconds_of_baselines, seconds_of_training
@@ -108,15 +109,15 @@ def time_needed(prepared: Prepared, workers: int = 1, told: int = 0, seconds: fl
 def time_of_run(prepared: Prepared, workers: int, told: int) -> TimeNeeded | None:
     """The same with less measuring; None where nothing is left to do, or what there is to compute takes seconds."""
     costs = _Costs.computed(prepared)
-    if told >= prepared.definition.limit or _of_study(prepared, costs, workers, told).about < SOON:
+    if told >= prepared.limit or _of_study(prepared, costs, workers, told).about < SOON:
         return None
     return _of_study(prepared, costs.measured(prepared, BEFORE_A_RUN), workers, told)
 
 
 def _of_study(prepared: Prepared, costs: _Costs, workers: int, told: int) -> TimeNeeded:
     definition = prepared.definition
-    search, trials = definition.search, max(0, definition.limit - told)
-    later = max(0, definition.limit - max(told, _EARLY))
+    search, trials = definition.search, max(0, prepared.limit - told)
+    later = max(0, prepared.limit - max(told, _EARLY))
     workers = max(1, min(workers, trials, search.in_flight))
 
     def seconds(training: float, of_final: float) -> float:
@@ -142,7 +143,7 @@ def _of_study(prepared: Prepared, costs: _Costs, workers: int, told: int) -> Tim
         trials,
         definition.most_epochs,
         len(prepared.splits),
-        min(definition.finalists, definition.limit),
+        min(definition.finalists, prepared.limit),
     )
 
 
@@ -166,7 +167,7 @@ class _Costs:
     @classmethod
     def computed(cls, prepared: Prepared) -> _Costs:
         """By what they have to compute."""
-        configs = tuple(prepared.definition.config(chosen) for chosen in _spread(prepared.definition))
+        configs = tuple(prepared.definition.config(chosen) for chosen in _spread(prepared.definition, prepared.sizes))
 
         def of_each(splits: Sequence[Split]) -> Floats:
             return np.array([_computed(prepared, config, config.epochs, splits) for config in configs])
@@ -224,19 +225,16 @@ def _computed(prepared: Prepared, config: Config, epochs: int, splits: Sequence[
     return seconds_of_training(epochs, splits, config.batch_size, network.size)
 
 
-def _spread(definition: StudyDefinition) -> list[Mapping[str, Any]]:
+def _spread(definition: StudyDefinition, sizes: NetworkSizes | None = None) -> list[Mapping[str, Any]]:
     """Hyperparameters spread over the space: of each dimension, one value in each of as many parts (a Latin square)."""
     space, draw = definition.space, np.random.default_rng(0)
     count = CONFIGURATIONS if space.dimensions else 1
     units = {name: (draw.permutation(count) + 0.5) / count for name in space.names}
-    found: list[Mapping[str, Any]] = []
-    for number in range(count):
-        chosen: dict[str, Any] = {}
-        for name in space.names:
-            if space.exists(name, chosen, definition.train):
-                chosen[name] = space.dimensions[name].at(float(units[name][number]))
-        found.append(chosen)
-    return found
+
+    def spread(number: int) -> Mapping[str, Any]:
+        return space.choose(lambda name: space.dimensions[name].at(float(units[name][number])), definition.train, sizes)
+
+    return [spread(number) for number in range(count)]
 
 
 def _measure(prepared: Prepared, config: Config, splits: Sequence[Split], seconds: float) -> tuple[float, float]:

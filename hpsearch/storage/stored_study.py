@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ from hpsearch.storage.database import (
 from hpsearch.storage.quiet import quiet
 from hpsearch.storage.row_results import RowResultFiles
 from hpsearch.storage.trial_result import MACHINE, TrialResult
+from hpsearch.validation.costs import COSTS
 from hpsearch.validation.cross_validate import EnsembleCurve
 from hpsearch.validation.layout import Layout
 from hpsearch.validation.metric import Metric
@@ -94,12 +96,13 @@ class StoredStudy:
         Raises:
             StorageError: a storage that cannot be opened or written; a study that is there, if it must be ``new``.
         """
-        direction = StudyDirection[objective_of(attributes).direction.upper()]
+        directions = [StudyDirection[objective_of(attributes).direction.upper()]]
+        directions += [StudyDirection.MINIMIZE] * len(costs_of(attributes))
         with closed_on_error(open_storage(url, create=True)) as storage, quiet(), clear_errors(url):
             made = False
             if name not in study_names(storage, url):
                 with suppress(optuna.exceptions.DuplicatedStudyError), one_transaction(storage):
-                    study_id = storage.create_new_study([direction], name)
+                    study_id = storage.create_new_study(directions, name)
                     for key, value in attributes.items():
                         storage.set_study_user_attr(study_id, key, value)
                     made = True
@@ -150,6 +153,11 @@ class StoredStudy:
     def objective(self) -> str:
         """Its name."""
         return _objective_name(self.attributes)
+
+    @cached_property
+    def _costs(self) -> tuple[str, ...]:
+        """The names of its further objectives."""
+        return costs_of(self.attributes)
 
     @property
     def loss(self) -> str:
@@ -282,7 +290,8 @@ class StoredStudy:
         replace_rows(self.storage, "trial_user_attributes", trial_id, "key", rows)
         # Like Optuna's own loop, a pruned trial's value in the storage is its last intermediate value.
         final = result.intermediate[-1] if result.state == "PRUNED" else result.value
-        values = None if final is None else [final]
+        costs = [float(getattr(result, COSTS[name].field)) for name in self._costs]
+        values = None if final is None else [final, *costs]
         self.storage.set_trial_state_values(trial_id, TrialState[result.state], values)
 
     def finals(self) -> dict[int, TrialResult]:
@@ -358,9 +367,17 @@ def objective_of(attributes: Mapping[str, Any]) -> Metric:
 
 
 def _objective_name(attributes: Mapping[str, Any]) -> str:
+    return _objective_names(attributes)[0]
+
+
+def costs_of(attributes: Mapping[str, Any]) -> tuple[str, ...]:
+    """The names of a study's further objectives, from its attributes."""
+    return _objective_names(attributes)[1:]
+
+
+def _objective_names(attributes: Mapping[str, Any]) -> tuple[str, ...]:
     search = attributes["definition"].get("search", {}) if "definition" in attributes else {}
-    name: str = search.get("objective", "loss")
-    return name
+    return tuple(search.get("objectives") or [search.get("objective", "loss")])
 
 
 def loss_name(attributes: Mapping[str, Any]) -> str:
@@ -386,7 +403,7 @@ def stored_result(trial: FrozenTrial) -> TrialResult:
     return TrialResult(
         number=trial.number,
         state=trial.state.name,  # type: ignore[arg-type]
-        value=trial.value if trial.state is TrialState.COMPLETE else None,
+        value=trial.values[0] if trial.state is TrialState.COMPLETE else None,  # the others are the result's own
         intermediate=[trial.intermediate_values[epoch] for epoch in record["epochs"]],
         score=score,
         score_name=score_name,

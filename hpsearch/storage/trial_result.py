@@ -92,6 +92,18 @@ def one_se_result(results: Iterable[TrialResult], metric: Metric) -> TrialResult
     return min(within, key=lambda result: result.parameters)  # of equals the first, which is the better
 
 
+def front(results: Iterable[TrialResult | None], metric: Metric) -> list[TrialResult]:
+    """The complete trials than which no other is better in the objective and as small, or smaller and as good; the
+    smallest networks first, of equal ones all."""
+    found: list[TrialResult] = []
+    for result in sorted(ranked(results, metric), key=lambda result: result.parameters):
+        last = found[-1] if found else None
+        equal = last is not None and (result.parameters, result.value) == (last.parameters, last.value)
+        if last is None or equal or minimised(result, metric) < minimised(last, metric):
+            found.append(result)
+    return found
+
+
 def minimised(result: TrialResult, metric: Metric) -> float:
     """A complete trial's value, negated where higher is better."""
     assert result.value is not None

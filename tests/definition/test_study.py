@@ -559,6 +559,8 @@ pruner = "median"
         "search.in_flight=7",
         "search.objective=accuracy",
         "search.patience=1",
+        "search.max_parameters=500",
+        'search.objectives=["loss", "parameters"]',
         "search.sampler=random",
         'search.sampler={ name = "tpe", n_startup_trials = 11 }',
         'search.sampler={ name = "tpe", n_ei_candidates = 25 }',

@@ -179,7 +179,7 @@ def test_a_study_that_ends_by_itself_ends_the_same_when_cut_up(small: Path) -> N
 
 def test_without_stop_nothing_ends_early(small: Path) -> None:
     definition = StudyDefinition.from_file(small)
-    assert trials_wanted(definition, []) == 16
+    assert trials_wanted(definition, [], definition.limit) == 16
 
 
 def test_a_timeout_stops_in_time_and_changes_nothing(small: Path) -> None:

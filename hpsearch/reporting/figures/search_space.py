@@ -52,10 +52,11 @@ class Importance(StudyFigure[pd.DataFrame]):
     def facts(self, study: Snapshot) -> pd.DataFrame:
         _require_space(study)
         complete = [trial for trial in study.stored.trials() if trial.state is optuna.trial.TrialState.COMPLETE]
-        if len(complete) < _FEWEST or len({trial.value for trial in complete}) == 1:
+        values = {tuple(trial.values or ()) for trial in complete}
+        if len(complete) < _FEWEST or len(values) == 1:
             raise HpsearchError(
                 f"Importances need at least {_FEWEST} complete trials with different values",
-                f"there are {len({trial.value for trial in complete})}",
+                f"there are {len(values)}",
             )
         with quiet():
             study_ = optuna.load_study(study_name=study.stored.name, storage=study.stored.storage)

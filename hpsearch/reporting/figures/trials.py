@@ -16,7 +16,7 @@ from hpsearch.reporting.figures.search import label, loss_label, objective, of_o
 from hpsearch.reporting.figures.study_figure import StudyFigure
 from hpsearch.reporting.figures.style import BEST, COMPLETE, CORRECTED, PRUNED, WIDE, axis, faint, figure, joined
 from hpsearch.reporting.snapshot import Snapshot
-from hpsearch.storage.trial_result import fold_value, one_se_result, standard_error
+from hpsearch.storage.trial_result import fold_value, front, one_se_result, standard_error
 
 _SHOWN = 3  # learning curves
 _RANKED = 40  # trials with their folds
@@ -173,10 +173,12 @@ class Folds(StudyFigure[pd.DataFrame]):
 
 @dataclass(frozen=True)
 class SizeFacts:
-    """``trials``: number, parameters, value of complete ones, best first; the best value plus its standard error, and
-    the trial that the one-standard-error rule takes, where there are splits enough."""
+    """``trials``: number, parameters, value of complete ones, best first; the front of them, smallest first; the best
+    value plus its standard error, and the trial that the one-standard-error rule takes, where there are splits enough.
+    """
 
     trials: pd.DataFrame
+    front: pd.DataFrame
     threshold: float | None
     chosen: int | None
 
@@ -184,7 +186,8 @@ class SizeFacts:
 class Size(StudyFigure[SizeFacts]):
     title = "What a larger network buys"
     how = (
-        "Each dot is a complete trial: how many weights and biases it has, and its value. The dashed line lies one "
+        "Each dot is a complete trial: how many weights and biases it has, and its value. The steps are the best value "
+        "with at most so many parameters (`hpsearch best --at-most`). The dashed line lies one "
         "standard error from the best: trials beyond it can hardly be told from the best one, so the leftmost of them, "
         "the diamond, is the small network to prefer where size matters (`hpsearch best --rule one-se`)."
     )
@@ -194,12 +197,13 @@ class Size(StudyFigure[SizeFacts]):
         rows = [[getattr(result, name) for name in columns] for result in study.complete]
         error = standard_error(study.complete[0])
         frame = of_objective(study, pd.DataFrame(rows, columns=columns))
+        numbers = [result.number for result in front(study.complete, study.metric)]
+        steps = frame.set_index("number").loc[numbers].reset_index()
         if error is None:
-            return SizeFacts(frame, None, None)
+            return SizeFacts(frame, steps, None, None)
         small = one_se_result(study.complete, study.metric)
-        return SizeFacts(
-            frame, float(frame["value"].iloc[0]) + study.metric.sign * error, None if small is None else small.number
-        )
+        threshold = float(frame["value"].iloc[0]) + study.metric.sign * error
+        return SizeFacts(frame, steps, threshold, None if small is None else small.number)
 
     def say(self, facts: SizeFacts) -> str:
         first = facts.trials.iloc[0]
@@ -220,6 +224,15 @@ class Size(StudyFigure[SizeFacts]):
         drawn = figure(400, xaxis=across, yaxis=axis(label(objective(trials)), trials["value"]))
         if facts.threshold is not None:
             drawn.add_hline(facts.threshold, line={"color": PRUNED, "dash": "dash", "width": 1.5})
+        if len(facts.front) > 1:
+            drawn.add_scatter(
+                x=facts.front["parameters"],
+                y=facts.front["value"],
+                mode="lines",
+                line={"shape": "hv", "color": BEST, "width": 1.5},
+                name="best with at most so many",
+                hoverinfo="skip",
+            )
         looks: list[Look] = [
             ("complete", trials.iloc[1:], {"color": COMPLETE, "size": 7, "opacity": 0.75}),
             ("best", trials.iloc[:1], {"color": BEST, "size": 13, "symbol": "star"}),
