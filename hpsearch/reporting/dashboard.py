@@ -1,4 +1,4 @@
-"""The live dashboard: optuna-dashboard on a storage, read-only, with notes and figures of ours."""
+"""The live dashboard: our pages on the studies of a storage, and optuna-dashboard's with notes and figures of ours."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from optuna.study._frozen import FrozenStudy
 from hpsearch.errors import HpsearchError, Setting, one_line
 from hpsearch.reporting.guard import Guard
 from hpsearch.reporting.notes import study_note, trial_note
+from hpsearch.reporting.overview import Overview
+from hpsearch.reporting.site import Site
 from hpsearch.reporting.snapshot import Snapshot
 from hpsearch.reporting.view import View
 from hpsearch.results.best import find_best
@@ -23,7 +25,17 @@ from hpsearch.storage.quiet import quiet
 from hpsearch.storage.stored_study import StoredStudy, objective_of, stored_result
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
-THREADS = 4
+# Visitors that say nothing, or do not read what they asked for, are sent away after a while; so many of them can be
+# there at once that whoever comes meanwhile is let in.
+SERVER = {
+    "threads": 4,
+    "ident": None,
+    "connection_limit": 600,
+    "channel_timeout": 20,
+    "cleanup_interval": 5,
+    "max_request_header_size": 16384,
+    "max_request_body_size": 1024,
+}
 DRAWN = ("curves", "folds", "size", "gap")  # of the figures, those that are cheap enough to be drawn again and again
 
 
@@ -47,10 +59,11 @@ def serve(
 
     host = "127.0.0.1" if host == "localhost" else host  # which may mean two addresses
     token = None if host in LOOPBACK else secrets.token_urlsafe(24)
-    view = View(open_storage(url), annotate)
-    guard = Guard(optuna_dashboard.wsgi(view), token)
+    storage = open_storage(url)
+    view = View(storage, annotate)
+    guard = Guard(Site(Overview(storage, url), optuna_dashboard.wsgi(view), view.look), token)
     try:
-        server = waitress.create_server(guard, host=host, port=port, threads=THREADS, ident=None)
+        server = waitress.create_server(guard, host=host, port=port, **SERVER)
     except (OSError, ValueError) as error:
         got = one_line(error).lower()
         others = ("Choose others with ", Setting("host"), " and ", Setting("port"), ".")
@@ -58,7 +71,7 @@ def serve(
     guard.hosts = hosts_of(host, server.effective_port, names)  # the port is known once the server listens
     shown = socket.gethostname() if host in ("0.0.0.0", "::") else host
     address = f"[{shown}]" if ":" in shown else shown
-    announce(f"http://{address}:{server.effective_port}/dashboard" + (f"?token={token}" if token else ""))
+    announce(f"http://{address}:{server.effective_port}/" + (f"?token={token}" if token else ""))
     try:
         server.run()
     finally:
@@ -83,7 +96,7 @@ def annotate(view: View, study: FrozenStudy, told_before: int) -> None:
     if "definition" not in study.user_attrs:
         return
     stored = StoredStudy(view.storage, view.storage.url, study.study_name, study._study_id)
-    trials = [trial for trial in view.get_all_trials(study._study_id) if trial.state.is_finished()]
+    trials = [trial for trial in view.trials(study._study_id) if trial.state.is_finished()]
     results = [stored_result(trial) for trial in trials]
     with quiet():
         shown = view.study(study.study_name)
@@ -93,9 +106,10 @@ def annotate(view: View, study: FrozenStudy, told_before: int) -> None:
         complete = any(result.value is not None for result in results)
         best = find_best(stored) if complete else None
         optuna_dashboard.save_note(shown, study_note(stored, best))
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            shown.set_metric_names([f"mean {objective_of(stored.attributes).title}"])
+        if len(study.directions) == 1:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+                shown.set_metric_names([f"mean {objective_of(stored.attributes).title}"])
         if complete:
             _draw(shown, Snapshot(stored))
 

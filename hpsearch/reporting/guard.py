@@ -55,6 +55,7 @@ class Guard:
             names = {name.lower() for name, _ in extra}
             return start_response(status, [h for h in headers if h[0].lower() not in names] + extra, *rest)
 
+        environ.setdefault("HTTP_ACCEPT_ENCODING", "identity")  # optuna-dashboard fails where nobody sends it
         return self.application(environ, start)
 
     def _knows(self, given: str) -> bool:

@@ -63,8 +63,13 @@ def _is_report(path: Path) -> bool:
         return False
 
 
-def report(study: Snapshot) -> str:
+def report(study: Snapshot, above: str = "", script: str = "") -> str:
     """A study's report: a whole HTML page.
+
+    Args:
+        study: the study.
+        above: what stands before it where it is served, as HTML.
+        script: and what runs there, which may ask the server that it came from.
 
     Raises:
         HpsearchError: the study has no trial that ended.
@@ -89,12 +94,12 @@ def report(study: Snapshot) -> str:
     )
     templates = {mode: template.to_plotly_json() for mode, template in TEMPLATES.items()}
     data = f'{{"figures":{{{drawn}}},"templates":{_json(templates)},"swaps":{_json(swaps())}}}'
-    scripts = [get_plotlyjs(), _part("report.js")] if drawn else []
+    scripts = [*([get_plotlyjs(), part("report.js")] if drawn else []), *([script] if script else [])]
     hashes = " ".join(f"'sha256-{base64.b64encode(hashlib.sha256(s.encode()).digest()).decode()}'" for s in scripts)
     allowed = hashes or "'none'"
     policy = (
         f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data: blob:; "
-        "font-src data:; base-uri 'none'; form-action 'none'"
+        "font-src data:; base-uri 'none'; form-action 'none'" + ("; connect-src 'self'" if script else "")
     )
     name = text(study.stored.name)
     return (
@@ -102,7 +107,7 @@ def report(study: Snapshot) -> str:
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"{_MARK}\n"
-        f"<title>{name} – hpsearch report</title>\n<style>\n{_part('report.css')}</style>\n</head>\n<body>\n"
+        f"<title>{name} – hpsearch report</title>\n<style>\n{part('report.css')}</style>\n</head>\n<body>\n{above}"
         f'<header><h1>{name}</h1>{_lead(study)}<nav aria-label="Contents"><ul>{links}</ul></nav></header>\n'
         f"<main>{body}</main>\n<footer><p>Losses are in {_unit(study)}, without penalty. "
         "Made by hpsearch from the stored study; this file fetches nothing.</p>"
@@ -118,7 +123,8 @@ def _unit(study: Snapshot) -> str:
     return objective_metric("loss", study.definition.loss).unit
 
 
-def _part(name: str) -> str:
+def part(name: str) -> str:
+    """The text of a file of this package: a stylesheet or a script."""
     return files("hpsearch.reporting").joinpath(name).read_text(encoding="utf-8")
 
 

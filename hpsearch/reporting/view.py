@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import threading
 import time
 from collections.abc import Callable, Container, Mapping
@@ -22,6 +23,17 @@ def _refuse(*_: Any, **__: Any) -> NoReturn:
     raise PermissionError("The dashboard shows a storage and changes nothing in it.")
 
 
+def _readable(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """The attributes that a person can read: a record of many numbers, shown whole, would hide all else."""
+    return {key: value for key, value in attributes.items() if not isinstance(value, list | dict)}
+
+
+def _short(trial: FrozenTrial) -> FrozenTrial:
+    shown = copy.copy(trial)
+    shown.user_attrs = _readable(trial.user_attrs)
+    return shown
+
+
 @dataclass
 class Annotations:
     """What is shown beside a stored study.
@@ -29,13 +41,15 @@ class Annotations:
     Attributes:
         attributes: as the dashboard's own functions write them.
         trials: as they were when those were written: a trial is shown with its note, or as running.
-        ended: how many of them had ended.
+        ended: how many of them had ended; -1 before the first look.
+        stored: the study's own attributes then, which say what its finals found.
         due: when to look again, on the monotonic clock.
     """
 
     attributes: dict[str, Any] = field(default_factory=dict)
     trials: list[FrozenTrial] = field(default_factory=list)
     ended: int = -1
+    stored: Mapping[str, Any] = field(default_factory=dict)
     due: float = 0.0
 
 
@@ -56,28 +70,39 @@ class View(BaseStorage):
         self._annotations: dict[int, Annotations] = {}
         self._lock = threading.RLock()
 
+    def look(self, study_id: int) -> None:
+        """Bring what is shown of a study up to date, if that is due and nobody is at it already.
+
+        Only what is asked about: of a storage with many studies the first look would take as many seconds.
+        """
+        known = self._annotations.setdefault(study_id, Annotations())
+        if time.monotonic() < known.due or not self._lock.acquire(blocking=known.ended < 0):
+            return
+        try:
+            begun = time.monotonic()
+            study = next((one for one in self.storage.get_all_studies() if one._study_id == study_id), None)
+            if study is None or begun < known.due:  # somebody else looked while this one waited
+                return
+            known.trials = self.storage.get_all_trials(study_id, deepcopy=False)
+            ended = sum(trial.state.is_finished() for trial in known.trials)
+            if ended != known.ended or study.user_attrs != known.stored:
+                self._annotate(self, study, max(0, known.ended))
+                known.ended, known.stored = ended, study.user_attrs
+            known.due = time.monotonic() + max(REFRESH_SECONDS, (time.monotonic() - begun) / MOST_SHARE)
+        finally:
+            self._lock.release()
+
     def get_all_studies(self) -> list[FrozenStudy]:
         studies = sorted(self.storage.get_all_studies(), key=lambda study: study._study_id)
         for study in studies:
-            study.system_attrs = {**study.system_attrs, **self._current(study)}
+            known = self._annotations.get(study._study_id, Annotations())
+            study.system_attrs = {**study.system_attrs, **known.attributes}
+            study.user_attrs = _readable(study.user_attrs)
         return studies
 
-    def _current(self, study: FrozenStudy) -> Mapping[str, Any]:
-        """What is shown beside a study, brought up to date if that is due and nobody is at it already."""
-        known = self._annotations.setdefault(study._study_id, Annotations())
-        if time.monotonic() >= known.due and self._lock.acquire(blocking=known.ended < 0):
-            try:
-                begun = time.monotonic()
-                known.trials = self.storage.get_all_trials(study._study_id, deepcopy=False)
-                ended = sum(trial.state.is_finished() for trial in known.trials)
-                if ended != known.ended:
-                    self._annotate(self, study, max(0, known.ended))
-                    known.ended = ended
-                took = time.monotonic() - begun
-                known.due = time.monotonic() + max(REFRESH_SECONDS, took / MOST_SHARE)
-            finally:
-                self._lock.release()
-        return dict(known.attributes)
+    def trials(self, study_id: int) -> list[FrozenTrial]:
+        """A study's trials with all that is stored of them."""
+        return self._annotations.setdefault(study_id, Annotations()).trials
 
     def study(self, name: str) -> optuna.Study:
         """The study for the dashboard's functions to write about."""
@@ -105,8 +130,7 @@ class View(BaseStorage):
     def get_all_trials(
         self, study_id: int, deepcopy: bool = True, states: Container[TrialState] | None = None
     ) -> list[FrozenTrial]:
-        trials = self._annotations.setdefault(study_id, Annotations()).trials
-        return [trial for trial in trials if states is None or trial.state in states]
+        return [_short(trial) for trial in self.trials(study_id) if states is None or trial.state in states]
 
     def get_trial(self, trial_id: int) -> FrozenTrial:
         return self.storage.get_trial(trial_id)

@@ -267,6 +267,11 @@ def stored_score(attributes: Mapping[str, Any], told: int) -> Corrected | None:
     return Corrected(**of_search["corrected"])
 
 
+def is_scored(attributes: Mapping[str, Any], told: int) -> bool:
+    """Whether a run came to its end when so many trials had been told, with a score or without one."""
+    return any(record and record["told"] == told for record in map(attributes.get, (_SEARCH, _SHIPPED)))
+
+
 def _is_current(stored_before: Mapping[str, Any] | None) -> bool:
     """Whether a stored corrected score is made as they are now: earlier ones have no error."""
     return stored_before is not None and stored_before.get("standard_error") is not None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -15,6 +16,12 @@ from sqlalchemy import text
 from hpsearch.errors import StorageError, StorageLostError, StudyOwnedError, reason
 from hpsearch.storage.database import clear_errors, place
 from hpsearch.storage.stored_study import StoredStudy
+
+_ATTEMPTS, _PAUSE = 4, 0.02  # at a lock that may be held only by one who looks, and the seconds between two
+_HOLDER = text(
+    "SELECT application_name FROM pg_stat_activity JOIN pg_locks USING (pid) "
+    "WHERE locktype = 'advisory' AND ((classid::bigint << 32) | objid::bigint) = :key"
+)
 
 
 @contextmanager
@@ -48,7 +55,7 @@ def _file_lock(stored: StoredStudy, database: Path) -> Iterator[None]:
 
     path = _lock_file(stored, database)
     # A forked child would share the lock and keep it after our death.
-    closed_in_children = ExitStack()
+    closed_in_children, attempts = ExitStack(), 0
     os.register_at_fork(after_in_child=closed_in_children.close)
     try:
         while True:
@@ -60,6 +67,11 @@ def _file_lock(stored: StoredStudy, database: Path) -> Iterator[None]:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
+                attempts += 1
+                if attempts < _ATTEMPTS:  # `is_owned` holds it for as long as it takes to look
+                    file.close()
+                    time.sleep(_PAUSE)
+                    continue
                 file.seek(0)
                 raise _owned(stored, file.read() or "another process") from None
             if _is_at(path, file):
@@ -71,6 +83,35 @@ def _file_lock(stored: StoredStudy, database: Path) -> Iterator[None]:
         yield
     finally:
         closed_in_children.close()
+
+
+def is_owned(stored: StoredStudy) -> bool:
+    """Whether a live process runs the study now; nothing is written, and nobody is kept from running it.
+
+    Raises:
+        StorageError: a database that cannot be read.
+    """
+    if stored.file is not None:
+        return _is_locked(_lock_file(stored, stored.file))
+    if stored.storage.engine.url.get_backend_name() != "postgresql":
+        return False
+    with clear_errors(stored.url), stored.storage.engine.connect() as connection:
+        return connection.execute(_HOLDER, {"key": _advisory_key(stored)}).first() is not None
+
+
+def _is_locked(path: Path) -> bool:
+    import fcntl
+
+    try:
+        file = path.open("rb")
+    except OSError:
+        return False
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
 
 
 def _lock_file(stored: StoredStudy, database: Path) -> Path:
@@ -95,24 +136,22 @@ def remove_lock(stored: StoredStudy) -> None:
 @contextmanager
 def _advisory_lock(stored: StoredStudy) -> Iterator[None]:
     """A session lock on the very connection that writes: who loses the one loses the other."""
-    key = int.from_bytes(hashlib.blake2b(f"hpsearch {stored.name}".encode(), digest_size=8).digest(), signed=True)
+    key = _advisory_key(stored)
     engine = stored.storage.engine
     with clear_errors(stored.url), engine.begin() as connection:
         got = connection.execute(text("SELECT pg_try_advisory_lock(:key)"), {"key": key}).scalar()
         if not got:
-            holder = connection.execute(
-                text(
-                    "SELECT application_name FROM pg_stat_activity JOIN pg_locks USING (pid) "
-                    "WHERE locktype = 'advisory' AND ((classid::bigint << 32) | objid::bigint) = :key"
-                ),
-                {"key": key},
-            ).scalar()
+            holder = connection.execute(_HOLDER, {"key": key}).scalar()
             raise _owned(stored, holder or "another process")
     try:
         yield
     finally:
         with clear_errors(stored.url), engine.begin() as connection:
             connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": key})
+
+
+def _advisory_key(stored: StoredStudy) -> int:
+    return int.from_bytes(hashlib.blake2b(f"hpsearch {stored.name}".encode(), digest_size=8).digest(), signed=True)
 
 
 def _this_process() -> str:

@@ -1,0 +1,153 @@
+"""How every study of a storage is getting on, cheaply enough to be asked every few seconds."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+from zlib import crc32
+
+from optuna.storages import RDBStorage
+from optuna.study import StudyDirection
+from optuna.study._frozen import FrozenStudy
+
+from hpsearch.definition.study import StudyDefinition
+from hpsearch.errors import HpsearchError
+from hpsearch.search.coordinator import trials_wanted
+from hpsearch.search.correction import is_scored, stored_score
+from hpsearch.storage.counts import TrialCounts, trial_counts
+from hpsearch.storage.database import clear_errors
+from hpsearch.storage.lock import is_owned
+from hpsearch.storage.stored_study import StoredStudy, stored_result
+from hpsearch.validation.metric import Metric
+from hpsearch.validation.selection import Corrected
+
+State = Literal["running", "finished", "interrupted", "not begun", "unknown"]
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How one study is getting on.
+
+    Attributes:
+        study_id: its number in the storage.
+        name: the study's.
+        ours: whether hpsearch made it.
+        state: ``unknown`` of studies that hpsearch did not make.
+        counts: its trials.
+        wanted: how many trials there shall be; None where that is not known.
+        best: the best value of the first objective; None if no trial is complete.
+        metric: what the value is of; None where that is not known.
+        corrected: the corrected score; None until a run ends.
+        version: how many trials ended, and a checksum of all that is stored beside them.
+    """
+
+    study_id: int
+    name: str
+    ours: bool
+    state: State
+    counts: TrialCounts
+    wanted: int | None
+    best: float | None
+    metric: Metric | None
+    corrected: Corrected | None
+    version: str
+
+
+@dataclass
+class Overview:
+    """The studies of a storage; what is costly to know of one is known until it changes."""
+
+    storage: RDBStorage
+    url: str
+    _definitions: dict[int, tuple[Any, StudyDefinition | None]] = field(default_factory=dict)
+    _wanted: dict[int, tuple[int, int]] = field(default_factory=dict)
+
+    def studies(self) -> list[Standing]:
+        """Of every study, the newest first.
+
+        Raises:
+            StorageError: a database that cannot be read.
+        """
+        with clear_errors(self.url):
+            studies = sorted(self.storage.get_all_studies(), key=lambda study: -study._study_id)
+        counts = trial_counts(self.storage, self.url)
+        return [self._standing(study, counts.get(study._study_id, TrialCounts())) for study in studies]
+
+    def study(self, study_id: int) -> Standing | None:
+        """Of one study; None if there is none of this number.
+
+        Raises:
+            StorageError: a database that cannot be read.
+        """
+        return next((one for one in self.studies() if one.study_id == study_id), None)
+
+    def stored(self, study: Standing) -> StoredStudy:
+        """The study itself."""
+        return StoredStudy(self.storage, self.url, study.name, study.study_id)
+
+    def _standing(self, study: FrozenStudy, counts: TrialCounts) -> Standing:
+        attributes, study_id = study.user_attrs, study._study_id
+        highest = study.directions[0] is StudyDirection.MAXIMIZE
+        best = counts.highest if highest else counts.lowest
+        ours = "definition" in attributes
+        definition = self._definition(study_id, attributes) if ours else None
+        state: State = "unknown"
+        wanted = corrected = None
+        if ours:
+            stored = StoredStudy(self.storage, self.url, study.study_name, study_id)
+            corrected = stored_score(attributes, counts.ended)
+            wanted = None if definition is None else self._trials_wanted(stored, definition, counts.ended)
+            state = _state(is_owned(stored), counts, wanted, definition, attributes)
+        return Standing(
+            study_id=study_id,
+            name=study.study_name,
+            ours=ours,
+            state=state,
+            counts=counts,
+            wanted=wanted,
+            best=best,
+            metric=None if definition is None else definition.metric,
+            corrected=corrected,
+            version=f"{counts.ended}-{crc32(json.dumps(attributes, sort_keys=True).encode()):08x}",
+        )
+
+    def _definition(self, study_id: int, attributes: dict[str, Any]) -> StudyDefinition | None:
+        """The study's definition, if this version of hpsearch can read it."""
+        raw = (attributes["definition"], attributes.get("folder", "."))
+        known = self._definitions.get(study_id)
+        if known is None or known[0] != raw:
+            try:
+                definition = StudyDefinition.from_mapping(raw[0], Path(raw[1]))
+            except HpsearchError:
+                definition = None
+            known = self._definitions[study_id] = (raw, definition)
+        return known[1]
+
+    def _trials_wanted(self, stored: StoredStudy, definition: StudyDefinition, ended: int) -> int:
+        if definition.search.stop is None:
+            return definition.limit
+        known = self._wanted.get(stored.study_id)
+        if known is None or known[0] != ended:
+            results = [stored_result(trial) for trial in stored.trials() if trial.state.is_finished()]
+            known = self._wanted[stored.study_id] = (ended, trials_wanted(definition, results))
+        return known[1]
+
+
+def _state(
+    owned: bool,
+    counts: TrialCounts,
+    wanted: int | None,
+    definition: StudyDefinition | None,
+    attributes: dict[str, Any],
+) -> State:
+    if owned:
+        return "running"
+    if definition is None or wanted is None:
+        return "unknown"
+    if counts.ended < wanted:
+        return "interrupted" if counts.states else "not begun"
+    with_finals = bool(definition.finalists) and counts.lowest is not None and math.isfinite(counts.lowest)
+    return "interrupted" if with_finals and not is_scored(attributes, counts.ended) else "finished"
