@@ -22,6 +22,7 @@ from hpsearch.definition.samplers import SAMPLERS
 from hpsearch.definition.study import StudyDefinition
 from hpsearch.errors import DefinitionError, HpsearchError
 from hpsearch.search.proposer import Proposer
+from hpsearch.storage.stored_study import objective_titles
 from hpsearch.storage.trial_result import TrialResult, front
 from hpsearch.validation.metrics import objective_metric
 
@@ -83,6 +84,7 @@ def test_the_stored_study_has_both_objectives_as_other_programs_read_them(ran: P
     url = at(ran.parent, "one")
     study, trials = optuna.load_study(study_name="small", storage=url), hpsearch.load_trials("small", url)
     assert [direction.name for direction in study.directions] == ["MINIMIZE", "MINIMIZE"]
+    assert objective_titles(study.user_attrs) == ["mean validation loss", "parameters"]
     for trial, row in zip(study.trials, trials.to_dict("records"), strict=True):
         assert trial.state.name == row["state"]
         assert trial.values[1] == row["parameters"]
