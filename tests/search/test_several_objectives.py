@@ -106,8 +106,6 @@ def test_what_is_shipped_has_the_best_loss(ran: Path) -> None:
 @pytest.mark.campaign
 @pytest.mark.parametrize("sampler", SEVERAL)
 def test_with_every_sampler_a_stop_and_two_workers_change_nothing(small: Path, sampler: str) -> None:
-    if sampler == "gp":
-        pytest.importorskip("torch")
     space = "hidden_layers = { int = [0, 2] }\nneurons = { choice = [1, 4, 16] }\nactivation = { choice = ['tanh'] }"
     with_search(small, SEARCH.replace('{ name = "tpe", n_startup_trials = 4 }', f'"{sampler}"'), space)
     hpsearch.run(small, storage=at(small.parent, "one"))
