@@ -10,7 +10,7 @@ import numpy as np
 import optuna
 import pytest
 from conftest import FINALS, SMALL
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_coordinator import assert_same, at, tables
 from test_max_parameters import definition, result
@@ -40,6 +40,7 @@ in_flight = 3
 # ---------------------------------------------------------------- the front
 
 
+@settings(max_examples=60, deadline=None)
 @given(
     st.lists(st.tuples(st.integers(1, 6), st.sampled_from([0.1, 0.2, 0.25, 0.3, None])), max_size=12),
     st.sampled_from([("loss", "minimize"), ("accuracy", "maximize")]),
