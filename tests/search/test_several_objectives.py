@@ -207,7 +207,7 @@ def test_the_commands(ran: Path, hpsearch: Any, monkeypatch: pytest.MonkeyPatch)
     assert (done.status, done.err) == (0, "")
     few = StudyDefinition.from_file("few.toml")
     assert few.origin is not None
-    assert few.origin.at_most == sizes[0]
+    assert few.origin.rule.endswith(f", of at most {sizes[0]} parameters")
     assert few.sizes(2, 3).smallest == sizes[0]
     refused = hpsearch("best", "small", "--at-most", "1", *storage)
     assert (refused.status, refused.out) == (2, "")
