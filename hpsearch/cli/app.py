@@ -161,6 +161,9 @@ def run(
     from hpsearch.storage.database import shown_url
 
     where = f" --storage '{shown_url(storage)}'" if storage else ""
+    if definition.search.costs:
+        front = api.load_trials(definition.name, storage, front=True)
+        terminal.say(f"\nThe front, {len(front)} of the trials: hpsearch trials {definition.name}{where} --front")
     terminal.say(f"\nNext: hpsearch best {definition.name}{where} -o best.toml && hpsearch retrain best.toml -o model")
 
 

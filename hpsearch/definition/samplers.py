@@ -146,6 +146,8 @@ class GP(Sampler):
     Repeats exactly where PyTorch does: on one machine and version, with one thread.
     """
 
+    several: ClassVar[bool] = False
+
     n_startup_trials: Annotated[int, Field(ge=1, description="random trials before the first model")] = 10
 
     def for_trial(self, sizes: NetworkSizes, study_seed: int, number: int) -> BaseSampler:

@@ -243,9 +243,6 @@ class OriginSection(Section):
     accuracy: Annotated[float | None, Field(description="mean over splits of the trial's accuracy; of classes")] = None
     r2: Annotated[float | None, Field(description="mean over splits of the trial's R²; of a regression target")] = None
     rule: Annotated[str, Field(description="how it was chosen among the trials")] = "lowest"
-    at_most: Annotated[
-        int | None, Field(ge=1, description="the most parameters of the trials that it was chosen among")
-    ] = None
     corrected_value: Annotated[float | None, Field(description="corrected score: what is expected on new rows")] = None
     corrected_low: Annotated[float | None, Field(description="low end of its interval")] = None
     corrected_high: Annotated[float | None, Field(description="high end of its interval")] = None

@@ -67,9 +67,7 @@ def to_toml(best: Best, folder: Path) -> str:
         origins[best.score_name] = result.score
     origins["configuration"] = best.config.fingerprint
     origins["data_fingerprint"] = best.data_fingerprint
-    origins["rule"] = best.rule
-    if best.at_most is not None:
-        origins["at_most"] = best.at_most
+    origins["rule"] = best.rule if best.at_most is None else f"{best.rule}, of at most {best.at_most} parameters"
     origins["objective_value"].comment(
         f"mean {best.definition.metric.title}, chosen among {best.trials} trials: optimistic"
     )

@@ -375,6 +375,11 @@ def costs_of(attributes: Mapping[str, Any]) -> tuple[str, ...]:
     return _objective_names(attributes)[1:]
 
 
+def objective_titles(attributes: Mapping[str, Any]) -> list[str]:
+    """How people read a study's objectives, one a direction that it has in its storage."""
+    return [f"mean {objective_of(attributes).title}", *(COSTS[name].title for name in costs_of(attributes))]
+
+
 def _objective_names(attributes: Mapping[str, Any]) -> tuple[str, ...]:
     search = attributes["definition"].get("search", {}) if "definition" in attributes else {}
     return tuple(search.get("objectives") or [search.get("objective", "loss")])

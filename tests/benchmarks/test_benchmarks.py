@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 import tomllib
 from dataclasses import replace
 from pathlib import Path
 
+import budget
 import curves
 import honesty
 import league
@@ -194,6 +196,23 @@ def test_the_cost_of_rows_is_that_of_a_trial_of_theirs(capsys: pytest.CaptureFix
     assert all(entry["microseconds"] > 0 and 0 < entry["value"] < 10 for entry in found)
     rows.print_costs([{**entry, "microseconds": 2.0 * place + 2} for place, entry in enumerate(found)])
     assert "| power | 600 | 4.00 | 2.00 |" in capsys.readouterr().out
+
+
+@pytest.mark.campaign
+def test_the_searches_with_a_limit_are_run_once_and_reported(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(budget, "TRIALS", 4)
+    monkeypatch.setattr(budget, "TABLES", {"diabetes": budget.TABLES["diabetes"]})
+    budget.run(tmp_path / "found.jsonl", range(2))
+    before = (tmp_path / "found.jsonl").read_text()
+    budget.run(tmp_path / "found.jsonl", range(2))
+    assert (tmp_path / "found.jsonl").read_text() == before
+    found = [json.loads(line) for line in before.splitlines()]
+    assert len(found) == 2 * len(budget.SAMPLERS) * len(budget.KINDS)
+    assert all(max(one["parameters"]) <= 300 for one in found if one["of"][2] != "free")
+    budget.report(tmp_path / "found.jsonl")
+    assert capsys.readouterr().out.count("| limited |") == len(budget.SAMPLERS)
 
 
 @pytest.mark.campaign  # whole commands, and they are slow

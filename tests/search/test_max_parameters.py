@@ -180,6 +180,7 @@ def test_depths_are_proposed_as_often_as_without_a_limit(sampler: str, seed: int
             assert before.chosen == after.chosen
 
 
+@settings(max_examples=50, deadline=None)
 @given(st.lists(st.integers(1, 300), min_size=1, max_size=4), st.integers(1, 40), st.integers(1, 5), st.floats(0, 1))
 def test_widths_shrink_by_one_factor_and_no_more_than_they_must(
     wide: list[int], inputs: int, outputs: int, share: float
@@ -242,7 +243,8 @@ def test_trials_finals_and_what_they_begin_with_are_small_enough(limited: Path) 
     assert hpsearch.load_best("small", at(limited.parent, "one")).result.parameters <= 40
 
 
-@pytest.mark.parametrize("told", [pytest.param(1, marks=pytest.mark.campaign), 6])
+@pytest.mark.campaign
+@pytest.mark.parametrize("told", [1, 6])
 def test_a_stop_changes_nothing(limited: Path, told: int) -> None:
     other = at(limited.parent, f"stopped-{told}")
     hpsearch.run(limited, trials=told, storage=other)
