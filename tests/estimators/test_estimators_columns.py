@@ -133,7 +133,7 @@ def test_columns_that_cannot_be_are_refused(columns: dict[str, Any], message: st
 
 def test_columns_that_are_no_table_are_refused() -> None:
     frame, y = table()
-    must = r"^MLPRegressor: columns must be a table of keys, as \{'categorical': \['city'\]\}, but is 3\.$"
+    must = r"^MLPRegressor: columns must be a dict of keys, as \{'categorical': \['city'\]\}, but is 3\.$"
     with pytest.raises(DataError, match=must):
         hpsearch.MLPRegressor(8, epochs=2, columns=3).fit(frame, y)
 
