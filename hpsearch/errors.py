@@ -76,7 +76,7 @@ def worded(text: Text, wording: Wording) -> str:
 
     def said(part: Part | Aside) -> str:
         if isinstance(part, tuple):
-            return worded(part, wording) if all(map(said, part)) else ""
+            return worded(part, wording) if all(said(of) for of in part if isinstance(of, Setting)) else ""
         return wording(part) if isinstance(part, Setting) else part
 
     return "".join(map(said, text if isinstance(text, tuple) else (text,)))

@@ -27,7 +27,7 @@ from hpsearch.data.sources import Memory
 from hpsearch.data.splits import SPLITTERS
 from hpsearch.definition.sections import SearchSection
 from hpsearch.definition.study import StudyDefinition
-from hpsearch.errors import DefinitionError, Setting, located
+from hpsearch.errors import DefinitionError, HpsearchError, Setting, located
 from hpsearch.estimators.arguments import (
     checked_rows,
     class_names,
@@ -52,7 +52,7 @@ from hpsearch.search.coordinator import Progress
 from hpsearch.search.objective import divide
 from hpsearch.search.run import executor_for, owned
 from hpsearch.search.run import search as run_search
-from hpsearch.storage.stored_study import StoredStudy
+from hpsearch.storage.stored_study import StoredStudy, stored_result
 from hpsearch.validation.metrics import shown
 
 # The audit's checks that look at rows; what it says of columns is about those that a network sees.
@@ -247,6 +247,14 @@ class KFoldSearchCV(MetaEstimatorMixin, BaseEstimator):
 
     def _read(self, stored: StoredStudy, prefix: str) -> None:
         """What the search has found, from its storage."""
+        results = [stored_result(trial) for trial in stored.trials()]
+        if not any(result.state == "COMPLETE" for result in results):
+            why = next((result.reason for result in results if result.reason), None)
+            raise HpsearchError(
+                "The search must complete a trial",
+                f"none of {len(results)} is complete" + (f": {why}" if why else ""),
+                "Search other ranges.",
+            )
         best = find_best(stored)
         metric = best.definition.metric
         self.trials_, self.cv_results_ = trials_table(stored), cv_results(stored, best.definition, prefix)

@@ -90,15 +90,21 @@ def told_apart(X: Any) -> tuple[NDArray[np.float64], tuple[str, ...]]:
     if issparse(X):
         X = [(row.indices.tobytes(), row.data.tobytes()) for row in X.tocsr()]
     if not hasattr(X, "columns"):
-        values = np.empty(len(X), object) if np.ndim(X) != 2 else X
-        if values is not X:
-            values[:] = [*X]
-        X = pd.DataFrame(values)
+        if not isinstance(X, np.ndarray) or X.ndim != 2:  # each row is one thing
+            rows = X
+            X = np.empty((len(rows), 1), object)
+            X[:, 0] = [*map(_known_by, rows)]
+        X = pd.DataFrame(X)
     columns = []
     for place in range(X.shape[1]):
         values = X.iloc[:, place]
         if values.dtype.kind in "biuf" and not values.isna().any():
             columns.append(values.to_numpy(np.float64))
         else:
-            columns.append(pd.factorize(values.map(repr))[0].astype(np.float64))
+            columns.append(pd.factorize(values.map(_known_by))[0].astype(np.float64))
     return np.column_stack(columns), tuple(map(str, X.columns))
+
+
+def _known_by(value: Any) -> str | bytes:
+    """What is equal for equal values."""
+    return value.tobytes() if isinstance(value, np.ndarray) else repr(value)

@@ -171,20 +171,24 @@ def _listed(cv: Any, count: int, counting: IntArray | None) -> Pairs:
 def _checked(pair: Sequence[Any], number: int, count: int, places: IntArray | None = None) -> tuple[IntArray, IntArray]:
     """One split as two sets of rows, apart from each other."""
     places = np.arange(count) if places is None else places
-    sides = []
-    for what, rows in zip(("training", "validation"), pair, strict=True):
-        try:
-            chosen = places[np.asarray(rows)]
-        except (IndexError, TypeError, ValueError) as error:
-            must = f"must have the places of {what} rows in split {number}"
-            raise DataError(must, f"it says: {one_line(error)}", where=Setting("cv")) from error
-        chosen = chosen[chosen >= 0].astype(np.intp)
-        if chosen.ndim != 1 or not len(chosen) or len(np.unique(chosen)) < len(chosen):
-            got = "there are none" if not chosen.size else "some stand twice"
-            must = f"must have {what} rows in split {number}, each once"
-            raise DataError(must, got, where=Setting("cv"))
-        sides.append(chosen)
-    if both := np.intersect1d(*sides).tolist():
+    training, validation = (
+        _side(rows, f"{what} rows", number, places) for what, rows in zip(("training", "validation"), pair, strict=True)
+    )
+    if both := np.intersect1d(training, validation).tolist():
         must = f"must have other training rows than validation rows in split {number}"
         raise DataError(must, f"{len(both)} are both", where=Setting("cv"))
-    return sides[0], sides[1]
+    return training, validation
+
+
+def _side(rows: Any, what: str, number: int, places: IntArray) -> IntArray:
+    """The training rows or the validation rows of a split, those of them that count."""
+    try:
+        chosen = places[np.asarray(rows) if np.size(rows) else np.empty(0, np.intp)]
+    except (IndexError, TypeError, ValueError) as error:
+        must = f"must have the places of {what} in split {number}"
+        raise DataError(must, f"it says: {one_line(error)}", where=Setting("cv")) from error
+    chosen = chosen[chosen >= 0].astype(np.intp)
+    if chosen.ndim != 1 or not len(chosen) or len(np.unique(chosen)) < len(chosen):
+        got = "some stand twice" if chosen.size else "there are none"
+        raise DataError(f"must have {what} in split {number}, each once", got, where=Setting("cv"))
+    return chosen

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Mapping
 from typing import Any
 
 from hpsearch.data.column_keys import FrameColumns
@@ -28,11 +28,13 @@ def wording_of(space: Any = (), prefix: str = "") -> Wording:
         space: of a search, as it was given.
         prefix: what parameters may begin with: the name of the network's step.
     """
-    given: Collection[Any] = space if isinstance(space, dict) else ()
+    given: Mapping[Any, Any] = space if isinstance(space, Mapping) else {}
 
     def of_space(name: str) -> str:
         first, *others = re.split("[. ]", name)
         first = f"{prefix}{first}" if f"{prefix}{first}" in given else first
+        if not isinstance(given.get(first), Mapping):  # a list of choices has no keys
+            others = []
         return "space" + "".join(f"[{key!r}]" for key in (first, *others))
 
     def write(setting: Setting) -> str:
