@@ -16,6 +16,7 @@ from typing import Any, Self
 import numpy as np
 from joblib import effective_n_jobs
 from numpy.typing import ArrayLike, NDArray
+from sklearn import get_config
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
 from sklearn.utils import get_tags
 from sklearn.utils.metaestimators import available_if
@@ -373,7 +374,9 @@ class KFoldSearchCV(MetaEstimatorMixin, BaseEstimator):
             own["dtype"] = definition.train.dtype
         best = clone(self.estimator).set_params(**deepcopy(self.best_params_))
         best.set_params(**{f"{parts.prefix}{name}": value for name, value in own.items()})
-        self.best_estimator_ = best.fit(X, y, **{f"{parts.prefix}sample_weight": sample_weight})
+        routed = get_config()["enable_metadata_routing"]  # then a pipeline asks its steps whether they want weights
+        name = "sample_weight" if routed else f"{parts.prefix}sample_weight"
+        self.best_estimator_ = best.fit(X, y, **({} if sample_weight is None else {name: sample_weight}))
         self.refit_time_ = time.perf_counter() - begun
 
     def __sklearn_tags__(self) -> Any:
