@@ -57,7 +57,8 @@ class Setting:
 
 
 Part = str | Setting
-Text = Part | tuple[Part, ...]
+Aside = tuple[Part, ...]
+Text = Part | tuple[Part | Aside, ...]
 Wording = Callable[[Setting], str]
 
 
@@ -68,16 +69,25 @@ def as_argument(setting: Setting) -> str:
 
 
 def worded(text: Text, wording: Wording) -> str:
-    """A text with its settings in these words."""
-    parts = text if isinstance(text, tuple) else (text,)
-    return "".join(wording(part) if isinstance(part, Setting) else part for part in parts)
+    """A text with its settings in these words.
+
+    An aside, a tuple within the text, is left out where this wording has no words for one of its settings.
+    """
+
+    def said(part: Part | Aside) -> str:
+        if isinstance(part, tuple):
+            return worded(part, wording) if all(said(of) for of in part if isinstance(of, Setting)) else ""
+        return wording(part) if isinstance(part, Setting) else part
+
+    return "".join(map(said, text if isinstance(text, tuple) else (text,)))
 
 
 class HpsearchError(Exception):
     """The caller's mistake.
 
     Shown as ``{where}: {must}, but {got}. {do}``, without the parts that are empty. Texts have no full stop at their
-    end, but ``do``, which is whole sentences. A text is a string, a :class:`Setting`, or a tuple of both.
+    end, but ``do``, which is whole sentences. A text is a string, a :class:`Setting`, or a tuple of both, in which a
+    tuple is an aside: it is left out where the caller's user has none of the settings in it.
 
     Attributes:
         must: what must hold, as ``must be a finite number``.
@@ -90,10 +100,10 @@ class HpsearchError(Exception):
 
     exit_status: int = 2
 
-    def __init__(self, must: Text = "", got: Text = "", do: Text = "", where: Text = ()) -> None:
+    def __init__(self, must: Text = "", got: Text = "", do: Text = "", where: Part | Aside = ()) -> None:
         super().__init__(must, got, do, where)
         self.must, self.got, self.do = must, got, do
-        self.where: tuple[Part, ...] = where if isinstance(where, tuple) else (where,)
+        self.where: Aside = where if isinstance(where, tuple) else (where,)
         self.wording: Wording = as_argument
 
     def at(self, *places: Part) -> Self:

@@ -32,6 +32,7 @@ import numpy as np
 import pandas as pd
 import tomlkit
 from sklearn import datasets
+from sklearn.model_selection import KFold
 
 import hpsearch
 
@@ -270,13 +271,13 @@ def fitted(estimator: Any, regression: bool, weighted: bool) -> Hashes:
 
 
 def estimators() -> Iterator[tuple[str, Callable[[], Hashes]]]:
-    common: dict[str, Any] = {"epochs": 60, "batch_size": 32, "random_state": 3}
+    common: dict[str, Any] = {"epochs": 60, "batch_size": 32, "random_state": 3, "dtype": "float32"}
     space = {"learning_rate": {"float": [1e-3, 1e-1], "log": True}, "neurons": {"int": [4, 16]}}
     makers: dict[str, Callable[[Any], Any]] = {
         "": lambda network: network(12, dropout=0.1, weight_l2=1e-3, **common),
         " stopped early": lambda network: network(12, early_stopping=True, **common),
         " searched": lambda network: hpsearch.KFoldSearchCV(
-            network(**common), space, n_trials=8, n_splits=3, random_state=5
+            network(**common), space, n_trials=8, cv=KFold(3, shuffle=True), random_state=5
         ),
     }
     for how, make in makers.items():

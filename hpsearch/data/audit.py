@@ -93,7 +93,7 @@ def _duplicates(audited: Audited) -> Iterator[Finding]:
             f"{len(alike)} of {count} validation rows ({len(alike) / count:.1%}) occur again in all but the target "
             f"among the training rows of their split: rows {listed(alike)}.",
             _REMEMBERED,
-            ("If such rows belong together, give them a group column and ", Setting("splitter", "group"), "."),
+            ("If such rows belong together, give them a group and ", Setting("splitter", "group"), "."),
         )
 
 
@@ -121,11 +121,11 @@ def _of_duplicates(
     elif known:
         do: Text = (
             *(
-                "Keep one of each (of a file: ",
-                Setting("duplicates", "drop"),
-                "), or give rows that belong together a ",
+                "Keep one of each",
+                (" (of a file: ", Setting("duplicates", "drop"), ")"),
+                ", or give rows that belong together a group and ",
             ),
-            *("group column and ", Setting("splitter", "group"), "."),
+            *(Setting("splitter", "group"), "."),
         )
         yield Finding(name, "error" if many else "warning", what, _REMEMBERED, do)
 
@@ -198,7 +198,7 @@ def _single_features(audited: Audited) -> Iterator[Finding]:
             "warning",
             f"The column {name!r} alone {how}.",
             "Such a column is often made from the target, or known only after it.",
-            ("If it will not be known when predictions are made, leave it out: ", Setting("drop"), "."),
+            ("If it will not be known when predictions are made, leave it out", (": ", Setting("drop")), "."),
         )
 
 
@@ -257,7 +257,7 @@ def _identifiers(audited: Audited) -> Iterator[Finding]:
                 "warning",
                 f"The column {name!r} holds another whole number in each of {data.rows} rows.",
                 "A number that names its row can only be learnt by heart, or tells in which order rows were kept.",
-                ("Leave it out: ", Setting("drop"), "."),
+                ("Leave it out", (": ", Setting("drop")), "."),
             )
 
 
@@ -315,7 +315,7 @@ def _constant(audited: Audited) -> Iterator[Finding]:
             "note",
             f"{len(columns)} {have} one value in all rows: {listed(columns)}.",
             "They tell rows apart no more than a bias does, and are not scaled.",
-            (Setting("drop"), " leaves them out of a file."),
+            ((Setting("drop"), " leaves them out of a file."),),
         )
 
 
@@ -329,7 +329,7 @@ def _numbers_as_text(audited: Audited) -> Iterator[Finding]:
                 f"The column {column.name!r} is categorical, and all its {len(column.categories)} categories may be "
                 f"numbers, as {column.categories[0]!r}.",
                 "Categories are learnt one by one: that one number is larger than another is lost.",
-                ("If they are numbers, say how they are written: ", *settings, "."),
+                (("If they are numbers, say how they are written: ", *settings, "."),),
             )
 
 

@@ -305,7 +305,7 @@ class Cells:
         and_others = f" (and elsewhere {listed([repr(other) for other, _ in others], MOST_ODD - 1)})" if others else ""
         got = f"is {text!r}{and_others}, while {present - self._others} of {present} values of the column are numbers"
         written = numbers_if([*self._odd])
-        how = (") or how numbers are written (", *written) if written else ()
+        how = ((") or how numbers are written (", *written),) if written else ()
         categorical = ("say that the column is categorical (", Setting("categorical", [self._name]), *how, ").")
         if len(self._odd) > MOST_ODD:
             return column_error(self._name, NUMBER, got, ("Correct them, or ", *categorical), row)
@@ -314,9 +314,10 @@ class Cells:
         return column_error(self._name, NUMBER, got, (*means, *categorical), row)
 
     def _too_many(self, got: str) -> DataError:
-        leave_out = ("Leave it out: ", Setting("drop", [self._name]))
+        leave_out = ("Leave it out", (": ", Setting("drop", [self._name])))
         if not self._said and dates.forms_of([*self._categories]):
-            say = "Say so: ", Setting("date", [self._name]), ", or leave it out: ", Setting("drop", [self._name]), "."
+            drop = (": ", Setting("drop", [self._name]))
+            say = "Say so: ", Setting("date", [self._name]), ", or leave it out", drop, "."
             return column_error(self._name, "must be said to hold dates", "is not", say)
         insist = (
             *(", encode them: ", Setting("encode", {self._name: "target"})),
@@ -324,7 +325,7 @@ class Cells:
         )
         must = f"must have few categories, at most {self._most} and each in several rows"
         written = numbers_if(self._categories)
-        numbers = (" If they are numbers, say how they are written: ", *written, ".") if written else ()
+        numbers = ((" If they are numbers, say how they are written: ", *written, "."),) if written else ()
         return column_error(self._name, must, got, (*leave_out, *(() if self._said else insist), ".", *numbers))
 
 
@@ -335,7 +336,7 @@ def some_value(raw: Raw, types: Types) -> Raw:
         DataError: it has none.
     """
     if not types.told and raw.missing.all():
-        do = ("Leave it out: ", Setting("drop", [raw.name]), ".")
+        do = ("Leave it out", (": ", Setting("drop", [raw.name])), ".")
         raise column_error(raw.name, "must have a value in some row", f"is empty in all {len(raw.values)}", do)
     return raw
 

@@ -17,10 +17,10 @@ from hpsearch.errors import DataError, DefinitionError, HpsearchError, Setting, 
 from hpsearch.one_of import one_of
 
 _KINDS = {
-    "dict_type": "a table",
+    "dict_type": "a dict",
     "int_type": "an integer",
-    "mapping_type": "a table",
-    "model_type": "a table of keys, as {'categorical': ['city']}",
+    "mapping_type": "a dict",
+    "model_type": "a dict of keys, as {'categorical': ['city']}",
     "string_type": "text",
     "too_short": "a list of at least 2",
     "tuple_type": "a list",

@@ -336,7 +336,7 @@ class Plan:
                     column.name,
                     "must have a value among the rows that are not held out",
                     f"is empty in all {len(features)}",
-                    ("Leave it out: ", Setting("drop", [column.name]), ", or use a seed that deals its values."),
+                    ("Leave it out", (": ", Setting("drop", [column.name])), ", or use a seed that deals its values."),
                 )
             found = ones.any(axis=0)
             if column.encoding is not None:

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from hpsearch.arrays import IntArray
 from hpsearch.data.columns import Plan
+from hpsearch.data.given import GivenSplits, Preprocessing
 from hpsearch.data.matrix import blocks, let_go, table_of
 from hpsearch.errors import DataError, Setting
 
@@ -38,6 +39,9 @@ class Dataset:
         plan: what the features are made of; None if each is a column of numbers without missing values.
         index: the column, feature or not, that has no name in the file and is called so; None if there is none.
         without_target: how many rows there were besides, left out as they have no target.
+        given_splits: how these rows are split, if whoever gave them said so.
+        preprocessing: what makes the features that networks see, learnt from the training rows of each split; then
+            ``features`` only tell rows apart. None if networks see ``features``.
     """
 
     features: NDArray[Any]
@@ -52,6 +56,8 @@ class Dataset:
     plan: Plan | None = None
     index: str | None = None
     without_target: int = 0
+    given_splits: GivenSplits | None = None
+    preprocessing: Preprocessing | None = None
 
     def __post_init__(self) -> None:
         for array in (self.features, self.labels, *self.metadata.values()):
@@ -176,6 +182,8 @@ class Dataset:
 
     def take(self, rows: IntArray) -> Dataset:
         """The same table with the given rows only."""
+        assert self.given_splits is None  # they are about all rows
+        assert self.preprocessing is None
         metadata: dict[str, Any] = {name: values[rows] for name, values in self.metadata.items()}
         shape = len(rows), self.features.shape[1]
         features = table_of(shape, self.features.dtype, lambda part: self.features[rows[part]])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -33,6 +33,9 @@ class Scaling:
     features and indicators are never nan. ``fill`` is None where no feature can be, and ``lambdas`` where ψ, which is
     :func:`hpsearch.transform.yeo_johnson`, is the identity of all features. Before all that ``encodings`` put what
     stands for a category in the place of its number.
+
+    ``features`` (N, D) are the data's rows as they are in the split that this was learnt in, where a preprocessing was
+    learnt there too (:class:`hpsearch.data.given.Preprocessing`).
     """
 
     centre: NDArray[np.float64]
@@ -40,6 +43,7 @@ class Scaling:
     fill: NDArray[np.float64] | None = None
     lambdas: NDArray[np.float64] | None = None
     encodings: tuple[Encoding, ...] = ()
+    features: NDArray[Any] | None = field(default=None, repr=False, compare=False)
 
     def apply(self, features: NDArray[Any], rows: IntArray | None = None) -> NDArray[Any]:
         """Encoded, filled, transformed and scaled features, (N, D), of ``rows`` (N,) of the data that this was learnt
@@ -247,7 +251,7 @@ def without_values(name: str, rows: int) -> DataError:
         name,
         "must have a value among the training rows of every split",
         f"is empty in all {rows} of one",
-        ("Leave it out: ", Setting("drop", [name]), ", or use a splitter or seed that deals its values."),
+        ("Leave it out", (": ", Setting("drop", [name])), ", or use a splitter or seed that deals its values."),
     )
 
 

@@ -104,7 +104,7 @@ def make_splits(
     """Every split of every repeat, rows in ascending order.
 
     Args:
-        data: the rows.
+        data: the rows; how they are split, if they say so.
         splitter: of ``SPLITTERS``.
         options: how rows are dealt.
         study_seed: what it is dealt from.
@@ -115,11 +115,14 @@ def make_splits(
         DataError: rows that do not say what the splitter splits by; more folds than rows or groups; with ``stratified``
             a class with fewer rows than folds; a split whose training rows lack a class.
     """
-    kind = SPLITTERS[splitter]
-    _check_rows(data, splitter, options)
+    kind, given = SPLITTERS[splitter], data.given_splits
+    if given is None:
+        _check_rows(data, splitter, options)
     # Rows in time, if time is what they are split by: scikit-learn takes them as they come.
-    order = np.argsort(data.times, kind="stable") if kind.needs == "times" and data.times is not None else None
-    dealt, kept_type = options.shuffle and kind.shuffles, index_type(*data.features.shape)
+    in_time = given is None and kind.needs == "times" and data.times is not None
+    order = np.argsort(data.times, kind="stable") if in_time and data.times is not None else None
+    shuffles = kind.shuffles if given is None else given.shuffles
+    dealt, kept_type = options.shuffle and shuffles, index_type(*data.features.shape)
 
     def deal(repeat: int, number: int) -> list[Split]:
         seed, splits = seeds.integer_seed(study_seed, "splits", repeat, number) if dealt else None, []
@@ -152,7 +155,9 @@ def make_splits(
 def _folds(
     data: Dataset, kind: Splitter, options: SplitOptions, seed: int | None
 ) -> Iterator[tuple[IntArray, IntArray]]:
-    if kind.make is None:
+    if data.given_splits is not None:
+        yield from data.given_splits.split(seed)
+    elif kind.make is None:
         yield from _sklearn("PredefinedSplit")(data.folds).split()
     else:
         groups = data.groups if kind.needs == "groups" else None  # the others warn that they do not look at them
@@ -161,8 +166,9 @@ def _folds(
 
 # What to do about a class of too few rows.
 _OF_RARE_CLASSES = (
-    *("leave out or join the classes of few rows (of a file: ", Setting("rare_classes", "drop"), " or "),
-    *(Setting("rare_classes", "other"), "), or add rows of them."),
+    "leave out or join the classes of few rows",
+    (" (of a file: ", Setting("rare_classes", "drop"), " or ", Setting("rare_classes", "other"), ")"),
+    ", or add rows of them.",
 )
 # The settings that name the column of what a splitter needs.
 _COLUMNS = {"groups": "group", "times": "time", "folds": "fold"}
@@ -213,7 +219,7 @@ def _check_rows(data: Dataset, splitter: str, options: SplitOptions) -> None:
     counts = np.bincount(data.labels, minlength=len(data.class_names))
     if counts.min() < n_splits:
         raise DataError(
-            ("needs at least ", Setting("n_splits", n_splits), " rows of every class"),
+            f"needs at least as many rows of every class as there are folds, {n_splits}",
             f"class {data.class_names[counts.argmin()]!r} has {counts.min()}",
             ("Use fewer folds or a splitter that is not stratified, or ", *_OF_RARE_CLASSES),
             where=Setting("splitter", splitter),

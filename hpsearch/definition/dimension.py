@@ -67,7 +67,7 @@ class Dimension(BaseModel):
         kinds: list[tuple[Any, ...]] = [k for k in (self.int_, self.float_, self.choice) if k is not None]
         must, got = "", ""
         if len(kinds) != 1:
-            must = "must have exactly one of int = [low, high], float = [low, high] or choice = [...]"
+            must = "must have exactly one of int and float, each [low, high], and choice, a list"
         elif self.choice is not None:
             if not self.choice or len(set(self.choice)) < len(self.choice):
                 must = "must offer at least one choice, and none of them twice"
@@ -76,7 +76,7 @@ class Dimension(BaseModel):
         elif kinds[0][0] > kinds[0][1]:
             must, got = "must have its low end first", f"is {list(kinds[0])}"
         elif self.log and (kinds[0][0] <= 0 or self.step is not None):
-            must = "must have a low end above 0 and no step where log = true"
+            must = "must have a low end above 0 and no step where log is true"
         elif self.int_ is not None and self.step is not None and self.step != int(self.step):
             must, got = "must have a whole step", f"it is {self.step}"
         elif self.step is not None and not _divides(self.step, *kinds[0]):

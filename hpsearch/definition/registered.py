@@ -80,7 +80,7 @@ def by_name(registry: Mapping[str, type[BaseModel]], what: str) -> Registered:
     def read(given: Any) -> Mapping[str, Any]:
         table = {"name": given} if isinstance(given, str) else given
         if not isinstance(table, Mapping) or not isinstance(table.get("name"), str):
-            raise DefinitionError("must be a name or a table with a name", f"is {given!r}")
+            raise DefinitionError("must be a name, alone or as 'name' with its options", f"is {given!r}")
         return table
 
     def kind_of(name: str) -> type[BaseModel]:

@@ -92,7 +92,7 @@ class Space(RootModel[Annotated[dict[str, Dimension], BeforeValidator(_by_name)]
                 replaced = key in self.dimensions and (key not in _OF_HIDDEN_LAYERS or min(searched.extremes) > 0)
                 if not replaced and isinstance(getattr(train, key), tuple):
                     raise DefinitionError(
-                        "must be one number for all layers where [space] searches hidden_layers",
+                        ("must be one number for all layers where ", Setting("space"), " searches hidden_layers"),
                         f"is {list(getattr(train, key))}",
                         where=Setting(f"train.{key}"),
                     )
@@ -182,7 +182,7 @@ class Space(RootModel[Annotated[dict[str, Dimension], BeforeValidator(_by_name)]
             if values is None:
                 raise DefinitionError(
                     "must be a choice, an int, or a float with a step, and without log, to be put on a grid",
-                    do="Use choice = [...] with the values to try.",
+                    do="List the values to try as its choice.",
                     where=Setting(f"space.{name}"),
                 )
             points = [

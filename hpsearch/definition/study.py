@@ -178,7 +178,7 @@ class StudyDefinition(Section):
         )  # a missing package or a space that it cannot search is refused before anything runs
         if not self.space.dimensions and self.trials > 1:
             raise DefinitionError(
-                "must be 1 where [space] is empty",
+                ("must be 1 where ", Setting("space"), " is empty"),
                 f"is {self.trials}: every trial would be the same",
                 where=Setting("search.trials"),
             )
@@ -186,7 +186,7 @@ class StudyDefinition(Section):
             self.space.check_chosen(known)
         if self.search.sampler.finite and self.search.initial_design.name != "sampler":
             raise DefinitionError(
-                'must be "sampler" where the sampler proposes every configuration once',
+                "must be 'sampler' where the sampler proposes every configuration once",
                 f"is {self.search.initial_design.name!r}",
                 "Leave it out.",
                 where=Setting("search.initial_design"),
@@ -281,7 +281,7 @@ class StudyDefinition(Section):
             raise DefinitionError(
                 "must not need classes where a regression target is predicted",
                 f"is {splitter!r}",
-                f'Use "{"group" if SPLITTERS[splitter].needs == "groups" else "kfold"}".',
+                ("Use ", Setting("splitter", "group" if SPLITTERS[splitter].needs == "groups" else "kfold"), "."),
                 where=Setting("validation.splitter"),
             )
 

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydantic import ValidationError
-from sklearn.utils import check_array, check_random_state
+from sklearn.utils import _safe_indexing, check_array, check_random_state
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_X_y, column_or_1d, validate_data
+from sklearn.utils.validation import _num_samples, check_X_y, column_or_1d, validate_data
 
 from hpsearch.data.column_keys import expand_declared
 from hpsearch.data.dataset import Dataset
@@ -19,6 +19,8 @@ from hpsearch.data.table_sources import as_groups
 from hpsearch.definition.problems import first_problem
 from hpsearch.definition.sections import RetrainSection
 from hpsearch.errors import DataError, Setting, located
+from hpsearch.estimators.pipelines import number_type_of, told_apart
+from hpsearch.estimators.wording import wording_of
 from hpsearch.validation.config import Config
 
 
@@ -42,12 +44,13 @@ def plain(value: Any) -> Any:
     return value
 
 
-def config_of(estimator: Any, names_by_label: Mapping[Any, str]) -> Config:
+def config_of(estimator: Any, names_by_label: Mapping[Any, str], of_rows: np.dtype[Any]) -> Config:
     """The configuration that an estimator's parameters are; those that have their default count as not given.
 
     Args:
         estimator: its parameters.
         names_by_label: the name of each class, for ``class_weight``.
+        of_rows: the rows' number type, which the training has where ``dtype`` is None.
 
     Raises:
         DefinitionError: a value that cannot be.
@@ -55,7 +58,7 @@ def config_of(estimator: Any, names_by_label: Mapping[Any, str]) -> Config:
     given: dict[str, Any] = {}
     for name, value in estimator.get_params(deep=False).items():
         if name in Config.model_fields:
-            value = plain(value)
+            value = of_rows.name if name == "dtype" and value is None else plain(value)
             if name == "class_weight" and isinstance(value, dict):
                 value = {names_by_label.get(label, str(label)): weight for label, weight in value.items()}
             if type(value) is not type(default := Config.model_fields[name].default) or value != default:
@@ -89,7 +92,8 @@ def checked_rows(
     first: bool = True,
     fewest: int = 1,
     columns: Mapping[str, Any] | None = None,
-) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.float64] | None, NDArray[Any] | None]:
+    raw: bool = False,
+) -> tuple[Any[Any], NDArray[Any], NDArray[np.float64] | None, NDArray[Any] | None]:
     """Features (n, D), or a table, targets (n,), weights (n,) or None, and groups (n,) or None of the rows that count.
 
     A row of weight 0 is none; weights that are all alike are None.
@@ -104,31 +108,33 @@ def checked_rows(
         first: whether these rows say what the features are.
         fewest: rows that there must be.
         columns: what the columns of a DataFrame are, or None; see :func:`dataset`.
+        raw: X is rows of any kind, which others check.
 
     Raises:
         ValueError: other rows than that, mostly in scikit-learn's words.
     """
     must = {"dtype": [np.float64, np.float32], "order": "C", "y_numeric": regression, "ensure_min_samples": fewest}
-    if columns is None:
+    if columns is None and not raw:
         X, y = validate_data(estimator, X, y, reset=first, **must)
     else:
-        require_frame(X)
+        if not raw:
+            require_frame(X)
         validate_data(estimator, X, reset=first, skip_check_array=True)
         # Its rows are checked when their columns are known.
-        _, y = check_X_y(np.zeros((len(X), 1)), y, y_numeric=regression, ensure_min_samples=fewest)
+        _, y = check_X_y(np.zeros((_num_samples(X), 1)), y, y_numeric=regression, ensure_min_samples=fewest)
     if regression:
         y = y.astype(np.float64)
-    weights = None if sample_weight is None else _weights(sample_weight, len(X))
+    weights = None if sample_weight is None else _weights(sample_weight, len(y))
     if not regression:
         check_classification_targets(y)
     together = None if groups is None else column_or_1d(groups)
-    if together is not None and len(together) != len(X):
-        must_hold, got = f"must have a value for each of the {len(X)} rows", f"has {len(together)}"
+    if together is not None and len(together) != len(y):
+        must_hold, got = f"must have a value for each of the {len(y)} rows", f"has {len(together)}"
         raise DataError(must_hold, got, where=Setting("groups"))
     if weights is None or weights.all():
         return X, y, weights, together
     counting = weights > 0
-    X = X[counting] if columns is None else X.iloc[np.flatnonzero(counting)]
+    X = _safe_indexing(X, np.flatnonzero(counting))
     return X, y[counting], weights[counting], None if together is None else together[counting]
 
 
@@ -169,11 +175,13 @@ def dataset(
     weights: NDArray[np.float64] | None,
     groups: NDArray[Any] | None = None,
     columns: Mapping[str, Any] | None = None,
+    raw: bool = False,
 ) -> Dataset:
     """Checked rows, of a regression if there are no class names. The features stay the caller's own: only a view of
     them is made read-only.
 
-    With ``columns``, keys of :class:`hpsearch.data.column_keys.FrameColumns`, they are a DataFrame's.
+    With ``columns``, keys of :class:`hpsearch.data.column_keys.FrameColumns`, they are a DataFrame's. Of ``raw`` rows,
+    which may be of any kind, the features only tell them apart; they are of the type that is trained in.
 
     Raises:
         DataError: a key that cannot be, or a column that cannot be as it says.
@@ -181,11 +189,17 @@ def dataset(
     of_groups = None if groups is None else as_groups([*map(as_text, groups)])
     own_weights = None if weights is None else weights.view()
     if columns is not None:
-        with located(type(estimator).__name__):
+        with located(type(estimator).__name__, wording=wording_of()):
             features, plan = expand_declared(X, plain(columns), len(names_by_label))
         classes = tuple(names_by_label.values())
         return Dataset(
             *(features, labels, plan.feature_names, classes), groups=of_groups, weights=own_weights, plan=plan
+        )
+    if raw:
+        numbers, raw_names = told_apart(X)
+        features = numbers.astype(number_type_of(X))
+        return Dataset(
+            features, labels, raw_names, tuple(names_by_label.values()), groups=of_groups, weights=own_weights
         )
     names = getattr(estimator, "feature_names_in_", [f"x{number + 1}" for number in range(X.shape[1])])
     return Dataset(

@@ -15,8 +15,9 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from hpsearch.arrays import FloatArray
 from hpsearch.data.dataset import Dataset
 from hpsearch.data.frames import expand_frame
-from hpsearch.errors import DefinitionError, Setting
-from hpsearch.estimators.arguments import members_of, require_frame, seed_of
+from hpsearch.errors import DefinitionError, Setting, located
+from hpsearch.estimators.arguments import config_of, members_of, require_frame, seed_of
+from hpsearch.estimators.wording import wording_of
 from hpsearch.model.bundle import Bundle
 from hpsearch.model.fit import EarlyStopping, ResumableEnsemble, diverged_error, fit
 from hpsearch.validation.config import Config
@@ -67,7 +68,8 @@ class NetworkEstimator(BaseEstimator):
     def _fit_network(self, data: Dataset, config: Config) -> None:
         """From initial parameters to the end."""
         members, stopping = members_of(self), self._stopping() if self.early_stopping else None
-        done = fit(config, data, seed_of(self.random_state), members=members, early_stopping=stopping)
+        with located(wording=wording_of()):
+            done = fit(config, data, seed_of(self.random_state), members=members, early_stopping=stopping)
         epochs, scores = [point.epoch for point in done.checkpoints], [-loss for loss in done.validation_losses]
         self.loss_curve_, self.n_iter_ = [float(point.total_loss.mean()) for point in done.checkpoints], epochs[-1]
         self.validation_scores_ = scores if self.early_stopping else None
@@ -76,10 +78,12 @@ class NetworkEstimator(BaseEstimator):
         self.best_epoch_ = epochs[int(np.argmax(scores))] if self.early_stopping else epochs[-1]
         self._set_ensemble(done.ensemble, data, config)
 
-    def _train_one_epoch(self, data: Dataset, config: Config) -> None:
-        """From where the members are, if there are any."""
+    def _train_one_epoch(self, data: Dataset, names_by_label: Mapping[Any, str]) -> None:
+        """From where the members are, if there are any, in the number type that they have."""
         ensemble: ResumableEnsemble | None = getattr(self, "_ensemble", None)
         members = members_of(self)
+        number_type = data.features.dtype if ensemble is None else ensemble.architecture.dtype
+        config = config_of(self, names_by_label, number_type)
         if ensemble is None:
             ensemble = ResumableEnsemble.initial(config, data, seed_of(self.random_state), range(members))
             self.loss_curve_, self.n_iter_ = [], 0

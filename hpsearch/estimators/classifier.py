@@ -21,10 +21,11 @@ class MLPClassifier(ClassifierMixin, NetworkEstimator):
     """A fully connected network that classifies, or the average of several, trained as lanes of the core.
 
     The parameters up to ``class_weight`` are the hyperparameters of ``[train]`` in a study file, with its names, bounds
-    and defaults (:class:`hpsearch.validation.config.Config`), but for four: ``batch_size``, ``epochs``,
-    ``learning_rate`` and ``weight_l2`` are such that one network without a search does not overfit. Then comes
-    ``members``, as in ``[retrain]``; those after it are scikit-learn's. With one seed and these hyperparameters it
-    computes what ``hpsearch retrain`` computes on these rows, bit for bit. Features
+    and defaults (:class:`hpsearch.validation.config.Config`), but for five: ``batch_size``, ``epochs``,
+    ``learning_rate`` and ``weight_l2`` are such that one network without a search does not overfit, and ``dtype``
+    follows the rows. Then comes ``members``, as in ``[retrain]``; those after it are scikit-learn's. With one seed and
+    these hyperparameters, ``dtype`` among them, it computes what ``hpsearch retrain`` computes on these rows, bit for
+    bit. Features
     are finite numbers, or with ``columns`` whatever a study file's columns may be. They are scaled inside, by
     ``scaling``.
 
@@ -50,7 +51,9 @@ class MLPClassifier(ClassifierMixin, NetworkEstimator):
         scaling: of the features, learnt from the training rows: ``standard``, ``minmax``, ``none``, or ``power``,
             Yeo and Johnson's transformation before ``standard``.
         evaluate_every: epochs between checkpoints; by default a twentieth of ``epochs``.
-        dtype: number type of the training, ``float32`` or ``float64``.
+        dtype: number type of the training, ``float32`` or ``float64``. None follows the rows, as scikit-learn does:
+            rows of ``float32`` train in ``float32``, all others in ``float64``. ``float32``, as in study files, is up
+            to twice as fast.
         class_weight: what rows of each class count in training: ``balanced``, or a dict by class.
         members: networks that differ in everything random, whose probabilities are averaged. The default, 1, is a plain
             network, as users of scikit-learn expect; ``hpsearch retrain`` and :class:`hpsearch.KFoldSearchCV` fit 8.
@@ -119,7 +122,7 @@ class MLPClassifier(ClassifierMixin, NetworkEstimator):
         batch_size: int | str = 32,
         scaling: str = "standard",
         evaluate_every: int | None = None,
-        dtype: str = "float32",
+        dtype: str | None = None,
         class_weight: Any = None,
         members: int = 1,
         random_state: Any = None,
@@ -148,7 +151,7 @@ class MLPClassifier(ClassifierMixin, NetworkEstimator):
         classes, labels = classes_of(y)
         names = class_names(classes)
         data = dataset(self, X, labels, names, weights, columns=self.columns)
-        self._fit_network(data, config_of(self, names))
+        self._fit_network(data, config_of(self, names, data.features.dtype))
         self.classes_ = classes
         return self
 
@@ -191,7 +194,7 @@ class MLPClassifier(ClassifierMixin, NetworkEstimator):
             raise DefinitionError(must, got, where=Setting("y"))
         names = class_names(every)
         labels = np.searchsorted(every, y).astype(np.intp)
-        self._train_one_epoch(dataset(self, X, labels, names, weights), config_of(self, names))
+        self._train_one_epoch(dataset(self, X, labels, names, weights), names)
         self.classes_ = every
         return self
 

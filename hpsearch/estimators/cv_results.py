@@ -18,25 +18,31 @@ from hpsearch.validation.metric import Metric
 from hpsearch.validation.selection import Corrected
 
 
-def parameters(definition: StudyDefinition, chosen: Mapping[str, Any], best_epoch: int | None) -> dict[str, Any]:
+def parameters(
+    definition: StudyDefinition, chosen: Mapping[str, Any], best_epoch: int | None, prefix: str = ""
+) -> dict[str, Any]:
     """What ``set_params`` makes the trial's configuration of the estimator with; its best epoch, if it has one.
 
-    What is searched for one layer becomes the list of all layers.
+    What is searched for one layer becomes the list of all layers. ``prefix`` is what names begin with.
     """
     config, names = definition.config(chosen), [split_name(name) for name in chosen]
     keys = {key for _, key in names}
     if any(layer is not None for layer, _ in names):
         keys.add("hidden_layers")  # the length of the lists
     values = {key: config.depth if key == "hidden_layers" else getattr(config, key) for key in sorted(keys)}
-    return values if best_epoch is None else {**values, "epochs": best_epoch}
+    values |= {} if best_epoch is None else {"epochs": best_epoch}
+    return {f"{prefix}{name}": value for name, value in values.items()}
 
 
-def cv_results(stored: StoredStudy, definition: StudyDefinition) -> dict[str, Any]:
-    """``cv_results_``, a place a trial."""
+def cv_results(stored: StoredStudy, definition: StudyDefinition, prefix: str = "") -> dict[str, Any]:
+    """``cv_results_``, a place a trial; ``prefix`` is what names of parameters begin with."""
     trials = stored.trials()
     results = [stored_result(trial) for trial in trials]
     metric, splits = definition.metric, stored.attributes["n_splits"] * definition.validation.repeats
-    params = [parameters(definition, trial.params, r.best_epoch) for trial, r in zip(trials, results, strict=True)]
+    params = [
+        parameters(definition, trial.params, result.best_epoch, prefix)
+        for trial, result in zip(trials, results, strict=True)
+    ]
     scores = np.full((len(results), splits), np.nan)
     means = np.full(len(results), np.nan)
     for number, result in enumerate(results):

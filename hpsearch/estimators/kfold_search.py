@@ -9,12 +9,14 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from copy import deepcopy
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+from joblib import effective_n_jobs
 from numpy.typing import ArrayLike, NDArray
+from sklearn import get_config
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
 from sklearn.utils import get_tags
 from sklearn.utils.metaestimators import available_if
@@ -24,36 +26,38 @@ from hpsearch.api import StudyResult
 from hpsearch.data.dataset import Dataset
 from hpsearch.data.sources import Memory
 from hpsearch.data.splits import SPLITTERS
+from hpsearch.definition.sections import SearchSection
 from hpsearch.definition.study import StudyDefinition
-from hpsearch.errors import DefinitionError, Setting, as_argument, located
-from hpsearch.estimators.arguments import checked_rows, class_names, classes_of, config_of, dataset, plain, seed_of
-from hpsearch.estimators.base import NetworkEstimator, assign
+from hpsearch.errors import DefinitionError, HpsearchError, Setting, located
+from hpsearch.estimators.arguments import (
+    checked_rows,
+    class_names,
+    classes_of,
+    config_of,
+    dataset,
+    members_of,
+    plain,
+    seed_of,
+)
+from hpsearch.estimators.base import assign
 from hpsearch.estimators.classifier import MLPClassifier
 from hpsearch.estimators.cv_results import cv_results, greater_is_better, parameters
+from hpsearch.estimators.pipelines import Parts, PipelinePreprocessing
 from hpsearch.estimators.regressor import MLPRegressor
+from hpsearch.estimators.spaces import by_own_name, ranges
+from hpsearch.estimators.splitting import validation_of
+from hpsearch.estimators.wording import wording_of
 from hpsearch.results.best import find_best
 from hpsearch.results.tables import trials_table
 from hpsearch.search.coordinator import Progress
 from hpsearch.search.objective import divide
 from hpsearch.search.run import executor_for, owned
 from hpsearch.search.run import search as run_search
-from hpsearch.storage.stored_study import StoredStudy
+from hpsearch.storage.stored_study import StoredStudy, stored_result
 from hpsearch.validation.metrics import shown
 
-# The constructor's parameters that are called otherwise in a study file; of whole sections there are none.
-_PARAMETERS = {"trials": "n_trials"} | dict.fromkeys(
-    ("study", "data", "holdout", "validation", "search", "retrain"), "KFoldSearchCV:"
-)
-# What a splitter splits by that rows in memory have; folds of one's own are for study files.
-_SPLITTERS = sorted(name for name, kind in SPLITTERS.items() if kind.needs != "folds")
-
-
-def _as_parameter(setting: Setting) -> str:
-    """How the search's caller writes a setting of its study."""
-    section, _, name = setting.name.rpartition(".")
-    if section == "space":
-        name = "space" + "".join(f"[{key!r}]" for key in name.split())
-    return as_argument(replace(setting, name=_PARAMETERS.get(name, name)))
+# The audit's checks that look at rows; what it says of columns is about those that a network sees.
+_OF_ROWS = ("duplicates", "groups", "time")
 
 
 def _of_best(name: str) -> Callable[[KFoldSearchCV], bool]:
@@ -73,37 +77,43 @@ class KFoldSearchCV(MetaEstimatorMixin, BaseEstimator):
 
     Every ``fit`` makes a study of its own, also inside an outer cross-validation, and runs it as the command line
     would: all folds of a trial in lock-step, pruned on their mean. With an integer ``random_state`` its table of trials
-    is that of the study file with this seed and these rows. (With the pruner ``hyperband``, whose brackets follow from
-    the study's name, it is that of the study ``memory``.)
+    is that of the study file with this seed, these rows, the same number type and the same splits: ``dtype="float32"``
+    and ``cv=KFold(5, shuffle=True)`` are what a study file has unless it says otherwise. (With the pruner
+    ``hyperband``, whose brackets follow from the study's name, it is that of the study ``memory``.)
 
     Args:
         estimator: an :class:`hpsearch.MLPClassifier` or :class:`hpsearch.MLPRegressor`, whose parameters every trial
-            shares: ``[train]``.
-        space: what the search chooses, by parameter, as ``[space]`` of a study file:
-            ``{"learning_rate": {"float": [1e-3, 1e-1], "log": True}, "optimizer": {"choice": ["adam", "sgd"]}}``; one
-            layer's own values under ``"layer1": {"neurons": {"int": [8, 64]}}``.
+            shares, or a ``Pipeline`` whose last step is one. The steps before it are fitted anew to the training rows
+            of each split. (What is random in them needs a ``random_state`` of its own to be repeated.)
+        space: what the search chooses, by parameter: a list of choices, ``randint``, ``uniform`` or ``loguniform`` of
+            ``scipy.stats``, or a range as in a study file, ``{"int": [4, 64], "log": True}``. One layer's own values
+            stand under its name, ``"layer1": {"neurons": [8, 16]}``. Of a pipeline they are parameters of the last
+            step, as ``mlpclassifier__neurons``, or ``neurons`` alone.
         n_trials: how many.
-        n_splits: folds; of ``shuffle``, draws.
-        repeats: times that the rows are dealt into folds.
-        splitter: ``kfold``, ``stratified``, ``group``, ``stratified-group``, ``shuffle``, or ``timeseries`` for rows in
-            the order of time. (For scikit-learn's ``cv=5`` on classes it is ``stratified``.)
+        cv: how the rows are split. A number of folds, which are dealt from ``random_state``, stratified of classes; a
+            splitter of scikit-learn, as ``GroupKFold(5)``; or a list of (training rows, validation rows). A splitter
+            that shuffles and has no ``random_state`` is dealt from the search's. The finalists are compared on splits
+            that are dealt anew, where ``cv`` can deal others.
+        objective: what a trial's value is the mean over splits of: ``loss``, ``accuracy`` or ``r2`` and others of
+            :data:`hpsearch.validation.metrics.METRICS`.
+        checkpoint: ``best``, a trial's value is its mean curve at the best point, or ``last``.
         sampler: who proposes: ``tpe``, ``random``, ``qmc``, ``grid``, ``cmaes``, ``gp``, or a dict with its options.
         pruner: who stops trials: ``median``, ``percentile``, ``successive_halving``, ``hyperband``, ``none``; likewise.
         initial_design: where the search begins: ``sampler`` or ``portfolio``, configurations that did well on other
             tables; likewise.
+        enqueue: configurations to begin with: a list of dicts by parameter, one layer's under ``"layer1.neurons"``.
         patience: share of its epochs after which a trial is complete if none of them was better; None trains each trial
             that is not pruned to its last epoch.
+        stop: trials in a row without a gain above a standard error that end the search; None for none.
         max_parameters: weights and biases that a network may have; larger choices are narrowed. None for any number.
-        objective: what a trial's value is the mean over splits of: ``loss``, ``accuracy`` or ``r2`` and others of
-            :data:`hpsearch.validation.metrics.METRICS`.
         objectives: None, or that and what is to be small as well, ``["loss", "parameters"]``: ``best_params_`` are
             those of the best value all the same; ``trials_`` has the parameters of each trial's network.
-        checkpoint: ``best``, a trial's value is its mean curve at the best point, or ``last``.
         in_flight: trials proposed before the oldest is told; part of what the search is.
         finalists: best trials that are compared again on fresh splits before one is chosen; 0 for none, None for the
             default of study files.
         finalist_repeats: times that the rows are dealt into folds anew for them.
         workers: processes that train; the tables do not depend on them.
+        n_jobs: the same in scikit-learn's word; -1 for all processors. Give one of the two.
         refit: train the best configuration on all rows, for the epochs of its best checkpoint.
         members: networks of the best configuration that ``refit`` trains and whose predictions are averaged. By default
             the ``estimator``'s own ``members`` if it has more than one; otherwise 8, as ``hpsearch retrain`` does. 1
@@ -153,25 +163,26 @@ class KFoldSearchCV(MetaEstimatorMixin, BaseEstimator):
 
     def __init__(
         self,
-        estimator: NetworkEstimator,
+        estimator: BaseEstimator,
         space: Mapping[str, Any],
         *,
         n_trials: int = 100,
-        n_splits: int = 5,
-        repeats: int = 1,
-        splitter: str = "kfold",
+        cv: Any = 5,
+        objective: str = "loss",
+        checkpoint: str = "best",
         sampler: Any = "tpe",
         pruner: Any = "median",
         initial_design: Any = "sampler",
+        enqueue: Any = None,
         patience: float | None = None,
+        stop: int | None = None,
         max_parameters: int | None = None,
-        objective: str = "loss",
         objectives: Any = None,
-        checkpoint: str = "best",
         in_flight: int = 8,
         finalists: int | None = None,
         finalist_repeats: int = 4,
         workers: int = 1,
+        n_jobs: int | None = None,
         refit: bool = True,
         members: int | None = None,
         random_state: Any = None,
@@ -180,10 +191,12 @@ class KFoldSearchCV(MetaEstimatorMixin, BaseEstimator):
     ) -> None:
         assign(self, locals())
 
-    estimator: NetworkEstimator
+    estimator: BaseEstimator
     space: Mapping[str, Any]
-    splitter: str
+    cv: Any
+    enqueue: Any
     workers: int
+    n_jobs: int | None
     refit: bool
     members: int | None
     random_state: Any
@@ -197,139 +210,188 @@ class KFoldSearchCV(MetaEstimatorMixin, BaseEstimator):
         """Search, and refit the best configuration on all rows.
 
         Args:
-            X: (N, D) finite numbers, an array or a DataFrame; a DataFrame if the estimator has ``columns``.
+            X: (N, D) finite numbers, an array or a DataFrame; a DataFrame if the network has ``columns``; N rows of
+                whatever the first step of a pipeline takes.
             y: (N,) classes, or numbers.
-            groups: (N,), equal for rows that belong together: on one side of each split with ``splitter="group"``.
+            groups: (N,), equal for rows that belong together: for ``cv=GroupKFold(5)`` and the like.
             sample_weight: (N,), how many rows each row counts as, in scaling, training and every score; 0 is none.
-                (Rows are dealt into folds one by one, whatever they count.)
+                (Rows are dealt into folds one by one, whatever they count. The steps of a pipeline before its network
+                do not learn of weights.)
 
         Raises:
             ValueError: rows or parameters that cannot be, some of them as :class:`~hpsearch.DataError` and
                 :class:`~hpsearch.DefinitionError`.
             HpsearchError: no trial was completed; a storage that cannot be used.
         """
-        data, classes = self._dataset(X, y, groups, sample_weight)
-        seed = seed_of(self.random_state)
-        with located(wording=_as_parameter):
-            prepared = divide(self._definition(data, classes, seed), data, None)
-        findings = prepared.audit(_as_parameter)
+        parts = self._parts()
+        wording = wording_of(self.space, parts.prefix)
+        with located(wording=wording):
+            workers = self._workers()
+            rows = self._rows(parts, X, y, groups, sample_weight)
+            prepared = divide(rows.definition, rows.data, None)
+        found = prepared.audit(wording)
+        findings = found if parts.steps is None else [finding for finding in found if finding.name in _OF_ROWS]
         for finding in findings:
             if finding.level == "error":
                 warnings.warn(str(finding), UserWarning, stacklevel=2)
         with (
-            located(wording=_as_parameter),
+            located(wording=wording),
             _storage(self.storage) as url,
-            executor_for(min(self.workers, prepared.definition.search.in_flight)) as executor,
+            executor_for(min(workers, prepared.definition.search.in_flight)) as executor,
             owned(prepared, url, findings) as stored,
         ):
             on_progress = _PrintTrials() if self.verbose else lambda progress: None
             run_search(prepared, stored, executor, on_progress=on_progress)
-            self._read(stored)
+            self._read(stored, parts.prefix)
         self.study_ = None if self.storage is None else StudyResult(prepared.definition.name, self.storage)
         self.findings_, self.n_splits_, self.multimetric_ = findings, len(prepared.splits), False
-        if classes is not None:
-            self.classes_ = classes
+        if rows.classes is not None:
+            self.classes_ = rows.classes
         if self.refit:
-            self._refit(X, y, sample_weight, seed, prepared.definition.retrain.members)
+            given = (X, y, sample_weight) if parts.steps is None else (rows.X, rows.y, rows.data.weights)
+            self._refit(parts, prepared.definition, *given)
         return self
 
-    def _read(self, stored: StoredStudy) -> None:
+    def _read(self, stored: StoredStudy, prefix: str) -> None:
         """What the search has found, from its storage."""
+        results = [stored_result(trial) for trial in stored.trials()]
+        if not any(result.state == "COMPLETE" for result in results):
+            why = next((result.reason for result in results if result.reason), None)
+            raise HpsearchError(
+                "The search must complete a trial",
+                f"none of {len(results)} is complete" + (f": {why}" if why else ""),
+                "Search other ranges.",
+            )
         best = find_best(stored)
         metric = best.definition.metric
-        self.trials_, self.cv_results_ = trials_table(stored), cv_results(stored, best.definition)
+        self.trials_, self.cv_results_ = trials_table(stored), cv_results(stored, best.definition, prefix)
         self.best_index_ = best.result.number
-        self.best_params_ = parameters(best.definition, best.chosen, best.config.epochs)
+        self.best_params_ = parameters(best.definition, best.chosen, best.config.epochs, prefix)
         # As scikit-learn has it; the epochs are those that the finals chose.
         self.cv_results_["params"][self.best_index_] = self.best_params_
         self.best_score_ = float(self.cv_results_["mean_test_score"][self.best_index_])
         self.corrected_score_ = greater_is_better(best.corrected, metric)
 
-    def _dataset(self, X: Any, y: Any, groups: Any, sample_weight: Any) -> tuple[Dataset, NDArray[Any] | None]:
-        """The rows that count, and the classes as they were given; None for a regression."""
-        self._check_parameters()
-        regression, classes = isinstance(self.estimator, MLPRegressor), None
-        columns = self.estimator.columns
-        needs = SPLITTERS[self.splitter].needs
-        if needs == "groups" and groups is None:
-            must = "fit must be given ", Setting("groups"), " with ", Setting("splitter", self.splitter)
-            raise DefinitionError(must, "was not")
-        X, y, weights, groups = checked_rows(
-            self, X, y, sample_weight, groups, regression=regression, fewest=2, columns=columns
-        )
-        if not regression:
-            classes, y = classes_of(y)
-        data = dataset(self, X, y, {} if classes is None else class_names(classes), weights, groups, columns)
-        return replace(data, times=np.arange(float(data.rows))) if needs == "times" else data, classes
-
-    def _check_parameters(self) -> None:
-        """What a study file has no word for."""
-        if not isinstance(self.estimator, MLPClassifier | MLPRegressor):
+    def _parts(self) -> Parts:
+        """The estimator, if it is one that can be searched."""
+        parts = Parts.of(self.estimator)
+        if not isinstance(parts.network, MLPClassifier | MLPRegressor):
+            last = f" with {type(parts.network).__name__} as its last step" if parts.prefix else ""
             raise DefinitionError(
-                "must be an hpsearch.MLPClassifier or MLPRegressor, whose networks the search trains",
-                f"is {type(self.estimator).__name__}",
+                "must be an hpsearch.MLPClassifier or MLPRegressor, or a pipeline whose last step is one",
+                f"is {type(self.estimator).__name__}{last}",
                 where=Setting("estimator"),
             )
-        if self.estimator.early_stopping:
+        if parts.network.early_stopping:
             raise DefinitionError(
                 (
                     "must have ",
-                    Setting("early_stopping", False),
+                    Setting(f"{parts.prefix}early_stopping", False),
                     ": the search itself looks at every checkpoint, and refits for the epochs of the best one",
                 ),
                 where=Setting("estimator"),
             )
-        workers = self.workers
-        checks = {
-            "splitter": (self.splitter in _SPLITTERS, f"one of {', '.join(_SPLITTERS)}"),
-            "space": (isinstance(self.space, Mapping), "a dict of ranges by parameter"),
-            "workers": (isinstance(workers, int | np.integer) and workers >= 1, "an integer of at least 1"),
-        }
-        for name, (holds, what) in checks.items():
-            if not holds:
-                raise DefinitionError(f"must be {what}", f"is {getattr(self, name)!r}", where=Setting(name))
+        if parts.prefix and parts.network.columns is not None:
+            raise DefinitionError(
+                ("must have ", Setting(f"{parts.prefix}columns", None), ": the steps before it make its features"),
+                where=Setting("estimator"),
+            )
+        return parts
 
-    def _definition(self, data: Dataset, classes: NDArray[Any] | None, seed: int) -> StudyDefinition:
+    def _workers(self) -> int:
+        """How many processes train."""
+        for name in ("workers", "n_jobs"):
+            value, fits = getattr(self, name), name == "n_jobs" and self.n_jobs is None
+            if isinstance(value, int | np.integer) and not isinstance(value, bool):
+                fits = int(value) >= 1 if name == "workers" else int(value) != 0
+            if not fits:
+                what = "at least 1" if name == "workers" else "at least 1, or -1 for all processors"
+                raise DefinitionError(f"must be an integer of {what}", f"is {value!r}", where=Setting(name))
+        if self.n_jobs is None:
+            return int(self.workers)
+        asked: int = effective_n_jobs(int(self.n_jobs))
+        if self.workers not in (1, asked):
+            must = "must be left out where ", Setting("workers"), " says how many processes train"
+            raise DefinitionError(must, f"is {self.n_jobs!r} beside {self.workers!r}", where=Setting("n_jobs"))
+        return asked
+
+    def _rows(self, parts: Parts, X: Any, y: Any, groups: Any, sample_weight: Any) -> _Rows:
+        """The rows that count, and the study that they are searched with."""
+        regression, network = isinstance(parts.network, MLPRegressor), parts.network
+        piped = parts.steps is not None
+        X, y, weights, groups = checked_rows(
+            *(self, X, y, sample_weight, groups),
+            regression=regression,
+            fewest=2,
+            columns=network.columns,
+            raw=piped,
+        )
+        counting = None if weights is None or sample_weight is None else np.flatnonzero(np.asarray(sample_weight) > 0)
+        classes, labels = (None, y) if regression else classes_of(y)
+        names = {} if classes is None else class_names(classes)
+        validation, splits = validation_of(self.cv, X, y, groups, classes=not regression, counting=counting)
+        needs = SPLITTERS[validation["splitter"]].needs
+        if needs == "groups" and groups is None:
+            must = "fit must be given ", Setting("groups"), " with ", Setting("splitter", validation["splitter"])
+            raise DefinitionError(must, "was not")
+        data = dataset(self, X, labels, names, weights, groups, network.columns, raw=piped)
+        if parts.steps is not None:
+            data = replace(data, preprocessing=PipelinePreprocessing(parts.steps, X, y))
+        data = replace(data, given_splits=splits, times=np.arange(float(data.rows)) if needs == "times" else None)
+        return _Rows(X, y, data, classes, self._definition(parts, data, names, validation))
+
+    def _definition(
+        self, parts: Parts, data: Dataset, names: Mapping[Any, str], validation: Mapping[str, Any]
+    ) -> StudyDefinition:
         """The study file that this is."""
         own = self.get_params(deep=False)
-        train = config_of(self.estimator, {} if classes is None else class_names(classes))
-        raw = {
-            "study": {"name": f"search-{uuid.uuid4().hex[:12]}", "seed": seed},
-            "data": {"source": Memory.NAME, "task": data.task},
-            "validation": {name: own[name] for name in ("splitter", "n_splits", "repeats", "checkpoint")},
-            "train": train.model_dump(mode="json", exclude_unset=True),
-            "space": own["space"],
-            "search": {name: own[name] for name in ("sampler", "pruner", "initial_design", "objective", "in_flight")}
-            | {"trials": own["n_trials"], "finalist_repeats": own["finalist_repeats"]}
-            | {
-                name: own[name]
-                for name in ("patience", "finalists", "max_parameters", "objectives")
-                if own[name] is not None
-            },
-            "retrain": self._retrain(),
-        }
+        own["enqueue"] = None if self.enqueue is None else self._enqueued(parts.prefix)
+        train = config_of(parts.network, names, data.features.dtype)
+        search = {name: own[name] for name in SearchSection.model_fields if own.get(name) is not None}
         if own["objectives"] is not None and own["objective"] == "loss":  # its default: not said
-            del raw["search"]["objective"]
+            del search["objective"]
+        raw = {
+            "study": {"name": f"search-{uuid.uuid4().hex[:12]}", "seed": seed_of(self.random_state)},
+            "data": {"source": Memory.NAME, "task": data.task},
+            "validation": {**validation, "checkpoint": own["checkpoint"]},
+            "train": train.model_dump(mode="json", exclude_unset=True),
+            "space": ranges(self.space, parts.prefix),
+            "search": {**search, "trials": own["n_trials"]},
+            "retrain": self._retrain(parts),
+        }
         return StudyDefinition.from_mapping(plain(raw), Path.cwd())
 
-    def _retrain(self) -> dict[str, Any]:
+    def _enqueued(self, prefix: str) -> list[dict[str, Any]]:
+        known = self.enqueue
+        if not isinstance(known, list | tuple) or not all(isinstance(chosen, Mapping) for chosen in known):
+            must = "must be a list of dicts, a value by parameter"
+            raise DefinitionError(must, f"is {known!r}", where=Setting("enqueue"))
+        return [by_own_name(chosen, prefix, "enqueue") for chosen in known]
+
+    def _retrain(self, parts: Parts) -> dict[str, Any]:
         """``[retrain]``, with the members that are asked for, if any are."""
-        asked = self.estimator.members if self.members is None else self.members
+        asked = members_of(parts.network) if self.members is None else self.members
         return {} if self.members is None and asked == 1 else {"members": asked}
 
-    def _refit(self, X: Any, y: Any, sample_weight: Any, seed: int, members: int) -> None:
+    def _refit(self, parts: Parts, definition: StudyDefinition, X: Any, y: Any, sample_weight: Any) -> None:
         begun = time.perf_counter()
-        best = clone(self.estimator).set_params(**deepcopy(self.best_params_), members=members)
-        if best.random_state is None:  # of the search's own seed, or it could not be repeated
-            best.set_params(random_state=seed)
-        self.best_estimator_ = best.fit(X, y, sample_weight=sample_weight)
+        own: dict[str, Any] = {"members": definition.retrain.members}
+        if parts.network.random_state is None:  # of the search's own seed, or it could not be repeated
+            own["random_state"] = definition.seed
+        if parts.steps is not None:  # whatever its steps make of the rows
+            own["dtype"] = definition.train.dtype
+        best = clone(self.estimator).set_params(**deepcopy(self.best_params_))
+        best.set_params(**{f"{parts.prefix}{name}": value for name, value in own.items()})
+        routed = get_config()["enable_metadata_routing"]  # then a pipeline asks its steps whether they want weights
+        name = "sample_weight" if routed else f"{parts.prefix}sample_weight"
+        self.best_estimator_ = best.fit(X, y, **({} if sample_weight is None else {name: sample_weight}))
         self.refit_time_ = time.perf_counter() - begun
 
     def __sklearn_tags__(self) -> Any:
         tags, inner = super().__sklearn_tags__(), get_tags(self.estimator)
         tags.estimator_type = inner.estimator_type
         tags.classifier_tags, tags.regressor_tags = deepcopy(inner.classifier_tags), deepcopy(inner.regressor_tags)
-        tags.target_tags.required = True
+        tags.input_tags, tags.target_tags.required = deepcopy(inner.input_tags), True
         return tags
 
     @available_if(_of_best("predict"))
@@ -355,6 +417,24 @@ class KFoldSearchCV(MetaEstimatorMixin, BaseEstimator):
     def _best(self) -> Any:
         check_is_fitted(self, "best_estimator_")
         return self.best_estimator_
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """What a search works on.
+
+    Attributes:
+        X, y: the rows that count, as they were given.
+        data: the same, checked.
+        classes: as they were given; None of a regression.
+        definition: of the study.
+    """
+
+    X: Any
+    y: NDArray[Any]
+    data: Dataset
+    classes: NDArray[Any] | None
+    definition: StudyDefinition
 
 
 class _PrintTrials:

@@ -71,7 +71,7 @@ class MLPRegressor(RegressorMixin, NetworkEstimator):
         scaling: str = "standard",
         target_scaling: str = "standard",
         evaluate_every: int | None = None,
-        dtype: str = "float32",
+        dtype: str | None = None,
         members: int = 1,
         random_state: Any = None,
         early_stopping: bool = False,
@@ -95,7 +95,8 @@ class MLPRegressor(RegressorMixin, NetworkEstimator):
             DivergedError: a loss that is no longer finite.
         """
         X, y, weights, _ = checked_rows(self, X, y, sample_weight, regression=True, columns=self.columns)
-        self._fit_network(dataset(self, X, y, {}, weights, columns=self.columns), config_of(self, {}))
+        data = dataset(self, X, y, {}, weights, columns=self.columns)
+        self._fit_network(data, config_of(self, {}, data.features.dtype))
         return self
 
     @available_if(trains_on_all_rows)
@@ -114,7 +115,7 @@ class MLPRegressor(RegressorMixin, NetworkEstimator):
         """
         first = not hasattr(self, "bundle_")
         X, y, weights, _ = checked_rows(self, X, y, sample_weight, first=first, regression=True)
-        self._train_one_epoch(dataset(self, X, y, {}, weights), config_of(self, {}))
+        self._train_one_epoch(dataset(self, X, y, {}, weights), {})
         return self
 
     def predict(self, X: Any) -> NDArray[Any]:

@@ -162,7 +162,7 @@ class Evaluator:
         starts = range(0, rows.index.shape[1], EVALUATION_ROWS)
         self._chunks = [np.ascontiguousarray(rows.index[:, start : start + EVALUATION_ROWS]) for start in starts]
         self._passes = {chunk.shape[1]: ForwardPass(architecture, data.lanes, chunk.shape[1]) for chunk in self._chunks}
-        of_a_lane = rows.index.shape[1] * (data.features.shape[1] + 1 + data.predictions) * architecture.dtype.itemsize
+        of_a_lane = rows.index.shape[1] * (data.inputs + 1 + data.predictions) * architecture.dtype.itemsize
         self._gathered: list[tuple[FloatArray, FloatArray]] = []
         if of_a_lane <= KEPT_BYTES:  # gathered once, in the order that matrix products like best
             for chunk in self._chunks:

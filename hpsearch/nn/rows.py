@@ -41,6 +41,7 @@ class LaneData:
         alike: whether all lanes see the rows alike, as they do after :meth:`repeated`.
         lambdas: (L, inputs), of the power transformation between filling and centring; None if no lane has one.
         encodings: of each lane, what stands for categories whose numbers are features; None if there are none.
+        features_by_lane: (N, inputs) of each lane, where lanes see other features than ``features``; None if none does.
 
     Few rows are scaled once and kept, (L, N, inputs + 1), or (1, N, inputs + 1) for lanes that see them alike; of many,
     no lane has a copy.
@@ -58,11 +59,17 @@ class LaneData:
     lambdas: NDArray[Any] | None = None
     alike: bool = False
     encodings: tuple[tuple[Encoding, ...], ...] | None = None
+    features_by_lane: tuple[NDArray[Any], ...] | None = None
     _scaled: dict[str, FloatArray] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def lanes(self) -> int:
         return len(self.centre)
+
+    @property
+    def inputs(self) -> int:
+        """Features that a lane sees."""
+        return int(self.centre.shape[1])
 
     @property
     def predictions(self) -> int:
@@ -78,6 +85,7 @@ class LaneData:
         """Some of the lanes, which share what these lanes keep."""
         of_lanes = self._of_lanes(lambda values: values[lanes])
         of_lanes |= {} if self.encodings is None else {"encodings": self.encodings[lanes]}
+        of_lanes |= {} if self.features_by_lane is None else {"features_by_lane": self.features_by_lane[lanes]}
         part = replace(self, targets=self.labels if self.classes else self.targets, **of_lanes)
         if (scaled := self._scaled_rows(dtype)) is not None:
             part._scaled[dtype.str] = scaled if self.alike else scaled[lanes]
@@ -86,8 +94,9 @@ class LaneData:
     def repeated(self, lanes: int) -> LaneData:
         """So many lanes that see the rows as this one lane does."""
         encodings = None if self.encodings is None else self.encodings * lanes
+        features = None if self.features_by_lane is None else self.features_by_lane * lanes
         of_lanes = self._of_lanes(lambda values: np.repeat(values, lanes, axis=0))
-        return replace(self, alike=True, encodings=encodings, **of_lanes)
+        return replace(self, alike=True, encodings=encodings, features_by_lane=features, **of_lanes)
 
     def _of_lanes(self, change: Callable[[NDArray[Any]], NDArray[Any]]) -> dict[str, Any]:
         """What each lane has of its own, by attribute, once ``change`` has made it that of other lanes."""
@@ -108,7 +117,7 @@ class LaneData:
         else:
             for lane in range(self.lanes):
                 # take copies whole rows, in two thirds of the time of an index; clip spares it a buffer.
-                some = np.take(self.features, rows[:, lane], axis=0, mode="clip")
+                some = np.take(self._features_of(lane), rows[:, lane], axis=0, mode="clip")
                 self._scale(some, rows[:, lane], lane, out=inputs[:, lane, :, :-1])
         if self.classes:
             kernels.active().one_hot(self._narrow_labels, rows, targets)
@@ -147,7 +156,7 @@ class LaneData:
 
     def _scaled_rows(self, dtype: np.dtype[Any]) -> FloatArray | None:
         """All rows as each lane sees them, or None if that is too much to keep."""
-        count, width = self.features.shape
+        count, width = len(self.features), self.inputs
         shape = (1 if self.alike else self.lanes, count, width + 1)
         most = SCALED_BYTES if self.lambdas is None else TRANSFORMED_BYTES
         if math.prod(shape) * dtype.itemsize > most:
@@ -155,8 +164,11 @@ class LaneData:
         if dtype.str not in self._scaled:
             scaled = self._scaled[dtype.str] = np.ones(shape, dtype)
             for lane in range(len(scaled)):
-                self._scale(self.features, slice(None), lane, out=scaled[lane, :, :-1])
+                self._scale(self._features_of(lane), slice(None), lane, out=scaled[lane, :, :-1])
         return self._scaled[dtype.str]
+
+    def _features_of(self, lane: int) -> NDArray[Any]:
+        return self.features if self.features_by_lane is None else self.features_by_lane[lane]
 
     def _scale(self, features: NDArray[Any], rows: IntArray | slice, lane: int, out: FloatArray) -> None:
         if self.encodings is not None:
@@ -294,7 +306,7 @@ class Feed:
         self._orders = batching.epochs(training, generators)
         first, weights = next(self._orders)
         self._weights = weights[:, :, np.newaxis].astype(dtype)
-        width = data.features.shape[1] + 1
+        width = data.inputs + 1
         a_step = data.lanes * batching.rows * width * dtype.itemsize
         block = min(self._steps, max(1, BLOCK_BYTES // a_step))
         self._inputs = np.ones((block, data.lanes, batching.rows, width), dtype)

@@ -99,7 +99,7 @@ class Overview:
         if ours:
             stored = StoredStudy(self.storage, self.url, study.study_name, study_id)
             corrected = stored_score(attributes, counts.ended)
-            wanted = None if definition is None else self._trials_wanted(stored, definition, counts.ended)
+            wanted = None if definition is None else self._trials_wanted(stored, definition, attributes, counts.ended)
             state = _state(is_owned(stored), counts, wanted, definition, attributes)
         return Standing(
             study_id=study_id,
@@ -126,13 +126,16 @@ class Overview:
             known = self._definitions[study_id] = (raw, definition)
         return known[1]
 
-    def _trials_wanted(self, stored: StoredStudy, definition: StudyDefinition, ended: int) -> int:
+    def _trials_wanted(
+        self, stored: StoredStudy, definition: StudyDefinition, attributes: dict[str, Any], ended: int
+    ) -> int:
+        limit: int = attributes.get("limit") or definition.limit  # studies stored before do not say
         if definition.search.stop is None:
-            return definition.limit
+            return limit
         known = self._wanted.get(stored.study_id)
         if known is None or known[0] != ended:
             results = [stored_result(trial) for trial in stored.trials() if trial.state.is_finished()]
-            known = self._wanted[stored.study_id] = (ended, trials_wanted(definition, results))
+            known = self._wanted[stored.study_id] = (ended, trials_wanted(definition, results, limit))
         return known[1]
 
 

@@ -111,7 +111,7 @@ def study_page(study: Standing, snapshot: Snapshot) -> str:
 
 
 def _nothing(study: Standing, why: str) -> str:
-    body = f'{bar(study, "report")}<header><h1>{text(study.name)}</h1></header><main>'
+    body = f"{bar(study, 'report')}<header><h1>{text(study.name)}</h1></header><main>"
     return _page(study.name, f'{body}<p class="belief">{why}</p></main>')
 
 

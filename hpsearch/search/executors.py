@@ -137,7 +137,7 @@ class Dump:
         (folder / "prior_trials.pickles").touch()
         # Workers need no held-out row, so they get none.
         bare = replace(prepared, search=_without_rows(prepared.search), held_out=None)
-        (folder / "study.pickle").write_bytes(pickle.dumps(bare))
+        (folder / "study.pickle").write_bytes(_pickled(bare))
         return cls(folder, features)
 
     def load(self) -> Prepared:
@@ -156,6 +156,15 @@ class Dump:
 
     def remove(self) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _pickled(bare: Prepared) -> bytes:
+    """With the functions and classes of the caller's own module that a pipeline's steps may be made of."""
+    if bare.search.preprocessing is None and bare.search.given_splits is None:
+        return pickle.dumps(bare)
+    import cloudpickle
+
+    return bytes(cloudpickle.dumps(bare))
 
 
 def _without_rows(data: Dataset) -> Dataset:

@@ -11,11 +11,13 @@ from importlib.metadata import version
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hpsearch import seeds
 from hpsearch.data.audit import Finding, audit
 from hpsearch.data.columns import summary
 from hpsearch.data.dataset import Dataset
+from hpsearch.data.given import features_of_splits
 from hpsearch.data.matrix import is_large
 from hpsearch.data.preprocess import Scaling, column_without_values, without_values
 from hpsearch.data.splits import Split, hold_out, make_splits
@@ -71,18 +73,26 @@ class Prepared:
     @cached_property
     def sizes(self) -> NetworkSizes:
         """How large the networks are that the search can choose, for these rows."""
-        return self.definition.sizes(self.search.features.shape[1], len(self.search.class_names))
+        return _sizes(self.definition, self.search, self.scalings)
 
     @property
     def limit(self) -> int:
         """How many trials there shall be."""
         return self.definition.limit_of(self.sizes)
 
+    @cached_property
+    def _final_features(self) -> list[NDArray[Any]] | None:
+        """What the rows' preprocessing makes of them in each of these splits, if they have one."""
+        if self.search.preprocessing is None:
+            return None
+        return features_of_splits(self.search.preprocessing, [split.training for split in self.final_splits])
+
     def final_scalings(self, name: str) -> Sequence[Scaling]:
         """What a scaling learns from the training rows of each of them: once a process, for all finalists."""
         if name not in self._of_finals:
-            training = [split.training for split in self.final_splits]
-            self._of_finals[name] = fit_scalings(self.search, training, name, study_seed=self.definition.seed)
+            training, seed = [split.training for split in self.final_splits], self.definition.seed
+            features = self._final_features
+            self._of_finals[name] = fit_scalings(self.search, training, name, study_seed=seed, features=features)
         return self._of_finals[name]
 
     def identity(self) -> dict[str, Any]:
@@ -130,7 +140,7 @@ class Prepared:
     def attributes(self) -> dict[str, Any]:
         """What is stored with the study, in plain values: enough to read its tables without file and data."""
         n_splits = len(self.splits) // self.definition.validation.repeats
-        return {**self.definition.attributes(), "n_splits": n_splits}
+        return {**self.definition.attributes(), "n_splits": n_splits, "limit": self.limit}
 
     @property
     def data_fingerprint(self) -> str:
@@ -218,11 +228,14 @@ def divide(definition: StudyDefinition, data: Dataset, held_out: Dataset | None)
     # Classes that there are not, a loss for others than there are, and targets that a scaling is not for are refused
     # before anything runs.
     training_weights(definition.train, data, training)
-    require_small_enough(definition.sizes(data.features.shape[1], len(data.class_names)))
     for name in definition.target_scalings:
         require_scalable(name, data.labels)
-    scalings = {name: fit_scalings(data, training, name, study_seed=seed) for name in definition.scalings}
+    features = None if data.preprocessing is None else features_of_splits(data.preprocessing, training)
+    scalings = {
+        name: fit_scalings(data, training, name, study_seed=seed, features=features) for name in definition.scalings
+    }
     prepared = Prepared(definition, data, held_out, splits, scalings)
+    require_small_enough(prepared.sizes)
     if definition.finalists:  # refused before anything runs, if there are no fresh splits
         _ = prepared._fresh_splits() if is_large(*data.features.shape) else prepared.final_splits
     return prepared
@@ -257,6 +270,8 @@ def fresh_splits(
 
     validation = definition.validation
     options = replace(validation.split_options, repeats=repeats)
+    if data.given_splits is not None:  # those of the search may have been dealt by a seed of its own
+        options = replace(options, shuffle=True)
     if shuffle is not None:
         options = replace(options, shuffle=shuffle)
     return make_splits(
@@ -283,9 +298,18 @@ def require_defined(definition: StudyDefinition, data: Dataset, splits: Sequence
             raise DataError(
                 "must be defined on the validation rows of each split",
                 f"those of fold {split.fold}{repeat} have {lacking}",
-                "Use a stratified splitter, fewer n_splits, or another objective, such as 'loss'.",
+                "Use a stratified splitter, fewer folds, or another objective, such as 'loss'.",
                 where=Setting("search.objective", definition.search.objective),
             )
+
+
+def _sizes(definition: StudyDefinition, data: Dataset, scalings: Mapping[str, Sequence[Scaling]]) -> NetworkSizes:
+    """How large the networks are, with as many inputs as the rows' preprocessing makes of them at most."""
+    inputs = data.features.shape[1]
+    if data.preprocessing is not None:
+        of_all = data.preprocessing.features(np.arange(data.rows)).shape[1]
+        inputs = max(of_all, *(len(scaling.centre) for of_one in scalings.values() for scaling in of_one))
+    return definition.sizes(inputs, len(data.class_names))
 
 
 def require_small_enough(sizes: NetworkSizes) -> None:

@@ -63,7 +63,7 @@ def _class_weight(value: Any) -> Any:
         return value
     weights = list(value.values()) if isinstance(value, dict) else [None]
     if not all(isinstance(w, int | float) and not isinstance(w, bool) and 0 <= w < float("inf") for w in weights):
-        raise DefinitionError("must be 'balanced' or a table of finite numbers of at least 0 by class", f"is {value!r}")
+        raise DefinitionError("must be 'balanced' or finite numbers of at least 0 by class", f"is {value!r}")
     return {name: float(weight) for name, weight in value.items()}
 
 

@@ -224,7 +224,7 @@ def cross_validate(
     metric = objective_metric(objective, loss_name)
     training = [split.training for split in splits]
     scalings = scalings or fit_scalings(data, training, config.scaling, study_seed=study_seed)
-    architecture = architecture_of(config, data.features.shape[1], len(data.class_names))
+    architecture = architecture_of(config, len(scalings[0].centre), len(data.class_names))
     every = evaluate_every or config.checkpoint_epochs
     longest = max(len(split.validation) for split in splits)
     counted = validation_weights(data, len(splits))

@@ -13,6 +13,7 @@ from hpsearch import seeds
 from hpsearch.arrays import IntArray
 from hpsearch.data.dataset import Dataset
 from hpsearch.data.encodings import fit_encodings
+from hpsearch.data.given import features_of_splits
 from hpsearch.data.matrix import is_large
 from hpsearch.data.preprocess import Scaling, fit_scaling
 from hpsearch.data.target_scaling import fit_target, require_scalable
@@ -40,7 +41,12 @@ def architecture_of(config: Config, inputs: int, classes: int) -> Architecture:
 
 
 def fit_scalings(
-    data: Dataset, row_sets: Sequence[IntArray], scaling: str, fill_all: bool = False, study_seed: int = 0
+    data: Dataset,
+    row_sets: Sequence[IntArray],
+    scaling: str,
+    fill_all: bool = False,
+    study_seed: int = 0,
+    features: Sequence[NDArray[Any]] | None = None,
 ) -> list[Scaling]:
     """One scaling a lane, each learnt from that lane's training rows alone, by their weights; see :func:`fit_scaling`.
 
@@ -52,7 +58,14 @@ def fit_scalings(
         scaling: its name.
         fill_all: learn what would fill a missing value of every column.
         study_seed: what the folds of :func:`hpsearch.data.encodings.fit_encodings` are dealt from.
+        features: what the data's preprocessing makes of the rows in each lane, if that is known already.
     """
+    if data.preprocessing is not None:
+        made = features or features_of_splits(data.preprocessing, row_sets)
+        return [
+            replace(fit_scaling(scaling, of_lane, rows, weights=data.weights), features=of_lane)
+            for of_lane, rows in zip(made, row_sets, strict=True)
+        ]
     seed = seeds.integer_seed(study_seed, "encoding")
     return [
         fit_scaling(
@@ -87,7 +100,10 @@ def lane_data(
         centre, scale, fill, lambdas = _narrowed(centre, scale, fill, lambdas)
     encodings = tuple(of_lane.encodings for of_lane in scalings) if scalings[0].encodings else None
     lanes = LaneData(
-        *(data.features, data.labels, len(data.class_names), centre, scale, fill), lambdas=lambdas, encodings=encodings
+        *(data.features, data.labels, len(data.class_names), centre, scale, fill),
+        lambdas=lambdas,
+        encodings=encodings,
+        features_by_lane=tuple(s.features for s in scalings if s.features is not None) or None,
     )
     if data.task == "classification":
         return lanes
@@ -177,7 +193,7 @@ def make_trainer(
 
     ``sizes`` are the numbers of training rows of all lanes there are, where these are not all: batches are cut for all.
     """
-    architecture = architecture_of(config, data.features.shape[1], data.classes)
+    architecture = architecture_of(config, data.inputs, data.classes)
     network, dtype = architecture.network, architecture.dtype
     sizes = sizes or [*map(len, training)]
     fewest_rows, most_rows = min(sizes), max(sizes)

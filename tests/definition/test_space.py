@@ -78,7 +78,7 @@ def choices(space: Space, train: Config, count: int = 60, seed: int = 0) -> list
 @pytest.mark.parametrize(
     ("dimension", "words"),
     [
-        ("{}", ["exactly one of int = [low, high], float = [low, high] or choice = [...]"]),
+        ("{}", ["exactly one of int and float, each [low, high], and choice, a list"]),
         ("{ int = [1, 2], choice = [1] }", ["exactly one of"]),
         ("{ log = true }", ["exactly one of"]),
         ("3", ["must be a table, but is 3."]),
@@ -92,7 +92,7 @@ def choices(space: Space, train: Config, count: int = 60, seed: int = 0) -> list
         ("{ int = [true, 3] }", ["an integer", "True"]),
         ('{ int = ["1", 3] }', ["an integer", "'1'"]),
         ("{ int = [1, 9], log = 1 }", ["log must be true or false, but is 1."]),
-        ("{ int = [1, 9], log = true, step = 2 }", ["no step where log = true"]),
+        ("{ int = [1, 9], log = true, step = 2 }", ["no step where log is true"]),
         ("{ int = [0, 9], log = true }", ["low end above 0"]),
         ("{ int = [1, 9], step = 0 }", ["step must be above 0, but is 0."]),
         ("{ int = [1, 9], step = -1 }", ["step must be above 0, but is -1."]),

@@ -255,9 +255,13 @@ BAD_VALUES = [
     ("search", "patience = nan", "patience must be "),
     ("search", 'patience = "long"', "patience must be a number, but is 'long'."),
     ("search", "patience = true", "patience must be a number, but is True."),
-    ("search", "sampler = 3", "sampler must be a name or a table with a name, but is 3."),
-    ("search", "sampler = { n_startup_trials = 3 }", "sampler must be a name or a table with a name, but is {"),
-    ("search", "pruner = []", "pruner must be a name or a table with a name, but is []."),
+    ("search", "sampler = 3", "sampler must be a name, alone or as 'name' with its options, but is 3."),
+    (
+        "search",
+        "sampler = { n_startup_trials = 3 }",
+        "sampler must be a name, alone or as 'name' with",
+    ),
+    ("search", "pruner = []", "pruner must be a name, alone or as 'name' with its options, but is []."),
     ("search", 'sampler = { name = "tpe", n_startup_trials = 0 }', "n_startup_trials must be at least 1, but is 0."),
     (
         "search",

@@ -59,7 +59,7 @@ def test_with_columns_an_estimator_has_the_bits_of_a_study_file(task: str, tmp_p
     frame, target = table()
     y = target if task == "regression" else np.digitize(target, [2.0, 4.0])
     kind = hpsearch.MLPRegressor if task == "regression" else hpsearch.MLPClassifier
-    network = kind(8, epochs=5, random_state=3, columns=KEYS).fit(frame, y)
+    network = kind(8, epochs=5, random_state=3, columns=KEYS, dtype="float32").fit(frame, y)
     model = hpsearch.retrain(in_a_study(frame, y, tmp_path, task))
     assert network.bundle_.plan == model.plan
     assert network.bundle_.parameters.tobytes() == model.parameters.tobytes()
@@ -73,7 +73,7 @@ def test_a_search_takes_them_as_its_networks_do() -> None:
     frame, y = table()
     network = hpsearch.MLPRegressor(8, epochs=4, columns=KEYS)
     space = {"learning_rate": {"float": [1e-3, 1e-1], "log": True}}
-    search = hpsearch.KFoldSearchCV(network, space, n_trials=2, n_splits=3, finalists=0, random_state=1, members=1)
+    search = hpsearch.KFoldSearchCV(network, space, n_trials=2, cv=3, finalists=0, random_state=1, members=1)
     search.fit(frame, y)
     assert search.best_estimator_.bundle_.plan.columns[0].encoding == "target"
     assert search.predict(frame[::-1]).tolist() == search.predict(frame)[::-1].tolist()
@@ -111,13 +111,13 @@ def test_dtypes_say_what_columns_are(tmp_path: Path) -> None:
             {"encode": {"city": "targett"}},
             "^MLPRegressor, columns encode city: Unknown encoding 'targett'.* Did you mean 'target'",
         ),
-        ({"numeric": "a"}, "^MLPRegressor: columns numeric must be a list, but is 'a'\\.$"),
-        ({"date": [1]}, "columns date 0 must be text, but is 1\\.$"),
-        ({"encode": 3}, "columns encode must be a table, but is 3\\.$"),
-        ({"order": {"size": ["S"]}}, "columns order size must be a list of at least 2, but is "),
-        ({"most_categories": 0}, "columns most_categories must be at least 1, but is 0\\.$"),
-        ({"most_categories": "a"}, "columns most_categories must be an integer, but is 'a'\\.$"),
-        ({"impute": "mode"}, "columns impute must be 'mean', .*, but is 'mode'\\.$"),
+        ({"numeric": "a"}, "^MLPRegressor: columns\\['numeric'\\] must be a list, but is 'a'\\.$"),
+        ({"date": [1]}, "columns\\['date'\\]\\['0'\\] must be text, but is 1\\.$"),
+        ({"encode": 3}, "columns\\['encode'\\] must be a dict, but is 3\\.$"),
+        ({"order": {"size": ["S"]}}, "columns\\['order'\\]\\['size'\\] must be a list of at least 2, but is "),
+        ({"most_categories": 0}, "columns\\['most_categories'\\] must be at least 1, but is 0\\.$"),
+        ({"most_categories": "a"}, "columns\\['most_categories'\\] must be an integer, but is 'a'\\.$"),
+        ({"impute": "mode"}, "columns\\['impute'\\] must be 'mean', .*, but is 'mode'\\.$"),
         ({"encode": {"town": "target"}}, "must have a column 'town', but has not. Choose one of: .* when, x"),
         ({"target": "y"}, "^MLPRegressor: columns has no key 'target'\\. "),
         ({"order": {"size": ["S", "M"]}}, "column 'size': must be one of 'S', 'M', but is"),
@@ -133,7 +133,7 @@ def test_columns_that_cannot_be_are_refused(columns: dict[str, Any], message: st
 
 def test_columns_that_are_no_table_are_refused() -> None:
     frame, y = table()
-    must = r"^MLPRegressor: columns must be a table of keys, as \{'categorical': \['city'\]\}, but is 3\.$"
+    must = r"^MLPRegressor: columns must be a dict of keys, as \{'categorical': \['city'\]\}, but is 3\.$"
     with pytest.raises(DataError, match=must):
         hpsearch.MLPRegressor(8, epochs=2, columns=3).fit(frame, y)
 

@@ -35,7 +35,7 @@ X, Y = load_iris(return_X_y=True)
 FAST: dict[str, Any] = {"neurons": 6, "epochs": 20, "learning_rate": 0.05, "random_state": 3}
 FAST |= {"batch_size": "full", "weight_l2": 0.0}  # in mini-batches a row of weight two is not two rows
 # An estimator's own: with those of [train], 1,000 epochs of all rows without a penalty, it overfits.
-OWN_DEFAULTS = {"batch_size": 32, "epochs": 100, "learning_rate": 0.001, "weight_l2": 0.001}
+OWN_DEFAULTS = {"batch_size": 32, "epochs": 100, "learning_rate": 0.001, "weight_l2": 0.001, "dtype": None}
 
 each_batching = pytest.mark.parametrize("batch_size", ["full", 11])
 each_optimizer = pytest.mark.parametrize("optimizer", OPTIMIZERS)
@@ -126,6 +126,46 @@ def test_a_fit_has_the_bits_of_a_retrained_study(members: int, optimizer: str, b
     fitted = hpsearch.MLPClassifier(members=members, random_state=3).set_params(**train).fit(X, Y)
     assert fitted.bundle_.parameters.tobytes() == bundle.parameters.tobytes()
     assert fitted.predict_proba(X).tobytes() == bundle.predictions(X).tobytes()
+
+
+@pytest.mark.parametrize(
+    ("rows", "trained"),
+    [
+        (X, "float64"),
+        (X.astype(np.float32), "float32"),
+        (X.astype(np.float16), "float64"),
+        (X.round().astype(int), "float64"),
+        (pd.DataFrame(X.astype(np.float32)), "float32"),
+        (pd.DataFrame(X), "float64"),
+    ],
+    ids=lambda rows: str(getattr(rows, "dtype", "")),
+)
+def test_the_number_type_of_the_rows_is_that_of_the_training(rows: Any, trained: str) -> None:
+    """As it is in scikit-learn; a type that is set is that of any rows."""
+    follows = network().fit(rows, Y)
+    assert_same_network(follows, network(dtype=trained).fit(rows, Y))
+    assert follows.get_params()["dtype"] is None
+    assert follows.bundle_.architecture.dtype.name == trained
+    assert follows.predict_proba(X).dtype.name == follows.predict_proba(rows).dtype.name == trained
+    other = {"float32": "float64", "float64": "float32"}[trained]
+    assert network(dtype=other).fit(rows, Y).coefs_[0].dtype.name == other
+
+
+@pytest.mark.parametrize(("first", "trained"), [(np.float32, "float32"), (np.float64, "float64")])
+def test_what_goes_on_goes_on_in_the_type_that_it_began_in(first: Any, trained: str) -> None:
+    going = network().partial_fit(X.astype(first), Y, classes=[0, 1, 2])
+    for of_rows in (np.float32, np.float64):
+        going.partial_fit(X.astype(of_rows), Y)
+        assert going.bundle_.architecture.dtype.name == trained
+
+
+def test_a_saved_network_keeps_its_number_type(tmp_path: Path) -> None:
+    for of_rows in (np.float32, np.float64):
+        fitted = network().fit(X.astype(of_rows), Y)
+        fitted.bundle_.save(tmp_path / fitted.bundle_.architecture.dtype.name)
+        opened = hpsearch.Bundle.load(tmp_path / fitted.bundle_.architecture.dtype.name)
+        assert opened.parameters.dtype == of_rows
+        assert opened.predictions(X).tobytes() == fitted.predict_proba(X).tobytes()
 
 
 def test_the_attributes_describe_the_network() -> None:
@@ -378,7 +418,7 @@ def test_a_regressor_has_all_hyperparameters_but_class_weight() -> None:
 @pytest.mark.parametrize("loss", [None, "absolute_error"])
 def test_a_regressor_has_the_bits_of_a_retrained_study(loss: str | None, members: int, batch_size: Any) -> None:
     train = {"neurons": [6, 4], "epochs": 20, "batch_size": batch_size, "dropout": [0.2, 0.0], "learning_rate": 0.03}
-    train |= {"weight_l2": 0.0} if loss is None else {"weight_l2": 0.0, "loss": loss}
+    train |= {"dtype": "float32", "weight_l2": 0.0} | ({} if loss is None else {"loss": loss})
     raw = {"study": {"name": "x", "seed": 3}, "data": {"source": "memory", "task": "regression"}, "train": train}
     definition = hpsearch.StudyDefinition.from_mapping(raw | {"retrain": {"members": members}}, Path())
     bundle = fit_prepared(divide(definition, Dataset.of(ROWS, TARGETS, task="regression"), None), definition.train)

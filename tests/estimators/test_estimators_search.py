@@ -17,7 +17,15 @@ from sklearn.base import clone, is_classifier, is_regressor
 from sklearn.datasets import load_diabetes, load_iris
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GridSearchCV, KFold, cross_val_score
+from sklearn.model_selection import (
+    GridSearchCV,
+    GroupKFold,
+    KFold,
+    RepeatedKFold,
+    StratifiedGroupKFold,
+    TimeSeriesSplit,
+    cross_val_score,
+)
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -39,8 +47,8 @@ SPACE = {
     "layer1": {"neurons": {"int": [4, 16], "log": True}},
     "layer2": {"neurons": {"int": [4, 16], "log": True}},
 }
-FEW: dict[str, Any] = {"n_trials": 3, "n_splits": 3, "random_state": 5}
-FAILS = 1e30  # a learning rate
+FEW: dict[str, Any] = {"n_trials": 3, "cv": 3, "random_state": 5}
+FAILS = 1e200  # a learning rate
 # What differs between two runs of one search, and what names it.
 TIMES = ["seconds"]
 
@@ -83,8 +91,9 @@ def test_it_finds_what_a_study_file_finds_and_refits_what_retrain_fits(source: s
     raw = {**tomllib.loads(text), "space": space}
     url = f"sqlite:///{tmp_path}/studies.db"
     study = hpsearch.run(hpsearch.StudyDefinition.from_mapping(raw, tmp_path), storage=url)
-    options = {"n_trials": 12, "n_splits": 3, "repeats": 2, "in_flight": 3, "pruner": raw["search"]["pruner"]}
-    found = search(space, network(**FAST), **options).fit(*rows)
+    options = {"n_trials": 12, "in_flight": 3, "pruner": raw["search"]["pruner"]}
+    options["cv"] = RepeatedKFold(n_splits=3, n_repeats=2)
+    found = search(space, network(**FAST, dtype="float32"), **options).fit(*rows)
     pd.testing.assert_frame_equal(found.trials_.drop(columns=TIMES), study.trials.drop(columns=TIMES))
     best = study.best
     assert best.corrected is not None
@@ -100,13 +109,13 @@ def test_it_finds_what_a_study_file_finds_and_refits_what_retrain_fits(source: s
 def test_the_best_parameters_make_the_best_configuration(fitted: hpsearch.KFoldSearchCV) -> None:
     again = clone(fitted.estimator).set_params(**fitted.best_params_)
     table = fitted.trials_.set_index("number").loc[fitted.best_index_]
-    config = config_of(again, {})
+    config = config_of(again, {}, np.dtype(np.float64))
     assert config.epochs == fitted.best_params_["epochs"] <= 1.5 * table["best_epoch"] + 4
     assert config.by_layer("neurons") == tuple(
         int(table[f"layer{layer}.neurons"]) for layer in range(1, config.depth + 1)
     )
     assert (config.optimizer, config.learning_rate) == (table["optimizer"], table["learning_rate"])
-    assert config == config_of(fitted.best_estimator_, {})
+    assert config == config_of(fitted.best_estimator_, {}, np.dtype(np.float64))
     assert fitted.cv_results_["params"][fitted.best_index_] == fitted.best_params_
 
 
@@ -154,7 +163,7 @@ def test_scores_are_the_studys_and_trials_without_one_come_last(fitted: hpsearch
 
 @pytest.mark.parametrize(("objective", "sign"), [("accuracy", 1), ("brier", -1)])
 def test_whatever_the_objective_greater_is_better(objective: str, sign: int) -> None:
-    found = search(objective=objective).fit(X, Y)
+    found = search(objective=objective, finalists=0).fit(X, Y)
     np.testing.assert_array_equal(found.cv_results_["mean_test_score"], sign * found.trials_["value"])
     assert found.best_score_ == found.cv_results_["mean_test_score"].max()
     assert found.corrected_score_.low < found.corrected_score_.value < found.corrected_score_.high
@@ -260,6 +269,7 @@ def test_hyperband_repeats_itself_and_a_study_file(seed: int, tmp_path: Path) ->
     """Its brackets follow from the study's name."""
     url, pruner = f"sqlite:///{tmp_path}/studies.db", {"name": "hyperband", "reduction_factor": 2}
     options = {"n_trials": 12, "in_flight": 3, "pruner": pruner, "random_state": seed, "finalists": 0}
+    options["estimator"], options["cv"] = hpsearch.MLPClassifier(**FAST, dtype="float32"), KFold(3, shuffle=True)
     # Some are good and some are bad, so that those of one bracket are stopped and those of another are not.
     space = {"learning_rate": {"float": [1e-9, 0.1], "log": True}}
     one, other, stored = (search(space, **options, refit=False, storage=at).fit(X, Y) for at in (None, None, url))
@@ -296,7 +306,7 @@ def test_rows_of_a_group_stay_on_one_side() -> None:
     draw = np.random.default_rng(0)
     few, labels = draw.normal(size=(40, 3)).repeat(5, axis=0), draw.integers(0, 2, 40).repeat(5)
     groups = np.array([f"g{row // 5}" for row in range(200)])
-    together = search(splitter="group").fit(few, labels, groups=groups)
+    together = search(cv=GroupKFold(3, shuffle=True)).fit(few, labels, groups=groups)
     assert not [finding for finding in together.findings_ if finding.level == "error"]
     with pytest.warns(UserWarning, match="occur again exactly among the training rows of their split"):
         parted = search().fit(few, labels)
@@ -304,8 +314,8 @@ def test_rows_of_a_group_stay_on_one_side() -> None:
     assert [finding.name for finding in parted.findings_ if finding.level == "error"] == ["duplicates"]
 
 
-@pytest.mark.parametrize("splitter", ["group", "stratified-group"])
-def test_groups_that_are_numbers_are_dealt_as_those_of_a_file(splitter: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("splitter", "cv"), [("group", GroupKFold), ("stratified-group", StratifiedGroupKFold)])
+def test_groups_that_are_numbers_are_dealt_as_those_of_a_file(splitter: str, cv: Any, tmp_path: Path) -> None:
     """As text "10" comes before "2"."""
     groups = np.random.default_rng(2).integers(0, 30, 150)
     frame = pd.DataFrame(X, columns=["a", "b", "c", "d"]).assign(kind=Y, group=groups)
@@ -322,12 +332,14 @@ def test_groups_that_are_numbers_are_dealt_as_those_of_a_file(splitter: str, tmp
         hpsearch.StudyDefinition.from_mapping(raw, tmp_path), storage=f"sqlite:///{tmp_path}/studies.db"
     )
     for given in (groups, groups.astype(float), groups.astype(str)):
-        found = search(splitter=splitter, finalists=0, refit=False).fit(X, Y, groups=given)
+        network = hpsearch.MLPClassifier(**FAST, dtype="float32")
+        options = {"cv": cv(3, shuffle=True), "finalists": 0, "refit": False}
+        found = search(estimator=network, **options).fit(X, Y, groups=given)
         pd.testing.assert_frame_equal(found.trials_.drop(columns=TIMES), study.trials.drop(columns=TIMES))
 
 
 def test_rows_in_the_order_of_time_are_validated_on_later_ones() -> None:
-    found = search(splitter="timeseries").fit(X[::-1].copy(), np.tile([0, 1, 2], 50))
+    found = search(cv=TimeSeriesSplit(3)).fit(X[::-1].copy(), np.tile([0, 1, 2], 50))
     assert found.n_splits_ == 3
     assert found.corrected_score_ is None, "what follows each other cannot be drawn independently"
 
@@ -335,21 +347,27 @@ def test_rows_in_the_order_of_time_are_validated_on_later_ones() -> None:
 @pytest.mark.parametrize(
     ("make", "said"),
     [
-        (lambda: search(estimator=LogisticRegression()), "estimator must be an hpsearch.MLPClassifier or MLPRegressor"),
+        (
+            lambda: search(estimator=LogisticRegression()),
+            "estimator must be an hpsearch.MLPClassifier or MLPRegressor, or a pipeline",
+        ),
         (lambda: search(estimator=hpsearch.MLPClassifier(early_stopping=True)), "estimator must have early_stopping=F"),
         (lambda: search(estimator=hpsearch.MLPClassifier(epochs=0)), "MLPClassifier: epochs must be at least 1"),
         (
             lambda: search({"target_scaling": {"choice": ["log"]}}),
             "space['target_scaling'] must go with a regr",
         ),
-        (lambda: search(splitter="predefined"), "splitter must be one of group, kfold, shuffle, stratified, "),
-        (lambda: search(splitter="group"), "fit must be given groups with splitter='group', but was not."),
+        (lambda: search(cv="stratified"), "cv must be an integer of at least 2, a splitter of scikit-learn, or ("),
+        (lambda: search(cv=GroupKFold(3)), "fit must be given groups with cv=GroupKFold(), but was not."),
         (lambda: search({"learning_rat": {"int": [1, 2]}}), "space has no hyperparameter 'learning_rat'. "),
-        (lambda: search([("neurons", 3)]), "space must be a dict of ranges by parameter, but is [('neurons', 3)]."),
+        (
+            lambda: search([("neurons", 3)]),
+            "space must be a dict of choices, distributions or ranges by parameter, but is [('neurons', 3)].",
+        ),
         (lambda: search(workers=0), "workers must be an integer of at least 1, but is 0."),
         (lambda: search(n_trials=0), "n_trials must be at least 1, but is 0."),
         (lambda: search(sampler="tpx"), "KFoldSearchCV: Unknown sampler 'tpx'. "),
-        (lambda: search(n_splits=1000), "n_splits must be at most the number of rows, 150, but is 1000."),
+        (lambda: search(cv=1000), "cv must be at most the number of rows, 150, but is 1000."),
     ],
 )
 def test_what_cannot_be_searched_is_refused_in_one_line(make: Callable[[], Any], said: str) -> None:
@@ -362,7 +380,7 @@ def test_what_cannot_be_searched_is_refused_in_one_line(make: Callable[[], Any],
 
 def test_groups_must_be_one_a_row() -> None:
     with pytest.raises(hpsearch.DataError, match="groups must have a value for each of the 150 rows, but has 3"):
-        search(splitter="group").fit(X, Y, groups=[1, 2, 3])
+        search(cv=GroupKFold(3)).fit(X, Y, groups=[1, 2, 3])
 
 
 def test_a_search_says_what_it_does_if_asked(capsys: pytest.CaptureFixture[str]) -> None:

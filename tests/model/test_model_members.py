@@ -379,7 +379,7 @@ def test_a_search_refits_the_members_that_it_is_asked_for(
 ) -> None:
     data, space = rows_for("squared_error"), {"learning_rate": {"float": [1e-3, 1e-1], "log": True}}
     network = package.MLPRegressor(4, epochs=5, members=of_estimator)
-    found = package.KFoldSearchCV(network, space, n_trials=2, n_splits=2, members=of_search, random_state=1)
+    found = package.KFoldSearchCV(network, space, n_trials=2, cv=2, members=of_search, random_state=1)
     found.fit(data.features, data.labels)
     assert found.best_estimator_.bundle_.members == expected
     with pytest.raises(DefinitionError, match="members must be"):

@@ -163,7 +163,7 @@ def test_an_objective_that_is_undefined_on_a_split_is_refused_before_anything_ru
     rows_with_a_rare_class(small.parent, 2)
     message = (
         rf'objective = "{name}" must be defined on the validation rows of each split, but those of fold \d have no row '
-        r"of class 'rare'\. Use a stratified splitter, fewer n_splits, or another objective"
+        r"of class 'rare'\. Use a stratified splitter, fewer folds, or another objective"
     )
     definition = csv_study(small, name, holdout={})
     for attempt in (hpsearch.run, hpsearch.cross_validate):

@@ -246,6 +246,7 @@ def test_all_that_a_study_shows_counts_the_checkpoints_there_are(ran: str) -> No
 
 def test_the_estimator_s_search_is_that_of_the_study_file(tmp_path: Path) -> None:
     from sklearn.datasets import load_iris
+    from sklearn.model_selection import KFold
 
     rate = {"learning_rate": {"float": [1e-2, 1.0], "log": True}}
     train = {"epochs": 20, "evaluate_every": 1, "batch_size": 30, "learning_rate": 0.01, "weight_l2": 0.0}
@@ -258,7 +259,9 @@ def test_the_estimator_s_search_is_that_of_the_study_file(tmp_path: Path) -> Non
     }
     study = hpsearch.run(StudyDefinition.from_mapping(raw), storage=at(tmp_path, "a"))
     options: dict[str, Any] = {"n_trials": 6, "finalists": 0, "pruner": "none", "random_state": 5, "refit": False}
-    search = hpsearch.KFoldSearchCV(hpsearch.MLPClassifier(**train), rate, patience=np.float64(0.2), **options)
+    network = hpsearch.MLPClassifier(**train, dtype="float32")
+    options["cv"] = KFold(5, shuffle=True)
+    search = hpsearch.KFoldSearchCV(network, rate, patience=np.float64(0.2), **options)
     search.fit(*load_iris(return_X_y=True))
     pd.testing.assert_frame_equal(search.trials_.drop(columns="seconds"), study.trials.drop(columns="seconds"))
     assert (search.trials_["epochs_trained"] < 20).any()

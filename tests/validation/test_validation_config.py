@@ -240,7 +240,7 @@ def test_a_setting_that_came_later_leaves_the_fingerprint_of_those_who_do_not_us
 
 @pytest.mark.parametrize("value", [{"a": -1.0}, {"a": float("inf")}, {"a": True}, "balance", [1.0], 2.0])
 def test_a_class_weight_is_balanced_or_a_table_of_numbers(value: Any) -> None:
-    assert "must be 'balanced' or a table of finite numbers of at least 0 by class" in refused(class_weight=value)
+    assert "must be 'balanced' or finite numbers of at least 0 by class" in refused(class_weight=value)
 
 
 # --- the rest
