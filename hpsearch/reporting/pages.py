@@ -14,7 +14,7 @@ import pandas as pd
 from hpsearch.markup import text
 from hpsearch.numbers import readable
 from hpsearch.reporting.overview import Standing
-from hpsearch.reporting.report import part, report
+from hpsearch.reporting.parts import part
 from hpsearch.reporting.snapshot import Snapshot
 from hpsearch.storage.database import shown_url
 from hpsearch.validation.metric import Metric
@@ -106,12 +106,14 @@ def study_page(study: Standing, snapshot: Snapshot) -> str:
         return _nothing(study, "Another program made this study, so there is no report of it: see its charts.")
     if not study.counts.ended:
         return _nothing(study, "No trial has ended yet. Once one has, its results are shown here.")
+    from hpsearch.reporting.report import report  # Plotly takes a second, which no refusal need wait for
+
     style = f"<style>{part('pages.css')}</style>"
     return report(snapshot, style + bar(study, "report"), part("pages.js"))
 
 
 def _nothing(study: Standing, why: str) -> str:
-    body = f'{bar(study, "report")}<header><h1>{text(study.name)}</h1></header><main>'
+    body = f"{bar(study, 'report')}<header><h1>{text(study.name)}</h1></header><main>"
     return _page(study.name, f'{body}<p class="belief">{why}</p></main>')
 
 

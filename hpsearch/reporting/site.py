@@ -13,7 +13,7 @@ from hpsearch.errors import HpsearchError
 from hpsearch.reporting import pages
 from hpsearch.reporting.guard import Application, Environ, StartResponse
 from hpsearch.reporting.overview import Overview, Standing
-from hpsearch.reporting.report import part
+from hpsearch.reporting.parts import part
 from hpsearch.reporting.snapshot import Snapshot
 from hpsearch.results.tables import trials_table
 

@@ -33,7 +33,7 @@ LOAD_MS = 30_000
 
 @contextmanager
 def served(*arguments: str) -> Iterator[str]:
-    """The address of a dashboard that runs as a user starts it."""
+    """The address that a dashboard prints which runs as a user starts it, without a slash at its end."""
     command = [sys.executable, "-u", "-m", "hpsearch", "dashboard", "--port", "0", "--no-open", *arguments]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     assert process.stdout is not None
@@ -41,7 +41,7 @@ def served(*arguments: str) -> Iterator[str]:
         line = process.stdout.readline()
         found = re.search(r"http://\S+", line)
         assert found, line + process.stdout.read()
-        yield found[0]
+        yield found[0].rstrip("/")
     finally:
         process.terminate()
         process.wait()
@@ -85,15 +85,19 @@ def test_the_studies_the_trials_and_the_notes_are_shown(small: Path, page: Any) 
     before = digest()
     with served() as address:
         page.goto(address)
-        page.get_by_text("small").first.click(timeout=LOAD_MS)
-        page.wait_for_url(re.compile("studies/1"))
-        page.goto(f"{address}/studies/1/trials?numbers={best.result.number}")
+        page.get_by_role("link", name="small").click(timeout=LOAD_MS)
+        page.get_by_text(best.belief().splitlines()[0]).wait_for()
+        page.get_by_role("link", name="charts").click(timeout=LOAD_MS)
+        for name in DRAWN:
+            page.get_by_text(FIGURES[name].title).first.wait_for(timeout=LOAD_MS)
+        assert page.locator("text.ytitle", has_text="mean validation loss").count()
+        page.goto(f"{address}/dashboard/studies/1/trials?numbers={best.result.number}")
         page.get_by_text(f"Mean {best.result.value:.4f} over 3 splits at epoch {best.result.best_epoch}.").wait_for()
         page.get_by_text("16 Trials").wait_for()
         pruned = next(n for n, state in enumerate(hpsearch.load_trials("small")["state"]) if state == "PRUNED")
-        page.goto(f"{address}/studies/1/trials?numbers={pruned}")
+        page.goto(f"{address}/dashboard/studies/1/trials?numbers={pruned}")
         page.get_by_text(re.compile(r"PRUNED: pruned at epoch \d+")).wait_for()
-        page.goto(f"{address}/studies/1/note")
+        page.goto(f"{address}/dashboard/studies/1/note")
         for text in (
             "search score",
             "corrected score",
@@ -101,21 +105,17 @@ def test_the_studies_the_trials_and_the_notes_are_shown(small: Path, page: Any) 
             f"Best configuration: trial {best.result.number}",
         ):
             page.get_by_text(text, exact=True).wait_for()
-        page.goto(f"{address}/studies/1")
-        for name in DRAWN:
-            page.get_by_text(FIGURES[name].title).first.wait_for(timeout=LOAD_MS)
-        assert page.locator("text.ytitle", has_text="mean validation loss").count()
     assert digest() == before, "looking must write nothing"
 
 
 def test_a_trial_appears_soon_after_its_end(small: Path, page: Any) -> None:
     hpsearch.run(small, trials=2)
     with served() as address:
-        page.goto(f"{address}/studies/1/trials")
+        page.goto(f"{address}/dashboard/studies/1/trials")
         page.get_by_text("2 Trials").wait_for(timeout=LOAD_MS)
         hpsearch.run(small, trials=3)
         page.get_by_text("3 Trials").wait_for(timeout=15_000)
-        page.goto(f"{address}/studies/1/trials?numbers=2")
+        page.goto(f"{address}/dashboard/studies/1/trials?numbers=2")
         page.get_by_text(re.compile(r"over 3 splits at epoch|pruned at epoch|became")).first.wait_for(timeout=15_000)
 
 
@@ -132,11 +132,11 @@ def test_names_from_the_data_are_shown_and_never_run(small: Path, page: Any) -> 
     )
     hpsearch.run("h.toml")
     with served() as address:
-        page.goto(f"{address}/studies/1/note")
+        page.goto(f"{address}/dashboard/studies/1/note")
         page.get_by_text("corrected score", exact=True).wait_for(timeout=LOAD_MS)
         page.get_by_text("no rows were held out", exact=True).wait_for()
         page.get_by_text("<script>alert(1)</script>").first.wait_for()
-        page.goto(f"{address}/studies/1")
+        page.goto(f"{address}/dashboard/studies/1")
         page.wait_for_timeout(1000)
 
 
@@ -144,11 +144,9 @@ def test_nothing_can_be_changed_and_no_one_else_s_page_is_answered(small: Path) 
     hpsearch.run(small, trials=2)
     before = digest()
     with served() as address:
-        site = address.removesuffix("/dashboard")
-
         def status(path: str, **request: Any) -> int:
             try:
-                return int(urllib.request.urlopen(urllib.request.Request(site + path, **request)).status)
+                return int(urllib.request.urlopen(urllib.request.Request(address + path, **request)).status)
             except urllib.error.HTTPError as error:
                 error.close()
                 return error.code
@@ -171,7 +169,7 @@ def test_nothing_can_be_changed_and_no_one_else_s_page_is_answered(small: Path) 
 def test_on_another_address_the_token_is_needed(small: Path) -> None:
     hpsearch.run(small, trials=1)
     with served("--host", "0.0.0.0", "--name", "127.0.0.1") as address:
-        port, token = re.search(r":(\d+)/dashboard\?token=([\w-]{32})$", address).groups()  # type: ignore[union-attr]
+        port, token = re.search(r":(\d+)/\?token=([\w-]{32})$", address).groups()  # type: ignore[union-attr]
         site = f"http://127.0.0.1:{port}/api/studies"
         with urllib.request.urlopen(f"{site}?token={token}") as answer:
             assert answer.status == 200
@@ -195,7 +193,10 @@ def test_notes_are_made_only_for_trials_that_ended_since_and_cost_little(small: 
     storage = open_storage("sqlite:///hpsearch.db")
     try:
         view = View(storage, counted)
+        assert not any("note_ver" in key for key in view.get_all_studies()[0].system_attrs), "nobody asked yet"
+        view.look(1)
         first = view.get_all_studies()[0].system_attrs
+        view.look(1)
         assert view.get_all_studies()[0].system_attrs == first
         assert calls == [0]
         notes = [key for key in first if re.fullmatch(r"dashboard:\d+:note_ver", key)]
@@ -203,7 +204,7 @@ def test_notes_are_made_only_for_trials_that_ended_since_and_cost_little(small: 
         hpsearch.run(small, trials=6)
         for known in view._annotations.values():
             known.due = time.monotonic()
-        view.get_all_studies()
+        view.look(1)
         assert calls == [0, 4]
         writes: list[Callable[[], Any]] = [
             lambda: view.delete_study(1),
