@@ -70,7 +70,7 @@ def serve(
         got = one_line(error).lower()
         others = ("Choose others with ", Setting("host"), " and ", Setting("port"), ".")
         raise HpsearchError(f"The address {host} and the port {port} must be free", got, others) from error
-    _drop_slow_readers(server.socket)
+    drop_slow_readers(server.socket, IDLE_SECONDS)
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # a browser's six requests at once are no news
     guard.hosts = hosts_of(host, server.effective_port, names)  # the port is known once the server listens
     shown = socket.gethostname() if host in ("0.0.0.0", "::") else host
@@ -82,10 +82,10 @@ def serve(
         server.close()
 
 
-def _drop_slow_readers(listening: socket.socket) -> None:
+def drop_slow_readers(listening: socket.socket, seconds: int) -> None:
     """Have the system end connections whose other side does not read, which waitress would keep; macOS cannot."""
     if hasattr(socket, "TCP_USER_TIMEOUT"):
-        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 1000 * IDLE_SECONDS)
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 1000 * seconds)
 
 
 def hosts_of(host: str, port: int, names: tuple[str, ...] = ()) -> frozenset[str]:

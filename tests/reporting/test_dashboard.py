@@ -144,6 +144,7 @@ def test_nothing_can_be_changed_and_no_one_else_s_page_is_answered(small: Path) 
     hpsearch.run(small, trials=2)
     before = digest()
     with served() as address:
+
         def status(path: str, **request: Any) -> int:
             try:
                 return int(urllib.request.urlopen(urllib.request.Request(address + path, **request)).status)
