@@ -119,6 +119,84 @@ def test_a_trial_appears_soon_after_its_end(small: Path, page: Any) -> None:
         page.get_by_text(re.compile(r"over 3 splits at epoch|pruned at epoch|became")).first.wait_for(timeout=15_000)
 
 
+CONTROLS = "button, [role=button], [role=switch], [role=checkbox], input[type=checkbox], input[type=radio]"
+PAGES = ("", "/analytics", "/trials?numbers=0", "/smartSelection", "/note")  # optuna-dashboard's, of a study
+
+
+@pytest.mark.campaign
+def test_nothing_is_offered_that_is_refused(small: Path, page: Any) -> None:
+    """Whatever can be clicked on optuna-dashboard's pages is: nothing asks to write, and no page breaks."""
+    hpsearch.run(small, trials=5)
+    with pytest.raises(KeyboardInterrupt):  # which leaves trials that run, as far as anybody can see
+        hpsearch.run(small, fresh="halted", watch=_interrupt)
+    running = hpsearch.load_trials("halted").query("state == 'RUNNING'")["number"].iloc[0]
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.method))
+    with served() as address:
+        pages = [f"/dashboard/studies/1{name}" for name in PAGES]
+        pages += [f"/dashboard/studies/2/trials?numbers={running}", "/dashboard/compare-studies?ids=1,2"]
+        for name in pages:
+            page.goto(address + name)
+            page.locator("main").first.wait_for(timeout=LOAD_MS)
+            page.wait_for_timeout(2000)
+            there = page.url
+            for number in range(page.locator(CONTROLS).count()):
+                control = page.locator(CONTROLS).nth(number)
+                if not control.is_visible() or not control.is_enabled():
+                    continue
+                control.dispatch_event("click")
+                page.wait_for_timeout(100)
+                for word in ("Save", "Delete", "Create", "Rename", "Fail Trial", "Upload"):
+                    assert not page.get_by_role("button", name=word, exact=True).locator("visible=true").count(), name
+                page.keyboard.press("Escape")
+                if page.url != there:
+                    page.goto(there)
+                    page.wait_for_timeout(500)
+            assert page.locator("main").first.inner_text().strip(), f"{name} is blank"
+    assert set(asked) == {"GET"}
+
+
+def _interrupt(progress: Any) -> None:
+    if len(progress.results) >= 2:
+        raise KeyboardInterrupt
+
+
+@pytest.mark.campaign
+@pytest.mark.parametrize("width", [390, 1280])
+def test_every_page_fits_the_window(small: Path, page: Any, width: int) -> None:
+    hpsearch.run(small, trials=5)
+    page.set_viewport_size({"width": width, "height": 800})
+    with served() as address:
+        for name in ("/", "/studies/1", "/studies/1/trials", *(f"/dashboard/studies/1{name}" for name in PAGES)):
+            page.goto(address + name)
+            page.wait_for_timeout(2500)
+            assert page.evaluate("document.documentElement.scrollWidth") <= width, name
+            assert page.get_by_text("small").locator("visible=true").count(), name
+
+
+@pytest.mark.campaign
+def test_a_page_is_kept_up_to_date_and_stays_where_it_is(small: Path, page: Any) -> None:
+    hpsearch.run(small, trials=2)
+    page.set_viewport_size({"width": 390, "height": 150})
+    with served() as address:
+        page.goto(address)
+        page.get_by_text("2 of 2").wait_for(timeout=LOAD_MS)
+        page.mouse.wheel(0, 60)
+        page.wait_for_function("scrollY > 0")
+        scrolled = page.evaluate("scrollY")
+        hpsearch.run(small, trials=3)
+        page.get_by_text("3 of 3").wait_for(timeout=15_000)
+        assert page.evaluate("scrollY") == scrolled
+        page.goto(f"{address}/studies/1")
+        hpsearch.run(small, trials=5)
+        page.get_by_text("2 more trials have ended.").wait_for(timeout=15_000)
+        page.get_by_role("link", name="Show", exact=True).click()
+        page.get_by_text("5 trials:").first.wait_for(timeout=LOAD_MS)
+        page.goto(f"{address}/dashboard/studies/1")
+        page.get_by_title("Return to the top page").click(timeout=LOAD_MS)
+        page.get_by_role("heading", name="Studies").wait_for()
+
+
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>|`x`[a](javascript:alert(3))"
 
 
