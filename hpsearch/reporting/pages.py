@@ -54,7 +54,7 @@ def _row(study: Standing, heads: Sequence[str]) -> str:
     value = score = ""
     if study.best is not None:
         value = f"<b>{text(_shown(study.best, study))}</b>"
-        value += "" if study.metric is None else f"<small>{text(_what(study.metric))}</small>"
+        value += "" if study.metric is None else f"<small>{text(study.metric.title_of_mean)}</small>"
     if study.corrected is not None and study.metric is not None:
         low, high = (_shown(one, study) for one in (study.corrected.low, study.corrected.high))
         score = f"<b>{text(_shown(study.corrected.value, study))}</b><small>95 %: {text(low)} to {text(high)}</small>"
@@ -137,7 +137,8 @@ def trials_page(study: Standing, trials: pd.DataFrame, by: str) -> str:
     )
     body = "".join(_trial(study, columns, values, numeric) for values in rows[columns].itertuples(index=False))
     name, count = text(study.name), len(trials)
-    note = "A trial's number opens its own page. A click on a column's name sorts by it."
+    value = "" if study.metric is None else f" The value is the mean {text(study.metric.title)}{_unit(study.metric)}."
+    note = f"A trial's number opens its own page; a column's name sorts by it.{value}"
     return _page(
         f"{study.name}: trials",
         f'{bar(study, "trials")}<div class="all"><header><h1>{name}: '
@@ -197,9 +198,8 @@ def _others(states: dict[str, int]) -> str:
     return ", ".join(f"{states[state]} {word}" for state, word in words.items() if state in states)
 
 
-def _what(metric: Metric) -> str:
-    """What the headline of a mean over splits is of."""
-    return f"mean {metric.title}" if metric.root is None else metric.headline.title
+def _unit(metric: Metric) -> str:
+    return f", in {text(metric.unit)}" if metric.unit else ""
 
 
 def _shown(value: float, study: Standing) -> str:
