@@ -28,7 +28,7 @@ from hpsearch.storage.stored_study import StoredStudy, objective_of, stored_resu
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 IDLE_SECONDS = 20  # without a word, or without reading what was asked for; then a connection is closed
 SERVER = {
-    "threads": 4,
+    "threads": 8,
     "ident": None,
     "connection_limit": 600,  # so many that who comes while idle ones are still open is let in
     "channel_timeout": IDLE_SECONDS,

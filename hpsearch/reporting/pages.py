@@ -168,10 +168,10 @@ def _sorted(by_this: bool, ascending: bool) -> str:
     return f' aria-sort="{"ascending" if ascending else "descending"}"' if by_this else ""
 
 
-def not_found(what: str) -> str:
-    """Of an address that leads nowhere."""
+def message(title: str, what: str) -> str:
+    """In the place of a page that cannot be shown."""
     way = '<p><a href="/">All studies</a></p>'
-    return _page("Not found", f"<header><h1>Not found</h1></header><main><p>{text(what)}</p>{way}</main>")
+    return _page(title, f"<header><h1>{title}</h1></header><main><p>{text(what)}</p>{way}</main>")
 
 
 def links_of(study_id: int) -> str:
