@@ -28,10 +28,10 @@ FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "-
 
 
 def take(browser: Any, address: str, name: str, ready: str, height: int = 860) -> None:
-    """A picture of what a page shows once it has the text ``ready``."""
+    """A picture of what a page shows once it has a text that matches ``ready``."""
     page = browser.new_page(viewport={"width": 1180, "height": height})
     page.goto(address)
-    page.get_by_text(ready).first.wait_for()
+    page.get_by_text(re.compile(ready)).first.wait_for(timeout=120_000)
     page.wait_for_timeout(3000)  # figures are drawn after their text
     page.screenshot(path=PICTURES / name)
     page.close()
@@ -64,7 +64,7 @@ def main() -> None:
             assert server.stdout is not None
             found = re.search(r"http://\S+", server.stdout.readline())
             assert found
-            take(browser, found[0], "dashboard.png", "6 of 25", height=520)
+            take(browser, found[0], "dashboard.png", r"[1-9] of 25", height=520)
             run.terminate()
             server.terminate()
         browser.close()
