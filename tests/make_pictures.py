@@ -1,4 +1,4 @@
-"""Takes the pictures of the READMEs: a real run of studies/spiral.toml, its report and the dashboard on it.
+"""Takes the pictures of the READMEs: a real run of studies/spiral.toml, its report, and the dashboard on it and others.
 
     python tests/make_pictures.py
 
@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,22 +23,23 @@ import hpsearch
 
 TOP = Path(__file__).parent.parent
 PICTURES = TOP / "tests" / "pictures"
-SIZE = {"width": 1180, "height": 860}
 # No sandbox as root; nothing that calls home.
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 
 
-def take(browser: Any, address: str, name: str, ready: str, wheel: int = 0) -> None:
-    """A picture of what a page shows once it has the text ``ready``."""
-    page = browser.new_page(viewport=SIZE)
+def take(browser: Any, address: str, name: str, ready: str, height: int = 860) -> None:
+    """A picture of what a page shows once it has a text that matches ``ready``."""
+    page = browser.new_page(viewport={"width": 1180, "height": height})
     page.goto(address)
-    page.get_by_text(ready).first.wait_for()
-    page.mouse.move(SIZE["width"] / 2, SIZE["height"] / 2)
-    page.mouse.wheel(0, wheel)
-    page.mouse.move(0, 0)
-    page.wait_for_timeout(8000)  # figures are drawn after their text, and the dashboard asks for news
+    page.get_by_text(re.compile(ready)).first.wait_for(timeout=120_000)
+    page.wait_for_timeout(3000)  # figures are drawn after their text
     page.screenshot(path=PICTURES / name)
     page.close()
+
+
+def stop_after_30(progress: Any) -> None:
+    if len(progress.results) >= 30:
+        raise KeyboardInterrupt
 
 
 def main() -> None:
@@ -48,12 +50,22 @@ def main() -> None:
         hpsearch.report("spiral", "report.html")
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
         take(browser, f"file://{folder}/report.html", "report.png", "corrected score")
-        command = [sys.executable, "-u", "-m", "hpsearch", "dashboard", "--port", "0", "--no-open"]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        hpsearch.run("studies/flowers.toml", workers=2)
+        hpsearch.run("studies/diabetes.toml", workers=2)
+        with suppress(KeyboardInterrupt):
+            hpsearch.run("studies/wine.toml", workers=2, watch=stop_after_30)
+        program = [sys.executable, "-u", "-m", "hpsearch"]
+        with (
+            subprocess.Popen([*program, "run", "studies/digits.toml"], stdout=subprocess.DEVNULL) as run,
+            subprocess.Popen(
+                [*program, "dashboard", "--port", "0", "--no-open"], stdout=subprocess.PIPE, text=True
+            ) as server,
+        ):
             assert server.stdout is not None
             found = re.search(r"http://\S+", server.stdout.readline())
             assert found
-            take(browser, f"{found[0]}/studies/1", "dashboard.png", "What a larger network buys", wheel=1170)
+            take(browser, found[0], "dashboard.png", r"[1-9] of 25", height=520)
+            run.terminate()
             server.terminate()
         browser.close()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
 import socket
 import warnings
@@ -25,16 +26,17 @@ from hpsearch.storage.quiet import quiet
 from hpsearch.storage.stored_study import StoredStudy, objective_of, stored_result
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
-# Visitors that say nothing, or do not read what they asked for, are sent away after a while; so many of them can be
-# there at once that whoever comes meanwhile is let in.
+IDLE_SECONDS = 20  # without a word, or without reading what was asked for; then a connection is closed
 SERVER = {
-    "threads": 4,
+    "threads": 8,
     "ident": None,
-    "connection_limit": 600,
-    "channel_timeout": 20,
+    "connection_limit": 600,  # so many that who comes while idle ones are still open is let in
+    "channel_timeout": IDLE_SECONDS,
     "cleanup_interval": 5,
     "max_request_header_size": 16384,
     "max_request_body_size": 1024,
+    "asyncore_use_poll": True,  # select ends at file 1023
+    "log_socket_errors": False,  # of those who left
 }
 DRAWN = ("curves", "folds", "size", "gap")  # of the figures, those that are cheap enough to be drawn again and again
 
@@ -68,6 +70,8 @@ def serve(
         got = one_line(error).lower()
         others = ("Choose others with ", Setting("host"), " and ", Setting("port"), ".")
         raise HpsearchError(f"The address {host} and the port {port} must be free", got, others) from error
+    drop_slow_readers(server.socket, IDLE_SECONDS)
+    logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # a browser's six requests at once are no news
     guard.hosts = hosts_of(host, server.effective_port, names)  # the port is known once the server listens
     shown = socket.gethostname() if host in ("0.0.0.0", "::") else host
     address = f"[{shown}]" if ":" in shown else shown
@@ -76,6 +80,12 @@ def serve(
         server.run()
     finally:
         server.close()
+
+
+def drop_slow_readers(listening: socket.socket, seconds: int) -> None:
+    """Have the system end connections whose other side does not read, which waitress would keep; macOS cannot."""
+    if hasattr(socket, "TCP_USER_TIMEOUT"):
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 1000 * seconds)
 
 
 def hosts_of(host: str, port: int, names: tuple[str, ...] = ()) -> frozenset[str]:

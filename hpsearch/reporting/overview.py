@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -71,10 +72,7 @@ class Overview:
         Raises:
             StorageError: a database that cannot be read.
         """
-        with clear_errors(self.url):
-            studies = sorted(self.storage.get_all_studies(), key=lambda study: -study._study_id)
-        counts = trial_counts(self.storage, self.url)
-        return [self._standing(study, counts.get(study._study_id, TrialCounts())) for study in studies]
+        return self._standings(lambda _: True)
 
     def study(self, study_id: int) -> Standing | None:
         """Of one study; None if there is none of this number.
@@ -82,7 +80,13 @@ class Overview:
         Raises:
             StorageError: a database that cannot be read.
         """
-        return next((one for one in self.studies() if one.study_id == study_id), None)
+        return next(iter(self._standings(lambda study: study._study_id == study_id)), None)
+
+    def _standings(self, wanted: Callable[[FrozenStudy], bool]) -> list[Standing]:
+        with clear_errors(self.url):
+            studies = sorted(filter(wanted, self.storage.get_all_studies()), key=lambda study: -study._study_id)
+        counts = trial_counts(self.storage, self.url)
+        return [self._standing(study, counts.get(study._study_id, TrialCounts())) for study in studies]
 
     def stored(self, study: Standing) -> StoredStudy:
         """The study itself."""

@@ -14,7 +14,7 @@ import pandas as pd
 from hpsearch.markup import text
 from hpsearch.numbers import readable
 from hpsearch.reporting.overview import Standing
-from hpsearch.reporting.report import part, report
+from hpsearch.reporting.parts import part
 from hpsearch.reporting.snapshot import Snapshot
 from hpsearch.storage.database import shown_url
 from hpsearch.validation.metric import Metric
@@ -54,7 +54,7 @@ def _row(study: Standing, heads: Sequence[str]) -> str:
     value = score = ""
     if study.best is not None:
         value = f"<b>{text(_shown(study.best, study))}</b>"
-        value += "" if study.metric is None else f"<small>{text(_what(study.metric))}</small>"
+        value += "" if study.metric is None else f"<small>{text(study.metric.title_of_mean)}</small>"
     if study.corrected is not None and study.metric is not None:
         low, high = (_shown(one, study) for one in (study.corrected.low, study.corrected.high))
         score = f"<b>{text(_shown(study.corrected.value, study))}</b><small>95 %: {text(low)} to {text(high)}</small>"
@@ -106,6 +106,8 @@ def study_page(study: Standing, snapshot: Snapshot) -> str:
         return _nothing(study, "Another program made this study, so there is no report of it: see its charts.")
     if not study.counts.ended:
         return _nothing(study, "No trial has ended yet. Once one has, its results are shown here.")
+    from hpsearch.reporting.report import report  # Plotly takes a second, which no refusal need wait for
+
     style = f"<style>{part('pages.css')}</style>"
     return report(snapshot, style + bar(study, "report"), part("pages.js"))
 
@@ -135,7 +137,8 @@ def trials_page(study: Standing, trials: pd.DataFrame, by: str) -> str:
     )
     body = "".join(_trial(study, columns, values, numeric) for values in rows[columns].itertuples(index=False))
     name, count = text(study.name), len(trials)
-    note = "A trial's number opens its own page. A click on a column's name sorts by it."
+    value = "" if study.metric is None else f" The value is the mean {text(study.metric.title)}{_unit(study.metric)}."
+    note = f"A trial's number opens its own page; a column's name sorts by it.{value}"
     return _page(
         f"{study.name}: trials",
         f'{bar(study, "trials")}<div class="all"><header><h1>{name}: '
@@ -165,10 +168,10 @@ def _sorted(by_this: bool, ascending: bool) -> str:
     return f' aria-sort="{"ascending" if ascending else "descending"}"' if by_this else ""
 
 
-def not_found(what: str) -> str:
-    """Of an address that leads nowhere."""
+def message(title: str, what: str) -> str:
+    """In the place of a page that cannot be shown."""
     way = '<p><a href="/">All studies</a></p>'
-    return _page("Not found", f"<header><h1>Not found</h1></header><main><p>{text(what)}</p>{way}</main>")
+    return _page(title, f"<header><h1>{title}</h1></header><main><p>{text(what)}</p>{way}</main>")
 
 
 def links_of(study_id: int) -> str:
@@ -195,9 +198,8 @@ def _others(states: dict[str, int]) -> str:
     return ", ".join(f"{states[state]} {word}" for state, word in words.items() if state in states)
 
 
-def _what(metric: Metric) -> str:
-    """What the headline of a mean over splits is of."""
-    return f"mean {metric.title}" if metric.root is None else metric.headline.title
+def _unit(metric: Metric) -> str:
+    return f", in {text(metric.unit)}" if metric.unit else ""
 
 
 def _shown(value: float, study: Standing) -> str:

@@ -12,7 +12,6 @@ import json
 import re
 import shlex
 from collections.abc import Mapping, Sequence
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +25,7 @@ from hpsearch.markup import counted, table, text
 from hpsearch.numbers import score_text
 from hpsearch.reporting.figures import GROUPS
 from hpsearch.reporting.figures.style import TEMPLATES, swaps
+from hpsearch.reporting.parts import part
 from hpsearch.reporting.snapshot import Snapshot
 from hpsearch.search.finals import finals
 from hpsearch.storage.database import shown_url
@@ -121,11 +121,6 @@ def report(study: Snapshot, above: str = "", script: str = "") -> str:
 
 def _unit(study: Snapshot) -> str:
     return objective_metric("loss", study.definition.loss).unit
-
-
-def part(name: str) -> str:
-    """The text of a file of this package: a stylesheet or a script."""
-    return files("hpsearch.reporting").joinpath(name).read_text(encoding="utf-8")
 
 
 def _json(value: Any) -> str:

@@ -13,9 +13,10 @@ from hpsearch.errors import HpsearchError
 from hpsearch.reporting import pages
 from hpsearch.reporting.guard import Application, Environ, StartResponse
 from hpsearch.reporting.overview import Overview, Standing
-from hpsearch.reporting.report import part
+from hpsearch.reporting.parts import part
 from hpsearch.reporting.snapshot import Snapshot
 from hpsearch.results.tables import trials_table
+from hpsearch.storage.stored_study import StoredStudy
 
 _TYPE = "Content-Type"
 _HTML = "text/html; charset=utf-8"
@@ -40,6 +41,15 @@ class Answer:
 
 
 @dataclass
+class _Report:
+    """The page of a study as it was made last, of which version of the study, and who makes another one now."""
+
+    page: str = ""
+    version: str | None = None
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+
+@dataclass
 class Site:
     """Routes requests.
 
@@ -52,8 +62,7 @@ class Site:
     overview: Overview
     interactive: Application
     look: Callable[[int], None]
-    _reports: dict[int, tuple[str, str]] = field(default_factory=dict)
-    _making: threading.Lock = field(default_factory=threading.Lock)
+    _reports: dict[int, _Report] = field(default_factory=dict)
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         path = environ.get("PATH_INFO", "").rstrip("/") or "/"
@@ -63,7 +72,7 @@ class Site:
             if answer is None:
                 return self._optuna_dashboard(path, environ, start_response)
         except HpsearchError as error:
-            answer = Answer(pages.not_found(str(error)), "503 Service Unavailable")
+            answer = Answer(pages.message("Cannot be shown", str(error)), "503 Service Unavailable")
         body = answer.body.encode()
         start_response(answer.status, [*answer.headers, ("Content-Length", str(len(body)))])
         return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]
@@ -100,13 +109,21 @@ class Site:
             if not study.ours:
                 return _to(f"/dashboard/studies/{study.study_id}/trials")
             return Answer(pages.trials_page(study, trials_table(stored), query.get("by", "number")))
-        with self._making:  # takes a second, and who waits for it may have it too
-            made = self._reports.get(study.study_id)
-            if made is None or made[0] != study.version:
-                made = self._reports[study.study_id] = (study.version, pages.study_page(study, Snapshot(stored)))
+        made = self._report(study, stored)
         # A report has its own policy, which names its scripts by their hashes.
         policy = "frame-ancestors 'none'" if study.ours and study.counts.ended else pages.POLICY
-        return Answer(made[1], headers=[(_TYPE, _HTML), ("Content-Security-Policy", policy)])
+        return Answer(made, headers=[(_TYPE, _HTML), ("Content-Security-Policy", policy)])
+
+    def _report(self, study: Standing, stored: StoredStudy) -> str:
+        """A study's page; while a newer one is being made, which may take seconds, the one before."""
+        made = self._reports.setdefault(study.study_id, _Report())
+        if made.version != study.version and made.lock.acquire(blocking=made.version is None):
+            try:
+                if made.version != study.version:
+                    made.page, made.version = pages.study_page(study, Snapshot(stored)), study.version
+            finally:
+                made.lock.release()
+        return made.page
 
     def _is_there(self, number: str) -> bool:
         return len(number) < 10 and self.overview.study(int(number)) is not None
@@ -142,8 +159,8 @@ def _file(name: str) -> Answer:
 
 
 def _nowhere(path: str) -> Answer:
-    return Answer(pages.not_found(f"There is no page {path}."), "404 Not Found")
+    return Answer(pages.message("Not found", f"There is no page {path}."), "404 Not Found")
 
 
 def _no_study(number: str) -> Answer:
-    return Answer(pages.not_found(f"The storage holds no study of the number {number}."), "404 Not Found")
+    return Answer(pages.message("Not found", f"The storage holds no study of the number {number}."), "404 Not Found")

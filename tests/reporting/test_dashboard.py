@@ -33,7 +33,7 @@ LOAD_MS = 30_000
 
 @contextmanager
 def served(*arguments: str) -> Iterator[str]:
-    """The address of a dashboard that runs as a user starts it."""
+    """The address that a dashboard prints which runs as a user starts it, without a slash at its end."""
     command = [sys.executable, "-u", "-m", "hpsearch", "dashboard", "--port", "0", "--no-open", *arguments]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     assert process.stdout is not None
@@ -41,7 +41,7 @@ def served(*arguments: str) -> Iterator[str]:
         line = process.stdout.readline()
         found = re.search(r"http://\S+", line)
         assert found, line + process.stdout.read()
-        yield found[0]
+        yield found[0].rstrip("/")
     finally:
         process.terminate()
         process.wait()
@@ -85,15 +85,19 @@ def test_the_studies_the_trials_and_the_notes_are_shown(small: Path, page: Any) 
     before = digest()
     with served() as address:
         page.goto(address)
-        page.get_by_text("small").first.click(timeout=LOAD_MS)
-        page.wait_for_url(re.compile("studies/1"))
-        page.goto(f"{address}/studies/1/trials?numbers={best.result.number}")
+        page.get_by_role("link", name="small").click(timeout=LOAD_MS)
+        page.get_by_text(best.belief().splitlines()[0]).wait_for()
+        page.get_by_role("link", name="charts").click(timeout=LOAD_MS)
+        for name in DRAWN:
+            page.get_by_text(FIGURES[name].title).first.wait_for(timeout=LOAD_MS)
+        assert page.locator("text.ytitle", has_text="mean validation loss").count()
+        page.goto(f"{address}/dashboard/studies/1/trials?numbers={best.result.number}")
         page.get_by_text(f"Mean {best.result.value:.4f} over 3 splits at epoch {best.result.best_epoch}.").wait_for()
         page.get_by_text("16 Trials").wait_for()
         pruned = next(n for n, state in enumerate(hpsearch.load_trials("small")["state"]) if state == "PRUNED")
-        page.goto(f"{address}/studies/1/trials?numbers={pruned}")
+        page.goto(f"{address}/dashboard/studies/1/trials?numbers={pruned}")
         page.get_by_text(re.compile(r"PRUNED: pruned at epoch \d+")).wait_for()
-        page.goto(f"{address}/studies/1/note")
+        page.goto(f"{address}/dashboard/studies/1/note")
         for text in (
             "search score",
             "corrected score",
@@ -101,22 +105,97 @@ def test_the_studies_the_trials_and_the_notes_are_shown(small: Path, page: Any) 
             f"Best configuration: trial {best.result.number}",
         ):
             page.get_by_text(text, exact=True).wait_for()
-        page.goto(f"{address}/studies/1")
-        for name in DRAWN:
-            page.get_by_text(FIGURES[name].title).first.wait_for(timeout=LOAD_MS)
-        assert page.locator("text.ytitle", has_text="mean validation loss").count()
     assert digest() == before, "looking must write nothing"
 
 
 def test_a_trial_appears_soon_after_its_end(small: Path, page: Any) -> None:
     hpsearch.run(small, trials=2)
     with served() as address:
-        page.goto(f"{address}/studies/1/trials")
+        page.goto(f"{address}/dashboard/studies/1/trials")
         page.get_by_text("2 Trials").wait_for(timeout=LOAD_MS)
         hpsearch.run(small, trials=3)
         page.get_by_text("3 Trials").wait_for(timeout=15_000)
-        page.goto(f"{address}/studies/1/trials?numbers=2")
+        page.goto(f"{address}/dashboard/studies/1/trials?numbers=2")
         page.get_by_text(re.compile(r"over 3 splits at epoch|pruned at epoch|became")).first.wait_for(timeout=15_000)
+
+
+CONTROLS = "button, [role=button], [role=switch], [role=checkbox], input[type=checkbox], input[type=radio]"
+PAGES = ("", "/analytics", "/trials?numbers=0", "/smartSelection", "/note")  # optuna-dashboard's, of a study
+
+
+@pytest.mark.campaign
+def test_nothing_is_offered_that_is_refused(small: Path, page: Any) -> None:
+    """Whatever can be clicked on optuna-dashboard's pages is: nothing asks to write, and no page breaks."""
+    hpsearch.run(small, trials=5)
+    with pytest.raises(KeyboardInterrupt):  # which leaves trials that run, as far as anybody can see
+        hpsearch.run(small, fresh="halted", watch=_interrupt)
+    running = hpsearch.load_trials("halted").query("state == 'RUNNING'")["number"].iloc[0]
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.method))
+    with served() as address:
+        pages = [f"/dashboard/studies/1{name}" for name in PAGES]
+        pages += [f"/dashboard/studies/2/trials?numbers={running}", "/dashboard/compare-studies?ids=1,2"]
+        for name in pages:
+            page.goto(address + name)
+            page.locator("main").first.wait_for(timeout=LOAD_MS)
+            page.wait_for_timeout(2000)
+            there = page.url
+            for number in range(page.locator(CONTROLS).count()):
+                control = page.locator(CONTROLS).nth(number)
+                if not control.is_visible() or not control.is_enabled():
+                    continue
+                control.dispatch_event("click")
+                page.wait_for_timeout(100)
+                for word in ("Save", "Delete", "Create", "Rename", "Fail Trial", "Upload"):
+                    assert not page.get_by_role("button", name=word, exact=True).locator("visible=true").count(), name
+                page.keyboard.press("Escape")
+                if page.url != there:
+                    page.goto(there)
+                    page.wait_for_timeout(500)
+            assert page.locator("main").first.inner_text().strip(), f"{name} is blank"
+    assert set(asked) == {"GET"}
+
+
+def _interrupt(progress: Any) -> None:
+    if len(progress.results) >= 2:
+        raise KeyboardInterrupt
+
+
+@pytest.mark.campaign
+@pytest.mark.parametrize("width", [390, 1280])
+def test_every_page_fits_the_window(small: Path, page: Any, width: int) -> None:
+    hpsearch.run(small, trials=5)
+    page.set_viewport_size({"width": width, "height": 800})
+    with served() as address:
+        for name in ("/", "/studies/1", "/studies/1/trials", *(f"/dashboard/studies/1{name}" for name in PAGES)):
+            page.goto(address + name)
+            page.wait_for_timeout(2500)
+            assert page.evaluate("document.documentElement.scrollWidth") <= width, name
+            assert page.get_by_text("small").locator("visible=true").count(), name
+
+
+@pytest.mark.campaign
+def test_a_page_is_kept_up_to_date_and_stays_where_it_is(small: Path, page: Any) -> None:
+    hpsearch.run(small, trials=2)
+    page.set_viewport_size({"width": 390, "height": 150})
+    with served() as address:
+        page.goto(address)
+        page.get_by_text("2 of 2").wait_for(timeout=LOAD_MS)
+        page.mouse.wheel(0, 60)
+        page.wait_for_function("scrollY > 0")
+        scrolled = page.evaluate("scrollY")
+        hpsearch.run(small, trials=3)
+        page.get_by_text("3 of 3").wait_for(timeout=15_000)
+        assert page.evaluate("scrollY") == scrolled
+        page.goto(f"{address}/studies/1")
+        hpsearch.run(small, trials=5)
+        page.get_by_text("2 more trials have ended.").wait_for(timeout=15_000)
+        page.get_by_role("link", name="Show", exact=True).click()
+        page.get_by_text("5 trials:").first.wait_for(timeout=LOAD_MS)
+        page.goto(f"{address}/dashboard/studies/1")
+        page.get_by_title("Return to the top page").click(timeout=LOAD_MS)
+        page.get_by_role("heading", name="Studies").wait_for()
+        page.goto("about:blank")  # a list of a server that is gone would say so
 
 
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>|`x`[a](javascript:alert(3))"
@@ -132,11 +211,11 @@ def test_names_from_the_data_are_shown_and_never_run(small: Path, page: Any) -> 
     )
     hpsearch.run("h.toml")
     with served() as address:
-        page.goto(f"{address}/studies/1/note")
+        page.goto(f"{address}/dashboard/studies/1/note")
         page.get_by_text("corrected score", exact=True).wait_for(timeout=LOAD_MS)
         page.get_by_text("no rows were held out", exact=True).wait_for()
         page.get_by_text("<script>alert(1)</script>").first.wait_for()
-        page.goto(f"{address}/studies/1")
+        page.goto(f"{address}/dashboard/studies/1")
         page.wait_for_timeout(1000)
 
 
@@ -144,11 +223,10 @@ def test_nothing_can_be_changed_and_no_one_else_s_page_is_answered(small: Path) 
     hpsearch.run(small, trials=2)
     before = digest()
     with served() as address:
-        site = address.removesuffix("/dashboard")
 
         def status(path: str, **request: Any) -> int:
             try:
-                return int(urllib.request.urlopen(urllib.request.Request(site + path, **request)).status)
+                return int(urllib.request.urlopen(urllib.request.Request(address + path, **request)).status)
             except urllib.error.HTTPError as error:
                 error.close()
                 return error.code
@@ -171,7 +249,7 @@ def test_nothing_can_be_changed_and_no_one_else_s_page_is_answered(small: Path) 
 def test_on_another_address_the_token_is_needed(small: Path) -> None:
     hpsearch.run(small, trials=1)
     with served("--host", "0.0.0.0", "--name", "127.0.0.1") as address:
-        port, token = re.search(r":(\d+)/dashboard\?token=([\w-]{32})$", address).groups()  # type: ignore[union-attr]
+        port, token = re.search(r":(\d+)/\?token=([\w-]{32})$", address).groups()  # type: ignore[union-attr]
         site = f"http://127.0.0.1:{port}/api/studies"
         with urllib.request.urlopen(f"{site}?token={token}") as answer:
             assert answer.status == 200
@@ -195,7 +273,10 @@ def test_notes_are_made_only_for_trials_that_ended_since_and_cost_little(small: 
     storage = open_storage("sqlite:///hpsearch.db")
     try:
         view = View(storage, counted)
+        assert not any("note_ver" in key for key in view.get_all_studies()[0].system_attrs), "nobody asked yet"
+        view.look(1)
         first = view.get_all_studies()[0].system_attrs
+        view.look(1)
         assert view.get_all_studies()[0].system_attrs == first
         assert calls == [0]
         notes = [key for key in first if re.fullmatch(r"dashboard:\d+:note_ver", key)]
@@ -203,7 +284,7 @@ def test_notes_are_made_only_for_trials_that_ended_since_and_cost_little(small: 
         hpsearch.run(small, trials=6)
         for known in view._annotations.values():
             known.due = time.monotonic()
-        view.get_all_studies()
+        view.look(1)
         assert calls == [0, 4]
         writes: list[Callable[[], Any]] = [
             lambda: view.delete_study(1),

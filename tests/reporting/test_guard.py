@@ -46,6 +46,19 @@ def test_looking_is_allowed(method: str) -> None:
     assert "Set-Cookie" not in headers
 
 
+@pytest.mark.parametrize(("given", "known"), [({}, "identity"), ({"HTTP_ACCEPT_ENCODING": "gzip"}, "gzip")])
+def test_what_is_guarded_knows_which_encoding_is_accepted(given: dict[str, str], known: str) -> None:
+    """optuna-dashboard raises a KeyError where a request does not say."""
+    asked: list[str] = []
+
+    def listening(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        asked.append(environ["HTTP_ACCEPT_ENCODING"])
+        return application(environ, start_response)
+
+    assert ask(Guard(listening, None, frozenset({HOST})), **given)[0] == 200
+    assert asked == [known]
+
+
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "CONNECT", "get", "X"])
 def test_anything_but_looking_is_refused(method: str) -> None:
     assert ask(open_guard(), method)[0] == 403
