@@ -71,7 +71,7 @@ class Effect:
         on_grid: whether the values are quantiles of the column, not all there are.
         mean: (G, A): the mean probability of each class, or the mean prediction, in the target's own unit.
         low, high: (G, A): of the networks' own means, each over the rows that it did not train on, the lowest and the
-            highest.
+            highest, once they are all moved to the mean over the values: rows differ, and the effect is what counts.
     """
 
     column: str
@@ -228,18 +228,20 @@ class Inspected:
         weights = np.ones(self.data.rows) if self.data.weights is None else self.data.weights
         counted = weights[self.layout.rows]
         values, rows, shares, on_grid = _grid(column, raw, weights)
-        mean, low, high = [], [], []
+        mean, of_networks = [], []
         for row in rows:
             predictions = replaced(np.full(self.data.rows, row))
             mean.append(np.average(judged(predictions).astype(np.float64), axis=0, weights=counted))
-            own = [
-                np.average(predictions[end - len(of) : end].astype(np.float64), axis=0, weights=weights[of])
-                for of, end in zip(validated, ends, strict=True)
-                if len(of)
-            ]
-            low.append(np.min(own, axis=0))
-            high.append(np.max(own, axis=0))
-        return Effect(column.name, column.kind, values, shares, on_grid, np.stack(mean), np.stack(low), np.stack(high))
+            of_networks.append(
+                [
+                    np.average(predictions[end - len(of) : end].astype(np.float64), axis=0, weights=weights[of])
+                    for of, end in zip(validated, ends, strict=True)
+                    if len(of)
+                ]
+            )
+        means, own = np.stack(mean), np.stack(of_networks, axis=1)  # (G, A), (L, G, A)
+        own -= own.mean(axis=1, keepdims=True) - means.mean(axis=0)
+        return Effect(column.name, column.kind, values, shares, on_grid, means, own.min(axis=0), own.max(axis=0))
 
 
 def _dealt(weights: Floats | None, rows: int, draw: np.random.Generator) -> IntArray:

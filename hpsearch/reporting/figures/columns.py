@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from textwrap import wrap
 from typing import Any, ClassVar
 
 import numpy as np
@@ -40,7 +41,7 @@ class Columns(StudyFigure[Importance]):
     def say(self, facts: Importance) -> str:
         columns = facts.columns
         top = [
-            f"{one.column} {rounded(one.value)}" + ("" if one.low is None else f" ({_between(one.low, one.high)})")
+            f"{one.column} {_number(one.value)}" + ("" if one.low is None else f" ({_between(one.low, one.high)})")
             for one in columns[:3]
         ]
         text = f"The most important: {', '.join(top)}. "
@@ -55,8 +56,13 @@ class Columns(StudyFigure[Importance]):
         shown = facts.columns[:_SHOWN]
         change = "decrease" if facts.metric.direction == "maximize" else "increase"
         drawn = figure(
-            90 + 26 * len(shown),
-            xaxis={"title": {"text": f"{change} of the {facts.title}"}, "zeroline": True, "zerolinecolor": PRUNED},
+            110 + 26 * len(shown),
+            # On a phone the axis is short.
+            xaxis={
+                "title": {"text": "<br>".join(wrap(f"{change} of the {facts.title}", 24))},
+                "zeroline": True,
+                "zerolinecolor": PRUNED,
+            },
             yaxis={"autorange": "reversed", "showgrid": False, "ticks": "", "type": "category"},
             margin={"t": 10},
         )
@@ -77,13 +83,18 @@ class Columns(StudyFigure[Importance]):
             marker_color=[COMPLETE if one.low is None or one.low > 0 else PRUNED for one in shown],
             error_x=whiskers if sure else None,
             customdata=["" if one.low is None else f", {_between(one.low, one.high)}" for one in shown],
-            hovertemplate="%{y}: %{x:.3~g}%{customdata}<extra></extra>",
+            hovertemplate="%{y}: %{x:,.3~r}%{customdata}<extra></extra>",
         )
         return drawn
 
 
+def _number(value: float | None) -> str:
+    """Three digits, of large numbers all before the point."""
+    return "" if value is None else f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+
 def _between(low: float | None, high: float | None) -> str:
-    return f"{rounded(low)} to {rounded(high)}"
+    return f"{_number(low)} to {_number(high)}"
 
 
 def _distinct(names: Sequence[str]) -> list[str]:
@@ -117,9 +128,9 @@ class Effects(StudyFigure[EffectsFacts]):
     title = "What the most important columns do"
     how = (
         "What is predicted on average if all rows had this value of the column and were else as they are (partial "
-        "dependence). The dots stand at quantiles of the column, so they crowd where its values do. The bands and "
-        "whiskers run from the lowest to the highest of the networks, each on the rows that it did not train on. Where "
-        "two columns go together, some of these rows are such as there are none."
+        "dependence). The dots stand at quantiles of the column, so they crowd where its values do; of categories the "
+        "most frequent come first. The bands and whiskers run from the lowest to the highest of the networks, all of "
+        "them moved to one mean. Where two columns go together, some of these rows are such as there are none."
     )
     wide: ClassVar[bool] = True
 
@@ -150,28 +161,30 @@ class Effects(StudyFigure[EffectsFacts]):
         low, high = int(curve.argmin()), int(curve.argmax())
         what = facts.title if len(facts.outputs) == 1 else f"mean probability of {name}"
         return (
-            f"{effect.column} moves the {what} most: from {rounded(float(curve[low]))} at {_value(effect, low)} to "
-            f"{rounded(float(curve[high]))} at {_value(effect, high)}. {facts.judged}"
+            f"{effect.column} moves the {what} most: from {_number(float(curve[low]))} at {_value(effect, low)} to "
+            f"{_number(float(curve[high]))} at {_value(effect, high)}. {facts.judged}"
         )
 
     def draw(self, facts: EffectsFacts) -> go.Figure:
         effects = facts.effects
         columns = min(3, len(effects))
         rows = -(-len(effects) // columns)
-        height = 60 + 250 * rows
+        height = 60 + 270 * rows
         drawn = make_subplots(
             rows=rows,
             cols=columns,
-            shared_yaxes=True,
+            shared_yaxes="all",
             horizontal_spacing=0.04,
-            vertical_spacing=0.34 * 250 / height if rows > 1 else 0,
+            vertical_spacing=0.4 * 270 / height if rows > 1 else 0,
         )
         for place, effect in enumerate(effects):
             at = {"row": place // columns + 1, "col": place % columns + 1}
             for number, output in enumerate(facts.outputs):
                 self._add(drawn, effect, output, facts, number, at, place == 0)
             if effect.on_grid and effect.values[-1] is None:
-                drawn.add_annotation(x=_beyond(effect), y=1, yref="y domain", text="missing", xanchor="right", **at)
+                top = max(effect.high[-1, place] for place, *_ in facts.outputs)
+                above = {"yanchor": "bottom", "xanchor": "right", "xshift": 16, "yshift": 6}
+                drawn.add_annotation(x=_beyond(effect), y=top, text="missing", **above, **at)
             drawn.update_xaxes(**_across(effect), title_text=plain(effect.column, _NAME), **at)
             if at["col"] == 1:
                 drawn.update_yaxes(title_text=plain(facts.title), **at)
@@ -195,7 +208,7 @@ class Effects(StudyFigure[EffectsFacts]):
             "name": plain(name),
             "legendgroup": f"class {place}",
             "showlegend": first and not alone,
-            "hovertemplate": f"{'' if alone else plain(name) + ': '}%{{customdata}}: %{{y:.4~g}}<extra></extra>",
+            "hovertemplate": f"{'' if alone else plain(name) + ': '}%{{customdata}}: %{{y:,.3~r}}<extra></extra>",
         }
         told = [plain(_value(effect, point)) for point in range(len(mean))]
         x = _places(effect)
@@ -207,7 +220,7 @@ class Effects(StudyFigure[EffectsFacts]):
                 y=mean - base,
                 base=base,
                 marker_color=faint(colour, 0.75),
-                customdata=[f"{value}: {rounded(float(of))}" for value, of in zip(told, mean, strict=True)],
+                customdata=[f"{value}: {_number(float(of))}" for value, of in zip(told, mean, strict=True)],
                 error_y=_whiskers(mean, low, high),
                 **{**of_class, "hovertemplate": "%{customdata}<extra></extra>"},
                 **at,
