@@ -89,13 +89,9 @@ class FoldNetworks:
 
     @cached_property
     def _padded(self) -> PaddedRows:
-        """Like :meth:`PaddedRows.pad`, but a split may validate none of these rows."""
-        counts = np.array([len(split.validation) for split in self.splits])
-        index = np.zeros((len(counts), counts.max()), np.intp)
-        for lane, split in zip(index, self.splits, strict=True):
-            lane[: len(split.validation)] = split.validation
-            lane[len(split.validation) :] = split.validation[:1] if len(split.validation) else 0
-        return PaddedRows(index, counts)
+        """A split that validates none of these rows is given the first one, of which nobody hears."""
+        row_sets = [split.validation if len(split.validation) else np.zeros(1, np.intp) for split in self.splits]
+        return PaddedRows.pad(row_sets, max(map(len, row_sets)))
 
     @cached_property
     def _evaluator(self) -> Evaluator:
@@ -127,4 +123,6 @@ class FoldNetworks:
         return predict
 
     def _flat(self, predictions: FloatArray) -> Array:
-        return self._padded.flat(predictions.swapaxes(1, 2))
+        of_lanes = predictions.swapaxes(1, 2)
+        counts = [len(split.validation) for split in self.splits]
+        return np.concatenate([of_lane[:count] for of_lane, count in zip(of_lanes, counts, strict=True)])

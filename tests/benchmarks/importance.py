@@ -9,7 +9,6 @@ networks made of it. That of a column which helps is what the same networks lose
 
 from __future__ import annotations
 
-import math
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -114,10 +113,10 @@ def _truth(networks: FoldNetworks, new: Dataset, inspected: Inspected, draw: np.
     lanes = networks.lanes.of(new.features, new.labels)
     splits = tuple(replace(split, training=nothing, validation=everything) for split in networks.splits)
     on_new = replace(networks, data=new, splits=splits, lanes=lanes)
-    metric, classes, repeats = inspected.metric, len(new.class_names), len(splits) // inspected.folds
+    metric, classes, repeats = inspected.metric, len(new.class_names), len(splits) // FOLDS
 
     def score(predictions: np.ndarray) -> float:
-        of_networks = predictions.reshape(repeats, inspected.folds, new.rows, -1).astype(np.float64)
+        of_networks = predictions.reshape(repeats, FOLDS, new.rows, -1).astype(np.float64)
         if not inspected.of_ensemble:
             of_networks = of_networks.reshape(1, -1, new.rows, predictions.shape[1])
         scores = [metric.score(new.labels, of, classes, new.weights) for of in of_networks.mean(axis=0)]
@@ -136,18 +135,13 @@ def judged(found: pd.DataFrame) -> dict[str, float]:
     """The shares of noise that is said to matter or to harm, and of the truths that are held."""
     noise = found[found["column"].str.startswith("noise")]
     helps = found[~found["column"].str.startswith("noise")]
-    narrow = math.sqrt(2 - 1 / FOLDS)  # without the factor for networks that trained on each other's rows
-    middle, half = helps["value"], (helps["high"] - helps["low"]) / 2
-    noise_half = (noise["high"] - noise["low"]) / 2
+    half = (helps["high"] - helps["low"]) / 2
     return {
         "columns of noise": len(noise),
         "said to matter": (noise["low"] > 0).mean(),
         "said to harm": (noise["high"] < 0).mean(),
-        "matter, narrower": (noise["value"] - noise_half / narrow > 0).mean(),
-        "harm, narrower": (noise["value"] + noise_half / narrow < 0).mean(),
-        "truth held": ((helps["truth"] - middle).abs() <= half).mean(),
-        "held, narrower": ((helps["truth"] - middle).abs() <= half / narrow).mean(),
-        "bias / truth": (middle - helps["truth"]).mean() / helps["truth"].mean(),
+        "truth held": ((helps["truth"] - helps["value"]).abs() <= half).mean(),
+        "bias / truth": (helps["value"] - helps["truth"]).mean() / helps["truth"].mean(),
         "found": (helps["low"] > 0).mean(),
     }
 
