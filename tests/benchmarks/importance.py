@@ -4,14 +4,14 @@ Each study is a fresh table and one configuration: networks of repeated folds, a
 importances. A column of noise is drawn independently of everything else, so its true importance is 0, whatever the
 networks made of it. That of a column which helps is what the same networks lose without it on 20,000 new rows.
 
-    python tests/benchmarks/importance.py 100
+    python tests/benchmarks/importance.py 1000 200  # the first seed, and how many studies of each kind
 """
 
 from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -146,13 +146,17 @@ def judged(found: pd.DataFrame) -> dict[str, float]:
     }
 
 
-def main(studies: int, names: Sequence[str], say: Callable[[str], object] = print) -> None:
-    for name in names or CASES:
+def measure(names: Sequence[str], first: int, count: int) -> pd.DataFrame:
+    """A row a case: what :func:`judged` says of so many studies, from this seed on."""
+    rows = []
+    for name in names:
         begun = time.process_time()
-        found = pd.concat([study(CASES[name], seed) for seed in range(studies)])
-        parts = [f"{what} {value:.4g}" for what, value in judged(found).items()]
-        say(f"{name}: {'; '.join(parts)} ({time.process_time() - begun:.0f} s)")
+        found = pd.concat([study(CASES[name], seed) for seed in range(first, first + count)])
+        rows.append({"case": name, **judged(found), "seconds": time.process_time() - begun})
+    return pd.DataFrame(rows)
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), sys.argv[2:])
+    first, count, *names = sys.argv[1:]
+    for name in names or CASES:
+        print(measure([name], int(first), int(count)).to_csv(index=False, float_format="%.4g"), end="")
