@@ -441,13 +441,22 @@ def load_importance(
 
 
 def column_importance(
-    study: str | Path, storage: str | None = None, *, repeats: int = 10, seed: int | None = None
+    study: str | Path,
+    storage: str | None = None,
+    *,
+    repeats: int = 10,
+    seed: int | None = None,
+    expect: Callable[[float], None] = lambda seconds: None,
 ) -> Importance:
-    """What :func:`load_importance` makes a table of, with what the numbers are."""
+    """What :func:`load_importance` makes a table of, with what the numbers are.
+
+    ``expect`` is told before how many seconds it will take, about."""
     from hpsearch.results.inspection import Inspection
 
     with open_study(study, storage) as stored:
-        return Inspection(stored).importance(repeats, seed)
+        inspection = Inspection(stored)
+        expect(inspection.seconds())
+        return inspection.importance(repeats, seed)
 
 
 def load_best(study: str | Path, storage: str | None = None, rule: str = "finals") -> Best:

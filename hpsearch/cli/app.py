@@ -304,7 +304,13 @@ def importance(
     as_json: Json = False,
 ) -> None:
     """Show how much each column of the table matters to what is shipped: out-of-fold permutation importance."""
-    found = api.column_importance(study_of(study, set_), storage, repeats=repeats, seed=seed)
+    from hpsearch.search.time_needed import SOON, in_words
+
+    def expect(seconds: float) -> None:
+        if seconds >= SOON and not as_json:
+            terminal.say_aside(f"Training the networks of {study} again; this takes about {in_words(seconds)}.")
+
+    found = api.column_importance(study_of(study, set_), storage, repeats=repeats, seed=seed, expect=expect)
     if output is None and kind in (None, Format.table) and not as_json:
         terminal.say_aside(found.caption)
     _emit(found.frame, kind, output, as_json)

@@ -117,7 +117,8 @@ class FoldNetworks:
         own = seen[lanes, index]
 
         def predict(rows: IntArray) -> Array:
-            changes = (seen[lanes, rows[index]] - own).swapaxes(1, 2)
+            with np.errstate(invalid="ignore"):  # of a feature beyond its number type
+                changes = (seen[lanes, rows[index]] - own).swapaxes(1, 2)
             return self._flat(self._evaluator.changed(self.parameters, self._sums, places, changes))
 
         return predict

@@ -167,11 +167,15 @@ class Inspected:
             found: list[Floats] = []
             at_once = max(1, _NUMBERS // (repeats * values.size))
             for first in range(0, len(columns), at_once):
-                some = [self._replaced(column) for column in columns[first : first + at_once]]
-                scores = []
-                for rows, of in zip(dealt, counts, strict=True):
-                    permuted = np.stack([values_of(replaced(rows)) for replaced in some])
-                    scores.append(scores_of(permuted, layout, metric, self._classes, of))
+                permuted: list[list[Array]] = [[] for _ in dealt]
+                for column in columns[first : first + at_once]:
+                    replaced = self._replaced(column)
+                    for of_deal, rows in zip(permuted, dealt, strict=True):
+                        of_deal.append(values_of(replaced(rows)))
+                scores = [
+                    scores_of(np.stack(of_deal), layout, metric, self._classes, of)
+                    for of_deal, of in zip(permuted, counts, strict=True)
+                ]
                 without = self._in_headline(np.mean(scores, axis=0))
                 found.extend(metric.sign * (without - base_score[:, np.newaxis]).T)
         importances = [
