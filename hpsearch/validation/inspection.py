@@ -244,6 +244,8 @@ class Inspected:
             )
         means, own = np.stack(mean), np.stack(of_networks, axis=1)  # (G, A), (L, G, A)
         own -= own.mean(axis=1, keepdims=True) - means.mean(axis=0)
+        if self.data.class_names:
+            own = own.clip(0, 1)
         return Effect(column.name, column.kind, values, shares, on_grid, means, own.min(axis=0), own.max(axis=0))
 
 

@@ -204,17 +204,18 @@ class Effects(StudyFigure[EffectsFacts]):
         place, name, colour, shape = output
         alone, few = len(facts.outputs) == 1, len(facts.outputs) <= _SPREAD
         mean, low, high = (values[:, place] for values in (effect.mean, effect.low, effect.high))
+        whose = "" if alone else f"{plain(name)}: "
         of_class = {
             "name": plain(name),
             "legendgroup": f"class {place}",
             "showlegend": first and not alone,
-            "hovertemplate": f"{'' if alone else plain(name) + ': '}%{{customdata}}: %{{y:,.3~r}}<extra></extra>",
+            "hovertemplate": f"{whose}%{{customdata}}: %{{y:,.3~r}}<extra></extra>",
         }
         told = [plain(_value(effect, point)) for point in range(len(mean))]
         x = _places(effect)
-        if not effect.on_grid and alone:
-            # Bars that begin at what is predicted on average show which way a value moves it.
-            base = float(np.average(mean, weights=effect.shares)) if sum(effect.shares) else float(mean.mean())
+        if not effect.on_grid and few:
+            # A bar that begins at what is predicted on average shows which way a value moves it.
+            base = float(np.average(mean, weights=effect.shares)) if alone and sum(effect.shares) else 0.0
             drawn.add_bar(
                 x=x,
                 y=mean - base,
@@ -222,7 +223,7 @@ class Effects(StudyFigure[EffectsFacts]):
                 marker_color=faint(colour, 0.75),
                 customdata=[f"{value}: {_number(float(of))}" for value, of in zip(told, mean, strict=True)],
                 error_y=_whiskers(mean, low, high),
-                **{**of_class, "hovertemplate": "%{customdata}<extra></extra>"},
+                **{**of_class, "hovertemplate": f"{whose}%{{customdata}}<extra></extra>"},
                 **at,
             )
             return
