@@ -35,13 +35,15 @@ from hpsearch.search.objective import Prepared, TrialTask, networks_of, prepare
 from hpsearch.storage.stored_study import StoredStudy, stored_result
 from hpsearch.storage.trial_result import TrialResult, best_result
 from hpsearch.validation.inspection import MOST_ROWS, POINTS, ColumnImportance, Effect, Inspected
-from hpsearch.validation.metric import Metric
+from hpsearch.validation.metric import Metric, RankingMetric
+from hpsearch.validation.paired import FEWEST_GROUPS
 
 REPEATS = 10  # of the deals
 STRONGEST = 5  # columns whose effects are shown
 _TYPES = {"column": "str", "kind": "str", **dict.fromkeys(("importance", "low", "high"), "float64")}
-# What the predictions with a column of other rows take on one core, as measured: a call, and its multiplications.
-_SECONDS_OF_A_CALL, _SECONDS_OF_A_PRODUCT = 3e-4, 1.5e-10
+# What the predictions with a column of other rows take on one core, as measured: a call, and its multiplications; and
+# what ranking a row takes.
+_SECONDS_OF_A_CALL, _SECONDS_OF_A_PRODUCT, _SECONDS_OF_A_RANK = 3e-4, 1.5e-10, 2.5e-8
 
 
 @dataclass(frozen=True)
@@ -164,7 +166,11 @@ class Inspection:
         widths = [*config.by_layer("neurons"), classes]
         products = 20 * sum(widths) + sum(a * b for a, b in pairwise(widths))  # what an exponential takes, as 20
         calls = columns * REPEATS + STRONGEST * POINTS
-        return float(training + calls * (_SECONDS_OF_A_CALL + predicted * products * _SECONDS_OF_A_PRODUCT))
+        a_call = _SECONDS_OF_A_CALL + predicted * products * _SECONDS_OF_A_PRODUCT
+        if isinstance(self._definition.metric, RankingMetric):  # whose rows are sorted, and counted for each group
+            rows = predicted / self._networks_a_row
+            a_call += rows * classes * FEWEST_GROUPS * _SECONDS_OF_A_RANK
+        return float(training + calls * a_call)
 
     @property
     def _networks_a_row(self) -> int:

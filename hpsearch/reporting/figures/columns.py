@@ -215,7 +215,7 @@ class Effects(StudyFigure[EffectsFacts]):
         x = _places(effect)
         if not effect.on_grid and few:
             # A bar that begins at what is predicted on average shows which way a value moves it.
-            base = float(np.average(mean, weights=effect.shares)) if alone and sum(effect.shares) else 0.0
+            base = float(np.average(mean, weights=effect.shares)) if alone and any(effect.shares) else 0.0
             drawn.add_bar(
                 x=x,
                 y=mean - base,
