@@ -34,16 +34,16 @@ from hpsearch.search.finals import Choice, choose, finals
 from hpsearch.search.objective import Prepared, TrialTask, networks_of, prepare
 from hpsearch.storage.stored_study import StoredStudy, stored_result
 from hpsearch.storage.trial_result import TrialResult, best_result
-from hpsearch.validation.inspection import MOST_ROWS, POINTS, ColumnImportance, Effect, Inspected
+from hpsearch.validation.inspection import MOST_ROWS, POINTS, ColumnImportance, Effect, Inspected, times_scored
 from hpsearch.validation.metric import Metric, RankingMetric
-from hpsearch.validation.paired import FEWEST_GROUPS
+from hpsearch.validation.paired import affordable_groups
 
 REPEATS = 10  # of the deals
 STRONGEST = 5  # columns whose effects are shown
 _TYPES = {"column": "str", "kind": "str", **dict.fromkeys(("importance", "low", "high"), "float64")}
 # What the predictions with a column of other rows take on one core, as measured: a call, and its multiplications; and
 # what ranking a row takes.
-_SECONDS_OF_A_CALL, _SECONDS_OF_A_PRODUCT, _SECONDS_OF_A_RANK = 3e-4, 1.5e-10, 2.5e-8
+_SECONDS_OF_A_CALL, _SECONDS_OF_A_PRODUCT, _SECONDS_OF_A_RANK = 3e-4, 1.5e-10, 5e-9
 
 
 @dataclass(frozen=True)
@@ -168,8 +168,9 @@ class Inspection:
         calls = columns * REPEATS + STRONGEST * POINTS
         a_call = _SECONDS_OF_A_CALL + predicted * products * _SECONDS_OF_A_PRODUCT
         if isinstance(self._definition.metric, RankingMetric):  # whose rows are sorted, and counted for each group
-            rows = predicted / self._networks_a_row
-            a_call += rows * classes * FEWEST_GROUPS * _SECONDS_OF_A_RANK
+            rows = predicted // self._networks_a_row
+            groups = affordable_groups(rows, classes, times_scored(self._definition.metric, columns, REPEATS))
+            a_call += rows * classes * groups * _SECONDS_OF_A_RANK
         return float(training + calls * a_call)
 
     @property

@@ -34,8 +34,9 @@ from hpsearch.validation.paired import grouped, jackknife, scores_of, without_ea
 
 MOST_ROWS = 5_000  # that are predicted, of more some at random: predictions, one a row or one a row and repeat
 _NUMBERS = 2**23  # of row values, computed before they are scored
-# A metric that is no mean over rows is scored without each group of rows in so many more steps.
-_SHARE_OF_WORK = 10
+# A metric that is no mean over rows takes long to score without each group of rows, for each column and deal: so there
+# are fewer groups, as many as if the scores were so many fewer.
+_SHARE_OF_WORK = 4
 FEW = 12  # values of a column that each get their own partial dependence
 POINTS = 25  # otherwise, at quantiles of the column, from the first to the last of these
 FIRST, LAST = 0.02, 0.98
@@ -191,9 +192,7 @@ class Inspected:
         """The group of each unit, and how many there are; none where no row is independent of the others."""
         if self.layout.units is None:
             return np.empty(0, np.intp), 0
-        additive = isinstance(self.metric, AdditiveMetric)
-        times = 1 if additive else -(-len(self.data.columns.columns) * repeats // _SHARE_OF_WORK)
-        return grouped([self.layout], self._classes, times)
+        return grouped([self.layout], self._classes, times_scored(self.metric, len(self.data.columns.columns), repeats))
 
     def _counts(self, dealt: IntArray, numbers: IntArray, groups: int) -> Array:
         """(G + 1, M): which positions count: first all, then those without each group, with their values or others'."""
@@ -247,6 +246,11 @@ class Inspected:
         if self.data.class_names:
             own = own.clip(0, 1)
         return Effect(column.name, column.kind, values, shares, on_grid, means, own.min(axis=0), own.max(axis=0))
+
+
+def times_scored(metric: Metric, columns: int, repeats: int) -> int:
+    """How often a score is to be computed without each group, as :func:`~hpsearch.validation.paired.grouped` counts."""
+    return 1 if isinstance(metric, AdditiveMetric) else -(-columns * repeats // _SHARE_OF_WORK)
 
 
 def _dealt(weights: Floats | None, rows: int, draw: np.random.Generator) -> IntArray:

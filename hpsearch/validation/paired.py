@@ -130,12 +130,16 @@ def grouped(layouts: Sequence[Layout], classes: int, times: int = 1) -> tuple[In
     units = [layout.units for layout in layouts if layout.units is not None]
     counted = [of[layout.counted()] for of, layout in zip(units, layouts, strict=True)]
     present = np.unique(np.concatenate(counted))
-    work = max(len(layout.rows) for layout in layouts) * max(1, classes) * times
-    groups = min(len(present), max(FEWEST_GROUPS, min(MOST_GROUPS, MOST_WORK // work)))
+    groups = min(len(present), affordable_groups(max(len(layout.rows) for layout in layouts), classes, times))
     numbers = np.full(max(int(of.max()) for of in units) + 1, -1)
     if groups:
         numbers[present] = np.random.default_rng(0).permutation(len(present)) % groups
     return numbers, groups
+
+
+def affordable_groups(rows: int, classes: int, times: int = 1) -> int:
+    """How many groups of so many rows are left out, one at a time; see :func:`grouped`."""
+    return max(FEWEST_GROUPS, min(MOST_GROUPS, MOST_WORK // (rows * max(1, classes) * times)))
 
 
 def without_each(groups: int, numbers: IntArray) -> Array:
