@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from hpsearch.reporting.snapshot import Snapshot
     from hpsearch.results.best import Best
     from hpsearch.results.confirm import Confirmation
+    from hpsearch.results.inspection import Importance
     from hpsearch.results.nested import Nested
     from hpsearch.search.coordinator import Progress
     from hpsearch.search.time_needed import TimeNeeded
@@ -120,6 +122,11 @@ class StudyResult:
     def metrics(self) -> pd.DataFrame:
         """Every metric of the best trial's predictions, one row a fold and one of all of them."""
         return load_metrics(self.name, self.storage)
+
+    @property
+    def importance(self) -> pd.DataFrame:
+        """How much each column of the table matters to what is shipped, the most important first."""
+        return load_importance(self.name, self.storage)
 
     @property
     def best(self) -> Best:
@@ -425,6 +432,49 @@ def load_metrics(study: str | Path, storage: str | None = None, trial: int | Non
         return metrics_table(stored, trial)
 
 
+def load_importance(
+    study: str | Path, storage: str | None = None, *, repeats: int = 10, seed: int | None = None
+) -> pd.DataFrame:
+    """How much each column of the table matters to what is shipped; see :mod:`hpsearch.results.inspection`.
+
+    The networks that the configuration was chosen by are trained again, which takes what they took.
+
+    >>> study = run("studies/wine.toml", trials=3)
+    >>> found = load_importance("wine")
+    >>> len(found), bool((found["low"] <= found["importance"]).all())
+    (13, True)
+
+    Args:
+        study: a stored study, by its name or by its file.
+        storage: where it is kept.
+        repeats: how often the values of each column are dealt to the rows anew.
+        seed: of the deals; the study's if None.
+
+    Raises:
+        HpsearchError: no such study, no complete trial, rows that are not there or are others.
+    """
+    return column_importance(study, storage, repeats=repeats, seed=seed).frame
+
+
+def column_importance(
+    study: str | Path,
+    storage: str | None = None,
+    *,
+    repeats: int = 10,
+    seed: int | None = None,
+    expect: Callable[[float], None] = lambda seconds: None,
+) -> Importance:
+    """What :func:`load_importance` makes a table of, with what the numbers are.
+
+    ``expect`` is told before how many seconds it will take, about."""
+    from hpsearch.results.inspection import Inspection
+
+    with open_study(study, storage) as stored:
+        inspection = Inspection(stored)
+        expect(inspection.seconds())
+        return inspection.importance(repeats, seed)
+
+
 def load_best(
     study: str | Path, storage: str | None = None, rule: str = "finals", *, at_most: int | None = None
 ) -> Best:
@@ -552,17 +602,24 @@ def export(
 
 
 @contextmanager
-def snapshot(study: str | Path | StudyResult, storage: str | None = None) -> Iterator[Snapshot]:
+def snapshot(
+    study: str | Path | StudyResult, storage: str | None = None, most_seconds: float = math.inf
+) -> Iterator[Snapshot]:
     """A stored study for figures and reports; what they train never looks at the hold-out."""
     from hpsearch.reporting.snapshot import Snapshot
 
     name, where = (study.name, study.storage) if isinstance(study, StudyResult) else (study, storage)
     with open_study(name, where) as stored:
-        yield Snapshot(stored)
+        yield Snapshot(stored, most_seconds)
 
 
 def report(
-    study: str | Path | StudyResult, path: str | Path, storage: str | None = None, *, force: bool = False
+    study: str | Path | StudyResult,
+    path: str | Path,
+    storage: str | None = None,
+    *,
+    force: bool = False,
+    importance: bool | None = None,
 ) -> None:
     """Write one self-contained HTML file on a stored study: the numbers, the figures, how to repeat it.
 
@@ -574,14 +631,16 @@ def report(
         path: the file; an earlier report is replaced, whole or not at all.
         storage: where the study is kept.
         force: replace a file that is no report, too.
+        importance: with what the columns of the table do, for which networks are trained again; if None, where that
+            takes some seconds only.
 
     Raises:
         HpsearchError: no such study, no trial that ended, a file that cannot be written.
     """
-    from hpsearch.reporting.report import write_report
+    from hpsearch.reporting.report import SECONDS, write_report
 
-    with snapshot(study, storage) as stored:
-        write_report(stored, Path(path), force)
+    with snapshot(study, storage, SECONDS if importance is None else math.inf) as stored:
+        write_report(stored, Path(path), force, importance is not False)
 
 
 def load_studies(storage: str | None = None) -> pd.DataFrame:

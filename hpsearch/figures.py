@@ -52,6 +52,11 @@ def calibration(study: StudyLike, storage: str | None = None) -> Figure:
     return _make("calibration", study, storage)
 
 
+def columns(study: StudyLike, storage: str | None = None) -> Figure:
+    """How much worse the best configuration predicts without each column of the table, out of fold."""
+    return _make("columns", study, storage)
+
+
 def confusion(study: StudyLike, storage: str | None = None) -> Figure:
     """Which classes the best configuration takes for which, from its validation predictions."""
     return _make("confusion", study, storage)
@@ -60,6 +65,11 @@ def confusion(study: StudyLike, storage: str | None = None) -> Figure:
 def curves(study: StudyLike, storage: str | None = None) -> Figure:
     """The learning curves of the best trials, with the spread over the splits."""
     return _make("curves", study, storage)
+
+
+def effects(study: StudyLike, storage: str | None = None) -> Figure:
+    """What the best configuration predicts on average for each value of the most important columns, out of fold."""
+    return _make("effects", study, storage)
 
 
 def folds(study: StudyLike, storage: str | None = None) -> Figure:

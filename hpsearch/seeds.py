@@ -19,6 +19,7 @@ _STREAMS = (
     "finals",
     "learning-curve",
     "encoding",
+    "importance",
 )
 
 

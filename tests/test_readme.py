@@ -252,7 +252,7 @@ def command_line() -> dict[str, click.Command]:
 
 
 def options_of(command: click.Command) -> set[str]:
-    return {text for parameter in command.params for text in parameter.opts} | {"--help"}
+    return {text for each in command.params for text in (*each.opts, *each.secondary_opts)} | {"--help"}
 
 
 def test_every_command_stands_in_the_table() -> None:

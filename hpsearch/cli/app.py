@@ -299,6 +299,30 @@ def metrics(
     _emit(api.load_metrics(study_of(study, set_), storage, trial), kind, output, as_json)
 
 
+@app.command()
+def importance(
+    study: Study,
+    repeats: Annotated[int, typer.Option(min=1, help="Times that a column's values are dealt to the rows anew.")] = 10,
+    seed: Annotated[int | None, typer.Option(min=0, help="Of the deals, instead of the study's.")] = None,
+    storage: Storage = None,
+    kind: TableFormat = None,
+    output: Output = None,
+    set_: Set = None,
+    as_json: Json = False,
+) -> None:
+    """Show how much each column of the table matters to what is shipped: out-of-fold permutation importance."""
+    from hpsearch.search.time_needed import SOON, in_words
+
+    def expect(seconds: float) -> None:
+        if seconds >= SOON and not as_json:
+            terminal.say_aside(f"Training the networks of {study} again; this takes about {in_words(seconds)}.")
+
+    found = api.column_importance(study_of(study, set_), storage, repeats=repeats, seed=seed, expect=expect)
+    if output is None and kind in (None, Format.table) and not as_json:
+        terminal.say_aside(found.caption)
+    _emit(found.frame, kind, output, as_json)
+
+
 def _emit(frame: pd.DataFrame, kind: Format | None, output: Path | None, as_json: bool) -> None:
     from hpsearch.errors import HpsearchError
     from hpsearch.results import tables
@@ -533,10 +557,19 @@ def report(
     output: Annotated[Path, typer.Option("-o", "--output", help="The file to write.")] = Path("report.html"),
     storage: Storage = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a file that is no earlier report.")] = False,
+    importance: Annotated[
+        bool | None,
+        typer.Option(
+            "--importance/--no-importance",
+            help="With what the columns of the table do, for which networks are trained again; by default where that "
+            "takes some seconds only.",
+            show_default=False,
+        ),
+    ] = None,
     set_: Set = None,
 ) -> None:
     """Write one self-contained HTML file on a study: the numbers, the figures, how to repeat it."""
-    api.report(study_of(study, set_), output, storage, force=force)
+    api.report(study_of(study, set_), output, storage, force=force, importance=importance)
     terminal.say(f"Written to {output}.")
 
 

@@ -6,7 +6,6 @@ from contextlib import suppress
 
 import numpy as np
 
-from hpsearch.arrays import IntArray
 from hpsearch.data.dataset import Dataset
 from hpsearch.definition.study import StudyDefinition
 from hpsearch.errors import StorageError
@@ -45,7 +44,7 @@ def study_out_of_fold(definition: StudyDefinition, data: Dataset, url: str) -> O
         shipped = shipped_predictions(stored, stored_result(trials[origin.trial]), final)
         if shipped.epoch != train.epochs:
             return None
-        places = _some(shipped.layout.counted(), shipped.layout.units)
+        places = shipped.layout.some(shipped.layout.counted(), MOST_ROWS)
         layout = shipped.layout.take(places)
         units = None if layout.units is None else np.unique(layout.units, return_inverse=True)[1]
         alone = units is None or int(units.max()) + 1 == len(units)
@@ -58,15 +57,3 @@ def study_out_of_fold(definition: StudyDefinition, data: Dataset, url: str) -> O
             layout.weights,
         )
     return None
-
-
-def _some(places: IntArray, units: IntArray | None) -> IntArray:
-    """At most ``MOST_ROWS`` of the places, at random, in their order; units are taken whole."""
-    if len(places) <= MOST_ROWS:
-        return places
-    numbers = np.arange(len(places)) if units is None else np.unique(units[places], return_inverse=True)[1]
-    order = np.random.default_rng(0).permutation(int(numbers.max()) + 1)
-    rows_of_first = np.cumsum(np.bincount(numbers)[order])
-    taken = np.zeros(len(order), bool)
-    taken[order[rows_of_first <= MOST_ROWS]] = True
-    return places[taken[numbers]]

@@ -101,17 +101,37 @@ class ForwardPass:
         """Look at a batch where it is, (L, inputs + 1, B) with a last row of ones, instead of at ``rows``."""
         self.inputs[0], self.targets = inputs, targets
 
-    def run(self, matrices: Sequence[FloatArray]) -> FloatArray:
-        """The predictions (L, A, B), in an array that the next run may overwrite."""
+    def run(self, matrices: Sequence[FloatArray], sums: FloatArray | None = None) -> FloatArray:
+        """The predictions (L, A, B), in an array that the next run may overwrite.
+
+        Args:
+            matrices: of the dense layers.
+            sums: what the first of them gives, (L, width, B), where that is known: then the batch is not looked at.
+        """
         for number, activation in enumerate(self.activations):
             values, dropout = self.outputs[number], self.dropouts[number]
-            dense_forward(matrices[number], self.inputs[number], out=values)
+            self._dense(matrices, number, values, sums)
             activation.forward()
             if dropout is not None:
                 dropout.draw()
                 dropout.forward(values, out=self.inputs[number + 1][:, :-1])
-        dense_forward(matrices[-1], self.inputs[-1], out=self._last)
+        self._dense(matrices, len(self.activations), self._last, sums)
         return self.head.predict(self._last)
+
+    def _dense(
+        self, matrices: Sequence[FloatArray], number: int, out: FloatArray, sums: FloatArray | None = None
+    ) -> None:
+        """What one dense layer gives."""
+        if sums is not None and number == 0:
+            np.copyto(out, sums)
+        else:
+            dense_forward(matrices[number], self.inputs[number], out=out)
+
+    def first_sums(self, matrices: Sequence[FloatArray]) -> FloatArray:
+        """What the first dense layer gives of the batch, (L, width, B), before its activation."""
+        sums: FloatArray = np.empty_like(self.outputs[0] if self.outputs else self._last)
+        self._dense(matrices, 0, sums)
+        return sums
 
 
 class BackwardPass:
@@ -195,6 +215,33 @@ class Evaluator:
             losses.append(self._losses(averaged(predictions)[np.newaxis], targets[:1]))
         return float(weighted_mean(np.concatenate(losses, axis=1), self._weights[:1])[0])
 
+    def sums(self, params: FloatArray) -> FloatArray:
+        """What the first dense layers of parameters (L, P) give of all rows, (L, width, B), for :meth:`changed`."""
+        matrices = self._architecture.matrices(params)
+        return np.concatenate([forward.first_sums(matrices) for forward, _ in self._batches()], axis=2)
+
+    def changed(self, params: FloatArray, sums: FloatArray, places: slice, changes: FloatArray) -> FloatArray:
+        """The predictions (L, A, B) of parameters (L, P) where some features of the rows are others.
+
+        It costs what these features and the layers after the first take, however many features there are. Without a
+        change they have the bits of :meth:`evaluate`.
+
+        Args:
+            params: of the networks.
+            sums: what :meth:`sums` gives of them.
+            places: of W features.
+            changes: (L, W, B), what is added to each of them, as the networks see it.
+        """
+        matrices, predictions = self._architecture.matrices(params), []
+        weights = matrices[0][:, places].swapaxes(1, 2)
+        for number, chunk in enumerate(self._chunks):
+            part = slice(number * EVALUATION_ROWS, number * EVALUATION_ROWS + chunk.shape[1])
+            with np.errstate(all="ignore"):
+                moved = sums[:, :, part] + weights @ changes[:, :, part]
+                predicted = self._passes[chunk.shape[1]].run(matrices, moved)
+                predictions.append(self._data.in_own_unit(predicted, predicted, chunk)[0].copy())
+        return np.concatenate(predictions, axis=2)
+
     def _losses(self, predictions: FloatArray, targets: FloatArray) -> NDArray[np.float64]:
         """The data loss of each row, (L, B)."""
         with np.errstate(all="ignore"):  # as below
@@ -203,17 +250,22 @@ class Evaluator:
     def _predictions(self, params: FloatArray) -> Iterator[tuple[FloatArray, FloatArray]]:
         """(predictions, targets) of one chunk of rows after another; the next one overwrites the former."""
         matrices = self._architecture.matrices(params)
+        for forward, chunk in self._batches():
+            # A lane that diverged computes with inf and nan; it is reported, not warned about.
+            with np.errstate(all="ignore"):
+                prediction = forward.run(matrices)
+                prediction, targets = self._data.in_own_unit(prediction, forward.targets, chunk)
+            yield prediction, targets
+
+    def _batches(self) -> Iterator[tuple[ForwardPass, IntArray]]:
+        """One chunk of rows after another, and a pass that looks at it; the next one overwrites the former."""
         for number, chunk in enumerate(self._chunks):
             if self._gathered:
                 forward = self._passes[chunk.shape[1]]
                 forward.see(*self._gathered[number])
             else:
                 forward = self._gather(chunk)
-            # A lane that diverged computes with inf and nan; it is reported, not warned about.
-            with np.errstate(all="ignore"):
-                prediction = forward.run(matrices)
-                prediction, targets = self._data.in_own_unit(prediction, forward.targets, chunk)
-            yield prediction, targets
+            yield forward, chunk
 
 
 def predict(architecture: Architecture, params: FloatArray, inputs: NDArray[Any]) -> FloatArray:

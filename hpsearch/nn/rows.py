@@ -124,6 +124,26 @@ class LaneData:
         else:
             targets[:, :, 0] = self._scaled_targets[np.arange(self.lanes)[:, np.newaxis], rows]
 
+    def of(self, features: NDArray[Any], targets: NDArray[Any]) -> LaneData:
+        """Other rows, seen as new ones."""
+        encodings = self.encodings
+        if encodings is not None:
+            encodings = tuple(tuple(encoding.of_new_rows() for encoding in of_lane) for of_lane in encodings)
+        return replace(self, features=features, targets=targets, encodings=encodings)
+
+    def seen(self, places: slice, dtype: np.dtype[Any]) -> FloatArray:
+        """Some features of all rows as each lane sees them, (L, N, W)."""
+        features = self.features[:, places]
+        seen = np.empty((self.lanes, *features.shape), dtype)
+        for lane, out in enumerate(seen):
+            some = () if self.encodings is None else self.encodings[lane]
+            inside = [replace(e, first=e.first - places.start) for e in some if places.start <= e.first < places.stop]
+            fill, lambdas = (None if values is None else values[lane, places] for values in (self.fill, self.lambdas))
+            with np.errstate(all="ignore"):  # as for all features
+                scaling = self.centre[lane, places], self.scale[lane, places], fill
+                transform(encode(features, inside, slice(None)), *scaling, out, lambdas)
+        return seen
+
     def in_own_unit(
         self, predictions: FloatArray, targets: FloatArray, rows: IntArray
     ) -> tuple[FloatArray, FloatArray]:

@@ -109,7 +109,9 @@ def study_page(study: Standing, snapshot: Snapshot) -> str:
     from hpsearch.reporting.report import report  # Plotly takes a second, which no refusal need wait for
 
     style = f"<style>{part('pages.css')}</style>"
-    return report(snapshot, style + bar(study, "report"), part("pages.js"))
+    return report(
+        snapshot, style + bar(study, "report"), part("pages.js"), importance=False
+    )  # that would train networks
 
 
 def _nothing(study: Standing, why: str) -> str:

@@ -23,7 +23,7 @@ from hpsearch.data.columns import summary
 from hpsearch.errors import HpsearchError
 from hpsearch.markup import counted, table, text
 from hpsearch.numbers import score_text
-from hpsearch.reporting.figures import GROUPS
+from hpsearch.reporting.figures import GROUPS, OF_COLUMNS
 from hpsearch.reporting.figures.style import TEMPLATES, swaps
 from hpsearch.reporting.parts import part
 from hpsearch.reporting.snapshot import Snapshot
@@ -36,23 +36,34 @@ _MARK = '<meta name="generator" content="hpsearch">'
 _HANDLING = (
     '<p class="on-screen">In a figure: drag to zoom, double-click to go back; a click in its legend hides or shows.</p>'
 )
+SECONDS = 5.0  # that what the columns do may take, unless it is asked for
 _TRIALS = 10  # rows of the table of trials
-_FULL = ("regions", "history", "slices", "parallel", "pruning", "importance")  # figures that take the whole width
+_FULL = (
+    "regions",
+    "columns",
+    "effects",
+    "history",
+    "slices",
+    "parallel",
+    "pruning",
+    "importance",
+)  # figures that take the whole width
 
 
-def write_report(study: Snapshot, path: Path, force: bool = False) -> None:
+def write_report(study: Snapshot, path: Path, force: bool = False, importance: bool = True) -> None:
     """Write a study's report to a file, whole or not at all.
 
     Args:
         study: the study.
         path: the file; an earlier report is replaced.
         force: whether any other file may be.
+        importance: with the section on what the columns do.
 
     Raises:
         HpsearchError: the study has no trial that ended, or the file cannot be written or is no report.
     """
     require_replaceable(path, force, "an earlier report", _is_report)
-    write_atomically(path, report(study).encode())
+    write_atomically(path, report(study, importance=importance).encode())
 
 
 def _is_report(path: Path) -> bool:
@@ -63,13 +74,14 @@ def _is_report(path: Path) -> bool:
         return False
 
 
-def report(study: Snapshot, above: str = "", script: str = "") -> str:
+def report(study: Snapshot, above: str = "", script: str = "", importance: bool = True) -> str:
     """A study's report: a whole HTML page.
 
     Args:
         study: the study.
         above: what stands before it where it is served, as HTML.
         script: and what runs there, which may ask the server that it came from.
+        importance: whether it has the section on what the columns do.
 
     Raises:
         HpsearchError: the study has no trial that ended.
@@ -77,7 +89,7 @@ def report(study: Snapshot, above: str = "", script: str = "") -> str:
     if not study.results:
         name = study.stored.name
         raise HpsearchError(f"The study {name!r} must have a trial that ended to report", "has none", "Run it first.")
-    groups, drawn = _figures(study)
+    groups, drawn = _figures(study, () if importance else (OF_COLUMNS,))
     sections: list[tuple[str, str, str]] = [("numbers", "What to expect", _numbers(study))]
     has_best = any(result.value is not None for result in study.results)
     if has_best:
@@ -193,11 +205,13 @@ def _numbers(study: Snapshot) -> str:
     )
 
 
-def _figures(study: Snapshot) -> tuple[list[tuple[str, str, str]], str]:
-    """The sections of figures, and what is to be drawn in them as the inside of a JSON object."""
+def _figures(study: Snapshot, left_out: Sequence[str]) -> tuple[list[tuple[str, str, str]], str]:
+    """The sections of figures but those, and what is to be drawn in them as the inside of a JSON object."""
     sections, drawn = [], []
     has_best = any(result.value is not None for result in study.results)
     for place, (title, kinds) in enumerate(GROUPS.items(), 1):
+        if title in left_out:
+            continue
         pieces: list[str] = []
         paired: list[str] = []
         missing: dict[str, list[str]] = {}
@@ -237,7 +251,7 @@ def _figure(name: str, kind: Any, said: str, height: int, beside: bool) -> str:
 
 def _not_shown(missing: Mapping[str, Sequence[str]]) -> str:
     """Which figures there are not, by the reason."""
-    lines = "".join(f"<li>{text('; '.join(titles))}. {text(reason)}</li>" for reason, titles in missing.items())
+    lines = "".join(f"<li>{text('; '.join(titles))}. {_code(reason)}</li>" for reason, titles in missing.items())
     return f'<p class="quiet">Not shown:</p><ul class="quiet">{lines}</ul>' if missing else ""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import cached_property
 from typing import Any
@@ -14,9 +15,11 @@ from hpsearch.definition.study import StudyDefinition
 from hpsearch.errors import DataError, HpsearchError
 from hpsearch.model.retrain import fit_prepared
 from hpsearch.results.best import Best, find_best
+from hpsearch.results.inspection import Importance, Inspection
 from hpsearch.results.tables import trials_table
 from hpsearch.search.correction import definition_of
 from hpsearch.search.objective import Prepared, prepare
+from hpsearch.search.time_needed import in_words
 from hpsearch.storage.stored_study import StoredStudy, stored_result
 from hpsearch.storage.trial_result import TrialResult, ranked
 from hpsearch.validation.cross_validate import RowResults
@@ -31,10 +34,11 @@ class Snapshot:
 
     Args:
         stored: the study; it must stay open as long as this is asked for more.
+        most_seconds: of one core that :attr:`inspection` may take, about.
     """
 
-    def __init__(self, stored: StoredStudy) -> None:
-        self.stored = stored
+    def __init__(self, stored: StoredStudy, most_seconds: float = math.inf) -> None:
+        self.stored, self._most_seconds = stored, most_seconds
 
     @cached_property
     def attributes(self) -> dict[str, Any]:
@@ -133,6 +137,26 @@ class Snapshot:
             HpsearchError: no complete trial, or its file is not kept.
         """
         return self.stored.row_results.of(self.best.result)
+
+    @cached_property
+    def inspection(self) -> Inspection:
+        """The networks whose configuration is shipped, trained again when they are first asked.
+
+        Raises:
+            HpsearchError: no complete trial; rows that are not there, or are others; it would take too long.
+        """
+        found = Inspection(self.stored, self.prepared)
+        if (seconds := found.seconds()) > self._most_seconds:
+            raise HpsearchError(
+                got=f"It would take about {in_words(seconds)}, as the networks are trained again",
+                do="`hpsearch report --importance` takes that time.",
+            )
+        return found
+
+    @cached_property
+    def importance(self) -> Importance:
+        """How much worse they predict without each column; as :attr:`inspection`."""
+        return self.inspection.importance()
 
     @cached_property
     def predict(self) -> Predict:

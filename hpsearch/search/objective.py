@@ -30,8 +30,10 @@ from hpsearch.search.pruning import PriorTrial, Pruning
 from hpsearch.storage.quiet import quiet
 from hpsearch.storage.trial_result import MACHINE, TrialResult, TrialState
 from hpsearch.threads import one_thread
+from hpsearch.validation.config import Config
 from hpsearch.validation.costs import COSTS
 from hpsearch.validation.cross_validate import CrossValidation, Outcome, cross_validate
+from hpsearch.validation.fold_networks import FoldNetworks
 from hpsearch.validation.lanes import fit_scalings, training_weights
 from hpsearch.validation.layout import Layout
 from hpsearch.validation.learning_curve import Pairs, with_fewer_rows
@@ -400,9 +402,7 @@ def evaluate(
     """
     definition, data = prepared.definition, prepared.search
     begun = time.perf_counter()
-    config = definition.config(task.chosen)
-    if task.final_epochs is not None:
-        config = config.replaced({"epochs": task.final_epochs})
+    config = _config(definition, task)
 
     def validate(
         splits: Sequence[Split],
@@ -440,15 +440,41 @@ def evaluate(
             every = definition.evaluate_every
             outcome = with_fewer_rows(data, prepared.final_pairs, config, seed, every, objective, report)
         elif task.final_epochs is not None:
-            seed, scalings = seeds.integer_seed(definition.seed, "finals"), prepared.final_scalings(config.scaling)
-            outcome = validate(prepared.final_splits, seed, scalings, lambda epoch, mean: False)
+            outcome = validate(*_trained_on(prepared, task, config), lambda epoch, mean: False)
         else:
             pruning = Pruning(definition, task.number, task.prior_trials)
-            scalings = prepared.scalings[config.scaling]
             patience = definition.search.patience
-            outcome = validate(prepared.splits, definition.seed, scalings, pruning.should_stop, patience)
+            outcome = validate(*_trained_on(prepared, task, config), pruning.should_stop, patience)
             attributes = pruning.attributes
     return _result(task.number, outcome, time.perf_counter() - begun, attributes)
+
+
+def _config(definition: StudyDefinition, task: TrialTask) -> Config:
+    """What a task trains."""
+    config = definition.config(task.chosen)
+    return config if task.final_epochs is None else config.replaced({"epochs": task.final_epochs})
+
+
+def _trained_on(prepared: Prepared, task: TrialTask, config: Config) -> tuple[Sequence[Split], int, Sequence[Scaling]]:
+    """The splits of a trial, or of a finalist, the seed of their networks, and the scalings learnt from them."""
+    if task.final_epochs is None:
+        return prepared.splits, prepared.definition.seed, prepared.scalings[config.scaling]
+    seed = seeds.integer_seed(prepared.definition.seed, "finals")
+    return prepared.final_splits, seed, prepared.final_scalings(config.scaling)
+
+
+def networks_of(prepared: Prepared, task: TrialTask, epoch: int) -> FoldNetworks:
+    """The networks that a task had at a checkpoint, trained again, to the same bits.
+
+    Args:
+        prepared: the study.
+        task: of a trial or a finalist.
+        epoch: of the checkpoint.
+    """
+    config = _config(prepared.definition, task)
+    splits, seed, scalings = _trained_on(prepared, task, config)
+    with quiet(), one_thread():
+        return FoldNetworks.train(prepared.search, splits, config.replaced({"epochs": epoch}), seed, scalings)
 
 
 def failed(task: TrialTask, reason: str) -> TrialResult:

@@ -94,6 +94,11 @@ def _rounded(seconds: float) -> tuple[str, str]:
     return f"{max(1, round(round(number / step) * step))}", unit
 
 
+def in_words(seconds: float) -> str:
+    """As ``4 minutes``."""
+    return " ".join(_rounded(seconds))
+
+
 def time_needed(prepared: Prepared, workers: int = 1, told: int = 0, seconds: float = SECONDS) -> TimeNeeded:
     """Measure how long a study will take.
 

@@ -9,23 +9,20 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from hpsearch import seeds
 from hpsearch.data.dataset import Dataset
 from hpsearch.data.matrix import is_large
 from hpsearch.data.preprocess import Scaling
 from hpsearch.data.splits import Split
-from hpsearch.nn.network import initial_parameters
 from hpsearch.nn.passes import Evaluation, Evaluator
 from hpsearch.nn.rows import PaddedRows
 from hpsearch.nn.trainer import Checkpoint
 from hpsearch.validation.config import Config
 from hpsearch.validation.estimates import Estimate, estimate
 from hpsearch.validation.lanes import (
+    SplitTraining,
     architecture_of,
     fit_scalings,
-    lane_data,
-    make_trainer,
-    training_weights,
+    repeats_of,
     validation_weights,
 )
 from hpsearch.validation.metric import Metric
@@ -234,23 +231,16 @@ def cross_validate(
 
     def points(lanes: slice) -> Iterator[_Point]:
         """The checkpoints of some lanes, as they are trained."""
-        row_sets, of_lanes = training[lanes], scalings[lanes]
-        rows = lane_data(data, of_lanes, row_sets, config.target_scaling)
-        weights, sizes = training_weights(config, data, row_sets), [*map(len, training)]
-        trainer = make_trainer(config, rows, row_sets, every, weights, sizes)
-        evaluator = Evaluator(architecture, rows, validation.only(lanes))
-
-        def streams(stream: str) -> list[np.random.Generator]:
-            return [seeds.generator(study_seed, stream, split.repeat, split.fold) for split in splits[lanes]]
-
-        params = initial_parameters(architecture.network, config.init, streams("weights"), architecture.dtype)
-        for checkpoint in trainer.run(params, streams("batches"), streams("dropout")):
-            yield checkpoint, evaluator.evaluate(params)
+        sizes = [*map(len, training)]
+        networks = SplitTraining.of(data, splits[lanes], config, study_seed, scalings[lanes], every, sizes)
+        evaluator = Evaluator(architecture, networks.lanes, validation.only(lanes))
+        for checkpoint in networks.run():
+            yield checkpoint, evaluator.evaluate(networks.parameters)
 
     whole, in_turns = slice(0, len(splits)), False
     if not stops and is_large(*data.features.shape):
         in_turns = -(-config.epochs // every) * max(1, len(data.class_names)) <= MOST_KEPT
-    trained = _in_turns(points, _repeats(splits), should_stop, keep_losses) if in_turns else points(whole)
+    trained = _in_turns(points, repeats_of(splits), should_stop, keep_losses) if in_turns else points(whole)
     curve, parameters = Curve(), architecture.network.size
     which: dict[str, Any] = {"objective": objective, "loss_name": loss_name, "score_name": SCORE_NAMES[data.task]}
     # Of classes float32 holds all there can be; a regression target may need its digits, and squares of any size.
@@ -312,12 +302,6 @@ def cross_validate(
     rows = RowResults(losses, predictions.astype(kept_type, copy=False), values)
     complete = (curve.mean(at), checkpoint.epoch, folds, curve, parameters)
     return CrossValidation("complete", *complete, rows=rows, ensemble=of_ensemble, score=score, **which)
-
-
-def _repeats(splits: Sequence[Split]) -> list[slice]:
-    """Those splits that are of one repeat, one repeat after the other."""
-    begins = [place for place, split in enumerate(splits) if not place or split.repeat != splits[place - 1].repeat]
-    return [slice(begin, end) for begin, end in zip(begins, [*begins[1:], len(splits)], strict=True)]
 
 
 def _in_turns(

@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hpsearch import seeds
-from hpsearch.arrays import IntArray
+from hpsearch.arrays import FloatArray, IntArray
 from hpsearch.data.dataset import Dataset
 from hpsearch.data.encodings import fit_encodings
 from hpsearch.data.given import features_of_splits
 from hpsearch.data.matrix import is_large
 from hpsearch.data.preprocess import Scaling, fit_scaling
+from hpsearch.data.splits import Split
 from hpsearch.data.target_scaling import fit_target, require_scalable
 from hpsearch.errors import DataError, Setting, did_you_mean
 from hpsearch.nn.losses import LOSSES
-from hpsearch.nn.network import NetworkShape
+from hpsearch.nn.network import NetworkShape, initial_parameters
 from hpsearch.nn.optimizers import OPTIMIZERS
 from hpsearch.nn.passes import Architecture
 from hpsearch.nn.penalties import Penalties, expand_lambdas
 from hpsearch.nn.rows import Batching, LaneData, PaddedRows
-from hpsearch.nn.trainer import Trainer
+from hpsearch.nn.trainer import Checkpoint, Trainer
 from hpsearch.validation.config import Config
 
 
@@ -218,3 +219,65 @@ def make_trainer(
         evaluate_every=evaluate_every,
         dropout=config.by_layer("dropout") if np.any(config.by_layer("dropout")) else (),
     )
+
+
+def repeats_of(splits: Sequence[Split]) -> list[slice]:
+    """Those splits that are of one repeat, one repeat after the other."""
+    begins = [place for place, split in enumerate(splits) if not place or split.repeat != splits[place - 1].repeat]
+    return [slice(begin, end) for begin, end in zip(begins, [*begins[1:], len(splits)], strict=True)]
+
+
+@dataclass(frozen=True)
+class SplitTraining:
+    """One network a split, before its first update.
+
+    Attributes:
+        lanes: the rows as they see them.
+        trainer: of them all.
+        parameters: (L, P), trained in place.
+        batches, dropout: of each network, where the order of mini-batches comes from, and what dropout drops.
+    """
+
+    lanes: LaneData
+    trainer: Trainer
+    parameters: FloatArray
+    batches: list[np.random.Generator]
+    dropout: list[np.random.Generator]
+
+    @classmethod
+    def of(
+        cls,
+        data: Dataset,
+        splits: Sequence[Split],
+        config: Config,
+        study_seed: int,
+        scalings: Sequence[Scaling],
+        evaluate_every: int,
+        sizes: Sequence[int] | None = None,
+    ) -> SplitTraining:
+        """The networks of these splits, of a configuration.
+
+        Args:
+            data: the rows that the splits index.
+            splits: the lanes, in this order.
+            config: shared by all of them.
+            study_seed: initial weights and batch order follow from it, the repeat and the split.
+            scalings: of the features, one a split.
+            evaluate_every: epochs between checkpoints.
+            sizes: see :func:`make_trainer`.
+        """
+        row_sets = [split.training for split in splits]
+        lanes = lane_data(data, scalings, row_sets, config.target_scaling)
+        weights = training_weights(config, data, row_sets)
+        trainer = make_trainer(config, lanes, row_sets, evaluate_every, weights, sizes)
+
+        def streams(stream: str) -> list[np.random.Generator]:
+            return [seeds.generator(study_seed, stream, split.repeat, split.fold) for split in splits]
+
+        architecture = trainer.architecture
+        parameters = initial_parameters(architecture.network, config.init, streams("weights"), architecture.dtype)
+        return cls(lanes, trainer, parameters, streams("batches"), streams("dropout"))
+
+    def run(self) -> Iterator[Checkpoint]:
+        """Train, stopping at each checkpoint; whoever iterates decides whether to go on."""
+        return self.trainer.run(self.parameters, self.batches, self.dropout)

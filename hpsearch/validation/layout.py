@@ -52,6 +52,19 @@ class Layout:
         """The positions of rows that count at all."""
         return np.arange(len(self.rows)) if self.weights is None else np.flatnonzero(self.weights)
 
+    def some(self, places: IntArray, most: int) -> IntArray:
+        """At most so many of the places, at random, in their order; units are taken whole."""
+        if len(places) <= most:
+            return places
+        numbers = np.arange(len(places))
+        if self.units is not None:
+            numbers = np.unique(self.units[places], return_inverse=True)[1]
+        order = np.random.default_rng(0).permutation(int(numbers.max()) + 1)
+        rows_of_first = np.cumsum(np.bincount(numbers)[order])
+        taken = np.zeros(len(order), bool)
+        taken[order[rows_of_first <= most]] = True
+        return places[taken[numbers]]
+
     def take(self, places: IntArray) -> Layout:
         """Some of the positions."""
         units = None if self.units is None else self.units[places]

@@ -32,20 +32,25 @@ class Scores:
 
     def score(self, metric: Metric, classes: int, counts: Array) -> Floats:
         """(R,), the score where each position counts so often, (R, M); nan where no split has what it needs."""
-        layout, found = self.layout, []
-        for split in range(int(layout.splits.max()) + 1):
-            at = np.flatnonzero(layout.splits == split)
-            weights = counts[:, at] if layout.weights is None else counts[:, at] * layout.weights[at]
-            found.append(metric.resampled(self.values[np.newaxis, at], layout.labels[at], classes, weights)[:, 0])
-        scores = np.stack(found)
-        defined = np.isfinite(scores)
-        with np.errstate(invalid="ignore"):
-            mean: Floats = np.where(defined, scores, 0).sum(axis=0) / defined.sum(axis=0)
-        return mean
+        return scores_of(self.values[np.newaxis], self.layout, metric, classes, counts)[:, 0]
 
     def whole(self, metric: Metric, classes: int) -> float:
         """The score of all rows."""
         return float(self.score(metric, classes, np.ones((1, len(self.layout.rows))))[0])
+
+
+def scores_of(values: Array, layout: Layout, metric: Metric, classes: int, counts: Array) -> Floats:
+    """(R, T), the scores of T models (T, M, …) where each position counts so often, (R, M), see :class:`Scores`."""
+    found = []
+    for split in range(int(layout.splits.max()) + 1):
+        at = np.flatnonzero(layout.splits == split)
+        weights = counts[:, at] if layout.weights is None else counts[:, at] * layout.weights[at]
+        found.append(metric.resampled(values[:, at], layout.labels[at], classes, weights))
+    scores = np.stack(found)
+    defined = np.isfinite(scores)
+    with np.errstate(invalid="ignore"):
+        mean: Floats = np.where(defined, scores, 0).sum(axis=0) / defined.sum(axis=0)
+    return mean
 
 
 @dataclass(frozen=True)
@@ -74,11 +79,11 @@ def error_of_score(of: Scores, metric: Metric, classes: int) -> tuple[float, int
     """
     if of.layout.units is None:
         return None
-    numbers, groups = _grouped([(of, of.layout.units)], classes)
+    numbers, groups = grouped([of.layout], classes)
     if groups < 2:
         return None
-    scores = of.score(metric, classes, _without_each(groups, numbers[of.layout.units]))
-    return (math.sqrt(_jackknife(scores)), groups) if np.isfinite(scores).all() else None
+    scores = of.score(metric, classes, without_each(groups, numbers[of.layout.units]))
+    return (math.sqrt(jackknife(scores)), groups) if np.isfinite(scores).all() else None
 
 
 def paired_difference(first: Scores, second: Scores, metric: Metric, classes: int, networks: int = 1) -> Difference:
@@ -103,35 +108,48 @@ def paired_difference(first: Scores, second: Scores, metric: Metric, classes: in
     sides = [(side, side.layout.units) for side in (first, second) if side.layout.units is not None]
     if len(sides) < 2:
         return Difference(value, None)
-    numbers, groups = _grouped(sides, classes)
+    numbers, groups = grouped([side.layout for side, _ in sides], classes)
     if groups < 2:
         return Difference(value, None)
-    without = [side.score(metric, classes, _without_each(groups, numbers[units])) for side, units in sides]
+    without = [side.score(metric, classes, without_each(groups, numbers[units])) for side, units in sides]
     differences = without[0] - without[1]
     if not np.isfinite(differences).all():
         return Difference(value, None)
-    half = student(LEVEL, groups - 1) * math.sqrt((2 - 1 / networks) * _jackknife(differences))
+    half = student(LEVEL, groups - 1) * math.sqrt((2 - 1 / networks) * jackknife(differences))
     return Difference(value, half)
 
 
-def _grouped(sides: Sequence[tuple[Scores, IntArray]], classes: int) -> tuple[IntArray, int]:
-    """The group of each unit, -1 of one without rows that count, and how many groups there are."""
-    present = np.unique(np.concatenate([units[side.layout.counted()] for side, units in sides]))
-    work = max(len(side.layout.rows) for side, _ in sides) * max(1, classes)
-    groups = min(len(present), max(FEWEST_GROUPS, min(MOST_GROUPS, MOST_WORK // work)))
-    numbers = np.full(int(max(units.max() for _, units in sides)) + 1, -1)
+def grouped(layouts: Sequence[Layout], classes: int, times: int = 1) -> tuple[IntArray, int]:
+    """The group of each unit, -1 of one without rows that count, and how many groups there are.
+
+    Args:
+        layouts: whose rows have units.
+        classes: C; 0 in a regression.
+        times: how often the score without each group is computed.
+    """
+    units = [layout.units for layout in layouts if layout.units is not None]
+    counted = [of[layout.counted()] for of, layout in zip(units, layouts, strict=True)]
+    present = np.unique(np.concatenate(counted))
+    groups = min(len(present), affordable_groups(max(len(layout.rows) for layout in layouts), classes, times))
+    numbers = np.full(max(int(of.max()) for of in units) + 1, -1)
     if groups:
         numbers[present] = np.random.default_rng(0).permutation(len(present)) % groups
     return numbers, groups
 
 
-def _without_each(groups: int, numbers: IntArray) -> Array:
+def affordable_groups(rows: int, classes: int, times: int = 1) -> int:
+    """How many groups of so many rows are left out, one at a time; see :func:`grouped`."""
+    return max(FEWEST_GROUPS, min(MOST_GROUPS, MOST_WORK // (rows * max(1, classes) * times)))
+
+
+def without_each(groups: int, numbers: IntArray) -> Array:
     """(G, M): which positions are left where each group is left out."""
     left: Array = numbers != np.arange(groups)[:, np.newaxis]
     return left
 
 
-def _jackknife(scores: Floats) -> float:
-    """The variance of a score, from the scores without each group."""
+def jackknife(scores: Floats) -> Floats:
+    """The variance of a score, (…), from the scores without each group, (G, …)."""
     groups = len(scores)
-    return (groups - 1) / groups * float(((scores - scores.mean()) ** 2).sum())
+    variance: Floats = (groups - 1) / groups * ((scores - scores.mean(axis=0)) ** 2).sum(axis=0)
+    return variance

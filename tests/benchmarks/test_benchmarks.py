@@ -12,6 +12,7 @@ from pathlib import Path
 import budget
 import curves
 import honesty
+import importance
 import league
 import numpy as np
 import pandas as pd
@@ -337,3 +338,21 @@ def test_workers_of_a_replay_take_turns(made: Path, workers: int) -> None:
     assert sum((ends - seconds < at) & (at < ends) for at in (ends - seconds) + 1e-6).max() <= 12
     assert max(((ends - seconds <= at) & (at < ends)).sum() for at in ends - seconds + 1e-6) <= workers
     assert ends.max() >= seconds.sum() / workers - 1e-9
+
+
+def test_importances_are_judged_by_the_truth_of_new_rows() -> None:
+    (found,) = importance.measure(["one network a split"], 0, 1).to_dict("records")
+    assert found["columns of noise"] == 9
+    assert all(0 <= found[name] <= 1 for name in ("said to matter", "said to harm", "truth held", "found"))
+    assert abs(found["bias / truth"]) < 0.5
+
+
+@pytest.mark.campaign
+def test_noise_is_seldom_said_to_matter_and_truths_are_held() -> None:
+    found = importance.measure(["classes", "numbers", "groups"], 5000, 30)
+    columns = found["columns of noise"].sum()
+    share = (found["said to matter"] * found["columns of noise"]).sum() / columns
+    assert share < 0.05 + 3 * np.sqrt(0.05 * 0.95 / columns)
+    held, columns = found["truth held"].mean(), 3 * 3 * 30
+    assert held > 0.95 - 3 * np.sqrt(0.05 * 0.95 / columns) - 0.03  # columns of a table are not independent
+    assert (found["found"] > 1 / 4).all()

@@ -146,6 +146,32 @@ def test_pruning_and_curves_are_the_curves_table(
     assert chosen.to_dict() == trials.loc[distinct, "best_epoch"].to_dict()
 
 
+@pytest.mark.parametrize("name", ["names", "quantity", "single"])
+def test_columns_are_the_importance_table_and_effects_those_of_its_first(
+    seen: dict[str, Snapshot], studies: dict[str, hpsearch.StudyResult], name: str
+) -> None:
+    facts, table = FIGURES["columns"].facts(seen[name]), studies[name].importance
+    assert [(one.column, one.value, one.low) for one in facts.columns] == [
+        *zip(table["column"], table["importance"], table["low"], strict=True)
+    ]
+    drawn = FIGURES["columns"].draw(facts)
+    assert list(drawn.data[0].x) == table["importance"].tolist()
+    effects = FIGURES["effects"].facts(seen[name])
+    assert [effect.column for effect in effects.effects] == table["column"].tolist()[:5]
+    (place, *_), *_ = effects.outputs
+    # Of the first column's first class: its curve, and where values are missing one more point.
+    traces = [trace for trace in FIGURES["effects"].draw(effects).data if trace.xaxis == "x" and trace.name]
+    shown = [value for trace in traces if trace.legendgroup == f"class {place}" for value in trace.y]
+    np.testing.assert_allclose(np.asarray(shown, float), effects.effects[0].mean[:, place])
+
+
+def test_what_would_take_long_is_left_to_who_asks_for_it(studies: dict[str, hpsearch.StudyResult]) -> None:
+    with snapshot(studies["full"], most_seconds=1e-6) as stored:
+        for name in ("columns", "effects"):
+            with pytest.raises(HpsearchError, match=r"^It would take about 1 seconds.* `hpsearch report --importance`"):
+                FIGURES[name].facts(stored)
+
+
 def test_folds_size_and_gap_are_the_tables(seen: dict[str, Snapshot], studies: dict[str, hpsearch.StudyResult]) -> None:
     folds, trials = studies["full"].folds, studies["full"].trials
     ranked = trials.dropna(subset=["value"]).sort_values(["value", "number"])

@@ -217,7 +217,8 @@ def test_without_the_data_and_without_kept_files_the_rest_is_reported(
     page = Page((tmp_path / "report.html").read_text(encoding="utf-8"))
     assert "The data could not be loaded again, so it was not audited here: " in page.visible()
     assert "must be kept with the storage, but is not there" in page.visible()
-    assert set(page.data()["figures"]) == set(FIGURES) - {"regions", "confusion", "calibration", "agreement"}
+    of_rows = {"regions", "confusion", "calibration", "agreement", "columns", "effects"}
+    assert set(page.data()["figures"]) == set(FIGURES) - of_rows
 
 
 def test_the_hold_out_s_state_is_told(studies: dict[str, hpsearch.StudyResult], tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from hpsearch.reporting.figures.columns import Columns, Effects
 from hpsearch.reporting.figures.predictions import Calibration, Confusion, Regions
 from hpsearch.reporting.figures.regression import Agreement
 from hpsearch.reporting.figures.search import History, PruningFigure
@@ -11,12 +12,17 @@ from hpsearch.reporting.figures.search_space import Importance, Parallel, Slices
 from hpsearch.reporting.figures.study_figure import StudyFigure
 from hpsearch.reporting.figures.trials import Curves, Folds, Gap, Size
 
+OF_COLUMNS = "What the columns do"  # networks are trained again for it
 GROUPS: dict[str, dict[str, StudyFigure[Any]]] = {
     "What the best configuration predicts": {
         "regions": Regions(),
         "confusion": Confusion(),
         "calibration": Calibration(),
         "agreement": Agreement(),
+    },
+    OF_COLUMNS: {
+        "columns": Columns(),
+        "effects": Effects(),
     },
     "The search": {
         "history": History(),
