@@ -6,11 +6,11 @@ import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hpsearch.errors import HpsearchError, Setting
+from hpsearch.errors import HpsearchError, Setting, as_argument, located
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from hpsearch.data.audit import Finding
+    from hpsearch.data.dataset import Task
     from hpsearch.definition.study import StudyDefinition
     from hpsearch.model.bundle import Bundle
     from hpsearch.model.evaluate import Evaluated
@@ -39,10 +40,13 @@ def storage_url(given: str | None = None) -> str:
     return given or os.environ.get("HPSEARCH_STORAGE") or DEFAULT_STORAGE
 
 
-def open_study(study: str | Path, storage: str | None = None, owner: bool = False) -> StoredStudy:
-    """A stored study, by its name or by its file; ``owner`` is for who then takes its lock and writes."""
+def open_study(study: str | Path | StudyResult, storage: str | None = None, owner: bool = False) -> StoredStudy:
+    """A stored study, what ``run`` returned, or by its name or by its file; ``owner`` is for who then takes its lock
+    and writes."""
     from hpsearch.storage.stored_study import StoredStudy
 
+    if isinstance(study, StudyResult):
+        return StoredStudy.open(study.storage, study.name, owner, study.rows)
     return StoredStudy.open(storage_url(storage), study_name(study), owner)
 
 
@@ -91,40 +95,42 @@ class StudyResult:
     Attributes:
         name: the study's.
         storage: the URL of where it is kept.
+        rows: the DataFrame that it was run on; None where its source says where the rows are.
     """
 
     name: str
     storage: str
+    rows: pd.DataFrame | None = field(default=None, repr=False, compare=False)
 
     @property
     def trials(self) -> pd.DataFrame:
         """One row a trial."""
-        return load_trials(self.name, self.storage)
+        return load_trials(self)
 
     @property
     def folds(self) -> pd.DataFrame:
         """One row a complete trial and fold."""
-        return load_folds(self.name, self.storage)
+        return load_folds(self)
 
     @property
     def curves(self) -> pd.DataFrame:
         """One row a trial, checkpoint and fold."""
-        return load_curves(self.name, self.storage)
+        return load_curves(self)
 
     @property
     def finals(self) -> pd.DataFrame:
         """One row a finalist and repeat."""
-        return load_finals(self.name, self.storage)
+        return load_finals(self)
 
     @property
     def metrics(self) -> pd.DataFrame:
         """Every metric of the best trial's predictions, one row a fold and one of all of them."""
-        return load_metrics(self.name, self.storage)
+        return load_metrics(self)
 
     @property
     def best(self) -> Best:
         """What the finals chose, or the complete trial with the best objective value."""
-        return load_best(self.name, self.storage)
+        return load_best(self)
 
     def retrain(self, rule: str = "finals", members: int | None = None) -> Bundle:
         """Fit the best configuration on all rows that are not held out, and score the hold-out.
@@ -141,7 +147,7 @@ class StudyResult:
         """
         from hpsearch.results.best_study import exported
 
-        return retrain(exported(load_best(self.name, self.storage, rule)), self.storage, members=members)
+        return retrain(exported(load_best(self, rule=rule)), self.storage, members=members)
 
     def _repr_html_(self) -> str:
         from hpsearch.markup import counted, text
@@ -151,9 +157,47 @@ class StudyResult:
         return f"<p><b>Study {text(self.name)}</b>, {text(counted(states))}</p>{best}"
 
 
-def run(
-    study: str | Path | StudyDefinition,
+def init(
+    rows: pd.DataFrame | str | Path,
+    target: str | None = None,
     *,
+    name: str | None = None,
+    task: Task | None = None,
+    overrides: Sequence[str] = (),
+) -> StudyDefinition:
+    """Draft a study for a table of rows, as ``hpsearch init`` does: what its columns are, splits, space and budget.
+
+    Nothing is written. The definition's ``text`` is the study file, with its comments; ``save`` writes it.
+
+    >>> import pandas as pd
+    >>> flowers = pd.read_csv("studies/flowers.csv")
+    >>> definition = init(flowers, target="species", overrides=["train.epochs=40"])
+    >>> definition.name, definition.train.epochs, definition.validation.splitter
+    ('species', 40, 'stratified')
+    >>> run(definition, trials=2).best.complete
+    2
+
+    Args:
+        rows: a DataFrame, whose index is not looked at; or a CSV or Parquet file.
+        target: its column to predict.
+        name: the study's; by default the file's, or the target's of a DataFrame.
+        task: what the target is, ``"classification"`` or ``"regression"``, if its values do not say.
+        overrides: keys of the study file, as ``train.epochs=200``.
+
+    Raises:
+        DataError: rows that cannot be used; no such column.
+        DefinitionError: a name, a key or a value that cannot be.
+    """
+    from hpsearch.definition.drafted import drafted
+
+    return drafted(rows, target, name, task, overrides)
+
+
+def run(
+    study: str | Path | StudyDefinition | pd.DataFrame,
+    target: str | None = None,
+    *,
+    overrides: Sequence[str] = (),
     trials: int | None = None,
     storage: str | None = None,
     workers: int = 1,
@@ -176,8 +220,13 @@ def run(
     >>> run("studies/wine.toml", trials=3, workers=2).name  # nothing is left to do: it comes back at once
     'wine'
 
+    With a DataFrame and its target the study is the one that :func:`init` drafts: ``run(frame, target="species")`` is
+    ``run(init(frame, target="species"))``. The rows are not stored: to go on, run it with the same DataFrame.
+
     Args:
-        study: a study file, or a definition.
+        study: a study file, a definition, or rows as :func:`init` takes them.
+        target: of rows, the column to predict.
+        overrides: keys of the study file, as ``train.epochs=200``.
         trials: how many there shall be in all; the file's number if None.
         storage: a URL; see :func:`storage_url`.
         workers: local processes that train; 1 trains in this one.
@@ -202,7 +251,7 @@ def run(
     from hpsearch.search.objective import prepare
     from hpsearch.search.run import audited, executor_for, owned, search
 
-    definition = _definition(study)
+    definition = _given(study, target, overrides)
     if trials is not None:
         definition = definition.with_trials(trials)
     url = storage_url(storage)
@@ -216,7 +265,10 @@ def run(
     with executor_for(min(workers, definition.search.in_flight), executor, scheduler, allow_mixed) as trainers:
         prepared = prepare(definition)
         findings = audited(prepared)
-        with owned(prepared, url, findings, allow_mixed, new=fresh is not None) as stored:
+        with (
+            located(wording=_as_argument_of_run),
+            owned(prepared, url, findings, allow_mixed, new=fresh is not None) as stored,
+        ):
             if not stored.trials():
                 notice(findings)
             if expect is not None and executor is None and scheduler is None:
@@ -226,7 +278,38 @@ def run(
                 if (needed := time_of_run(prepared, workers, told)) is not None:
                     expect(needed)
             search(prepared, stored, trainers, on_progress=watch, timeout=timeout, reuse=reuse, baselines=True)
-    return StudyResult(definition.name, url)
+    rows = definition.given_rows
+    return StudyResult(definition.name, url, None if rows is None else rows.frame)
+
+
+def _as_argument_of_run(setting: Setting) -> str:
+    from hpsearch.definition.study import as_key
+
+    return as_argument(replace(setting, name="fresh")) if setting.name == "study.name" else as_key(setting)
+
+
+def _given(
+    study: str | Path | StudyDefinition | pd.DataFrame, target: str | None, overrides: Sequence[str]
+) -> StudyDefinition:
+    """The definition that was given, read or drafted.
+
+    Raises:
+        HpsearchError: a target of what is no table of rows; a definition or rows that cannot be used.
+    """
+    from hpsearch.definition.study import StudyDefinition
+
+    if isinstance(study, StudyDefinition):
+        given = study.with_overrides(overrides) if overrides else study
+    elif isinstance(study, str | Path) and (
+        Path(study).suffix == ".toml" or (target is None and Path(study).suffix not in (".csv", ".parquet"))
+    ):
+        given = StudyDefinition.from_file(study, overrides)
+    else:
+        return init(study, target, overrides=overrides)
+    if target is not None:
+        do = "Leave it out, or give rows: a DataFrame, a CSV or a Parquet file."
+        raise HpsearchError("must go with rows", "there is a study, which has one", do, Setting("target"))
+    return given
 
 
 def _definition(study: str | Path | StudyDefinition) -> StudyDefinition:
@@ -282,7 +365,9 @@ def nested(
     return estimate(prepared, outer, storage_url(storage), workers, on_begin=begin, on_progress=watch)
 
 
-def confirm(study: str | Path, *, top: int = 5, repeats: int = 3, storage: str | None = None) -> Confirmation:
+def confirm(
+    study: str | Path | StudyResult, *, top: int = 5, repeats: int = 3, storage: str | None = None
+) -> Confirmation:
     """The best trials of a stored study again on fresh splits and seeds, and which of them are really different.
 
     >>> study = run("studies/wine.toml", trials=3)
@@ -335,7 +420,7 @@ def cross_validate(study: str | Path | StudyDefinition) -> CrossValidation:
         )
 
 
-def load_trials(study: str | Path, storage: str | None = None) -> pd.DataFrame:
+def load_trials(study: str | Path | StudyResult, storage: str | None = None) -> pd.DataFrame:
     """The trials table of a stored study; its columns are described in :mod:`hpsearch.results.tables`.
 
     >>> study = run("studies/wine.toml", trials=3)
@@ -348,7 +433,7 @@ def load_trials(study: str | Path, storage: str | None = None) -> pd.DataFrame:
         return trials_table(stored)
 
 
-def load_folds(study: str | Path, storage: str | None = None) -> pd.DataFrame:
+def load_folds(study: str | Path | StudyResult, storage: str | None = None) -> pd.DataFrame:
     """The folds table of a stored study; its columns are described in :mod:`hpsearch.results.tables`.
 
     >>> study = run("studies/wine.toml", trials=3)
@@ -361,7 +446,7 @@ def load_folds(study: str | Path, storage: str | None = None) -> pd.DataFrame:
         return folds_table(stored)
 
 
-def load_curves(study: str | Path, storage: str | None = None) -> pd.DataFrame:
+def load_curves(study: str | Path | StudyResult, storage: str | None = None) -> pd.DataFrame:
     """The curves table of a stored study; its columns are described in :mod:`hpsearch.results.tables`.
 
     >>> study = run("studies/wine.toml", trials=3)
@@ -374,7 +459,7 @@ def load_curves(study: str | Path, storage: str | None = None) -> pd.DataFrame:
         return curves_table(stored)
 
 
-def load_finals(study: str | Path, storage: str | None = None) -> pd.DataFrame:
+def load_finals(study: str | Path | StudyResult, storage: str | None = None) -> pd.DataFrame:
     """The finals of a stored study; the table's columns are described in :mod:`hpsearch.results.tables`.
 
     >>> study = run("studies/wine.toml", trials=3)
@@ -388,7 +473,7 @@ def load_finals(study: str | Path, storage: str | None = None) -> pd.DataFrame:
         return finals_table(stored)
 
 
-def load_metrics(study: str | Path, storage: str | None = None, trial: int | None = None) -> pd.DataFrame:
+def load_metrics(study: str | Path | StudyResult, storage: str | None = None, trial: int | None = None) -> pd.DataFrame:
     """Every metric of a trial's out-of-fold predictions, by fold and pooled; see :mod:`hpsearch.results.metrics_table`.
 
     >>> study = run("studies/wine.toml", trials=3)
@@ -409,7 +494,7 @@ def load_metrics(study: str | Path, storage: str | None = None, trial: int | Non
         return metrics_table(stored, trial)
 
 
-def load_best(study: str | Path, storage: str | None = None, rule: str = "finals") -> Best:
+def load_best(study: str | Path | StudyResult, storage: str | None = None, rule: str = "finals") -> Best:
     """The best configuration of a stored study, by a rule of :data:`hpsearch.results.best.RULES`.
 
     >>> study = run("studies/wine.toml", trials=3)
