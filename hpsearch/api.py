@@ -132,7 +132,7 @@ class StudyResult:
         """What the finals chose, or the complete trial with the best objective value."""
         return load_best(self)
 
-    def retrain(self, rule: str = "finals", members: int | None = None) -> Bundle:
+    def retrain(self, rule: str = "finals", members: int | None = None, progress: bool = False) -> Bundle:
         """Fit the best configuration on all rows that are not held out, and score the hold-out.
 
         It is what ``hpsearch best -o best.toml`` and ``hpsearch retrain best.toml`` do: the scoring is recorded.
@@ -140,6 +140,7 @@ class StudyResult:
         Args:
             rule: by which the best is chosen, of :data:`hpsearch.results.best.RULES`.
             members: networks whose predictions are averaged; those of the study file's ``[retrain]`` if None.
+            progress: show that it goes on, on a terminal or in a notebook.
 
         Raises:
             HpsearchError: no trial is complete; data that cannot be used, or are no longer the study's.
@@ -147,7 +148,8 @@ class StudyResult:
         """
         from hpsearch.results.best_study import exported
 
-        return retrain(exported(load_best(self, rule=rule)), self.storage, members=members)
+        best = load_best(self, rule=rule)
+        return retrain(exported(best), self.storage, members=members, progress=progress)
 
     def _repr_html_(self) -> str:
         from hpsearch.markup import counted, text
@@ -208,8 +210,9 @@ def run(
     reuse: bool = True,
     fresh: str | None = None,
     from_study: str | Path | None = None,
-    watch: Callable[[Progress], None] = lambda progress: None,
-    notice: Callable[[Sequence[Finding]], None] = lambda findings: None,
+    progress: bool = False,
+    watch: Callable[[Progress], None] | None = None,
+    notice: Callable[[Sequence[Finding]], None] | None = None,
     expect: Callable[[TimeNeeded], None] | None = None,
 ) -> StudyResult:
     """Run a study, or go on with it where it stopped. The tables do not depend on who does the work.
@@ -238,6 +241,7 @@ def run(
         fresh: run it anew, as a study of this name, which no study of the storage has.
         from_study: an earlier study that searches the same hyperparameters, by its name or its file, or the URL of a
             storage for all of its studies: what was best there comes first. It is part of the study from then on.
+        progress: show a bar, on a terminal or in a notebook; elsewhere a line a trial, on stderr.
         watch: told the progress after every trial, and about once a second.
         notice: told before trial 0 what the leakage audit found and does not stop the study.
         expect: told before the first trial how long the study will take, about, if that is more than some seconds and
@@ -248,6 +252,7 @@ def run(
         HpsearchError: a definition, data or storage that cannot be used; nothing was trained then.
         StorageLostError: the storage failed in mid-run; what was told before is still there.
     """
+    from hpsearch.reporting.progress import shown_progress
     from hpsearch.search.objective import prepare
     from hpsearch.search.run import audited, executor_for, owned, search
 
@@ -262,14 +267,18 @@ def run(
 
         earlier = str(from_study)
         definition = begun_with(definition, url, earlier if "://" in earlier else study_name(from_study))
-    with executor_for(min(workers, definition.search.in_flight), executor, scheduler, allow_mixed) as trainers:
+    in_flight = definition.search.in_flight
+    with (
+        executor_for(min(workers, in_flight), executor, scheduler, allow_mixed) as trainers,
+        shown_progress(definition, quiet=not progress) as bar,
+    ):
         prepared = prepare(definition)
         findings = audited(prepared)
         with (
             located(wording=_as_argument_of_run),
             owned(prepared, url, findings, allow_mixed, new=fresh is not None) as stored,
         ):
-            if not stored.trials():
+            if notice is not None and not stored.trials():
                 notice(findings)
             if expect is not None and executor is None and scheduler is None:
                 from hpsearch.search.time_needed import time_of_run
@@ -277,9 +286,24 @@ def run(
                 told = sum(trial.state.is_finished() for trial in stored.trials())
                 if (needed := time_of_run(prepared, workers, told)) is not None:
                     expect(needed)
-            search(prepared, stored, trainers, on_progress=watch, timeout=timeout, reuse=reuse, baselines=True)
+            search(
+                prepared, stored, trainers, on_progress=_both(bar, watch), timeout=timeout, reuse=reuse, baselines=True
+            )
     rows = definition.given_rows
     return StudyResult(definition.name, url, None if rows is None else rows.frame)
+
+
+def _both(one: Callable[[Progress], None], other: Callable[[Progress], None] | None) -> Callable[[Progress], None]:
+    """Tells the progress to both, if there is another."""
+    if other is None:
+        return one
+    also = other
+
+    def tell(progress: Progress) -> None:
+        one(progress)
+        also(progress)
+
+    return tell
 
 
 def _as_argument_of_run(setting: Setting) -> str:
@@ -324,9 +348,10 @@ def nested(
     outer: int = 5,
     storage: str | None = None,
     workers: int = 1,
-    watch: Callable[[Progress], None] = lambda progress: None,
-    notice: Callable[[Sequence[Finding]], None] = lambda findings: None,
-    begin: Callable[[str], None] = lambda name: None,
+    progress: bool = False,
+    watch: Callable[[Progress], None] | None = None,
+    notice: Callable[[Sequence[Finding]], None] | None = None,
+    begin: Callable[[str], None] | None = None,
 ) -> Nested:
     """Nested cross-validation: the whole search inside each outer split, scored on its validation rows.
 
@@ -345,8 +370,9 @@ def nested(
     Args:
         study: a study file, or a definition.
         outer: outer splits, by the study's splitter.
-        storage: as in :func:`run`, and so are the next three.
+        storage: as in :func:`run`, and so are the next four.
         workers: processes that train.
+        progress: show a bar.
         watch: told the progress.
         notice: told what the leakage audit found.
         begin: told the name of each search before it begins.
@@ -354,19 +380,35 @@ def nested(
     Raises:
         HpsearchError: a definition, data or storage that cannot be used; a search without a complete trial.
     """
+    from hpsearch.reporting.progress import shown_progress
     from hpsearch.results.nested import nested as estimate
     from hpsearch.search.objective import prepare
     from hpsearch.search.run import audited
 
     definition = _definition(study)
     prepared = prepare(definition)
-    notice(audited(prepared))
+    findings = audited(prepared)
+    if notice is not None:
+        notice(findings)
     workers = min(workers, definition.search.in_flight)
-    return estimate(prepared, outer, storage_url(storage), workers, on_begin=begin, on_progress=watch)
+    with shown_progress(definition, quiet=not progress) as bar:
+
+        def on_begin(name: str) -> None:
+            bar.begin(name)
+            if begin is not None:
+                begin(name)
+
+        on_progress = _both(bar, watch)
+        return estimate(prepared, outer, storage_url(storage), workers, on_begin=on_begin, on_progress=on_progress)
 
 
 def confirm(
-    study: str | Path | StudyResult, *, top: int = 5, repeats: int = 3, storage: str | None = None
+    study: str | Path | StudyResult,
+    *,
+    top: int = 5,
+    repeats: int = 3,
+    storage: str | None = None,
+    progress: bool = False,
 ) -> Confirmation:
     """The best trials of a stored study again on fresh splits and seeds, and which of them are really different.
 
@@ -380,14 +422,16 @@ def confirm(
         top: how many trials.
         repeats: times that the rows are dealt into folds.
         storage: where it is kept.
+        progress: show a bar, on a terminal or in a notebook.
 
     Raises:
         HpsearchError: no such study, no complete trial, splits that cannot be dealt anew.
     """
+    from hpsearch.reporting.progress import shown_steps
     from hpsearch.results.confirm import confirm as compare
 
-    with open_study(study, storage) as stored:
-        return compare(stored, top, repeats)
+    with open_study(study, storage) as stored, shown_steps("confirming", quiet=not progress) as on_done:
+        return compare(stored, top, repeats, on_done)
 
 
 def cross_validate(study: str | Path | StudyDefinition) -> CrossValidation:
@@ -517,6 +561,7 @@ def retrain(
     folder: str | Path | None = None,
     *,
     members: int | None = None,
+    progress: bool = False,
 ) -> Bundle:
     """Fit ``[train]`` on all rows that are not held out and score the hold-out; see :mod:`hpsearch.model.retrain`.
 
@@ -529,17 +574,23 @@ def retrain(
         storage: where the study is kept that the configuration came from: each scoring of its hold-out is recorded.
         folder: where the model will be saved.
         members: networks whose predictions are averaged; those of the study's ``[retrain]`` if None.
+        progress: show that it goes on, on a terminal or in a notebook.
 
     Raises:
         HpsearchError: a definition or data that cannot be used.
         DivergedError: a training that diverges with every seed.
     """
     from hpsearch.model.retrain import retrain as fit_and_score
+    from hpsearch.reporting.progress import shown_steps
 
     definition = _definition(study)
     if members is not None:
         definition = definition.with_members(members)
-    return fit_and_score(definition, storage_url(storage), None if folder is None else Path(folder))
+    count = definition.retrain.members
+    with shown_steps(f"retraining as {count} network{'' if count == 1 else 's'}", quiet=not progress) as on_done:
+        model = fit_and_score(definition, storage_url(storage), None if folder is None else Path(folder))
+        on_done(1, 1)
+    return model
 
 
 def evaluate(
@@ -547,7 +598,7 @@ def evaluate(
     rows: str | Path,
     *,
     cost: Mapping[str, float] | None = None,
-    notice: Callable[[str], None] = warnings.warn,
+    notice: Callable[[str], None] | None = None,
 ) -> Evaluated:
     """Score a saved model on labelled rows, beside what it was expected to score; see :mod:`hpsearch.model.evaluate`.
 
@@ -564,7 +615,7 @@ def evaluate(
         rows: a CSV or Parquet file with the model's columns and its target.
         cost: of two classes, ``{"yes": 10}``: missing a "yes" costs 10 times a false "yes". What threshold that makes
             is chosen on out-of-fold predictions of the study, and judged on these rows.
-        notice: told a line on each thing that training did not meet.
+        notice: told a line on each thing that training did not meet; by default it is a warning.
 
     Raises:
         HpsearchError: no such model; rows that do not fit it, or of which none has a target; a cost of other than two
@@ -573,7 +624,9 @@ def evaluate(
     from hpsearch.model.bundle import Bundle
     from hpsearch.model.evaluate import evaluate as score
 
-    return score(model if isinstance(model, Bundle) else Bundle.load(model), Path(rows), notice, cost=cost)
+    return score(
+        model if isinstance(model, Bundle) else Bundle.load(model), Path(rows), notice or warnings.warn, cost=cost
+    )
 
 
 def export(

@@ -97,7 +97,7 @@ class Bundle:
     def predict(
         self,
         rows: Any,
-        notice: Callable[[str], None] = warnings.warn,
+        notice: Callable[[str], None] | None = None,
         *,
         threshold: Mapping[str, float] | None = None,
     ) -> NDArray[Any]:
@@ -107,7 +107,7 @@ class Bundle:
             rows: raw rows: an array with the model's columns in their order, or a DataFrame, whose columns are taken
                 by name. Missing values (nan, None) are filled as in training.
             notice: told a line on each thing that training did not meet: a category, or a missing value in a column
-                that had none.
+                that had none; by default it is a warning.
             threshold: of two classes, ``{"yes": 0.09}`` predicts "yes" where its probability is at least that.
 
         Raises:
@@ -126,7 +126,7 @@ class Bundle:
         labels = predictions.argmax(axis=1) if threshold is None else threshold.labels(self.class_names, predictions)
         return np.array(self.class_names)[labels]
 
-    def probabilities(self, rows: Any, notice: Callable[[str], None] = warnings.warn) -> FloatArray:
+    def probabilities(self, rows: Any, notice: Callable[[str], None] | None = None) -> FloatArray:
         """The probability of each class, (N, C), of rows as :meth:`predict` takes them.
 
         Raises:
@@ -137,7 +137,7 @@ class Bundle:
             raise DataError("Probabilities need classes", got, "Use predict.")
         return self.predictions(self._features(rows, notice))
 
-    def spread(self, rows: Any, notice: Callable[[str], None] = warnings.warn) -> FloatArray:
+    def spread(self, rows: Any, notice: Callable[[str], None] | None = None) -> FloatArray:
         """How far the members disagree on each row, (N,), of rows as :meth:`predict` takes them.
 
         The standard deviation over the members (with M - 1) of the predicted class's probability, or of the regression
@@ -169,7 +169,7 @@ class Bundle:
         deviations: FloatArray = of_rows.std(axis=0, ddof=1)
         return deviations
 
-    def _features(self, rows: Any, notice: Callable[[str], None]) -> NDArray[Any]:
+    def _features(self, rows: Any, notice: Callable[[str], None] | None) -> NDArray[Any]:
         if not hasattr(rows, "columns"):
             import pandas as pd
 
@@ -181,7 +181,7 @@ class Bundle:
         with located("the rows"):
             features, notices = expand_frame(self.plan, rows)
         for line in notices:
-            notice(line)
+            (notice or warnings.warn)(line)
         return features
 
     def far_outside(self, features: NDArray[Any]) -> list[str]:

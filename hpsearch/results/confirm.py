@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
@@ -82,13 +82,16 @@ class Confirmation:
 
 
 @located(wording=as_key)
-def confirm(stored: StoredStudy, top: int = 5, repeats: int = 3) -> Confirmation:
+def confirm(
+    stored: StoredStudy, top: int = 5, repeats: int = 3, on_done: Callable[[int, int], None] | None = None
+) -> Confirmation:
     """Cross-validate the best trials again, for as many epochs as their chosen checkpoints had.
 
     Args:
         stored: the study.
         top: how many trials, of different configurations.
         repeats: times that the rows are dealt into folds.
+        on_done: told after each trial how many are done, of how many.
 
     Two trials are compared by their difference on each of the J splits: a t-test with Nadeau & Bengio's (2003)
     correction for overlapping training rows, which Bouckaert & Frank (2004), "Evaluating the replicability of
@@ -127,6 +130,8 @@ def confirm(stored: StoredStudy, top: int = 5, repeats: int = 3) -> Confirmation
             outcomes[result.number] = cross_validate(
                 prepared.search, splits, config, seed, rule="last", objective=definition.search.objective
             )
+        if on_done is not None:
+            on_done(len(outcomes), len(chosen))
     confirmed = [
         Confirmed(
             trial=result.number,
