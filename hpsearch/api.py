@@ -151,12 +151,16 @@ class StudyResult:
         best = load_best(self, rule=rule)
         return retrain(exported(best), self.storage, members=members, progress=progress)
 
-    def _repr_html_(self) -> str:
-        from hpsearch.markup import counted, text
+    def __repr__(self) -> str:
+        from hpsearch.reporting.shown_study import in_a_line
 
-        states = self.trials["state"].tolist()
-        best = self.best._repr_html_() if "COMPLETE" in states else "<p>No trial is complete.</p>"
-        return f"<p><b>Study {text(self.name)}</b>, {text(counted(states))}</p>{best}"
+        return in_a_line(self.name, self.storage)
+
+    def _repr_html_(self) -> str:
+        from hpsearch.reporting.shown_study import as_html
+
+        with open_study(self) as stored:
+            return as_html(stored)
 
 
 def init(

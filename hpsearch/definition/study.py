@@ -229,19 +229,22 @@ class StudyDefinition(Section):
         return self
 
     def __repr__(self) -> str:
+        return f"<StudyDefinition {self.name!r}: {self._facts}>"
+
+    @property
+    def _facts(self) -> str:
         searched, rows = len(self.space.dimensions), self.given_rows
         what = f"{searched} hyperparameter{'' if searched == 1 else 's'} to search"
         of = f"{self.data.source}" if rows is None else repr(rows)
-        trials = f"{self.trials} trial{'' if self.trials == 1 else 's'}"
-        return f"<StudyDefinition {self.name!r}: {of}, {self.data.predicts}, {what}, {trials}>"
+        return f"{of}, {self.data.predicts}, {what}, {self.trials} trial{'' if self.trials == 1 else 's'}"
 
     def __str__(self) -> str:
         return repr(self)
 
     def _repr_html_(self) -> str:
         return (
-            f"<p><b>Study definition {escape(self.name)}</b></p><details><summary>the study file</summary>"
-            f"<pre>{escape(self.text)}</pre></details>"
+            f"<p><b>Study definition {escape(self.name)}</b>: {escape(self._facts)}</p><details><summary>the study file"
+            f"</summary><pre>{escape(self.text)}</pre></details>"
         )
 
     @property

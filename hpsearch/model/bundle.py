@@ -24,11 +24,13 @@ from hpsearch.data.dataset import Dataset, Task
 from hpsearch.data.frames import expand_frame
 from hpsearch.data.preprocess import Scaling
 from hpsearch.data.target_scaling import to_plain
-from hpsearch.errors import BundleError, DataError, Setting, located, reason
+from hpsearch.errors import BundleError, DataError, Setting, listed, located, reason
+from hpsearch.markup import table
 from hpsearch.model.format import encode, pack, read
 from hpsearch.model.manifest import ARRAYS, REST
 from hpsearch.nn.network import NetworkShape
 from hpsearch.nn.passes import Architecture, averaged, predict
+from hpsearch.numbers import readable
 from hpsearch.target_transform import TargetTransform, in_own_unit
 from hpsearch.threads import one_thread
 from hpsearch.transform import Encoding
@@ -78,6 +80,36 @@ class Bundle:
     target_scale: float = 1.0
     target_transform: TargetTransform | None = None
     csv: CsvFormat = field(default_factory=CsvFormat)
+
+    def __repr__(self) -> str:
+        (_, predicts), *others = self._facts()
+        return "\n".join([f"Bundle that predicts {predicts}", *(f"  {name}: {value}" for name, value in others)])
+
+    def _repr_html_(self) -> str:
+        return table(["", ""], self._facts(), f"A model that predicts {self.target_name!r}")
+
+    def _facts(self) -> list[tuple[str, str]]:
+        """What it is, for reading."""
+        network, about = self.architecture.network, self.about
+        widths = " → ".join(map(str, (network.inputs, *network.neurons, network.outputs)))
+        kind = f"one of {listed(self.class_names)}" if self.class_names else "a number"
+        names = listed(self.plan.names)
+        facts = [
+            ("predicts", f"{self.target_name!r}, {kind}"),
+            ("from", names),
+            ("networks", f"{self.members} × {widths}"),
+        ]
+        for name in ("training", "holdout"):
+            if score := about.get(name):
+                said = [
+                    f"{key} {readable(score[key])}"
+                    for key in ("loss", SCORE_NAMES[self.task])
+                    if score.get(key) is not None
+                ]
+                facts.append((name.replace("holdout", "hold-out"), f"{', '.join(said)} on {score['rows']} rows"))
+        if about.get("study"):
+            facts.append(("study", str(about["study"])))
+        return facts
 
     @property
     def types(self) -> Types:

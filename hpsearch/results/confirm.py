@@ -13,6 +13,8 @@ from hpsearch import seeds
 from hpsearch.data.splits import SPLITTERS
 from hpsearch.definition.study import as_key
 from hpsearch.errors import DataError, HpsearchError, located
+from hpsearch.markup import table
+from hpsearch.numbers import readable
 from hpsearch.search.correction import definition_of
 from hpsearch.search.finals import best_of_each
 from hpsearch.search.objective import fresh_splits, prepare
@@ -79,6 +81,25 @@ class Confirmation:
     repeats: int
     trials: tuple[Confirmed, ...]
     comparisons: tuple[Comparison, ...]
+
+    def __repr__(self) -> str:
+        shown = [
+            f"trial {one.trial} {'diverged' if one.objective is None else readable(one.objective.mean)}"
+            for one in self.trials
+        ]
+        return f"Confirmation of {self.study!r} on {self.splits} fresh splits, {self.objective}: {', '.join(shown)}"
+
+    def _repr_html_(self) -> str:
+        better = {pair.worse: pair for pair in self.comparisons if pair.better == self.trials[0].trial}
+        rows = []
+        for one in self.trials:
+            sure, pair = one.objective, better.get(one.trial)
+            span = "" if sure is None or sure.low is None else f"{readable(sure.low)} to {readable(sure.high or 0)}"
+            verdict = "" if pair is None else "yes" if pair.distinguishable else "no"
+            rows.append([one.trial, one.parameters, one.searched, sure and sure.mean, span, pair and pair.p, verdict])
+        heads = ["trial", "parameters", "search", "fresh splits", "95 % interval", "p", "worse than the first"]
+        caption = f"Trials of {self.study!r} on {self.splits} fresh splits, {self.objective}"
+        return table(heads, rows, caption)
 
 
 @located(wording=as_key)
