@@ -28,6 +28,7 @@ from hpsearch.definition.study import StudyDefinition
 from hpsearch.errors import DefinitionError, Setting, as_argument, located
 from hpsearch.estimators.arguments import checked_rows, class_names, classes_of, config_of, dataset, plain, seed_of
 from hpsearch.estimators.base import NetworkEstimator, assign
+from hpsearch.estimators.callbacks import CallbackSupportMixin, TrialTasks, with_callbacks
 from hpsearch.estimators.classifier import MLPClassifier
 from hpsearch.estimators.cv_results import cv_results, greater_is_better, parameters
 from hpsearch.estimators.regressor import MLPRegressor
@@ -68,7 +69,7 @@ def _of_best(name: str) -> Callable[[KFoldSearchCV], bool]:
     return there
 
 
-class KFoldSearchCV(MetaEstimatorMixin, BaseEstimator):
+class KFoldSearchCV(CallbackSupportMixin, MetaEstimatorMixin, BaseEstimator):
     """Search hyperparameters by K-fold cross-validation and refit the best, as ``hpsearch run`` and ``retrain`` do.
 
     Every ``fit`` makes a study of its own, also inside an outer cross-validation, and runs it as the command line
@@ -131,7 +132,8 @@ class KFoldSearchCV(MetaEstimatorMixin, BaseEstimator):
         classes_, n_features_in_, feature_names_in_: as in the estimator.
         multimetric_: False.
 
-    ``score`` is the refitted estimator's own (accuracy, R²), ``best_score_`` the objective's.
+    ``score`` is the refitted estimator's own (accuracy, R²), ``best_score_`` the objective's. With scikit-learn 1.9 or
+    newer it has ``set_callbacks``: each trial is a task. A callback cannot stop the search.
 
     >>> import hpsearch
     >>> from sklearn.datasets import load_iris
@@ -186,6 +188,7 @@ class KFoldSearchCV(MetaEstimatorMixin, BaseEstimator):
     verbose: int
     best_estimator_: Any
 
+    @with_callbacks
     def fit(
         self, X: Any, y: ArrayLike, groups: ArrayLike | None = None, sample_weight: ArrayLike | None = None
     ) -> Self:
@@ -217,7 +220,15 @@ class KFoldSearchCV(MetaEstimatorMixin, BaseEstimator):
             executor_for(min(self.workers, prepared.definition.search.in_flight)) as executor,
             owned(prepared, url, findings) as stored,
         ):
-            on_progress = _PrintTrials() if self.verbose else lambda progress: None
+            rows = {"X": X, "y": y, "metadata": None if sample_weight is None else {"sample_weight": sample_weight}}
+            tasks = TrialTasks(self, rows, prepared.definition.limit)
+            printed = _PrintTrials() if self.verbose else None
+
+            def on_progress(progress: Progress) -> None:
+                if printed is not None:
+                    printed(progress)
+                tasks(progress)
+
             run_search(prepared, stored, executor, on_progress=on_progress)
             self._read(stored)
         self.study_ = None if self.storage is None else StudyResult(prepared.definition.name, self.storage)
@@ -226,6 +237,7 @@ class KFoldSearchCV(MetaEstimatorMixin, BaseEstimator):
             self.classes_ = classes
         if self.refit:
             self._refit(X, y, sample_weight, seed, prepared.definition.retrain.members)
+        tasks.end()
         return self
 
     def _read(self, stored: StoredStudy) -> None:
