@@ -159,8 +159,7 @@ class StudyResult:
     def _repr_html_(self) -> str:
         from hpsearch.reporting.shown_study import as_html
 
-        with open_study(self) as stored:
-            return as_html(stored)
+        return as_html(self.name, self.storage)
 
 
 def init(
@@ -599,7 +598,7 @@ def retrain(
 
 def evaluate(
     model: str | Path | Bundle,
-    rows: str | Path,
+    rows: str | Path | pd.DataFrame,
     *,
     cost: Mapping[str, float] | None = None,
     notice: Callable[[str], None] | None = None,
@@ -616,7 +615,7 @@ def evaluate(
 
     Args:
         model: a folder that a bundle was saved in, or a bundle.
-        rows: a CSV or Parquet file with the model's columns and its target.
+        rows: a CSV or Parquet file, or a DataFrame, with the model's columns and its target.
         cost: of two classes, ``{"yes": 10}``: missing a "yes" costs 10 times a false "yes". What threshold that makes
             is chosen on out-of-fold predictions of the study, and judged on these rows.
         notice: told a line on each thing that training did not meet; by default it is a warning.
@@ -628,9 +627,9 @@ def evaluate(
     from hpsearch.model.bundle import Bundle
     from hpsearch.model.evaluate import evaluate as score
 
-    return score(
-        model if isinstance(model, Bundle) else Bundle.load(model), Path(rows), notice or warnings.warn, cost=cost
-    )
+    bundle = model if isinstance(model, Bundle) else Bundle.load(model)
+    table = Path(rows) if isinstance(rows, str | Path) else rows
+    return score(bundle, table, notice or warnings.warn, cost=cost)
 
 
 def export(

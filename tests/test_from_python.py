@@ -88,6 +88,9 @@ def test_what_needs_the_rows_again_has_them(ran: Ran, frame: pd.DataFrame, tmp_p
     model.save(tmp_path / "model")
     assert hpsearch.Bundle.load(tmp_path / "model").predict(frame).tolist() == predicted.tolist()
     assert model.about["holdout"]["rows"] == 18
+    frame.to_csv(tmp_path / "rows.csv", index=False)
+    of_frame, of_file = hpsearch.evaluate(model, frame), hpsearch.evaluate(model, tmp_path / "rows.csv")
+    assert of_frame.summary() == of_file.summary()
     assert len(hpsearch.confirm(ran.study, top=1, repeats=1).trials) == 1
     with pytest.raises(HpsearchError, match="given from Python and are kept nowhere"):
         hpsearch.confirm(ran.study.name, storage=ran.storage)
@@ -171,8 +174,10 @@ def test_results_are_a_few_lines_and_show_themselves_in_notebooks(ran: Ran) -> N
 
 
 def test_a_study_that_is_gone_still_has_a_line(tmp_path: Path) -> None:
-    line = repr(hpsearch.StudyResult("gone", f"sqlite:///{tmp_path}/none.db"))
+    gone = hpsearch.StudyResult("gone", f"sqlite:///{tmp_path}/none.db")
+    line = repr(gone)
     assert "gone" in line
+    assert "There is no storage" in gone._repr_html_()
     assert "\n" not in line
 
 

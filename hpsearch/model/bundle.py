@@ -21,6 +21,7 @@ from hpsearch.data.cells import Types
 from hpsearch.data.columns import Plan
 from hpsearch.data.csv_format import CsvFormat
 from hpsearch.data.dataset import Dataset, Task
+from hpsearch.data.frame_table import require_frame
 from hpsearch.data.frames import expand_frame
 from hpsearch.data.preprocess import Scaling
 from hpsearch.data.target_scaling import to_plain
@@ -202,6 +203,8 @@ class Bundle:
         return deviations
 
     def _features(self, rows: Any, notice: Callable[[str], None] | None) -> NDArray[Any]:
+        if hasattr(rows, "to_pandas"):  # another library's table
+            rows = require_frame(rows)
         if not hasattr(rows, "columns"):
             import pandas as pd
 

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from hpsearch.arrays import Array, Floats, IntArray
 from hpsearch.data.cells import Types, is_number
 from hpsearch.data.dataset import Dataset
+from hpsearch.data.frame_table import PLACE
 from hpsearch.data.rare_classes import OTHER
 from hpsearch.data.table_file import STDIN, Table, Wanted
 from hpsearch.data.table_sources import with_metadata
@@ -34,6 +35,9 @@ from hpsearch.validation.layout import Layout
 from hpsearch.validation.metric import AdditiveMetric, Metric
 from hpsearch.validation.metrics import metrics_of, objective_metric
 from hpsearch.validation.paired import Scores, error_of_score
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 MOST_WORST = 5  # rows of a regression that are named
@@ -211,12 +215,12 @@ class Evaluated:
 
 def evaluate(
     bundle: Bundle,
-    path: Path,
+    rows: Path | pd.DataFrame,
     notice: Callable[[str], None] = warnings.warn,
     *,
     cost: Mapping[str, float] | None = None,
 ) -> Evaluated:
-    """Predict the labelled rows of a file and score the predictions.
+    """Predict the labelled rows of a file or a DataFrame and score the predictions.
 
     The file is read as :func:`~hpsearch.model.predict_file.predict_file` reads it, and must have the target column too.
     Where it has the columns of the study that say which rows belong together and how many each counts as, they are
@@ -224,7 +228,7 @@ def evaluate(
 
     Args:
         bundle: the model.
-        path: a CSV or Parquet file; ``-`` is a CSV file at the standard input.
+        rows: a CSV or Parquet file, of which ``-`` is a CSV file at the standard input; or a DataFrame.
         notice: told a line on each thing that training did not meet.
         cost: of two classes, ``{"yes": 10}``: missing a "yes" costs 10 times a false "yes". The threshold is chosen on
             the study's out-of-fold predictions, which the model carries, not on these rows.
@@ -237,7 +241,7 @@ def evaluate(
     """
     of_errors = None if cost is None else Cost.of(bundle.class_names, cost)
     out_of_fold = None if cost is None else OutOfFold.of_model(bundle.about)
-    labelled = _read(bundle, path, notice)
+    labelled = _read(bundle, rows, notice)
     data, units = labelled.data, labelled.units
     predictions = bundle.predictions(data.features)
     metrics = _measured(bundle, data, predictions, units)
@@ -278,16 +282,16 @@ class _Labelled:
     left_out: int
 
 
-def _read(bundle: Bundle, path: Path, notice: Callable[[str], None]) -> _Labelled:
+def _read(bundle: Bundle, rows: Path | pd.DataFrame, notice: Callable[[str], None]) -> _Labelled:
     known = bundle.about.get("evaluation") or {}
     columns = {kind: column for kind in ("group", "weight") if (column := known.get(kind)) is not None}
-    table = read_rows(bundle, path, Wanted(kept=(bundle.target_name,), optional=tuple(columns.values())))
-    with located("standard input" if path == STDIN else str(path)):
+    table = read_rows(bundle, rows, Wanted(kept=(bundle.target_name,), optional=tuple(columns.values())))
+    with located((str(rows) if rows != STDIN else "standard input") if isinstance(rows, Path) else PLACE):
         there = {kind: column for kind, column in columns.items() if column in table.texts}
         for kind in columns.keys() - there.keys():
             as_it_is = "rows are taken as independent" if kind == "group" else "each row counts as one"
             notice(f"There is no column {columns[kind]!r}, by which the study had the {kind} of rows: {as_it_is}.")
-        types = types_of(bundle, path)
+        types = types_of(bundle, rows)
         labels, places = _targets(bundle, table, types, notice)
         names = bundle.plan.feature_names, bundle.class_names, bundle.target_name
         features = features_of(bundle, table, notice, tuple(columns.values()))

@@ -25,13 +25,17 @@ def in_a_line(name: str, url: str) -> str:
     return f"<{where}, {counted(states)}{found}>"
 
 
-def as_html(stored: StoredStudy) -> str:
+def as_html(name: str, url: str) -> str:
     """The trials, the history of the search, and the best configuration."""
-    states, results = _read(stored)
-    complete = any(result.value is not None for result in results)
-    best = find_best(stored)._repr_html_() if complete else "<p>No trial is complete.</p>"
-    head = f"<p><b>Study {text(stored.name)}</b>, {text(counted(states))}</p>"
-    return f"{head}{_history(results, stored.metric)}{best}"
+    try:
+        with StoredStudy.open(url, name) as stored:
+            states, results = _read(stored)
+            complete = any(result.value is not None for result in results)
+            best = find_best(stored)._repr_html_() if complete else "<p>No trial is complete.</p>"
+            head = f"<p><b>Study {text(name)}</b>, {text(counted(states))}</p>"
+            return f"{head}{_history(results, stored.metric)}{best}"
+    except HpsearchError:
+        return f"<p>{text(in_a_line(name, url))}</p>"
 
 
 def _read(stored: StoredStudy) -> tuple[list[str], list[TrialResult]]:
