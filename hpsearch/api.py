@@ -793,7 +793,8 @@ def copy_study(
             be written, or is there.
     """
     from hpsearch.atomic_write import require_replaceable, write_atomically
-    from hpsearch.definition.study import StudyDefinition
+    from hpsearch.data.frame_source import Frame, gone
+    from hpsearch.definition.study import StudyDefinition, as_key
     from hpsearch.definition.study_file import study_file
     from hpsearch.search.correction import definition_of
 
@@ -802,6 +803,8 @@ def copy_study(
     copied = original.with_name(name).with_overrides(overrides)
     if output is None:
         return copied
+    if isinstance(copied.data, Frame):
+        raise gone("Copy it without a file, and give the copy its rows: with_rows.").worded(as_key)
     path = Path(output)
     require_replaceable(path, force)
     text = study_file(copied, path.parent.resolve(), f"Copied from the study {original.name!r}.")
