@@ -132,6 +132,29 @@ def chart(
     )
 
 
+def learning_curve(
+    whose: str,
+    epochs: Sequence[int],
+    training: Sequence[Sequence[float]],
+    validation: Sequence[Sequence[float]],
+    chosen: int | None,
+) -> str:
+    """The mean losses over the splits, checkpoint by checkpoint.
+
+    Args:
+        whose: as ``trial 3``.
+        epochs: of the checkpoints.
+        training: of each checkpoint, one loss a split.
+        validation: likewise.
+        chosen: the epoch of the chosen one.
+    """
+    lines = {
+        name: [(epoch, sum(one) / len(one)) for epoch, one in zip(epochs, losses, strict=True) if one]
+        for name, losses in {"training": training, "validation": validation}.items()
+    }
+    return chart(f"Learning curve of {whose}: mean loss over the splits", lines, "epoch", mark=chosen)
+
+
 def _thinned(points: Sequence[Point]) -> Sequence[Point]:
     step = ceil(len(points) / _MOST_POINTS) or 1
     return points[::step] if step == 1 or points[-1] in points[::step] else [*points[::step], points[-1]]

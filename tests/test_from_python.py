@@ -157,12 +157,14 @@ def shown_things(ran: Ran) -> list[Any]:
     found = hpsearch.confirm(ran.study, top=2, repeats=1)
     model = ran.study.retrain(members=1)
     assert isinstance(found, Confirmation)
-    return [ran.study, ran.study.best, found, model, hpsearch.init(ran.study.rows, "kind", overrides=[])]
+    definition = hpsearch.init(ran.study.rows, "kind", overrides=[*SHORT, "search.trials=2"])
+    validated, evaluated = hpsearch.cross_validate(definition), hpsearch.evaluate(model, ran.study.rows)
+    return [ran.study, ran.study.best, found, model, definition, validated, evaluated]
 
 
 def test_results_are_a_few_lines_and_show_themselves_in_notebooks(ran: Ran) -> None:
     for thing in shown_things(ran):
-        assert len(repr(thing).splitlines()) <= 8
+        assert len(repr(thing).splitlines()) <= 10
         assert len(repr(thing)) < 800
         html = thing._repr_html_()
         assert "<script" not in html

@@ -21,9 +21,11 @@ from hpsearch.data.table_file import STDIN, Table, Wanted
 from hpsearch.data.table_sources import with_metadata
 from hpsearch.data.units import independent_units
 from hpsearch.errors import DataError, listed, located
+from hpsearch.markup import table
 from hpsearch.model.bundle import Bundle
 from hpsearch.model.predict_file import features_of, read_rows, types_of
 from hpsearch.model.threshold import Chosen, Cost, OutOfFold, choose_threshold, mean_cost
+from hpsearch.numbers import readable
 from hpsearch.validation.estimates import (
     LEVEL,
     interval_of_metric,
@@ -33,7 +35,7 @@ from hpsearch.validation.estimates import (
 )
 from hpsearch.validation.layout import Layout
 from hpsearch.validation.metric import AdditiveMetric, Metric
-from hpsearch.validation.metrics import metrics_of, objective_metric
+from hpsearch.validation.metrics import METRICS, metrics_of, objective_metric
 from hpsearch.validation.paired import Scores, error_of_score
 
 if TYPE_CHECKING:
@@ -197,6 +199,23 @@ class Evaluated:
     confusion: Confusion | None
     residuals: Residuals | None
     decisions: Decisions | None
+
+    def __repr__(self) -> str:
+        lines = [f"Evaluated on {self.rows} rows", *(f"  {name}: {value}" for name, value in self._shown())]
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        return table(["metric", "value"], self._shown(), f"Evaluated on {self.rows} rows")
+
+    def _shown(self) -> list[tuple[str, str]]:
+        """Every metric with its interval, for reading."""
+        rows = []
+        for name, one in self.metrics.items():
+            value = "undefined" if one.value is None else readable(one.value)
+            if one.low is not None and one.high is not None:
+                value += f", 95 % interval {readable(one.low)} to {readable(one.high)}"
+            rows.append(("loss" if name == "loss" else METRICS[name].title, value))
+        return rows
 
     @property
     def threshold(self) -> dict[str, float] | None:

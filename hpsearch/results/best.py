@@ -6,12 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-import numpy as np
-
 from hpsearch.definition.space import split_name
 from hpsearch.definition.study import StudyDefinition
 from hpsearch.errors import HpsearchError, Setting, StorageError, did_you_mean
-from hpsearch.markup import chart, table, text
+from hpsearch.markup import learning_curve, table, text
 from hpsearch.numbers import rounded, score_text, setting_text
 from hpsearch.results.diagnosis import Diagnosis, Observed, diagnose
 from hpsearch.search.baselines import Comparison, Shipped, shipped_predictions, stored_comparison
@@ -327,22 +325,10 @@ class Best:
         head = f"Best of {self.definition.name!r}: trial {self.result.number} of {self.trials}"
         return f"{head}, {chosen or 'nothing searched'}, epochs {self.config.epochs}\n{scores}"
 
-    def _learning_curve(self) -> str:
-        """The mean losses of the best trial over the splits, checkpoint by checkpoint, as SVG."""
-        result = self.result
-
-        def means(of_splits: Sequence[Sequence[float]]) -> list[tuple[float, float]]:
-            return [(epoch, float(np.mean(one))) for epoch, one in zip(result.epochs, of_splits, strict=True) if one]
-
-        return chart(
-            f"Learning curve of trial {result.number}: mean loss over the splits",
-            {"training": means(result.training_loss), "validation": means(result.validation_loss)},
-            "epoch",
-            mark=result.best_epoch,
-        )
-
     def _repr_html_(self) -> str:
         result = self.result
+        losses = result.training_loss, result.validation_loss
+        curve = learning_curve(f"trial {result.number}", result.epochs, *losses, result.best_epoch)
         score = "" if result.score is None else f"{METRICS[self.score_name].title} {score_text(result.score)}, "
         head = (
             f"<p><b>Best configuration of {text(self.definition.name)}</b>: trial {result.number} of {self.trials}, "
@@ -351,10 +337,7 @@ class Best:
         lines = "".join(
             f"<li>{text(name)}: <b>{text(value)}</b> ({text(note)})</li>" for name, value, note in self.scores()
         )
-        return (
-            f"{head}<ul>{lines}</ul><p>{text(self.belief())}</p>{self._learning_curve()}"
-            f"{self.findings_html()}{self.settings_html()}"
-        )
+        return f"{head}<ul>{lines}</ul><p>{text(self.belief())}</p>{curve}{self.findings_html()}{self.settings_html()}"
 
 
 def _and(names: Sequence[str]) -> str:
