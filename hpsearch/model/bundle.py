@@ -100,11 +100,12 @@ class Bundle:
             ("from", names),
             ("networks", f"{self.members} × {widths}"),
         ]
+        name_of_score = SCORE_NAMES[self.task]
         for name in ("training", "holdout"):
             if score := about.get(name):
                 said = [
-                    f"{key} {readable(score[key])}"
-                    for key in ("loss", SCORE_NAMES[self.task])
+                    f"{title} {readable(score[key])}"
+                    for key, title in {"loss": "loss", name_of_score: METRICS[name_of_score].title}.items()
                     if score.get(key) is not None
                 ]
                 facts.append((name.replace("holdout", "hold-out"), f"{', '.join(said)} on {score['rows']} rows"))

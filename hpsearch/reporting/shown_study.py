@@ -51,8 +51,9 @@ def _history(results: list[TrialResult], metric: Metric) -> str:
     best: list[tuple[float, float]] = []
     for number, result in complete:
         value = metric.in_headline(float(result.value or 0))
-        if best and metric.sign * (value - best[-1][1]) >= 0:
-            value = best[-1][1]
-        best.append((number, value))
+        if best:
+            best.append((number, best[-1][1]))  # it is a step
+        if not best or metric.sign * (value - best[-1][1]) < 0:
+            best.append((number, value))
     dots = [(number, metric.in_headline(float(result.value or 0))) for number, result in complete]
     return chart(f"History of the search: {metric.title_of_mean}", {"best so far": best}, "trial", dots=dots)

@@ -165,7 +165,11 @@ class CrossValidation(Scored):
         between = ""
         if sure is not None and sure.low is not None and sure.high is not None:
             between = f", 95 % interval {shown(sure.low, metric)} to {shown(sure.high, metric)}"
-        score = "" if self.score is None else f", {METRICS[self.score_name].title} {score_text(self.score)}"
+        score = (
+            ""
+            if self.score is None or self.objective == self.score_name
+            else f", {METRICS[self.score_name].title} {score_text(self.score)}"
+        )
         value = f"{metric.title_of_mean} {shown(self.value, metric)}{between}"
         return f"{over}: {value}{score}, at epoch {self.best_epoch}"
 
