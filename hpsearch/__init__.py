@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         delete_study,
         evaluate,
         export,
+        init,
         load_best,
         load_curves,
         load_finals,
@@ -74,6 +75,7 @@ __all__ = [
     "evaluate",
     "export",
     "figures",
+    "init",
     "load_best",
     "load_curves",
     "load_finals",
@@ -97,6 +99,10 @@ _HOMES = {
     "StudyDefinition": "hpsearch.definition.study",
     **dict.fromkeys((name for name in __all__ if name.endswith("Error")), "hpsearch.errors"),
 }
+
+
+def __dir__() -> list[str]:
+    return __all__
 
 
 def __getattr__(name: str) -> object:

@@ -7,11 +7,11 @@ import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hpsearch.errors import HpsearchError, Setting
+from hpsearch.errors import HpsearchError, Setting, as_argument, located
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from hpsearch.data.audit import Finding
+    from hpsearch.data.dataset import Task
     from hpsearch.definition.study import StudyDefinition
     from hpsearch.model.bundle import Bundle
     from hpsearch.model.evaluate import Evaluated
@@ -41,10 +42,13 @@ def storage_url(given: str | None = None) -> str:
     return given or os.environ.get("HPSEARCH_STORAGE") or DEFAULT_STORAGE
 
 
-def open_study(study: str | Path, storage: str | None = None, owner: bool = False) -> StoredStudy:
-    """A stored study, by its name or by its file; ``owner`` is for who then takes its lock and writes."""
+def open_study(study: str | Path | StudyResult, storage: str | None = None, owner: bool = False) -> StoredStudy:
+    """A stored study, what ``run`` returned, or by its name or by its file; ``owner`` is for who then takes its lock
+    and writes."""
     from hpsearch.storage.stored_study import StoredStudy
 
+    if isinstance(study, StudyResult):
+        return StoredStudy.open(study.storage, study.name, owner, study.rows)
     return StoredStudy.open(storage_url(storage), study_name(study), owner)
 
 
@@ -93,45 +97,47 @@ class StudyResult:
     Attributes:
         name: the study's.
         storage: the URL of where it is kept.
+        rows: the DataFrame that it was run on; None where its source says where the rows are.
     """
 
     name: str
     storage: str
+    rows: pd.DataFrame | None = field(default=None, repr=False, compare=False)
 
     @property
     def trials(self) -> pd.DataFrame:
         """One row a trial."""
-        return load_trials(self.name, self.storage)
+        return load_trials(self)
 
     @property
     def folds(self) -> pd.DataFrame:
         """One row a complete trial and fold."""
-        return load_folds(self.name, self.storage)
+        return load_folds(self)
 
     @property
     def curves(self) -> pd.DataFrame:
         """One row a trial, checkpoint and fold."""
-        return load_curves(self.name, self.storage)
+        return load_curves(self)
 
     @property
     def finals(self) -> pd.DataFrame:
         """One row a finalist and repeat."""
-        return load_finals(self.name, self.storage)
+        return load_finals(self)
 
     @property
     def metrics(self) -> pd.DataFrame:
         """Every metric of the best trial's predictions, one row a fold and one of all of them."""
-        return load_metrics(self.name, self.storage)
+        return load_metrics(self)
 
     @property
     def importance(self) -> pd.DataFrame:
         """How much each column of the table matters to what is shipped, the most important first."""
-        return load_importance(self.name, self.storage)
+        return load_importance(self)
 
     @property
     def best(self) -> Best:
         """What the finals chose, or the complete trial with the best objective value."""
-        return load_best(self.name, self.storage)
+        return load_best(self)
 
     def best_at_most(self, parameters: int) -> Best:
         """The best among the trials whose networks have at most so many parameters.
@@ -139,9 +145,9 @@ class StudyResult:
         Raises:
             HpsearchError: no complete trial is so small.
         """
-        return load_best(self.name, self.storage, at_most=parameters)
+        return load_best(self, at_most=parameters)
 
-    def retrain(self, rule: str = "finals", members: int | None = None) -> Bundle:
+    def retrain(self, rule: str = "finals", members: int | None = None, progress: bool = False) -> Bundle:
         """Fit the best configuration on all rows that are not held out, and score the hold-out.
 
         It is what ``hpsearch best -o best.toml`` and ``hpsearch retrain best.toml`` do: the scoring is recorded.
@@ -149,6 +155,7 @@ class StudyResult:
         Args:
             rule: by which the best is chosen, of :data:`hpsearch.results.best.RULES`.
             members: networks whose predictions are averaged; those of the study file's ``[retrain]`` if None.
+            progress: show that it goes on, on a terminal or in a notebook.
 
         Raises:
             HpsearchError: no trial is complete; data that cannot be used, or are no longer the study's.
@@ -156,19 +163,61 @@ class StudyResult:
         """
         from hpsearch.results.best_study import exported
 
-        return retrain(exported(load_best(self.name, self.storage, rule)), self.storage, members=members)
+        best = load_best(self, rule=rule)
+        return retrain(exported(best), self.storage, members=members, progress=progress)
+
+    def __repr__(self) -> str:
+        from hpsearch.reporting.shown_study import in_a_line
+
+        return in_a_line(self.name, self.storage)
 
     def _repr_html_(self) -> str:
-        from hpsearch.markup import counted, text
+        from hpsearch.reporting.shown_study import as_html
 
-        states = self.trials["state"].tolist()
-        best = self.best._repr_html_() if "COMPLETE" in states else "<p>No trial is complete.</p>"
-        return f"<p><b>Study {text(self.name)}</b>, {text(counted(states))}</p>{best}"
+        return as_html(self.name, self.storage)
+
+
+def init(
+    rows: pd.DataFrame | str | Path,
+    target: str | None = None,
+    *,
+    name: str | None = None,
+    task: Task | None = None,
+    overrides: Sequence[str] = (),
+) -> StudyDefinition:
+    """Draft a study for a table of rows, as ``hpsearch init`` does: what its columns are, splits, space and budget.
+
+    Nothing is written. The definition's ``text`` is the study file, with its comments; ``save`` writes it.
+
+    >>> import pandas as pd
+    >>> flowers = pd.read_csv("studies/flowers.csv")
+    >>> definition = init(flowers, target="species", overrides=["train.epochs=40"])
+    >>> definition.name, definition.train.epochs, definition.validation.splitter
+    ('species', 40, 'stratified')
+    >>> run(definition, trials=2).best.complete
+    2
+
+    Args:
+        rows: a DataFrame, whose index is not looked at; or a CSV or Parquet file.
+        target: its column to predict.
+        name: the study's; by default the file's, or the target's of a DataFrame.
+        task: what the target is, ``"classification"`` or ``"regression"``, if its values do not say.
+        overrides: keys of the study file, as ``train.epochs=200``.
+
+    Raises:
+        DataError: rows that cannot be used; no such column.
+        DefinitionError: a name, a key or a value that cannot be.
+    """
+    from hpsearch.definition.drafted import drafted
+
+    return drafted(rows, target, name, task, overrides)
 
 
 def run(
-    study: str | Path | StudyDefinition,
+    study: str | Path | StudyDefinition | pd.DataFrame,
+    target: str | None = None,
     *,
+    overrides: Sequence[str] = (),
     trials: int | None = None,
     storage: str | None = None,
     workers: int = 1,
@@ -179,8 +228,9 @@ def run(
     reuse: bool = True,
     fresh: str | None = None,
     from_study: str | Path | None = None,
-    watch: Callable[[Progress], None] = lambda progress: None,
-    notice: Callable[[Sequence[Finding]], None] = lambda findings: None,
+    progress: bool = False,
+    watch: Callable[[Progress], None] | None = None,
+    notice: Callable[[Sequence[Finding]], None] | None = None,
     expect: Callable[[TimeNeeded], None] | None = None,
 ) -> StudyResult:
     """Run a study, or go on with it where it stopped. The tables do not depend on who does the work.
@@ -191,8 +241,13 @@ def run(
     >>> run("studies/wine.toml", trials=3, workers=2).name  # nothing is left to do: it comes back at once
     'wine'
 
+    With a DataFrame and its target the study is the one that :func:`init` drafts: ``run(frame, target="species")`` is
+    ``run(init(frame, target="species"))``. The rows are not stored: to go on, run it with the same DataFrame.
+
     Args:
-        study: a study file, or a definition.
+        study: a study file, a definition, or rows as :func:`init` takes them.
+        target: of rows, the column to predict.
+        overrides: keys of the study file, as ``train.epochs=200``.
         trials: how many there shall be in all; the file's number if None.
         storage: a URL; see :func:`storage_url`.
         workers: local processes that train; 1 trains in this one.
@@ -204,6 +259,7 @@ def run(
         fresh: run it anew, as a study of this name, which no study of the storage has.
         from_study: an earlier study that searches the same hyperparameters, by its name or its file, or the URL of a
             storage for all of its studies: what was best there comes first. It is part of the study from then on.
+        progress: show a bar, on a terminal or in a notebook; elsewhere a line a trial, on stderr.
         watch: told the progress after every trial, and about once a second.
         notice: told before trial 0 what the leakage audit found and does not stop the study.
         expect: told before the first trial how long the study will take, about, if that is more than some seconds and
@@ -214,10 +270,11 @@ def run(
         HpsearchError: a definition, data or storage that cannot be used; nothing was trained then.
         StorageLostError: the storage failed in mid-run; what was told before is still there.
     """
+    from hpsearch.reporting.progress import shown_progress
     from hpsearch.search.objective import prepare
     from hpsearch.search.run import audited, executor_for, owned, search
 
-    definition = _definition(study)
+    definition = _given(study, target, overrides)
     if trials is not None:
         definition = definition.with_trials(trials)
     url = storage_url(storage)
@@ -228,11 +285,18 @@ def run(
 
         earlier = str(from_study)
         definition = begun_with(definition, url, earlier if "://" in earlier else study_name(from_study))
-    with executor_for(min(workers, definition.search.in_flight), executor, scheduler, allow_mixed) as trainers:
+    in_flight = definition.search.in_flight
+    with (
+        executor_for(min(workers, in_flight), executor, scheduler, allow_mixed) as trainers,
+        shown_progress(definition, quiet=not progress) as bar,
+    ):
         prepared = prepare(definition)
         findings = audited(prepared)
-        with owned(prepared, url, findings, allow_mixed, new=fresh is not None) as stored:
-            if not stored.trials():
+        with (
+            located(wording=_as_argument_of_run),
+            owned(prepared, url, findings, allow_mixed, new=fresh is not None) as stored,
+        ):
+            if notice is not None and not stored.trials():
                 notice(findings)
             if expect is not None and executor is None and scheduler is None:
                 from hpsearch.search.time_needed import time_of_run
@@ -240,8 +304,54 @@ def run(
                 told = sum(trial.state.is_finished() for trial in stored.trials())
                 if (needed := time_of_run(prepared, workers, told)) is not None:
                     expect(needed)
-            search(prepared, stored, trainers, on_progress=watch, timeout=timeout, reuse=reuse, baselines=True)
-    return StudyResult(definition.name, url)
+            search(
+                prepared, stored, trainers, on_progress=_both(bar, watch), timeout=timeout, reuse=reuse, baselines=True
+            )
+    rows = definition.given_rows
+    return StudyResult(definition.name, url, None if rows is None else rows.frame)
+
+
+def _both(one: Callable[[Progress], None], other: Callable[[Progress], None] | None) -> Callable[[Progress], None]:
+    """Tells the progress to both, if there is another."""
+    if other is None:
+        return one
+    also = other
+
+    def tell(progress: Progress) -> None:
+        one(progress)
+        also(progress)
+
+    return tell
+
+
+def _as_argument_of_run(setting: Setting) -> str:
+    from hpsearch.definition.study import as_key
+
+    return as_argument(replace(setting, name="fresh")) if setting.name == "study.name" else as_key(setting)
+
+
+def _given(
+    study: str | Path | StudyDefinition | pd.DataFrame, target: str | None, overrides: Sequence[str]
+) -> StudyDefinition:
+    """The definition that was given, read or drafted.
+
+    Raises:
+        HpsearchError: a target of what is no table of rows; a definition or rows that cannot be used.
+    """
+    from hpsearch.definition.study import StudyDefinition
+
+    if isinstance(study, StudyDefinition):
+        given = study.with_overrides(overrides) if overrides else study
+    elif isinstance(study, str | Path) and (
+        Path(study).suffix == ".toml" or (target is None and Path(study).suffix not in (".csv", ".parquet"))
+    ):
+        given = StudyDefinition.from_file(study, overrides)
+    else:
+        return init(study, target, overrides=overrides)
+    if target is not None:
+        do = "Leave it out, or give rows: a DataFrame, a CSV or a Parquet file."
+        raise HpsearchError("must go with rows", "there is a study, which has one", do, Setting("target"))
+    return given
 
 
 def _definition(study: str | Path | StudyDefinition) -> StudyDefinition:
@@ -256,9 +366,10 @@ def nested(
     outer: int = 5,
     storage: str | None = None,
     workers: int = 1,
-    watch: Callable[[Progress], None] = lambda progress: None,
-    notice: Callable[[Sequence[Finding]], None] = lambda findings: None,
-    begin: Callable[[str], None] = lambda name: None,
+    progress: bool = False,
+    watch: Callable[[Progress], None] | None = None,
+    notice: Callable[[Sequence[Finding]], None] | None = None,
+    begin: Callable[[str], None] | None = None,
 ) -> Nested:
     """Nested cross-validation: the whole search inside each outer split, scored on its validation rows.
 
@@ -277,8 +388,9 @@ def nested(
     Args:
         study: a study file, or a definition.
         outer: outer splits, by the study's splitter.
-        storage: as in :func:`run`, and so are the next three.
+        storage: as in :func:`run`, and so are the next four.
         workers: processes that train.
+        progress: show a bar.
         watch: told the progress.
         notice: told what the leakage audit found.
         begin: told the name of each search before it begins.
@@ -286,18 +398,36 @@ def nested(
     Raises:
         HpsearchError: a definition, data or storage that cannot be used; a search without a complete trial.
     """
+    from hpsearch.reporting.progress import shown_progress
     from hpsearch.results.nested import nested as estimate
     from hpsearch.search.objective import prepare
     from hpsearch.search.run import audited
 
     definition = _definition(study)
     prepared = prepare(definition)
-    notice(audited(prepared))
+    findings = audited(prepared)
+    if notice is not None:
+        notice(findings)
     workers = min(workers, definition.search.in_flight)
-    return estimate(prepared, outer, storage_url(storage), workers, on_begin=begin, on_progress=watch)
+    with shown_progress(definition, quiet=not progress) as bar:
+
+        def on_begin(name: str) -> None:
+            bar.begin(name)
+            if begin is not None:
+                begin(name)
+
+        on_progress = _both(bar, watch)
+        return estimate(prepared, outer, storage_url(storage), workers, on_begin=on_begin, on_progress=on_progress)
 
 
-def confirm(study: str | Path, *, top: int = 5, repeats: int = 3, storage: str | None = None) -> Confirmation:
+def confirm(
+    study: str | Path | StudyResult,
+    *,
+    top: int = 5,
+    repeats: int = 3,
+    storage: str | None = None,
+    progress: bool = False,
+) -> Confirmation:
     """The best trials of a stored study again on fresh splits and seeds, and which of them are really different.
 
     >>> study = run("studies/wine.toml", trials=3)
@@ -310,14 +440,16 @@ def confirm(study: str | Path, *, top: int = 5, repeats: int = 3, storage: str |
         top: how many trials.
         repeats: times that the rows are dealt into folds.
         storage: where it is kept.
+        progress: show a bar, on a terminal or in a notebook.
 
     Raises:
         HpsearchError: no such study, no complete trial, splits that cannot be dealt anew.
     """
+    from hpsearch.reporting.progress import shown_steps
     from hpsearch.results.confirm import confirm as compare
 
-    with open_study(study, storage) as stored:
-        return compare(stored, top, repeats)
+    with open_study(study, storage) as stored, shown_steps("confirming", quiet=not progress) as on_done:
+        return compare(stored, top, repeats, on_done)
 
 
 def cross_validate(study: str | Path | StudyDefinition) -> CrossValidation:
@@ -350,7 +482,7 @@ def cross_validate(study: str | Path | StudyDefinition) -> CrossValidation:
         )
 
 
-def load_trials(study: str | Path, storage: str | None = None, *, front: bool = False) -> pd.DataFrame:
+def load_trials(study: str | Path | StudyResult, storage: str | None = None, *, front: bool = False) -> pd.DataFrame:
     """The trials table of a stored study; its columns are described in :mod:`hpsearch.results.tables`.
 
     >>> study = run("studies/wine.toml", trials=3)
@@ -371,7 +503,7 @@ def load_trials(study: str | Path, storage: str | None = None, *, front: bool = 
         return trials_table(stored, front)
 
 
-def load_folds(study: str | Path, storage: str | None = None) -> pd.DataFrame:
+def load_folds(study: str | Path | StudyResult, storage: str | None = None) -> pd.DataFrame:
     """The folds table of a stored study; its columns are described in :mod:`hpsearch.results.tables`.
 
     >>> study = run("studies/wine.toml", trials=3)
@@ -384,7 +516,7 @@ def load_folds(study: str | Path, storage: str | None = None) -> pd.DataFrame:
         return folds_table(stored)
 
 
-def load_curves(study: str | Path, storage: str | None = None) -> pd.DataFrame:
+def load_curves(study: str | Path | StudyResult, storage: str | None = None) -> pd.DataFrame:
     """The curves table of a stored study; its columns are described in :mod:`hpsearch.results.tables`.
 
     >>> study = run("studies/wine.toml", trials=3)
@@ -397,7 +529,7 @@ def load_curves(study: str | Path, storage: str | None = None) -> pd.DataFrame:
         return curves_table(stored)
 
 
-def load_finals(study: str | Path, storage: str | None = None) -> pd.DataFrame:
+def load_finals(study: str | Path | StudyResult, storage: str | None = None) -> pd.DataFrame:
     """The finals of a stored study; the table's columns are described in :mod:`hpsearch.results.tables`.
 
     >>> study = run("studies/wine.toml", trials=3)
@@ -411,7 +543,7 @@ def load_finals(study: str | Path, storage: str | None = None) -> pd.DataFrame:
         return finals_table(stored)
 
 
-def load_metrics(study: str | Path, storage: str | None = None, trial: int | None = None) -> pd.DataFrame:
+def load_metrics(study: str | Path | StudyResult, storage: str | None = None, trial: int | None = None) -> pd.DataFrame:
     """Every metric of a trial's out-of-fold predictions, by fold and pooled; see :mod:`hpsearch.results.metrics_table`.
 
     >>> study = run("studies/wine.toml", trials=3)
@@ -433,7 +565,7 @@ def load_metrics(study: str | Path, storage: str | None = None, trial: int | Non
 
 
 def load_importance(
-    study: str | Path, storage: str | None = None, *, repeats: int = 10, seed: int | None = None
+    study: str | Path | StudyResult, storage: str | None = None, *, repeats: int = 10, seed: int | None = None
 ) -> pd.DataFrame:
     """How much each column of the table matters to what is shipped; see :mod:`hpsearch.results.inspection`.
 
@@ -457,7 +589,7 @@ def load_importance(
 
 
 def column_importance(
-    study: str | Path,
+    study: str | Path | StudyResult,
     storage: str | None = None,
     *,
     repeats: int = 10,
@@ -476,7 +608,7 @@ def column_importance(
 
 
 def load_best(
-    study: str | Path, storage: str | None = None, rule: str = "finals", *, at_most: int | None = None
+    study: str | Path | StudyResult, storage: str | None = None, rule: str = "finals", *, at_most: int | None = None
 ) -> Best:
     """The best configuration of a stored study, by a rule of :data:`hpsearch.results.best.RULES`.
 
@@ -509,6 +641,7 @@ def retrain(
     folder: str | Path | None = None,
     *,
     members: int | None = None,
+    progress: bool = False,
 ) -> Bundle:
     """Fit ``[train]`` on all rows that are not held out and score the hold-out; see :mod:`hpsearch.model.retrain`.
 
@@ -521,25 +654,31 @@ def retrain(
         storage: where the study is kept that the configuration came from: each scoring of its hold-out is recorded.
         folder: where the model will be saved.
         members: networks whose predictions are averaged; those of the study's ``[retrain]`` if None.
+        progress: show that it goes on, on a terminal or in a notebook.
 
     Raises:
         HpsearchError: a definition or data that cannot be used.
         DivergedError: a training that diverges with every seed.
     """
     from hpsearch.model.retrain import retrain as fit_and_score
+    from hpsearch.reporting.progress import shown_steps
 
     definition = _definition(study)
     if members is not None:
         definition = definition.with_members(members)
-    return fit_and_score(definition, storage_url(storage), None if folder is None else Path(folder))
+    count = definition.retrain.members
+    with shown_steps(f"retraining as {count} network{'' if count == 1 else 's'}", quiet=not progress) as on_done:
+        model = fit_and_score(definition, storage_url(storage), None if folder is None else Path(folder))
+        on_done(1, 1)
+    return model
 
 
 def evaluate(
     model: str | Path | Bundle,
-    rows: str | Path,
+    rows: str | Path | pd.DataFrame,
     *,
     cost: Mapping[str, float] | None = None,
-    notice: Callable[[str], None] = warnings.warn,
+    notice: Callable[[str], None] | None = None,
 ) -> Evaluated:
     """Score a saved model on labelled rows, beside what it was expected to score; see :mod:`hpsearch.model.evaluate`.
 
@@ -553,10 +692,10 @@ def evaluate(
 
     Args:
         model: a folder that a bundle was saved in, or a bundle.
-        rows: a CSV or Parquet file with the model's columns and its target.
+        rows: a CSV or Parquet file, or a DataFrame, with the model's columns and its target.
         cost: of two classes, ``{"yes": 10}``: missing a "yes" costs 10 times a false "yes". What threshold that makes
             is chosen on out-of-fold predictions of the study, and judged on these rows.
-        notice: told a line on each thing that training did not meet.
+        notice: told a line on each thing that training did not meet; by default it is a warning.
 
     Raises:
         HpsearchError: no such model; rows that do not fit it, or of which none has a target; a cost of other than two
@@ -565,7 +704,9 @@ def evaluate(
     from hpsearch.model.bundle import Bundle
     from hpsearch.model.evaluate import evaluate as score
 
-    return score(model if isinstance(model, Bundle) else Bundle.load(model), Path(rows), notice, cost=cost)
+    bundle = model if isinstance(model, Bundle) else Bundle.load(model)
+    table = Path(rows) if isinstance(rows, str | Path) else rows
+    return score(bundle, table, notice or warnings.warn, cost=cost)
 
 
 def export(
@@ -738,7 +879,8 @@ def copy_study(
             be written, or is there.
     """
     from hpsearch.atomic_write import require_replaceable, write_atomically
-    from hpsearch.definition.study import StudyDefinition
+    from hpsearch.data.frame_source import Frame, gone
+    from hpsearch.definition.study import StudyDefinition, as_key
     from hpsearch.definition.study_file import study_file
     from hpsearch.search.correction import definition_of
 
@@ -747,6 +889,8 @@ def copy_study(
     copied = original.with_name(name).with_overrides(overrides)
     if output is None:
         return copied
+    if isinstance(copied.data, Frame):
+        raise gone("Copy it without a file, and give the copy its rows: with_rows.").worded(as_key)
     path = Path(output)
     require_replaceable(path, force)
     text = study_file(copied, path.parent.resolve(), f"Copied from the study {original.name!r}.")

@@ -115,3 +115,11 @@ def size(study: StudyLike, storage: str | None = None) -> Figure:
 def slices(study: StudyLike, storage: str | None = None) -> Figure:
     """The loss of the complete trials against each searched hyperparameter."""
     return _make("slices", study, storage)
+
+
+def __dir__() -> list[str]:
+    return sorted(
+        name
+        for name, thing in globals().items()
+        if getattr(thing, "__module__", None) == __name__ and not name.startswith("_") and callable(thing)
+    )

@@ -38,7 +38,7 @@ def _wording() -> Wording:
     from typer.main import get_command
 
     from hpsearch.cli.app import app
-    from hpsearch.cli.study_files import SETTABLE
+    from hpsearch.data.csv_format import SETTABLE
     from hpsearch.definition.study import as_key
     from hpsearch.definition.wording import as_toml
 

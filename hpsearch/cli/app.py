@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hpsearch import api
-from hpsearch.cli import completion, display, progress, stored_studies, study_files, terminal
+from hpsearch.cli import completion, display, stored_studies, study_files, terminal
 from hpsearch.cli.options import File, Json, Set, Storage, Study, by_class, study_of
 from hpsearch.cli.process import duration, has_screen, terminated_as_interrupted, usable_cores
+from hpsearch.reporting import progress
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -12,14 +12,13 @@ from typer.core import TyperCommand
 
 from hpsearch.atomic_write import require_replaceable, write_atomically
 from hpsearch.cli import completion, terminal
-from hpsearch.data.csv_format import KEYS
+from hpsearch.data.csv_format import KEYS, SETTABLE
 from hpsearch.errors import DefinitionError, HpsearchError, Setting, listed
 
 if TYPE_CHECKING:
     from hpsearch.definition.draft import Draft
 
 _STDOUT = Path("-")
-SETTABLE = (*KEYS, "rare_classes")  # keys of [data] that init takes, of those that it writes
 Task = Literal["classification", "regression"]
 
 

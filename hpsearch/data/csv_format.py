@@ -106,6 +106,7 @@ class CsvFormat:
 
 _DEFAULTS = {field.name: field.default for field in fields(CsvFormat)}
 KEYS = tuple(_DEFAULTS)
+SETTABLE = (*KEYS, "rare_classes")  # keys of [data] that init takes, of those that it writes
 
 # In what ways a number can be written: what stands before decimals, and what between thousands.
 Way = tuple[Decimal, Thousands | None]

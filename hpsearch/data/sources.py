@@ -17,6 +17,7 @@ from pydantic import ConfigDict, Field
 from hpsearch.data.cells import Filled, Types
 from hpsearch.data.column_keys import expand_declared
 from hpsearch.data.dataset import Dataset, Task
+from hpsearch.data.frame_source import Frame, gone
 from hpsearch.data.frames import as_text, has_plain_numbers
 from hpsearch.data.source import Source
 from hpsearch.data.table_sources import METADATA, Csv, Parquet, with_metadata
@@ -260,18 +261,10 @@ class Memory(Source):
         return self.task
 
     def moved(self, folder: Path, to: Path) -> dict[str, Any]:
-        raise self._gone()
+        raise gone("Go on with them in Python, or name a file or function.")
 
     def load(self, folder: Path, seed: int) -> Dataset:
-        raise self._gone()
-
-    def _gone(self) -> DataError:
-        return DataError(
-            "must say where the rows come from",
-            "those of this study were given from Python and are kept nowhere",
-            "Go on with them in Python, or name a file or function.",
-            where=Setting("source"),
-        )
+        raise gone("Go on with them in Python, or name a file or function.")
 
 
 SOURCES: dict[str, type[Source]] = {
@@ -285,13 +278,15 @@ SOURCES: dict[str, type[Source]] = {
 
 
 def source_class(name: str) -> type[Source]:
-    """The class of a source by its name. ``memory`` is no choice of a study file's: see :class:`Memory`.
+    """The class of a source by its name. ``memory`` and ``frame`` are no choices of a study file's: see :class:`Memory`
+    and :class:`hpsearch.data.frame_source.Frame`.
 
     Raises:
         DefinitionError: no such source.
     """
-    if name == Memory.NAME:
-        return Memory
+    for kind in (Memory, Frame):
+        if name == kind.NAME:
+            return kind
     if name.startswith("python:"):
         return PythonFunction
     if name not in SOURCES:

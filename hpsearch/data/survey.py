@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,9 +20,13 @@ from hpsearch.data.csv_format import CsvFormat
 from hpsearch.data.csv_recogniser import recognise
 from hpsearch.data.dataset import Task
 from hpsearch.data.dates import EPOCH, forms_of, parse, readings
+from hpsearch.data.frame_table import PLACE, read_frame
 from hpsearch.data.table_file import Table, Wanted
 from hpsearch.data.table_reader import format_of, read_table
 from hpsearch.errors import DataError, Setting, listed, located
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 # More different whole numbers than this are regression targets; classes are seldom so many, or numbered without names.
 MOST_NUMBERED_CLASSES = 20
@@ -140,13 +145,30 @@ def survey(path: Path, target: str | None, task: Task | None = None, csv: Mappin
             read; no column to predict from.
     """
     written = recognise(path, target, csv or {}) if format_of(path) == "csv" else CsvFormat()
+    found = _survey(partial(read_table, path), str(path), format_of(path), target, task, written)
+    return replace(found, csv=written)
+
+
+def survey_frame(frame: pd.DataFrame, target: str | None, task: Task | None = None) -> Surveyed:
+    """The same of a DataFrame.
+
+    Raises:
+        DataError: as there.
+    """
+    return _survey(partial(read_frame, frame), PLACE, "frame", target, task, CsvFormat())
+
+
+def _survey(
+    read: Callable[[Wanted], Table], place: str, source: str, target: str | None, task: Task | None, written: CsvFormat
+) -> Surveyed:
+    """Find out what columns are, of whatever can be read as a table."""
     if target is None:
-        names = read_table(path, Wanted(features=(), types=Types(csv=written))).names
+        names = read(Wanted(features=(), types=Types(csv=written))).names
         raise DataError(
             "the column to predict must be named",
             "is not",
             (f"It has {listed([*map(repr, names)], 20)}. For example: ", Setting("target", likely_target(names)), "."),
-            where=str(path),
+            where=place,
         )
     regression_target = target if task == "regression" else None
     types = Types(surveyed=True, csv=written)
@@ -158,14 +180,14 @@ def survey(path: Path, target: str | None, task: Task | None = None, csv: Mappin
         target=target,
         drop_missing_target=True,
     )
-    table = read_table(path, wanted)
+    table = read(wanted)
     odd = _odd_columns(table, target)
     missing = tuple(dict.fromkeys(text for found in odd.values() for text in found.values))
     if missing:
-        table = read_table(path, replace(wanted, types=replace(types, missing=missing)))
-    with located(str(path)):
-        found = _surveyed(table, format_of(path), target, task, missing)
-    return replace(found, odd=odd, csv=written, without_target=table.without_target)
+        table = read(replace(wanted, types=replace(types, missing=missing)))
+    with located(place):
+        found = _surveyed(table, source, target, task, missing)
+    return replace(found, odd=odd, without_target=table.without_target)
 
 
 def _odd_columns(table: Table, target: str) -> dict[str, LeftOut]:

@@ -1,4 +1,4 @@
-"""Files of rows as sources: which column is the target, what the others are, which are left out."""
+"""Tables of rows as sources: which column is the target, what the others are, which are left out."""
 
 from __future__ import annotations
 
@@ -31,12 +31,17 @@ from hpsearch.one_of import one_of
 _RARE = Setting("rare_classes")
 
 
+class InFile(Source):
+    """Rows in a file."""
+
+    path: Annotated[str, Field(description="the file, relative to the study file")]
+
+
 class ColumnRoles(Source):
-    """A file of rows, and what its columns are for."""
+    """A table of rows, and what its columns are for."""
 
     redrawable: ClassVar[bool] = False
 
-    path: Annotated[str, Field(description="the file, relative to the study file")]
     target: Annotated[str, Field(description="the column to predict")]
     task: Annotated[Task, Field(description="what the target is: classes, or a regression target")] = "classification"
     features: Annotated[
@@ -49,8 +54,8 @@ class ColumnRoles(Source):
     weight: Annotated[str | None, Field(description="column of how many rows each row counts as")] = None
 
 
-class TableFile(ColumnKeys, ColumnRoles):
-    """A file of rows with one target column, features, and columns that say how to split."""
+class LabelledTable(ColumnKeys, ColumnRoles):
+    """A table of rows with one target column, features, and columns that say how to split."""
 
     duplicates: Annotated[
         Literal["drop", "keep"],
@@ -117,8 +122,9 @@ class TableFile(ColumnKeys, ColumnRoles):
             return None
         return (*self.drop, *(name for name in self._metadata.values() if name not in self.date))
 
-    def moved(self, folder: Path, to: Path) -> dict[str, Any]:
-        return {**self.model_dump(exclude_defaults=True), "path": os.path.relpath(folder / self.path, to)}
+    @abstractmethod
+    def _read(self, folder: Path, wanted: Wanted) -> tuple[Table, str]:
+        """The table, and how errors call it."""
 
     def load(self, folder: Path, seed: int) -> Dataset:
         wanted = Wanted(
@@ -131,9 +137,8 @@ class TableFile(ColumnKeys, ColumnRoles):
             target=self.target,
             drop_missing_target=self.drop_missing_target,
         )
-        path = folder / self.path
-        table = read_table(path, wanted, self.source)
-        with located(str(path)):
+        table, place = self._read(folder, wanted)
+        with located(place):
             return self._dataset(table)
 
     def _dataset(self, table: Table) -> Dataset:
@@ -163,6 +168,17 @@ class TableFile(ColumnKeys, ColumnRoles):
         data = with_metadata(data, texts, self._metadata)
         data = replace(data, index=table.index, without_target=table.without_target)
         return data if self.duplicates == "keep" else data.take(first_of_each(data))
+
+
+class TableFile(LabelledTable, InFile):
+    """A file of labelled rows."""
+
+    def moved(self, folder: Path, to: Path) -> dict[str, Any]:
+        return {**self.model_dump(exclude_defaults=True), "path": os.path.relpath(folder / self.path, to)}
+
+    def _read(self, folder: Path, wanted: Wanted) -> tuple[Table, str]:
+        path = folder / self.path
+        return read_table(path, wanted, self.source), str(path)
 
 
 class Csv(TableFile):

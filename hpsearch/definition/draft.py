@@ -16,12 +16,14 @@ from pydantic import ValidationError
 
 from hpsearch.data.audit import CHECKS, Audited
 from hpsearch.data.dataset import Dataset, Task
-from hpsearch.data.sources import SOURCES
+from hpsearch.data.frame_source import FrameRows
+from hpsearch.data.frame_table import PLACE
+from hpsearch.data.sources import source_class
 from hpsearch.data.splits import SplitOptions, hold_out, make_splits
-from hpsearch.data.survey import Surveyed, survey
+from hpsearch.data.survey import Surveyed, survey, survey_frame
 from hpsearch.data.table_sources import Csv
 from hpsearch.data.units import first_of_each
-from hpsearch.definition.draft_text import FEWEST_HELD_OUT_FROM, SEED, Budget, SplitPlan, described, write
+from hpsearch.definition.draft_text import FEWEST_HELD_OUT_FROM, SEED, Budget, SplitPlan, Titles, described, write
 from hpsearch.definition.problems import first_problem
 from hpsearch.definition.sections import StudySection
 from hpsearch.definition.study import as_key
@@ -82,17 +84,65 @@ def draft(
     csv = _checked(given or {})
     rare_classes = csv.pop("rare_classes", None)
     found = survey(rows, target, task, csv)
+    where = {"path": str(rows)}
+    return _drafted(found, where, str(rows), rare_classes, name, Titles(rows.name, path, file_name))
+
+
+def draft_frame(
+    rows: FrameRows,
+    target: str | None,
+    name: str | None = None,
+    task: Task | None = None,
+    given: Mapping[str, Any] | None = None,
+) -> Draft:
+    """The same for a DataFrame.
+
+    Args:
+        rows: the DataFrame.
+        target: its column to predict.
+        name: the study's; made from the target's if None.
+        task: what the target is; found out if None.
+        given: keys of ``[data]``, of which ``rare_classes`` may be there.
+
+    Raises:
+        DataError: rows that cannot be used.
+        DefinitionError: a name that a study cannot have.
+    """
+    rare_classes = _checked(given or {}).get("rare_classes")
+    assert rows.frame is not None
+    found = survey_frame(rows.frame, target, task)
+    name = plain_name(found.target) if name is None else checked_name(name)
+    return _drafted(found, {"rows": rows}, PLACE, rare_classes, name, Titles("a DataFrame"))
+
+
+def _drafted(
+    found: Surveyed, where: Mapping[str, Any], place: str, rare_classes: str | None, name: str, titles: Titles
+) -> Draft:
+    """The study file for what was found.
+
+    Args:
+        found: what the rows were taken for.
+        where: keys of ``[data]`` by which they are loaded once more.
+        place: how errors call them.
+        rare_classes: what is to become of classes of one row; None if that is not said.
+        name: the study's.
+        titles: how the file calls the rows and itself.
+    """
     used, found = described(found), found.without_values()  # the rows are to be loaded once more
-    plan = _split_plan(found, rows, rare_classes)
+    plan = _split_plan(found, where, place, rare_classes)
     budget = _budget(plan.rows, len(found.plan.feature_names))
-    text = write(found, used, plan, budget, name, path, rows.name, file_name)
+    text = write(found, used, plan, budget, name, titles)
     return Draft(text, found, plan.duplicates, plan.single, plan.rare_classes)
 
 
 def study_name(rows: Path) -> str:
     """A name that a study may have, from a file's."""
-    stem = Path(rows.stem).stem if rows.suffix.lower() in (".gz", ".zip") else rows.stem
-    plain = unicodedata.normalize("NFKD", stem).encode("ascii", "ignore").decode()
+    return plain_name(Path(rows.stem).stem if rows.suffix.lower() in (".gz", ".zip") else rows.stem)
+
+
+def plain_name(text: str) -> str:
+    """A name that a study may have, from any text."""
+    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
     return re.sub(r"[^A-Za-z0-9._-]+", "-", plain).strip("-")[:100] or "study"
 
 
@@ -121,24 +171,24 @@ def _checked(given: Mapping[str, Any]) -> dict[str, Any]:
     return {key: getattr(source, key) for key in given}
 
 
-def _split_plan(found: Surveyed, rows: Path, rare_classes: str | None) -> SplitPlan:
+def _split_plan(found: Surveyed, where: Mapping[str, Any], place: str, rare_classes: str | None) -> SplitPlan:
     """How to hold out and to split: the first of the more usual ways that these rows allow, and that ``run`` does."""
-    options: dict[str, Any] = {"source": found.source, "path": str(rows), "target": found.target, "task": found.task}
+    options: dict[str, Any] = {"source": found.source, **where, "target": found.target, "task": found.task}
     options |= {"drop": [*found.left_out], **found.said, **found.csv.changes()}
     if found.without_target:
         options["drop_missing_target"] = True
     single, rare_classes = _single_rows(found, rare_classes), rare_classes or "drop"
     if single:
         options |= {"rare_classes": rare_classes, "smallest_class": 2}
-    data = SOURCES[found.source].model_validate(options).load(Path(), SEED)
-    with located(str(rows)):
+    data = source_class(found.source).model_validate(options).load(Path(), SEED)
+    with located(place):
         plan, leaks = _first_way(data)
     plan = replace(plan, single=single, rare_classes=rare_classes)
     if not leaks:
         return plan
     different = data.take(first_of_each(data))
     duplicates = data.rows - different.rows
-    with located(str(rows), f"without its {duplicates} rows that repeat another"):
+    with located(place, f"without its {duplicates} rows that repeat another"):
         plan, _ = _first_way(different)
     return replace(plan, rows=different.rows, duplicates=duplicates, single=single, rare_classes=rare_classes)
 

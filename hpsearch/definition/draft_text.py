@@ -65,6 +65,21 @@ class Budget:
     learning_rate: tuple[str, str]
 
 
+@dataclass(frozen=True)
+class Titles:
+    """What a study file calls its rows and itself.
+
+    Attributes:
+        rows: as ``flowers.csv``.
+        path: the rows' file, from the study file's folder; None of rows that are in none.
+        file: the study file, for the commands in its comments.
+    """
+
+    rows: str
+    path: str | None = None
+    file: str = "FILE"
+
+
 def described(found: Surveyed) -> dict[str, str]:
     """What the first columns hold, by name."""
     return {raw.name: _described(raw) for raw in found.columns[:MOST_COLUMNS_SHOWN]}
@@ -76,9 +91,7 @@ def write(
     plan: SplitPlan,
     budget: Budget,
     name: str,
-    path: str,
-    rows_name: str,
-    file_name: str,
+    titles: Titles,
 ) -> str:
     """The file.
 
@@ -88,17 +101,25 @@ def write(
         plan: how they are held out and split.
         budget: what is searched, and for how long.
         name: the study's.
-        path: the rows' file, from the study file's folder.
-        rows_name: what to call the rows.
-        file_name: what to call the study file.
+        titles: how it calls the rows and itself.
     """
-    command = file_name if file_name.isprintable() else "FILE"
+    command = titles.file if titles.file.isprintable() else "FILE"
+    by = "hpsearch init" if titles.path is not None else "hpsearch.init"
+    change = [
+        f"Change what you like: `hpsearch check {command}` says whether it is fit to run,",
+        f"# `hpsearch run {command}` runs it, and `hpsearch schema` lists all that can be set.",
+    ]
+    if titles.path is None:
+        change = [
+            "Change what you like by overrides,",
+            '# as overrides=["train.epochs=50"]; hpsearch.run(definition) runs it.',
+        ]
     count = f"{len(found.columns)} of {len(found.columns) + len(found.left_out)} columns"
     head = [
-        f"# Which small network predicts {_shown(found.target)} best? Written by `hpsearch init` for "
-        f"{_shown(rows_name)}: {found.rows} rows,",
-        f"# {count} to predict from. Change what you like: `hpsearch check {command}` says whether it is fit to run,",
-        f"# `hpsearch run {command}` runs it, and `hpsearch schema` lists all that can be set.",
+        f"# Which small network predicts {_shown(found.target)} best? Written by `{by}` for "
+        f"{titles.rows if titles.path is None else _shown(titles.rows)}: {found.rows} rows,",
+        f"# {count} to predict from. {change[0]}",
+        change[1],
     ]
     learnt = found
     if found.classes is not None:
@@ -108,7 +129,7 @@ def write(
         learnt = replace(found, classes=classes)
     sections = [
         ["[study]", f"name = {as_toml(name)}", f"seed = {SEED} # everything random follows from it"],
-        _data(found, used, plan, path),
+        _data(found, used, plan, titles.path),
         _holdout(plan),
         _validation(learnt, plan),
         _train(learnt, budget),
@@ -118,8 +139,12 @@ def write(
     return "\n\n".join("\n".join(lines) for lines in [head, *sections]) + "\n"
 
 
-def _data(found: Surveyed, used: Mapping[str, str], plan: SplitPlan, path: str) -> list[str]:
-    lines = ["[data]", f"source = {as_toml(found.source)}", f"path = {as_toml(path)} # relative to this file"]
+def _data(found: Surveyed, used: Mapping[str, str], plan: SplitPlan, path: str | None) -> list[str]:
+    lines = ["[data]", f"source = {as_toml(found.source)}"]
+    if path is None:
+        lines[-1] += " # rows that are given from Python"
+    else:
+        lines.append(f"path = {as_toml(path)} # relative to this file")
     lines += [f"{key} = {as_toml(value)} # {_WRITTEN[key]}" for key, value in found.csv.changes().items()]
     if found.classes is None:
         lines += [

@@ -18,7 +18,7 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
-@dataclass(frozen=True, eq=False)  # a registry has no hash
+@dataclass(frozen=True, eq=False, repr=False)  # a registry has no hash
 class Registered:
     """For a field that holds a table of one of a registry's kinds: a union whose members one key tells apart.
 
@@ -39,6 +39,9 @@ class Registered:
     patterns: Mapping[str, str] = field(default_factory=dict)
     unlisted: tuple[type[BaseModel], ...] = ()
     short: bool = False
+
+    def __repr__(self) -> str:  # in signatures
+        return f"Registered({self.key!r})"
 
     @property
     def kinds(self) -> dict[str, type[BaseModel]]:

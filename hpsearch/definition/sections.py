@@ -9,6 +9,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticKnownError
 
 from hpsearch.data.audit import CHECKS
+from hpsearch.data.frame_source import Frame
 from hpsearch.data.sources import SOURCES, Memory, source_class
 from hpsearch.data.splits import SPLITTERS, SplitOptions
 from hpsearch.definition.initial_design import INITIAL_DESIGNS, BySampler, InitialDesign
@@ -45,7 +46,7 @@ SOURCE = Registered(
     _with_a_source,
     source_class,
     patterns={"python:module:function": "^python:[^:]+:[^:]+$"},
-    unlisted=(Memory,),
+    unlisted=(Memory, Frame),
 )
 
 

@@ -6,14 +6,16 @@ import json
 import tomllib
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import Field, PrivateAttr, ValidationError, model_validator
 
 from hpsearch.data import csv_format
+from hpsearch.data.frame_source import Frame, FrameRows
 from hpsearch.data.source import Source
 from hpsearch.data.sources import Memory
 from hpsearch.data.splits import SPLITTERS
@@ -39,6 +41,7 @@ from hpsearch.validation.metric import Metric
 from hpsearch.validation.metrics import metrics_of, objective_metric
 
 if TYPE_CHECKING:
+    import pandas as pd
     from optuna.pruners import BasePruner
     from optuna.samplers import BaseSampler
 
@@ -67,10 +70,14 @@ _LATER = {
 
 @dataclass(frozen=True)
 class _Location:
-    """Where a definition comes from: its folder, and its file, by which two that are equal may differ."""
+    """Where a definition comes from: its folder, and its file, by which two that are equal may differ.
+
+    ``text`` is that of the file, and what overrides it; None if it was made in code.
+    """
 
     folder: Path
     file: Path | None = field(default=None, compare=False)
+    text: tuple[str, tuple[str, ...]] | None = field(default=None, compare=False)
 
 
 class StudyDefinition(Section):
@@ -137,16 +144,36 @@ class StudyDefinition(Section):
         path = Path(path)
         with located(str(path)):
             try:
-                raw = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+                text = path.read_text(encoding="utf-8-sig")
+                raw = tomllib.loads(text)
             except OSError as error:
                 raise DefinitionError("must be a study file that can be read", reason(error)) from error
             except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
                 raise DefinitionError("must be valid TOML", str(error)) from error
-        for override in overrides:
-            _override(raw, override)
+        _override(raw, overrides)
         with located(str(path)):
             definition = cls.from_mapping(raw, path.resolve().parent)
-        definition._location = _Location(definition.folder, path)
+        definition._location = _Location(definition.folder, path, (text, tuple(overrides)))
+        return definition
+
+    @classmethod
+    def from_text(cls, text: str, rows: FrameRows | None = None, overrides: Sequence[str] = ()) -> Self:
+        """From the text of a study file in the working directory.
+
+        Args:
+            text: TOML that is valid.
+            rows: those of the source ``frame``.
+            overrides: as in :meth:`from_file`.
+
+        Raises:
+            DefinitionError: a definition that cannot be.
+        """
+        raw = tomllib.loads(text)
+        if rows is not None:
+            raw["data"]["rows"] = rows
+        _override(raw, overrides)
+        definition = cls.from_mapping(raw)
+        definition._location = _Location(definition.folder, text=(text, tuple(overrides)))
         return definition
 
     @classmethod
@@ -207,9 +234,57 @@ class StudyDefinition(Section):
             )
         return self
 
+    def __repr__(self) -> str:
+        return f"<StudyDefinition {self.name!r}: {self._facts}>"
+
+    @property
+    def _facts(self) -> str:
+        searched, rows = len(self.space.dimensions), self.given_rows
+        what = f"{searched} hyperparameter{'' if searched == 1 else 's'} to search"
+        of = f"{self.data.source}" if rows is None else repr(rows)
+        return f"{of}, {self.data.predicts}, {what}, {self.trials} trial{'' if self.trials == 1 else 's'}"
+
+    def __str__(self) -> str:
+        return repr(self)
+
+    def _repr_html_(self) -> str:
+        return (
+            f"<p><b>Study definition {escape(self.name)}</b>: {escape(self._facts)}</p><details><summary>the study file"
+            f"</summary><pre>{escape(self.text)}</pre></details>"
+        )
+
+    @property
+    def text(self) -> str:
+        """The study file: as it was read or drafted, with its comments; else made from the tables."""
+        from hpsearch.definition.study_file import plain_text, with_overrides
+
+        known = self._location.text
+        return plain_text(self.raw) if known is None else with_overrides(*known)
+
+    def save(self, path: str | Path, force: bool = False) -> None:
+        """Write the study file, whole or not at all.
+
+        Rows that were given from Python are not written: they are to be given again (:meth:`with_rows`).
+
+        Args:
+            path: the file.
+            force: replace one that is there.
+
+        Raises:
+            HpsearchError: a file that cannot be written, or is there; rows that no file elsewhere can name.
+        """
+        from hpsearch.definition.study_file import save
+
+        save(self, Path(path), force)
+
     @property
     def raw(self) -> Mapping[str, Any]:
         return self._raw
+
+    @property
+    def given_rows(self) -> FrameRows | None:
+        """The rows that were given from Python; None where there are none, or the source says where they are."""
+        return self.data.rows if isinstance(self.data, Frame) and isinstance(self.data.rows, FrameRows) else None
 
     @property
     def folder(self) -> Path:
@@ -381,6 +456,20 @@ class StudyDefinition(Section):
         """
         return self._with("study", {"name": name})
 
+    def with_rows(self, rows: pd.DataFrame) -> StudyDefinition:
+        """The same study on the rows of a DataFrame, where ``[data] source`` is ``frame``.
+
+        Raises:
+            DataError: no DataFrame, or one whose columns cannot be told apart by name.
+            DefinitionError: the rows of this study come from elsewhere.
+        """
+        if not isinstance(self.data, Frame):
+            must = f"must be {Frame.NAME!r} where the rows are given from Python"
+            raise DefinitionError(must, f"is {self.data.source!r}", where=Setting("data.source")).worded(as_key)
+        changed = self._with("data", {"rows": FrameRows.of(rows)})
+        changed._location = self._location
+        return changed
+
     def with_overrides(self, overrides: Sequence[str]) -> StudyDefinition:
         """The same study but for keys of its file, as ``train.epochs=200``.
 
@@ -388,16 +477,17 @@ class StudyDefinition(Section):
             DefinitionError: a key or a value that it cannot have.
         """
         raw = deepcopy(dict(self.raw))
-        for override in overrides:
-            _override(raw, override)
+        _override(raw, overrides)
         changed = StudyDefinition.from_mapping(raw, self.folder)
-        changed._location = self._location
+        known = self._location.text
+        text = None if known is None else (known[0], (*known[1], *overrides))
+        changed._location = replace(self._location, text=text)
         return changed
 
     def _with(self, section: str, values: Mapping[str, Any]) -> StudyDefinition:
         raw = {**self.raw, section: {**self.raw.get(section, {}), **values}}
         changed = StudyDefinition.from_mapping(raw, self.folder)
-        changed._location = self._location
+        changed._location = replace(self._location, text=None)
         return changed
 
     def attributes(self) -> dict[str, Any]:
@@ -466,23 +556,38 @@ def tables(overrides: Sequence[str]) -> dict[str, Any]:
         DefinitionError: what is no such text.
     """
     raw: dict[str, Any] = {}
-    for override in overrides:
-        _override(raw, override)
+    _override(raw, overrides)
     return raw
 
 
-def _override(raw: dict[str, Any], text: str) -> None:
-    """Set one ``section.key=value`` in a study file's tables; a value that is no TOML is taken as text."""
-    name, equals, value = text.partition("=")
+def parsed_override(text: str) -> tuple[list[str], str, Any]:
+    """The tables, the key and the value of one ``section.key=value``; a value that is no TOML is taken as text.
+
+    Raises:
+        DefinitionError: what is no such text.
+    """
+    name, equals, value = text.partition("=") if isinstance(text, str) else ("", "", "")
     *path, key = name.strip().split(".")
     if not equals or not path or not key:
         raise DefinitionError(
             "must read section.key=value, as in search.trials=20", f"is {text!r}", where=Setting("overrides")
         )
     try:
-        parsed = tomllib.loads(f"value = {value}")["value"]
+        return path, key, tomllib.loads(f"value = {value}")["value"]
     except tomllib.TOMLDecodeError:
-        parsed = value.strip()
+        return path, key, value.strip()
+
+
+def _override(raw: dict[str, Any], overrides: Sequence[str]) -> None:
+    """Set each ``section.key=value`` in a study file's tables."""
+    if isinstance(overrides, str):
+        raise DefinitionError("must be a list of texts", f"is {overrides!r}", where=Setting("overrides"))
+    for text in overrides:
+        _override_one(raw, text)
+
+
+def _override_one(raw: dict[str, Any], text: str) -> None:
+    path, key, value = parsed_override(text)
     table = raw
     for part in path:
         table = table.setdefault(part, {})
@@ -490,4 +595,4 @@ def _override(raw: dict[str, Any], text: str) -> None:
             raise DefinitionError(
                 "must name a key in a table", f"of {text!r} {part!r} is {table!r}", where=Setting("overrides")
             )
-    table[key] = parsed
+    table[key] = value

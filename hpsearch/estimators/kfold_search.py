@@ -40,6 +40,7 @@ from hpsearch.estimators.arguments import (
     seed_of,
 )
 from hpsearch.estimators.base import assign
+from hpsearch.estimators.callbacks import CallbackSupportMixin, TrialTasks, with_callbacks
 from hpsearch.estimators.classifier import MLPClassifier
 from hpsearch.estimators.cv_results import cv_results, greater_is_better, parameters
 from hpsearch.estimators.pipelines import Parts, PipelinePreprocessing
@@ -72,7 +73,7 @@ def _of_best(name: str) -> Callable[[KFoldSearchCV], bool]:
     return there
 
 
-class KFoldSearchCV(MetaEstimatorMixin, BaseEstimator):
+class KFoldSearchCV(CallbackSupportMixin, MetaEstimatorMixin, BaseEstimator):
     """Search hyperparameters by K-fold cross-validation and refit the best, as ``hpsearch run`` and ``retrain`` do.
 
     Every ``fit`` makes a study of its own, also inside an outer cross-validation, and runs it as the command line
@@ -144,7 +145,8 @@ class KFoldSearchCV(MetaEstimatorMixin, BaseEstimator):
         classes_, n_features_in_, feature_names_in_: as in the estimator.
         multimetric_: False.
 
-    ``score`` is the refitted estimator's own (accuracy, R²), ``best_score_`` the objective's.
+    ``score`` is the refitted estimator's own (accuracy, R²), ``best_score_`` the objective's. With scikit-learn 1.9 or
+    newer it has ``set_callbacks``: each trial is a task. A callback cannot stop the search.
 
     >>> import hpsearch
     >>> from sklearn.datasets import load_iris
@@ -204,6 +206,7 @@ class KFoldSearchCV(MetaEstimatorMixin, BaseEstimator):
     verbose: int
     best_estimator_: Any
 
+    @with_callbacks
     def fit(
         self, X: Any, y: ArrayLike, groups: ArrayLike | None = None, sample_weight: ArrayLike | None = None
     ) -> Self:
@@ -240,7 +243,15 @@ class KFoldSearchCV(MetaEstimatorMixin, BaseEstimator):
             executor_for(min(workers, prepared.definition.search.in_flight)) as executor,
             owned(prepared, url, findings) as stored,
         ):
-            on_progress = _PrintTrials() if self.verbose else lambda progress: None
+            given = {"X": X, "y": y, "metadata": None if sample_weight is None else {"sample_weight": sample_weight}}
+            tasks = TrialTasks(self, given, prepared.limit)
+            printed = _PrintTrials() if self.verbose else None
+
+            def on_progress(progress: Progress) -> None:
+                if printed is not None:
+                    printed(progress)
+                tasks(progress)
+
             run_search(prepared, stored, executor, on_progress=on_progress)
             self._read(stored, parts.prefix)
         self.study_ = None if self.storage is None else StudyResult(prepared.definition.name, self.storage)
@@ -248,8 +259,9 @@ class KFoldSearchCV(MetaEstimatorMixin, BaseEstimator):
         if rows.classes is not None:
             self.classes_ = rows.classes
         if self.refit:
-            given = (X, y, sample_weight) if parts.steps is None else (rows.X, rows.y, rows.data.weights)
-            self._refit(parts, prepared.definition, *given)
+            counting = (X, y, sample_weight) if parts.steps is None else (rows.X, rows.y, rows.data.weights)
+            self._refit(parts, prepared.definition, *counting)
+        tasks.end()
         return self
 
     def _read(self, stored: StoredStudy, prefix: str) -> None:

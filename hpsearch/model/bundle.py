@@ -21,14 +21,17 @@ from hpsearch.data.cells import Types
 from hpsearch.data.columns import Plan
 from hpsearch.data.csv_format import CsvFormat
 from hpsearch.data.dataset import Dataset, Task
+from hpsearch.data.frame_table import require_frame
 from hpsearch.data.frames import expand_frame
 from hpsearch.data.preprocess import Scaling
 from hpsearch.data.target_scaling import to_plain
-from hpsearch.errors import BundleError, DataError, Setting, located, reason
+from hpsearch.errors import BundleError, DataError, Setting, listed, located, reason
+from hpsearch.markup import table
 from hpsearch.model.format import encode, pack, read
 from hpsearch.model.manifest import ARRAYS, REST
 from hpsearch.nn.network import NetworkShape
 from hpsearch.nn.passes import Architecture, averaged, predict
+from hpsearch.numbers import readable
 from hpsearch.target_transform import TargetTransform, in_own_unit
 from hpsearch.threads import one_thread
 from hpsearch.transform import Encoding
@@ -79,6 +82,37 @@ class Bundle:
     target_transform: TargetTransform | None = None
     csv: CsvFormat = field(default_factory=CsvFormat)
 
+    def __repr__(self) -> str:
+        (_, predicts), *others = self._facts()
+        return "\n".join([f"Bundle that predicts {predicts}", *(f"  {name}: {value}" for name, value in others)])
+
+    def _repr_html_(self) -> str:
+        return table(["", ""], self._facts(), f"A model that predicts {self.target_name!r}")
+
+    def _facts(self) -> list[tuple[str, str]]:
+        """What it is, for reading."""
+        network, about = self.architecture.network, self.about
+        widths = " → ".join(map(str, (network.inputs, *network.neurons, network.outputs)))
+        kind = f"one of {listed(self.class_names)}" if self.class_names else "a number"
+        names = listed(self.plan.names)
+        facts = [
+            ("predicts", f"{self.target_name!r}, {kind}"),
+            ("from", names),
+            ("networks", f"{self.members} × {widths}"),
+        ]
+        name_of_score = SCORE_NAMES[self.task]
+        for name in ("training", "holdout"):
+            if score := about.get(name):
+                said = [
+                    f"{title} {readable(score[key])}"
+                    for key, title in {"loss": "loss", name_of_score: METRICS[name_of_score].title}.items()
+                    if score.get(key) is not None
+                ]
+                facts.append((name.replace("holdout", "hold-out"), f"{', '.join(said)} on {score['rows']} rows"))
+        if about.get("study"):
+            facts.append(("study", str(about["study"])))
+        return facts
+
     @property
     def types(self) -> Types:
         """How the cells of raw rows are understood."""
@@ -97,7 +131,7 @@ class Bundle:
     def predict(
         self,
         rows: Any,
-        notice: Callable[[str], None] = warnings.warn,
+        notice: Callable[[str], None] | None = None,
         *,
         threshold: Mapping[str, float] | None = None,
     ) -> NDArray[Any]:
@@ -107,7 +141,7 @@ class Bundle:
             rows: raw rows: an array with the model's columns in their order, or a DataFrame, whose columns are taken
                 by name. Missing values (nan, None) are filled as in training.
             notice: told a line on each thing that training did not meet: a category, or a missing value in a column
-                that had none.
+                that had none; by default it is a warning.
             threshold: of two classes, ``{"yes": 0.09}`` predicts "yes" where its probability is at least that.
 
         Raises:
@@ -126,7 +160,7 @@ class Bundle:
         labels = predictions.argmax(axis=1) if threshold is None else threshold.labels(self.class_names, predictions)
         return np.array(self.class_names)[labels]
 
-    def probabilities(self, rows: Any, notice: Callable[[str], None] = warnings.warn) -> FloatArray:
+    def probabilities(self, rows: Any, notice: Callable[[str], None] | None = None) -> FloatArray:
         """The probability of each class, (N, C), of rows as :meth:`predict` takes them.
 
         Raises:
@@ -137,7 +171,7 @@ class Bundle:
             raise DataError("Probabilities need classes", got, "Use predict.")
         return self.predictions(self._features(rows, notice))
 
-    def spread(self, rows: Any, notice: Callable[[str], None] = warnings.warn) -> FloatArray:
+    def spread(self, rows: Any, notice: Callable[[str], None] | None = None) -> FloatArray:
         """How far the members disagree on each row, (N,), of rows as :meth:`predict` takes them.
 
         The standard deviation over the members (with M - 1) of the predicted class's probability, or of the regression
@@ -169,7 +203,9 @@ class Bundle:
         deviations: FloatArray = of_rows.std(axis=0, ddof=1)
         return deviations
 
-    def _features(self, rows: Any, notice: Callable[[str], None]) -> NDArray[Any]:
+    def _features(self, rows: Any, notice: Callable[[str], None] | None) -> NDArray[Any]:
+        if hasattr(rows, "to_pandas"):  # another library's table
+            rows = require_frame(rows)
         if not hasattr(rows, "columns"):
             import pandas as pd
 
@@ -181,7 +217,7 @@ class Bundle:
         with located("the rows"):
             features, notices = expand_frame(self.plan, rows)
         for line in notices:
-            notice(line)
+            (notice or warnings.warn)(line)
         return features
 
     def far_outside(self, features: NDArray[Any]) -> list[str]:

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,14 +15,17 @@ from numpy.typing import NDArray
 from hpsearch.arrays import Array, Floats, IntArray
 from hpsearch.data.cells import Types, is_number
 from hpsearch.data.dataset import Dataset
+from hpsearch.data.frame_table import PLACE
 from hpsearch.data.rare_classes import OTHER
 from hpsearch.data.table_file import STDIN, Table, Wanted
 from hpsearch.data.table_sources import with_metadata
 from hpsearch.data.units import independent_units
 from hpsearch.errors import DataError, listed, located
+from hpsearch.markup import table
 from hpsearch.model.bundle import Bundle
 from hpsearch.model.predict_file import features_of, read_rows, types_of
 from hpsearch.model.threshold import Chosen, Cost, OutOfFold, choose_threshold, mean_cost
+from hpsearch.numbers import readable
 from hpsearch.validation.estimates import (
     LEVEL,
     interval_of_metric,
@@ -32,8 +35,11 @@ from hpsearch.validation.estimates import (
 )
 from hpsearch.validation.layout import Layout
 from hpsearch.validation.metric import AdditiveMetric, Metric
-from hpsearch.validation.metrics import metrics_of, objective_metric
+from hpsearch.validation.metrics import METRICS, metrics_of, objective_metric
 from hpsearch.validation.paired import Scores, error_of_score
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 MOST_WORST = 5  # rows of a regression that are named
@@ -194,6 +200,23 @@ class Evaluated:
     residuals: Residuals | None
     decisions: Decisions | None
 
+    def __repr__(self) -> str:
+        lines = [f"Evaluated on {self.rows} rows", *(f"  {name}: {value}" for name, value in self._shown())]
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        return table(["metric", "value"], self._shown(), f"Evaluated on {self.rows} rows")
+
+    def _shown(self) -> list[tuple[str, str]]:
+        """Every metric with its interval, for reading."""
+        rows = []
+        for name, one in self.metrics.items():
+            value = "undefined" if one.value is None else readable(one.value)
+            if one.low is not None and one.high is not None:
+                value += f", 95 % interval {readable(one.low)} to {readable(one.high)}"
+            rows.append(("loss" if name == "loss" else METRICS[name].title, value))
+        return rows
+
     @property
     def threshold(self) -> dict[str, float] | None:
         """The chosen threshold, as :meth:`hpsearch.Bundle.predict` takes it; None without a cost."""
@@ -211,12 +234,12 @@ class Evaluated:
 
 def evaluate(
     bundle: Bundle,
-    path: Path,
+    rows: Path | pd.DataFrame,
     notice: Callable[[str], None] = warnings.warn,
     *,
     cost: Mapping[str, float] | None = None,
 ) -> Evaluated:
-    """Predict the labelled rows of a file and score the predictions.
+    """Predict the labelled rows of a file or a DataFrame and score the predictions.
 
     The file is read as :func:`~hpsearch.model.predict_file.predict_file` reads it, and must have the target column too.
     Where it has the columns of the study that say which rows belong together and how many each counts as, they are
@@ -224,7 +247,7 @@ def evaluate(
 
     Args:
         bundle: the model.
-        path: a CSV or Parquet file; ``-`` is a CSV file at the standard input.
+        rows: a CSV or Parquet file, of which ``-`` is a CSV file at the standard input; or a DataFrame.
         notice: told a line on each thing that training did not meet.
         cost: of two classes, ``{"yes": 10}``: missing a "yes" costs 10 times a false "yes". The threshold is chosen on
             the study's out-of-fold predictions, which the model carries, not on these rows.
@@ -237,7 +260,7 @@ def evaluate(
     """
     of_errors = None if cost is None else Cost.of(bundle.class_names, cost)
     out_of_fold = None if cost is None else OutOfFold.of_model(bundle.about)
-    labelled = _read(bundle, path, notice)
+    labelled = _read(bundle, rows, notice)
     data, units = labelled.data, labelled.units
     predictions = bundle.predictions(data.features)
     metrics = _measured(bundle, data, predictions, units)
@@ -278,16 +301,16 @@ class _Labelled:
     left_out: int
 
 
-def _read(bundle: Bundle, path: Path, notice: Callable[[str], None]) -> _Labelled:
+def _read(bundle: Bundle, rows: Path | pd.DataFrame, notice: Callable[[str], None]) -> _Labelled:
     known = bundle.about.get("evaluation") or {}
     columns = {kind: column for kind in ("group", "weight") if (column := known.get(kind)) is not None}
-    table = read_rows(bundle, path, Wanted(kept=(bundle.target_name,), optional=tuple(columns.values())))
-    with located("standard input" if path == STDIN else str(path)):
+    table = read_rows(bundle, rows, Wanted(kept=(bundle.target_name,), optional=tuple(columns.values())))
+    with located((str(rows) if rows != STDIN else "standard input") if isinstance(rows, Path) else PLACE):
         there = {kind: column for kind, column in columns.items() if column in table.texts}
         for kind in columns.keys() - there.keys():
             as_it_is = "rows are taken as independent" if kind == "group" else "each row counts as one"
             notice(f"There is no column {columns[kind]!r}, by which the study had the {kind} of rows: {as_it_is}.")
-        types = types_of(bundle, path)
+        types = types_of(bundle, rows)
         labels, places = _targets(bundle, table, types, notice)
         names = bundle.plan.feature_names, bundle.class_names, bundle.target_name
         features = features_of(bundle, table, notice, tuple(columns.values()))

@@ -12,6 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from hpsearch.data.cells import Types
+from hpsearch.data.frame_table import read_frame, require_frame
 from hpsearch.data.table_file import Table, Wanted
 from hpsearch.data.table_reader import format_of, read_table
 from hpsearch.errors import DataError, Setting, listed
@@ -113,22 +114,24 @@ def features_of(bundle: Bundle, table: Table, notice: Callable[[str], None], kno
     return features
 
 
-def types_of(bundle: Bundle, path: Path) -> Types:
-    """How the cells of a file are understood: those of a CSV file as they are written in the study's.
+def types_of(bundle: Bundle, rows: Path | pd.DataFrame) -> Types:
+    """How the cells of a file or DataFrame are understood: those of a CSV file as they are written in the study's.
 
     A number that means no value there does so in every file.
     """
     types, plan = bundle.types, bundle.plan
-    return types if format_of(path) == "csv" else Types.of(replace(plan, missing=tuple(map(types.plain, plan.missing))))
+    as_csv = isinstance(rows, Path) and format_of(rows) == "csv"
+    return types if as_csv else Types.of(replace(plan, missing=tuple(map(types.plain, plan.missing))))
 
 
-def read_rows(bundle: Bundle, path: Path, wanted: Wanted | None = None) -> Table:
-    """A model's columns, in its order, of a CSV or Parquet file, and what else is wanted of it.
+def read_rows(bundle: Bundle, rows: Path | pd.DataFrame, wanted: Wanted | None = None) -> Table:
+    """A model's columns, in its order, of a CSV or Parquet file or a DataFrame, and what else is wanted of it.
 
     Raises:
         DataError: as :func:`predict_file`.
     """
     plan = bundle.plan
-    table = read_table(path, replace(wanted or Wanted(), features=plan.names, types=types_of(bundle, path)))
+    wanted = replace(wanted or Wanted(), features=plan.names, types=types_of(bundle, rows))
+    table = read_table(rows, wanted) if isinstance(rows, Path) else read_frame(require_frame(rows), wanted)
     columns = {raw.name: raw for raw in table.columns}
     return replace(table, columns=[columns[name] for name in plan.names])

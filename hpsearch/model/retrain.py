@@ -16,7 +16,7 @@ import numpy as np
 from hpsearch.data.csv_format import CsvFormat
 from hpsearch.data.dataset import Dataset
 from hpsearch.data.splits import SPLITTERS
-from hpsearch.data.table_sources import TableFile
+from hpsearch.data.table_sources import LabelledTable
 from hpsearch.data.units import independent_units
 from hpsearch.definition.study import StudyDefinition, as_key
 from hpsearch.errors import BundleError, DataError, DefinitionError, Setting, StorageError, located
@@ -83,9 +83,9 @@ def _evaluation(prepared: Prepared, url: str) -> dict[str, Any]:
     definition, source = prepared.definition, prepared.definition.data
     out_of_fold = study_out_of_fold(definition, prepared.search, url)
     return {
-        "group": source.group if isinstance(source, TableFile) else None,
-        "weight": source.weight if isinstance(source, TableFile) else None,
-        "rare_classes": source.rare_classes if isinstance(source, TableFile) else "keep",
+        "group": source.group if isinstance(source, LabelledTable) else None,
+        "weight": source.weight if isinstance(source, LabelledTable) else None,
+        "rare_classes": source.rare_classes if isinstance(source, LabelledTable) else "keep",
         "in_time": SPLITTERS[definition.validation.splitter].needs == "times",
         "out_of_fold": None if out_of_fold is None else out_of_fold.plain(),
     }
@@ -165,7 +165,7 @@ def fit_prepared(prepared: Prepared, config: Config) -> Bundle:
         "training": bundle.score(data) | _objective(bundle, data, definition) | {"penalty": float(last.penalty.mean())},
         "holdout": None,
     }
-    csv = definition.data.csv if isinstance(definition.data, TableFile) else CsvFormat()
+    csv = definition.data.csv if isinstance(definition.data, LabelledTable) else CsvFormat()
     return replace(bundle, about=about, csv=csv)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from hpsearch.data.columns import Raw
+from hpsearch.data.frame_source import Frame
 from hpsearch.data.sources import PythonFunction
 from hpsearch.data.table_sources import TableFile
 from hpsearch.definition.study import StudyDefinition
@@ -24,10 +25,10 @@ def recipe(definition: StudyDefinition, folder: Path | None) -> dict[str, Any] |
     """The sections of a study file in the model's folder that would give the same rows and the same hold-out.
 
     Returns:
-        In plain values; None where no such file could be: rows made by a module or on another drive, or a model without
-        a folder.
+        In plain values; None where no such file could be: rows made by a module, given from Python or on another drive,
+        or a model without a folder.
     """
-    if folder is None or isinstance(definition.data, PythonFunction):
+    if folder is None or isinstance(definition.data, PythonFunction | Frame):
         return None
     sections = {name: definition.raw[name] for name in ("study", "holdout") if name in definition.raw}
     sections["validation"] = {"splitter": definition.validation.splitter}  # which says how rows are held out

@@ -9,7 +9,7 @@ from typing import Any
 from hpsearch.definition.space import split_name
 from hpsearch.definition.study import StudyDefinition
 from hpsearch.errors import HpsearchError, Setting, StorageError, did_you_mean
-from hpsearch.markup import table, text
+from hpsearch.markup import learning_curve, table, text
 from hpsearch.numbers import rounded, score_text, setting_text
 from hpsearch.results.diagnosis import Diagnosis, Observed, diagnose
 from hpsearch.search.baselines import Comparison, Shipped, shipped_predictions, stored_comparison
@@ -323,8 +323,16 @@ class Best:
         rows = [(name, setting_text(value), origin) for name, (value, origin) in self.settings().items()]
         return table(["hyperparameter", "value", "where from"], rows, "The best configuration", hidden=True)
 
+    def __repr__(self) -> str:
+        scores = "\n".join(f"  {name}: {value} ({note})" for name, value, note in self.scores())
+        chosen = ", ".join(f"{name} {setting_text(value)}" for name, value in self.chosen.items())
+        head = f"Best of {self.definition.name!r}: trial {self.result.number} of {self.trials}"
+        return f"{head}, {chosen or 'nothing searched'}, epochs {self.config.epochs}\n{scores}"
+
     def _repr_html_(self) -> str:
         result = self.result
+        losses = result.training_loss, result.validation_loss
+        curve = learning_curve(f"trial {result.number}", result.epochs, *losses, result.best_epoch)
         score = "" if result.score is None else f"{METRICS[self.score_name].title} {score_text(result.score)}, "
         head = (
             f"<p><b>Best configuration of {text(self.definition.name)}</b>: trial {result.number} of {self.trials}, "
@@ -333,7 +341,7 @@ class Best:
         lines = "".join(
             f"<li>{text(name)}: <b>{text(value)}</b> ({text(note)})</li>" for name, value, note in self.scores()
         )
-        return f"{head}<ul>{lines}</ul><p>{text(self.belief())}</p>{self.findings_html()}{self.settings_html()}"
+        return f"{head}<ul>{lines}</ul><p>{text(self.belief())}</p>{curve}{self.findings_html()}{self.settings_html()}"
 
 
 def _and(names: Sequence[str]) -> str:

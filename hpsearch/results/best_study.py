@@ -26,8 +26,9 @@ def export(best: Best, path: Path, force: bool = False) -> None:
 
 def exported(best: Best) -> StudyDefinition:
     """The definition that an export of the best configuration reads as, without a file."""
-    folder = best.definition.folder
-    return StudyDefinition.from_mapping(tomllib.loads(to_toml(best, folder)), folder)
+    folder, rows = best.definition.folder, best.definition.given_rows
+    definition = StudyDefinition.from_mapping(tomllib.loads(to_toml(best, folder)), folder)
+    return definition if rows is None or rows.frame is None else definition.with_rows(rows.frame)
 
 
 def _is_export(path: Path) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
@@ -13,6 +13,8 @@ from hpsearch import seeds
 from hpsearch.data.splits import SPLITTERS
 from hpsearch.definition.study import as_key
 from hpsearch.errors import DataError, HpsearchError, located
+from hpsearch.markup import table
+from hpsearch.numbers import readable
 from hpsearch.search.correction import definition_of
 from hpsearch.search.finals import best_of_each
 from hpsearch.search.objective import fresh_splits, prepare
@@ -80,15 +82,37 @@ class Confirmation:
     trials: tuple[Confirmed, ...]
     comparisons: tuple[Comparison, ...]
 
+    def __repr__(self) -> str:
+        shown = [
+            f"trial {one.trial} {'diverged' if one.objective is None else readable(one.objective.mean)}"
+            for one in self.trials
+        ]
+        return f"Confirmation of {self.study!r} on {self.splits} fresh splits, {self.objective}: {', '.join(shown)}"
+
+    def _repr_html_(self) -> str:
+        better = {pair.worse: pair for pair in self.comparisons if pair.better == self.trials[0].trial}
+        rows = []
+        for one in self.trials:
+            sure, pair = one.objective, better.get(one.trial)
+            span = "" if sure is None or sure.low is None else f"{readable(sure.low)} to {readable(sure.high or 0)}"
+            verdict = "" if pair is None else "yes" if pair.distinguishable else "no"
+            rows.append([one.trial, one.parameters, one.searched, sure and sure.mean, span, pair and pair.p, verdict])
+        heads = ["trial", "parameters", "search", "fresh splits", "95 % interval", "p", "worse than the first"]
+        caption = f"Trials of {self.study!r} on {self.splits} fresh splits, {self.objective}"
+        return table(heads, rows, caption)
+
 
 @located(wording=as_key)
-def confirm(stored: StoredStudy, top: int = 5, repeats: int = 3) -> Confirmation:
+def confirm(
+    stored: StoredStudy, top: int = 5, repeats: int = 3, on_done: Callable[[int, int], None] | None = None
+) -> Confirmation:
     """Cross-validate the best trials again, for as many epochs as their chosen checkpoints had.
 
     Args:
         stored: the study.
         top: how many trials, of different configurations.
         repeats: times that the rows are dealt into folds.
+        on_done: told after each trial how many are done, of how many.
 
     Two trials are compared by their difference on each of the J splits: a t-test with Nadeau & Bengio's (2003)
     correction for overlapping training rows, which Bouckaert & Frank (2004), "Evaluating the replicability of
@@ -127,6 +151,8 @@ def confirm(stored: StoredStudy, top: int = 5, repeats: int = 3) -> Confirmation
             outcomes[result.number] = cross_validate(
                 prepared.search, splits, config, seed, rule="last", objective=definition.search.objective
             )
+        if on_done is not None:
+            on_done(len(outcomes), len(chosen))
     confirmed = [
         Confirmed(
             trial=result.number,

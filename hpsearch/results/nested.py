@@ -13,7 +13,9 @@ from hpsearch import seeds
 from hpsearch.data.splits import SPLITTERS, Split, make_splits
 from hpsearch.data.units import independent_units
 from hpsearch.definition.study import StudyDefinition
+from hpsearch.markup import table, text
 from hpsearch.model.retrain import fit_prepared
+from hpsearch.numbers import setting_text
 from hpsearch.results.best import Best, find_best
 from hpsearch.search.coordinator import Progress
 from hpsearch.search.correction import has_equal_shares, loss_with_rows
@@ -22,7 +24,7 @@ from hpsearch.search.run import executor_for, owned, search
 from hpsearch.validation.estimates import Estimate, interval_of_loss, mean_of_rows
 from hpsearch.validation.learning_curve import Point, on_all_rows, reach
 from hpsearch.validation.metric import AdditiveMetric
-from hpsearch.validation.metrics import METRICS
+from hpsearch.validation.metrics import METRICS, objective_metric, shown
 from hpsearch.validation.score import SCORE_NAMES, Scored
 from hpsearch.validation.selection import Corrected
 from hpsearch.validation.stratification import stratified_optimism
@@ -79,6 +81,30 @@ class Nested(Scored):
     value: float | None
     loss_name: str
     splits: tuple[OuterResult, ...]
+
+    def __repr__(self) -> str:
+        return f"Nested cross-validation of {len(self.splits)} outer splits: {self._estimate}"
+
+    def _repr_html_(self) -> str:
+        names = [*self.chosen]
+        rows = [
+            [number, one.training_rows, one.validation_rows, one.searched, one.loss, one.score]
+            + [setting_text(one.chosen.get(name, "–")) for name in names]
+            for number, one in enumerate(self.splits)
+        ]
+        heads = ["outer split", "training rows", "validation rows", "search", "loss", str(self.score_name), *names]
+        return f"{table(heads, rows, 'Nested cross-validation')}<p>Estimate: {text(self._estimate)}</p>"
+
+    @property
+    def _estimate(self) -> str:
+        """The loss to believe, for reading."""
+        sure, metric = self.shipped or self.loss, objective_metric("loss", self.loss_name)
+        title = "loss" if metric.root is None else metric.root.title
+        between = (
+            "" if sure.low is None else f", 95 % interval {shown(sure.low, metric)} to {shown(sure.high or 0, metric)}"
+        )
+        of = "what the study ships" if self.shipped is not None else "searching and retraining on fewer rows"
+        return f"{title} {shown(sure.mean, metric)}{between}; of {of}"
 
     @property
     def chosen(self) -> dict[str, list[Any]]:

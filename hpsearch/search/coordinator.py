@@ -24,7 +24,7 @@ from hpsearch.validation.metric import Metric
 LIVE_SECONDS = 1.0  # between writes of running trials' values
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Progress:
     """What a progress callback is told.
 
@@ -49,6 +49,12 @@ class Progress:
     @property
     def best(self) -> TrialResult | None:
         return best_result(self.results, self.metric)
+
+    def __repr__(self) -> str:
+        best = self.best
+        record = "none yet" if best is None else repr(best)
+        finals = f"; finals {len(self.finals)} of {self.finalists}" if self.finalists else ""
+        return f"<Progress: {len(self.results)} of {self.trials} trials; best {record}{finals}>"
 
 
 def trials_wanted(definition: StudyDefinition, results: Sequence[TrialResult], limit: int) -> int:
@@ -132,7 +138,8 @@ class Coordinator(Work):
 
     def _progress(self) -> Progress:
         running = self._supervisor.running
-        return Progress(self._results, self._wanted(), self._resumed, self._definition.metric, running)
+        results = tuple(self._results)
+        return Progress(results, self._wanted(), self._resumed, self._definition.metric, running)
 
     # ------------------------------------------------------------ ask and tell
 

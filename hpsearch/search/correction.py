@@ -46,9 +46,10 @@ class Correction:
 
 
 def definition_of(stored: StoredStudy) -> StudyDefinition:
-    """The definition that a stored study was begun with."""
+    """The definition that a stored study was begun with, on the rows that it was opened with, if there are any."""
     attributes = stored.attributes
-    return StudyDefinition.from_mapping(attributes["definition"], Path(attributes["folder"]))
+    definition = StudyDefinition.from_mapping(attributes["definition"], Path(attributes["folder"]))
+    return definition if stored.rows is None else definition.with_rows(stored.rows)
 
 
 def correct(

@@ -188,8 +188,8 @@ class Finals(Work):
         self._reported_at = time.monotonic()
         told, metric = len(self._results), self._prepared.definition.metric
         finals = [self._finals[result.number] for result in self._finalists if result.number in self._finals]
-        running = self._supervisor.running
-        self._on_progress(Progress(self._results, told, told, metric, running, len(self._finalists), finals))
+        results, running = tuple(self._results), self._supervisor.running
+        self._on_progress(Progress(results, told, told, metric, running, len(self._finalists), tuple(finals)))
 
     # ------------------------------------------------------------ what the supervisor asks
 

@@ -17,6 +17,7 @@ from hpsearch.search.correction import store_score
 from hpsearch.search.executors import InProcessExecutor, LocalPoolExecutor, TrialExecutor, local_pool
 from hpsearch.search.finals import Finals
 from hpsearch.search.objective import Prepared
+from hpsearch.search.progress import Logged
 from hpsearch.search.supervisor import Supervisor, TimeUpError
 from hpsearch.storage.lock import sole_owner
 from hpsearch.storage.stored_study import StoredStudy
@@ -113,16 +114,16 @@ def search(
         Whether it came to its end before the time was up.
     """
     supervisor = Supervisor(prepared, executor, timeout)
-    ended = True
+    ended, logged = True, Logged(prepared.definition.name, on_progress)
     try:
-        coordinator = Coordinator(prepared, stored, supervisor, on_progress=on_progress, reuse=reuse)
+        coordinator = Coordinator(prepared, stored, supervisor, on_progress=logged, reuse=reuse)
         supervisor.attend(coordinator, share=SEARCH_SHARE if prepared.definition.finalists else 1.0)
         coordinator.run()
     except TimeUpError:
         ended = False
     if prepared.definition.finalists:
         try:
-            finals = Finals(prepared, stored, supervisor, on_progress)
+            finals = Finals(prepared, stored, supervisor, logged)
             supervisor.attend(finals)
             finals.run()
         except TimeUpError:
@@ -132,4 +133,5 @@ def search(
         if baselines:
             with suppress(TimeUpError):  # the next run does it
                 store_comparison(prepared, stored, supervisor.check_clock)
+    logged.ended(ended)
     return ended

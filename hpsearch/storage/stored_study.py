@@ -81,12 +81,16 @@ _IN_RECORD["pruner_attributes"] = "pruner_marks"
 
 @dataclass(frozen=True)
 class StoredStudy:
-    """One study in a storage: what its coordinator writes and everyone reads. A context manager: leaving it closes."""
+    """One study in a storage: what its coordinator writes and everyone reads. A context manager: leaving it closes.
+
+    ``rows`` are those that it was run on, where they are given from Python: nothing of them is stored.
+    """
 
     storage: RDBStorage
     url: str
     name: str
     study_id: int
+    rows: Any = field(default=None, repr=False, compare=False)
     _trial_ids: dict[int, int] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @classmethod
@@ -112,13 +116,14 @@ class StoredStudy:
         return cls(storage, url, name, study_id)
 
     @classmethod
-    def open(cls, url: str, name: str, owner: bool = False) -> StoredStudy:
+    def open(cls, url: str, name: str, owner: bool = False, rows: Any = None) -> StoredStudy:
         """The study of this name.
 
         Args:
             url: of its storage.
             name: the study's.
             owner: to write as well: for who then takes its lock.
+            rows: a DataFrame that it was run on.
 
         Raises:
             UnknownStudyError: there is none, or it is not one of ours.
@@ -128,7 +133,7 @@ class StoredStudy:
             if name not in names:
                 hint = did_you_mean(name, names) if names else "It holds no study yet."
                 raise UnknownStudyError(f"There is no study {name!r} in {shown_url(url)}", do=hint)
-            study = cls(storage, url, name, storage.get_study_id_from_name(name))
+            study = cls(storage, url, name, storage.get_study_id_from_name(name), rows)
             if "definition" not in study.attributes:
                 raise UnknownStudyError(_OURS, _NOT_OURS, where=place(url, name))
         return study
@@ -191,7 +196,7 @@ class StoredStudy:
         changes = [f"{key} was {_short(stored.get(key))} and is {_short(identity.get(key))}" for key in settings]
         if keys != settings and not any(key.startswith(_DEALING) for key in settings):  # which make other rows of them
             source = self.attributes["definition"]["data"]
-            path = source.get("path", source["source"])
+            path = source.get("path", source.get("rows", source["source"]))
             changes.insert(0, f"the rows of {path}, or how they are read, are not those that it was begun with")
         began = len(stored.get("search.enqueue", ())) > len(identity.get("search.enqueue", ()))
         raise StudyChangedError(

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from hpsearch.numbers import rounded
 from hpsearch.validation.score import Scored
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ TrialState = Literal["COMPLETE", "PRUNED", "FAIL", "RUNNING"]
 MACHINE = "machine.probe"  # of a study's identity
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class TrialResult(Scored):
     """What became of a trial.
 
@@ -57,6 +58,10 @@ class TrialResult(Scored):
     machine: str | None = None
     rows: RowResults | None = field(default=None, repr=False, compare=False)
     ensemble: EnsembleCurve | None = None
+
+    def __repr__(self) -> str:
+        value = self.reason if self.value is None else rounded(self.value)
+        return f"<trial {self.number}: {'failed' if self.state == 'FAIL' else self.state.lower()}, {value}>"
 
     @property
     def ensemble_value(self) -> float | None:

@@ -13,9 +13,11 @@ from hpsearch.data.dataset import Dataset
 from hpsearch.data.matrix import is_large
 from hpsearch.data.preprocess import Scaling
 from hpsearch.data.splits import Split
+from hpsearch.markup import learning_curve, text
 from hpsearch.nn.passes import Evaluation, Evaluator
 from hpsearch.nn.rows import PaddedRows
 from hpsearch.nn.trainer import Checkpoint
+from hpsearch.numbers import score_text
 from hpsearch.validation.config import Config
 from hpsearch.validation.estimates import Estimate, estimate
 from hpsearch.validation.lanes import (
@@ -26,7 +28,7 @@ from hpsearch.validation.lanes import (
     validation_weights,
 )
 from hpsearch.validation.metric import Metric
-from hpsearch.validation.metrics import METRICS, objective_metric
+from hpsearch.validation.metrics import METRICS, objective_metric, shown
 from hpsearch.validation.out_of_fold import OutOfFoldEnsemble
 from hpsearch.validation.score import SCORE_NAMES, Scored, as_plain
 
@@ -151,6 +153,27 @@ class CrossValidation(Scored):
     ensemble: EnsembleCurve | None = None
     objective: str = "loss"
     loss_name: str = "cross_entropy"
+
+    def __repr__(self) -> str:
+        over = f"Cross-validation on {len(self.curve.training_loss[0]) if self.curve.epochs else 0} splits"
+        if self.value is None:
+            return f"{over}: {self.reason}"
+        sure, metric = self.estimate, self.metric
+        between = ""
+        if sure is not None and sure.low is not None and sure.high is not None:
+            between = f", 95 % interval {shown(sure.low, metric)} to {shown(sure.high, metric)}"
+        score = (
+            ""
+            if self.score is None or self.objective == self.score_name
+            else f", {METRICS[self.score_name].title} {score_text(self.score)}"
+        )
+        value = f"{metric.title_of_mean} {shown(self.value, metric)}{between}"
+        return f"{over}: {value}{score}, at epoch {self.best_epoch}"
+
+    def _repr_html_(self) -> str:
+        losses = self.curve.training_loss, self.curve.validation_loss
+        curve = learning_curve("the configuration", self.curve.epochs, *losses, self.best_epoch)
+        return f"<p>{text(repr(self))}</p>{curve}"
 
     @property
     def metric(self) -> Metric:

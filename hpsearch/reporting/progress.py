@@ -1,25 +1,26 @@
-"""What a run shows while it goes on: a bar and the running trials on a terminal, a line a trial elsewhere."""
+"""What a run shows while it goes on: a bar and the running trials on a terminal or in a notebook, a line a trial
+elsewhere."""
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Protocol
-
-from hpsearch.cli.terminal import open_console, say_aside
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from rich.live import Live
+    from rich.console import RenderableType
 
     from hpsearch.definition.study import StudyDefinition
     from hpsearch.search.coordinator import Progress
-    from hpsearch.storage.trial_result import TrialResult
-    from hpsearch.validation.metric import Metric
+
+Show = Callable[["RenderableType"], None]
 
 PREPARING = "reading and checking the rows, learning how to scale them"
 SOON = 3.0  # seconds within which few rows are ready; a million take a minute
+REFRESHES = 8  # a second
 
 
 class ProgressDisplay(Protocol):
@@ -35,12 +36,19 @@ class ProgressDisplay(Protocol):
 
 @contextmanager
 def shown_progress(definition: StudyDefinition, quiet: bool) -> Iterator[ProgressDisplay]:
-    """A bar and the running trials on a terminal, a line a trial elsewhere (on stderr: stdout is for results)."""
-    terminal = open_console(stderr=True)
+    """A bar and the running trials on a terminal or in a notebook, a line a trial elsewhere (on stderr: stdout is for
+    results)."""
     if quiet:
         yield Silence()
+        return
+    from rich.console import Console
+
+    terminal = Console(stderr=True, highlight=False)
+    if terminal.is_jupyter:
+        with _in_notebook() as show:
+            yield Bar(show, definition)
     elif not terminal.is_terminal:
-        still_preparing = threading.Timer(SOON, say_aside, [PREPARING])
+        still_preparing = threading.Timer(SOON, _say, [PREPARING])
         still_preparing.daemon = True
         still_preparing.start()
         try:
@@ -50,8 +58,78 @@ def shown_progress(definition: StudyDefinition, quiet: bool) -> Iterator[Progres
     else:
         from rich.live import Live
 
-        with Live(console=terminal, refresh_per_second=8, transient=False) as live:
-            yield Bar(live, definition)
+        with Live(console=terminal, refresh_per_second=REFRESHES, transient=False) as live:
+            yield Bar(live.update, definition)
+
+
+@contextmanager
+def shown_steps(doing: str, quiet: bool) -> Iterator[Callable[[int, int], None]]:
+    """A bar that is told how many steps are done, of how many, on a terminal or in a notebook; a line elsewhere."""
+    if quiet:
+        yield lambda done, total: None
+        return
+    from rich.console import Console
+    from rich.live import Live
+
+    terminal = Console(stderr=True, highlight=False)
+    begun = time.monotonic()
+
+    def shown(show: Show) -> Callable[[int, int], None]:
+        def on_step(done: int, total: int) -> None:
+            minutes, seconds = divmod(round(time.monotonic() - begun), 60)
+            show(_line(doing, done, total, f"{minutes}:{seconds:02}"))
+
+        on_step(0, 1)
+        return on_step
+
+    if terminal.is_jupyter:
+        with _in_notebook() as show:
+            yield shown(show)
+    elif terminal.is_terminal:
+        with Live(console=terminal, refresh_per_second=REFRESHES, transient=False) as live:
+            yield shown(live.update)
+    else:
+        _say(doing)
+        yield lambda done, total: None
+
+
+@contextmanager
+def _in_notebook() -> Iterator[Show]:
+    """Shows one thing after the other in the same place. (rich's own ``Live`` would need ipywidgets.)"""
+    from IPython.display import display
+
+    handle: Any = None
+    last: RenderableType = ""
+    shown_at = 0.0
+
+    def show(renderable: RenderableType) -> None:
+        nonlocal handle, last, shown_at
+        last = renderable
+        if handle is None:
+            handle = display(renderable, display_id=True)
+        elif time.monotonic() - shown_at > 1 / REFRESHES:
+            handle.update(renderable)
+            shown_at = time.monotonic()
+
+    try:
+        yield show
+    finally:
+        if handle is not None:
+            handle.update(last)
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def _line(name: str, done: int, total: int, notes: str) -> RenderableType:
+    """A name, a bar, a count and notes."""
+    from rich.progress_bar import ProgressBar
+    from rich.table import Table
+
+    line = Table.grid(padding=(0, 1))
+    line.add_row(name, ProgressBar(total=total, completed=min(done, total), width=24), f"{done}/{total}", notes)
+    return line
 
 
 class Silence:
@@ -72,9 +150,10 @@ class Lines:
 
     def begin(self, name: str) -> None:
         self._shown, self._finals = -1, None
-        say_aside(f"{name}:")
+        _say(f"{name}:")
 
     def __call__(self, progress: Progress) -> None:
+        from hpsearch.search.progress import outcome
         from hpsearch.storage.trial_result import best_result
         from hpsearch.validation.metrics import shown
 
@@ -85,13 +164,13 @@ class Lines:
             done = progress.resumed
             note = f", {done} of them done before" if done else ""
             more = done < progress.trials
-            say_aside(f"running {progress.trials} trials{note}" if more else f"all {done} trials are done")
+            _say(f"running {progress.trials} trials{note}" if more else f"all {done} trials are done")
             self._shown = progress.resumed
         for done in range(self._shown + 1, len(results) + 1):
             last, best = results[done - 1], best_result(results[:done], progress.metric)
             lowest = "none yet" if best is None else f"{shown(best.value or 0, progress.metric)} (trial {best.number})"
-            outcome = _outcome(last, progress.metric)
-            say_aside(f"{done:>{width}}/{progress.trials}  trial {last.number} {outcome}; best {lowest}")
+            said = outcome(last, progress.metric)
+            _say(f"{done:>{width}}/{progress.trials}  trial {last.number} {said}; best {lowest}")
         self._shown = max(self._shown, len(results))
         self._show_finals(progress)
 
@@ -101,41 +180,28 @@ class Lines:
         if self._finals is None:
             self._finals = {final.number for final in progress.finals}
             if len(self._finals) < progress.finalists:
-                say_aside(f"comparing the best {progress.finalists} again, on fresh splits")
+                _say(f"comparing the best {progress.finalists} again, on fresh splits")
+        from hpsearch.search.progress import final_outcome
+
         for final in progress.finals:
             if final.number not in self._finals:
                 self._finals.add(final.number)
-                outcome = _final_outcome(final, progress.metric)
-                say_aside(f"{len(self._finals)}/{progress.finalists}  trial {final.number} {outcome}")
-
-
-def _outcome(result: TrialResult, metric: Metric) -> str:
-    from hpsearch.validation.metrics import shown
-
-    if result.value is not None:
-        return f"complete, {shown(result.value, metric)}"
-    return f"failed: {result.reason}" if result.state == "FAIL" else str(result.reason)
-
-
-def _final_outcome(final: TrialResult, metric: Metric) -> str:
-    from hpsearch.validation.metrics import shown
-
-    value = final.ensemble_value
-    return f"failed: {final.reason}" if value is None else f"{shown(value, metric)} as an ensemble"
+                said = final_outcome(final, progress.metric)
+                _say(f"{len(self._finals)}/{progress.finalists}  trial {final.number} {said}")
 
 
 class Bar:
-    def __init__(self, live: Live, definition: StudyDefinition) -> None:
+    def __init__(self, show: Show, definition: StudyDefinition) -> None:
+        from rich.text import Text
+
         self.trials = 0
-        self._live, self._definition, self._begun, self._name = live, definition, time.monotonic(), definition.name
-        live.update(f"{definition.name}  {PREPARING}")
+        self._show, self._definition, self._begun, self._name = show, definition, time.monotonic(), definition.name
+        show(Text(f"{definition.name}  {PREPARING}"))
 
     def begin(self, name: str) -> None:
         self._name, self._begun = name, time.monotonic()
 
     def __call__(self, progress: Progress) -> None:
-        from rich.console import Group
-        from rich.progress_bar import ProgressBar
         from rich.table import Table
 
         from hpsearch.validation.metrics import shown
@@ -154,13 +220,15 @@ class Bar:
             left = (time.monotonic() - self._begun) / fresh * (progress.trials - done)
             minutes, seconds = divmod(round(left), 60)
             notes.append(f"{minutes}:{seconds:02} left")
-        head = Table.grid(padding=(0, 1))
-        bar = ProgressBar(total=progress.trials, completed=min(done, progress.trials), width=24)
-        head.add_row(self._name, bar, f"{done}/{progress.trials}", " · ".join(notes))
+        head = _line(self._name, done, progress.trials, " · ".join(notes))
         running = Table.grid(padding=(0, 2))
         for number, (epoch, mean) in sorted(progress.running.items()):
             if epoch:
                 running.add_row(
                     f"  trial {number}", f"epoch {epoch}/{self._definition.most_epochs}", shown(mean, metric)
                 )
-        self._live.update(Group(head, running) if running.row_count else head)
+        shown_together = Table.grid()
+        shown_together.add_row(head)
+        if running.row_count:
+            shown_together.add_row(running)
+        self._show(shown_together)
