@@ -6,7 +6,7 @@ import html
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from hpsearch.numbers import rounded
+from hpsearch.numbers import plural, rounded
 
 
 def text(value: Any) -> str:
@@ -22,7 +22,7 @@ def counted(states: list[str]) -> str:
     """As ``60 trials: 44 complete, 16 pruned``."""
     words = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed", "RUNNING": "unfinished"}
     parts = [f"{states.count(state)} {word}" for state, word in words.items() if state in states]
-    return f"{len(states)} {'trial' if len(states) == 1 else 'trials'}: {', '.join(parts)}"
+    return f"{plural(len(states), 'trial')}: {', '.join(parts)}"
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[Any]], caption: str, hidden: bool = False) -> str:

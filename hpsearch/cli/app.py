@@ -14,6 +14,7 @@ from hpsearch import api
 from hpsearch.cli import completion, display, progress, stored_studies, study_files, terminal
 from hpsearch.cli.options import File, Json, Set, Storage, Study, by_class, study_of
 from hpsearch.cli.process import duration, has_screen, terminated_as_interrupted, usable_cores
+from hpsearch.numbers import plural
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -141,8 +142,8 @@ def run(
     told = int((table["state"] != "RUNNING").sum())
     if told < on_progress.trials and not as_json:
         terminal.say_aside(
-            f"stopped after {timeout}: {told} of {on_progress.trials} trials are done. Run it again to go on"
-            + (f", with --set study.name={fresh} in the place of --fresh." if fresh else ".")
+            f"stopped after {timeout}: {told} of {plural(on_progress.trials, 'trial is', 'trials are')} done. "
+            "Run it again to go on" + (f", with --set study.name={fresh} in the place of --fresh." if fresh else ".")
         )
     complete = bool((table["state"] == "COMPLETE").any())
     if as_json:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hpsearch.cli.terminal import columns, complain, draw, say, say_aside, say_rows, table
-from hpsearch.numbers import readable, rounded, score_text, setting_text
+from hpsearch.numbers import plural, readable, rounded, score_text, setting_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,7 +32,7 @@ def trials(frame: pd.DataFrame, metric: Metric, most: int) -> None:
     ended = ", ".join(f"{counts[state]} {word}" for state, word in words.items() if state in counts)
     upward = [metric.direction == "minimize", True]
     complete = frame[frame["state"] == "COMPLETE"].sort_values(["value", "number"], ascending=upward).head(most)
-    say(f"{len(frame)} trials: {ended}. The best {len(complete)}:\n")
+    say(f"{plural(len(frame), 'trial')}: {ended}. The best {len(complete)}:\n")
     table(complete.drop(columns=["state", "reason", "epochs_trained", "same_as", "machine"]))
 
 
@@ -98,7 +98,7 @@ def _times(count: int) -> str:
 
 
 def _over(splits: int) -> str:
-    return f"over {splits} splits" if splits > 1 else "on a single split (which has no standard error)"
+    return f"over {plural(splits, 'split')}" if splits > 1 else "on a single split (which has no standard error)"
 
 
 def nothing_complete(frame: pd.DataFrame, name: str) -> None:
@@ -137,7 +137,7 @@ def cross_validation(outcome: CrossValidation) -> None:
 
     table(pd.DataFrame([fold.row() for fold in outcome.folds]))
     mean = _mean(outcome.metric, outcome.value, outcome.score_name, outcome.score)
-    say(f"\n{mean}, at epoch {outcome.best_epoch}; {outcome.parameters} parameters.")
+    say(f"\n{mean}, at epoch {outcome.best_epoch}; {plural(outcome.parameters, 'parameter')}.")
     sure = outcome.estimate
     assert sure is not None  # complete
     if sure.standard_error is None:
@@ -149,8 +149,8 @@ def cross_validation(outcome: CrossValidation) -> None:
         low, high = (shown(value or 0.0, metric) for value in (sure.low, sure.high))
         whose = "mean" if metric.root is None else metric.root.title
         say(
-            f"Standard error over the {sure.splits} splits {readable(error)}; 95 % interval of the {whose} {low} to "
-            f"{high}\n(Nadeau & Bengio 2003: for folds, whose training rows overlap, a heuristic)."
+            f"Standard error over the {plural(sure.splits, 'split')} {readable(error)}; 95 % interval of the {whose} "
+            f"{low} to {high}\n(Nadeau & Bengio 2003: for folds, whose training rows overlap, a heuristic)."
         )
 
 
@@ -223,7 +223,7 @@ def nested(found: Nested, name: str) -> None:
     sure, metric = found.shipped or found.loss, objective_metric("loss", found.loss_name)
     name_of_loss = "loss" if metric.root is None else metric.root.title
     sizes = sorted({split.training_rows for split in found.splits})
-    fewer = f"{sizes[0]} rows" if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]} rows"
+    fewer = plural(sizes[0], "row") if len(sizes) == 1 else f"{sizes[0]:,} to {plural(sizes[-1], 'row')}"
     lines = [(name_of_loss, shown(found.loss.mean, metric), f"of the outer splits, trained on {fewer}")]
     if found.on_all_rows is not None:
         along = "the same on all rows, along the learning curves of their searches"
@@ -296,15 +296,16 @@ def retrained(bundle: Bundle, folder: Path) -> None:
     row("training", training, {})
     if about["as_exported"]:
         score = {score_name: origin[score_name], searched: origin["objective_value"]}
-        row(f"search score ({origin['trials']} trials)", score, {})
+        row(f"search score ({plural(origin['trials'], 'trial')})", score, {})
         if origin["corrected_value"] is not None:
             limits = origin["corrected_low"], origin["corrected_high"]
             row("corrected score", {searched: origin["corrected_value"]}, {searched: limits})
     if held_out:
         row("hold-out", held_out, {"loss": (held_out["low"], held_out["high"])})
     members, again = about["members"], about["trained_again"]
-    trained = "Trained" if members == 1 else f"Trained {members} networks, whose predictions are averaged,"
-    say(f"{trained} for {about['train']['epochs']} epochs; final learning rate {about['learning_rate_at_end']:.8g}.")
+    trained = "Trained" if members == 1 else f"Trained {plural(members, 'network')}, whose predictions are averaged,"
+    epochs = plural(about["train"]["epochs"], "epoch")
+    say(f"{trained} for {epochs}; final learning rate {about['learning_rate_at_end']:.8g}.")
     if again:
         say(f"A training diverged {_times(again)} and was begun again with the next seed.")
     say("")
@@ -342,11 +343,11 @@ def exported(found: Exported, data: Path | None) -> None:
         for value in values:
             drawn.add_row(what, value["name"], value["type"], f"({', '.join(map(str, value['shape']))})")
     draw(drawn)
-    of = {"study": "all {} rows of the study's data", "file": f"all {{}} rows of {data}", "made": "{} rows made for it"}
+    of = {"study": "all {} of the study's data", "file": f"all {{}} of {data}", "made": "{} made for it"}
     regression = found.outputs[-1]["name"].startswith("prediction")
     same = "predictions within {} of the target's scale" if regression else "the same classes, probabilities within {}"
     say(
-        f"\nChecked on {of[found.checked_on].format(f'{found.rows:,}')}: "
+        f"\nChecked on {of[found.checked_on].format(plural(found.rows, 'row'))}: "
         f"{same.format(f'{found.largest_difference:.1e}')}."
     )
     if found.not_study is not None:

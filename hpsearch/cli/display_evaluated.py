@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hpsearch.cli.terminal import columns, draw, say
-from hpsearch.numbers import readable, rounded, score_text
+from hpsearch.numbers import plural, readable, rounded, score_text
 
 if TYPE_CHECKING:
     from hpsearch.model.evaluate import Confusion, Decisions, Evaluated, Expected, Interval, Residuals
@@ -35,7 +35,7 @@ def evaluated(found: Evaluated, model: Path) -> None:
 
 
 def _rows(found: Evaluated) -> str:
-    parts = [f"{found.rows:,} rows" if found.rows > 1 else "1 row"]
+    parts = [plural(found.rows, "row")]
     if found.units is None:
         parts.append("which follow each other in time, so that there are no intervals")
     elif found.units < found.rows:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
 from hpsearch.cli.terminal import open_console, say_aside
+from hpsearch.numbers import plural
 
 if TYPE_CHECKING:
     from rich.live import Live
@@ -85,7 +86,8 @@ class Lines:
             done = progress.resumed
             note = f", {done} of them done before" if done else ""
             more = done < progress.trials
-            say_aside(f"running {progress.trials} trials{note}" if more else f"all {done} trials are done")
+            all_done = f"{plural(done, 'trial is', 'trials are')} done, none is left"
+            say_aside(f"running {plural(progress.trials, 'trial')}{note}" if more else all_done)
             self._shown = progress.resumed
         for done in range(self._shown + 1, len(results) + 1):
             last, best = results[done - 1], best_result(results[:done], progress.metric)

@@ -19,6 +19,7 @@ from hpsearch.data.table_sources import as_groups
 from hpsearch.definition.problems import first_problem
 from hpsearch.definition.sections import RetrainSection
 from hpsearch.errors import DataError, Setting, located
+from hpsearch.numbers import plural
 from hpsearch.validation.config import Config
 
 
@@ -123,7 +124,7 @@ def checked_rows(
         check_classification_targets(y)
     together = None if groups is None else column_or_1d(groups)
     if together is not None and len(together) != len(X):
-        must_hold, got = f"must have a value for each of the {len(X)} rows", f"has {len(together)}"
+        must_hold, got = f"must have a value for each of {plural(len(X), 'row')}", f"has {len(together)}"
         raise DataError(must_hold, got, where=Setting("groups"))
     if weights is None or weights.all():
         return X, y, weights, together

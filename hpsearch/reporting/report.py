@@ -23,7 +23,7 @@ from hpsearch.atomic_write import require_replaceable, write_atomically
 from hpsearch.data.columns import summary
 from hpsearch.errors import HpsearchError
 from hpsearch.markup import counted, table, text
-from hpsearch.numbers import score_text
+from hpsearch.numbers import plural, score_text
 from hpsearch.reporting.figures import GROUPS
 from hpsearch.reporting.figures.style import TEMPLATES, swaps
 from hpsearch.reporting.snapshot import Snapshot
@@ -138,19 +138,19 @@ def _lead(study: Snapshot) -> str:
     try:
         facts = study.prepared.facts()
         held_out = f", {facts['rows_held_out']:,} held out" if facts["rows_held_out"] else ""
-        rows = f"{facts['rows_to_search_with']:,} rows to search with{held_out}"
+        rows = f"{plural(facts['rows_to_search_with'], 'row')} to search with{held_out}"
         parts += [rows, _target(study, facts), summary(study.prepared.columns())]
     except HpsearchError:  # the audit below says why
         pass
     splits = study.attributes["n_splits"] * definition.validation.repeats
-    parts += [f"{splits} {'splits' if splits > 1 else 'split'} ({definition.validation.splitter})"]
+    parts += [f"{plural(splits, 'split')} ({definition.validation.splitter})"]
     return f'<p class="quiet">{text(" · ".join(parts))}</p><p class="quiet">{_trials_line(study)}</p>'
 
 
 def _target(study: Snapshot, facts: Mapping[str, Any]) -> str:
     """What is predicted."""
     if "classes" in facts:
-        return f"{len(facts['classes'])} classes"
+        return plural(len(facts["classes"]), "class", "classes")
     return f"a regression target ({study.data.target_name})"
 
 
@@ -184,7 +184,7 @@ def _numbers(study: Snapshot) -> str:
         also = f"it has a mean {METRICS[name].title} of {score_text(score)} on validation rows, and"
     line = (
         f"Mean {best.definition.metric.title} of trial {result.number} at epoch {result.best_epoch}; {also} "
-        f"{result.parameters:,} parameters."
+        f"{plural(result.parameters, 'parameter')}."
     )
     return (
         f'<dl class="scores">{cards}</dl><p class="belief">{text(best.belief())}</p><p class="quiet">{text(line)}</p>'

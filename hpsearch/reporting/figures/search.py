@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 
 from hpsearch.errors import HpsearchError
 from hpsearch.markup import counted
-from hpsearch.numbers import rounded
+from hpsearch.numbers import plural, rounded
 from hpsearch.reporting.figures.study_figure import StudyFigure
 from hpsearch.reporting.figures.style import (
     BEST,
@@ -194,10 +194,10 @@ class PruningFigure(StudyFigure[pd.DataFrame]):
         early = facts.attrs["by_patience"]
         of_patience = f" Patience ended {early} of the complete ones." if early else ""
         if pruned.empty:
-            return f"No trial was pruned; the longest ran for {facts['epoch'].max()} epochs.{of_patience}"
+            return f"No trial was pruned; the longest ran for {plural(facts['epoch'].max(), 'epoch')}.{of_patience}"
         return (
-            f"{len(pruned)} of {len(lasts)} trials were pruned, half of them by epoch {int(pruned.median())} of at "
-            f"most {facts['epoch'].max()}.{of_patience}"
+            f"{len(pruned)} of {plural(len(lasts), 'trial')} {'was' if len(pruned) == 1 else 'were'} pruned, half of "
+            f"them by epoch {int(pruned.median())} of at most {facts['epoch'].max()}.{of_patience}"
         )
 
     def draw(self, facts: pd.DataFrame) -> go.Figure:

@@ -14,7 +14,7 @@ from plotly.subplots import make_subplots
 
 from hpsearch.definition.dimension import Dimension
 from hpsearch.errors import HpsearchError
-from hpsearch.numbers import rounded
+from hpsearch.numbers import plural, rounded
 from hpsearch.reporting.figures.search import objective, of_objective
 from hpsearch.reporting.figures.study_figure import StudyFigure
 from hpsearch.reporting.figures.style import (
@@ -122,7 +122,9 @@ class _OfSpace(StudyFigure[SpaceFacts]):
         best = facts.trials.iloc[0]
         values = [f"{name} {rounded(best[name])}" for name in facts.dimensions if not pd.isna(best[name])]
         which = (
-            "The one complete trial" if len(facts.trials) == 1 else f"The best of {len(facts.trials)} complete trials"
+            "The one complete trial"
+            if len(facts.trials) == 1
+            else f"The best of {plural(len(facts.trials), 'complete trial')}"
         )
         return f"{which} has {', '.join(values)}."
 

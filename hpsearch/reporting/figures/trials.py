@@ -11,7 +11,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from hpsearch.errors import HpsearchError
-from hpsearch.numbers import rounded
+from hpsearch.numbers import plural, rounded
 from hpsearch.reporting.figures.search import label, loss_label, objective, of_objective
 from hpsearch.reporting.figures.study_figure import StudyFigure
 from hpsearch.reporting.figures.style import BEST, COMPLETE, CORRECTED, PRUNED, WIDE, axis, faint, figure, joined
@@ -203,7 +203,7 @@ class Size(StudyFigure[SizeFacts]):
 
     def say(self, facts: SizeFacts) -> str:
         first = facts.trials.iloc[0]
-        text = f"The best trial has {int(first['parameters']):,} parameters"
+        text = f"The best trial has {plural(int(first['parameters']), 'parameter')}"
         if facts.chosen is None:
             return f"{text}; with a single split there is no standard error to compare others by."
         if facts.chosen == first["number"]:
