@@ -25,7 +25,9 @@ def counted(states: list[str]) -> str:
     return f"{plural(len(states), 'trial')}: {', '.join(parts)}"
 
 
-def table(heads: Sequence[str], rows: Iterable[Sequence[Any]], caption: str, hidden: bool = False) -> str:
+def table(
+    heads: Sequence[str], rows: Iterable[Sequence[Any]], caption: str, hidden: bool = False, stacks: bool = False
+) -> str:
     """A table; cells that hold numbers are aligned at the right.
 
     Args:
@@ -33,19 +35,26 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[Any]], caption: str, hid
         rows: their cells.
         caption: what it shows.
         hidden: whether the caption is for those who cannot look only, because a heading says it too.
+        stacks: whether on a narrow page each row is a paragraph, whose cells say their column's head.
     """
     cells = [[(value, isinstance(value, int | float) and not isinstance(value, bool)) for value in row] for row in rows]
     numeric = [any(row[place][1] for row in cells) for place in range(len(heads))]
     head = "".join(
         f'<th scope="col"{_right(right)}>{text(name)}</th>' for name, right in zip(heads, numeric, strict=True)
     )
+    names = [f' data-head="{text(name)}"' if stacks else "" for name in heads]
     body = "".join(
-        "<tr>" + "".join(f"<td{_right(right)}>{text(value)}</td>" for value, right in row) + "</tr>" for row in cells
+        "<tr>"
+        + "".join(
+            f"<td{_right(right)}{name}>{text(value)}</td>" for (value, right), name in zip(row, names, strict=True)
+        )
+        + "</tr>"
+        for row in cells
     )
     name, look = text(caption), ' class="hidden"' if hidden else ""
     return (
-        f'<div class="scroll" tabindex="0" role="region" aria-label="{name}"><table><caption{look}>{name}</caption>'
-        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+        f"<table{' class=stacks' if stacks else ''}><caption{look}>{name}</caption>"
+        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
     )
 
 

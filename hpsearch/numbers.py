@@ -9,16 +9,16 @@ from decimal import Decimal
 _SMALLEST, _LARGEST = 1e-15, 1e15
 
 
-def plain(value: float, digits: int) -> str:
-    """A number with so many significant digits and no exponent: 12,340,000, 0.000012."""
+def digits(value: float, most: int) -> str:
+    """A number with at most so many significant digits and no exponent: 12,340,000, 0.000012."""
     if value == 0 or not math.isfinite(value) or not _SMALLEST <= abs(value) < _LARGEST:
-        return f"{value:.{digits}g}"
-    return f"{Decimal(f'{value:.{digits - 1}e}').normalize():,f}"
+        return f"{value:.{most}g}"
+    return f"{Decimal(f'{value:.{most - 1}e}').normalize():,f}"
 
 
 def readable(value: float) -> str:
     """A loss or a score: four decimals, or five digits where that would show too many or none."""
-    return f"{value:.4f}" if value == 0 or 1e-3 <= abs(value) < 999.99995 else plain(value, 5)
+    return f"{value:.4f}" if value == 0 or 1e-3 <= abs(value) < 999.99995 else digits(value, 5)
 
 
 def score_text(value: float) -> str:
@@ -30,7 +30,7 @@ def rounded(value: object) -> str:
     """A value in a table: a fraction with four digits, a tiny one with an exponent; anything else as it is."""
     if not isinstance(value, float):
         return str(value)
-    return plain(value, 4) if abs(value) >= 1e-4 else f"{value:.4g}"
+    return digits(value, 4) if abs(value) >= 1e-4 else f"{value:.4g}"
 
 
 def setting_text(value: object) -> str:

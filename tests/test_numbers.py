@@ -9,21 +9,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpsearch.numbers import plain, plural, readable, rounded
+from hpsearch.numbers import digits, plural, readable, rounded
 
 
 @given(st.floats(1e-12, 1e12) | st.floats(-1e12, -1e-12), st.integers(2, 6))
-def test_no_magnitude_has_an_exponent_and_every_digit_is_the_number_s(value: float, digits: int) -> None:
-    for text, kept in ((plain(value, digits), digits), (readable(value), 5)):
+def test_no_magnitude_has_an_exponent_and_every_digit_is_the_number_s(value: float, most: int) -> None:
+    for text, kept in ((digits(value, most), most), (readable(value), 5)):
         assert re.fullmatch(r"-?\d{1,3}(,\d{3})*(\.\d+)?", text)
-        if abs(value) < 1e-3 or abs(value) >= 1e3 or text == plain(value, digits):
+        if abs(value) < 1e-3 or abs(value) >= 1e3 or text == digits(value, most):
             assert abs(float(text.replace(",", "")) - value) <= abs(value) * 10.0 ** (1 - kept)
     assert float(readable(value).replace(",", "")) == pytest.approx(value, rel=1e-4, abs=0.5e-4)
 
 
 @pytest.mark.parametrize("power", range(-12, 13))
 def test_a_power_of_ten_is_written_out(power: int) -> None:
-    text = plain(10.0**power, 5)
+    text = digits(10.0**power, 5)
     assert float(text.replace(",", "")) == 10.0**power
     assert text == (f"{10**power:,}" if power >= 0 else f"0.{'0' * (-power - 1)}1")
 

@@ -174,7 +174,7 @@ def _data(found: Surveyed, used: Mapping[str, str], plan: SplitPlan, path: str) 
         lines += _noted(f"drop = {as_toml([*found.left_out])}", "for the reasons below")
     if plan.duplicates:
         lines += _comment(
-            f"{plural(plan.duplicates, 'row repeats', 'rows repeat')} another in all features and the target, and "
+            f"{plan.duplicates:,} of {plural(found.rows, 'row')} repeat another in all features and the target, and "
             'would be validated where they were trained. "keep" takes them too; `hpsearch run` refuses that, unless '
             'they have a group column that tells which belong together, and splitter = "group".'
         )
