@@ -42,7 +42,10 @@ def table(
     head = "".join(
         f'<th scope="col"{_right(right)}>{text(name)}</th>' for name, right in zip(heads, numeric, strict=True)
     )
-    names = [f' data-head="{text(name)}"' if stacks else "" for name in heads]
+    # A first column of names needs no head beside each of them.
+    names = [
+        f' data-head="{text(name)}"' if stacks and (place or numeric[0]) else "" for place, name in enumerate(heads)
+    ]
     body = "".join(
         "<tr>"
         + "".join(

@@ -43,7 +43,7 @@ _TITLE = " – hpsearch report"
 _HANDLING = (
     '<p class="on-screen">In a figure: drag to zoom, double-click to go back; a click in its legend hides or shows.</p>'
 )
-_TRIALS = 10  # rows of the table of trials
+_TRIALS = 8  # of the table of trials, a column each, with room for their numbers on a printed page
 _FULL = ("regions", "history", "slices", "parallel", "pruning", "importance", "folds")  # that take the whole width
 _PANELS = 6  # of one figure: more would not fit on what is left of a printed page
 
@@ -119,7 +119,7 @@ def report(study: Snapshot) -> str:
         f"{_MARK}\n"
         f"<title>{name}{_TITLE}</title>\n<style>\n{_part('report.css')}</style>\n</head>\n<body>\n"
         f'<header><h1>{name}</h1>{_lead(study)}<nav aria-label="Contents"><ul>{links}</ul></nav></header>\n'
-        f"<main>{body}</main>\n<footer><p>Losses are in {_unit(study)}, without penalty. "
+        f"<main>{body}</main>\n<footer><p>{_units(study)} "
         "Made by hpsearch from the stored study; this file fetches nothing.</p>"
         + (_HANDLING if drawn else "")
         + "</footer>\n"
@@ -129,8 +129,10 @@ def report(study: Snapshot) -> str:
     )
 
 
-def _unit(study: Snapshot) -> str:
-    return objective_metric("loss", study.definition.loss).unit
+def _units(study: Snapshot) -> str:
+    metric = objective_metric("loss", study.definition.loss)
+    losses = f"Losses are in {metric.unit}, without penalty."
+    return losses if metric.root is None else f"{metric.root.title} is in {metric.root.unit}. {losses}"
 
 
 def _part(name: str) -> str:
@@ -198,7 +200,8 @@ def _numbers(study: Snapshot) -> str:
     else:
         also = f"it has a mean {METRICS[name].title} of {score_text(score)} on validation rows, and"
     line = (
-        f"Mean {best.definition.metric.title} of trial {result.number} at epoch {result.best_epoch}; {also} "
+        f"The search score is the {best.definition.metric.title_of_mean} of trial {result.number} at epoch "
+        f"{result.best_epoch}; {also} "
         f"{plural(result.parameters, 'parameter')}."
     )
     chosen = " · ".join(f"{name} {setting_text(best.settings()[name][0])}" for name in _chosen(best))
@@ -304,12 +307,9 @@ def _tables(study: Snapshot) -> str:
     frame = study.trials.set_index("number")
     means = [metric.in_headline(one.value or 0.0) for one in best]
     errors = [standard_error(one) for one in best]
-    rows: list[tuple[str, list[Any]]] = [(metric.title_of_mean, means)]
-    if metric.root is None:
-        rows.append(("standard error", errors))
-    else:  # of a root, by the delta method
-        halved = [error and mean and error / (2 * mean) for error, mean in zip(errors, means, strict=True)]
-        rows += [("standard error", halved), (f"mean {metric.title}", [one.value for one in best])]
+    if metric.root is not None:  # of a root, by the delta method
+        errors = [error and mean and error / (2 * mean) for error, mean in zip(errors, means, strict=True)]
+    rows: list[tuple[str, list[Any]]] = [(metric.title_of_mean, means), ("standard error", errors)]
     titles = {score_name: METRICS[score_name].title, "best_epoch": "epoch"}
     for name in columns:
         values = frame.loc[[one.number for one in best], name].tolist()

@@ -69,7 +69,7 @@ def loss_label(what: str, facts: pd.DataFrame) -> str:
 def label(metric: Metric) -> str:
     """What heads an axis of the objective's means, which way is better included."""
     which = "lower" if metric.direction == "minimize" else "higher"
-    return _with_unit(mean_of(metric), metric, f", {which} is better")
+    return _with_unit(mean_of(metric), metric, f"{which} is better")
 
 
 def mean_of(metric: Metric) -> str:
@@ -78,10 +78,9 @@ def mean_of(metric: Metric) -> str:
 
 
 def _with_unit(what: str, metric: Metric, more: str = "") -> str:
-    """A unit that is long gets a line of its own: an axis is no longer than its figure is high."""
-    if len(metric.unit) > 10:
-        return f"{what}{more}<br>({metric.unit})"
-    return f"{what}{f' ({metric.unit})' if metric.unit else ''}{more}"
+    """The unit, and what else there is to say, has a line of its own: an axis is no longer than its figure is high."""
+    notes = ", ".join(filter(None, (metric.unit, more)))
+    return f"{what}<br>({notes})" if notes else what
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,7 @@ from hpsearch.storage.quiet import quiet
 _FEWEST = 10  # complete trials to tell which hyperparameters matter
 _NONE = -0.12  # where an axis is crossed by trials that have no value on it
 _LEVEL = 6  # axes whose names fit side by side
+_LEVELS = 3  # that names stand on, at most
 _FEW = 8  # whole numbers that each get a tick
 _GOOD = 5  # of them are called good, or a tenth if that is more
 
@@ -224,6 +225,7 @@ class Parallel(StudyFigure[SpaceFacts]):
     def draw(self, facts: SpaceFacts) -> go.Figure:
         trials, names = facts.trials, [*facts.dimensions, "value"]
         ends = (float(trials["value"].min()), float(trials["value"].max()))
+        levels = min(_LEVELS, -(-len(names) // _LEVEL))
         places, notes = {}, []
         for column, name in enumerate(names):
             choices = [] if name == "value" else facts.choices(name)
@@ -246,8 +248,8 @@ class Parallel(StudyFigure[SpaceFacts]):
             if pd.isna(values).any():
                 notes.append({"x": column, "y": _NONE, "text": "none", "xanchor": "left", "yanchor": "top"})
             label = objective(trials).title if name == "value" else plain(name)
-            # Names of many axes stand on two levels, or they would run into each other.
-            level = 1.1 + (0.1 if len(names) > _LEVEL and column % 2 else 0)
+            # Names of many axes stand on several levels, or they would run into each other.
+            level = 1.1 + 0.1 * (column % levels)
             notes.append({"x": column, "y": level, "text": f"<b>{label}</b>", "xanchor": "center", "yanchor": "bottom"})
         lines = np.stack([places[name] for name in names], axis=1)
         axes = [
@@ -258,11 +260,11 @@ class Parallel(StudyFigure[SpaceFacts]):
         drawn = figure(
             380,
             xaxis={**off, "range": [-0.5, len(names) - 0.5]},
-            yaxis={**off, "range": [-0.2, 1.32 if len(names) > _LEVEL else 1.2]},
+            yaxis={**off, "range": [-0.2, 1.1 + 0.11 * levels]},
             shapes=axes,
             annotations=notes,
             legend={"y": -0.02, "yanchor": "top"},
-            margin={"t": 10},
+            margin={"t": 10, "l": 30, "r": 30},
         )
         good = max(1, round(len(trials) / 10))
         for name, some, line in (

@@ -37,6 +37,8 @@ def _template(text: str, quiet: str, grid: str, line: str, surface: str) -> go.l
         "ticks": "outside",
         "ticklen": 4,
         "automargin": True,
+        "exponentformat": "none",
+        "separatethousands": True,
         "title": {"standoff": 8, "font": {"color": quiet}},
         "tickfont": {"color": quiet, "size": 12},
     }
