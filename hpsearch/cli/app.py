@@ -520,12 +520,14 @@ def export(
 @app.command()
 def report(
     study: Study,
-    output: Annotated[Path, typer.Option("-o", "--output", help="The file to write.")] = Path("report.html"),
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="The file to write: .html, or .pdf by an installed Chromium.")
+    ] = Path("report.html"),
     storage: Storage = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a file that is no earlier report.")] = False,
     set_: Set = None,
 ) -> None:
-    """Write one self-contained HTML file on a study: the numbers, the figures, how to repeat it."""
+    """Write one self-contained HTML file, or a PDF, on a study: the numbers, the figures, how to repeat it."""
     api.report(study_of(study, set_), output, storage, force=force)
     terminal.say(f"Written to {output}.")
 

@@ -9,7 +9,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from hpsearch.errors import HpsearchError, Setting
+from hpsearch.errors import HpsearchError, Setting, Text
 
 # As they are called on PATH, and where they lie on macOS and Windows. An environment may name another, as for Kaleido.
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "microsoft-edge", "msedge")
@@ -39,34 +39,39 @@ _FLAGS = (
 _MOST_SECONDS = 180.0
 
 
-def find_browser() -> str | None:
-    """A browser of Chromium's kind that is installed; None if there is none."""
+_MUST = "A report as PDF needs Chrome or Chromium"
+_DO: Text = ("Install one, or write .html with ", Setting("output"), ".")
+
+
+def require_browser() -> str:
+    """A browser of Chromium's kind that is installed.
+
+    Raises:
+        HpsearchError: there is none.
+    """
     named = os.environ.get(_NAMED_BY)
-    found = (shutil.which(name) for name in ([named] if named else [*_NAMES, *_PLACES]))
-    return next(filter(None, found), None)
+    found = next(filter(None, map(shutil.which, [named] if named else [*_NAMES, *_PLACES])), None)
+    if found is None:
+        raise HpsearchError(_MUST, f"{_NAMED_BY} names {named!r}" if named else "there is none", _DO)
+    return found
 
 
-def printed(page: str) -> bytes:
+def printed(page: str, browser: str) -> bytes:
     """A page as PDF.
 
     Args:
         page: HTML that fetches nothing.
+        browser: what :func:`require_browser` found.
 
     Raises:
-        HpsearchError: there is no browser, or it prints nothing.
+        HpsearchError: it prints nothing.
     """
-    must, do = "A report as PDF needs Chrome or Chromium", ("Install one, or write .html with ", Setting("output"), ".")
-    browser = find_browser()
-    if browser is None:
-        named = os.environ.get(_NAMED_BY)
-        raise HpsearchError(must, f"{_NAMED_BY} names {named!r}, which is none" if named else "there is none", do)
     with tempfile.TemporaryDirectory(prefix="hpsearch-", ignore_cleanup_errors=True) as folder:
         html, pdf = Path(folder, "report.html"), Path(folder, "report.pdf")
         html.write_text(page, encoding="utf-8")
-        command = [browser, *_FLAGS, f"--user-data-dir={folder}/profile", f"--print-to-pdf={pdf}", html.as_uri()]
-        said = _run(command)
+        said = _run([browser, *_FLAGS, f"--user-data-dir={folder}/profile", f"--print-to-pdf={pdf}", html.as_uri()])
         if not pdf.is_file():
-            raise HpsearchError(must, f"{browser} {said}", do)
+            raise HpsearchError(_MUST, f"{browser} {said}", _DO)
         return pdf.read_bytes()
 
 

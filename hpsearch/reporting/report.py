@@ -29,7 +29,7 @@ from hpsearch.reporting.figures import BELIEF, FOUND, GROUPS
 from hpsearch.reporting.figures.search_space import PanelFacts
 from hpsearch.reporting.figures.study_figure import StudyFigure
 from hpsearch.reporting.figures.style import TEMPLATES, swaps
-from hpsearch.reporting.pdf import printed
+from hpsearch.reporting.pdf import printed, require_browser
 from hpsearch.reporting.snapshot import Snapshot
 from hpsearch.results.best import Best
 from hpsearch.search.finals import finals
@@ -45,6 +45,7 @@ _HANDLING = (
 )
 _TRIALS = 8  # of the table of trials, a column each, with room for their numbers on a printed page
 _FULL = ("regions", "history", "slices", "parallel", "pruning", "importance", "folds")  # that take the whole width
+_SHORT = 12  # characters of a score that fit in large ones
 _PANELS = 6  # of one figure: more would not fit on what is left of a printed page
 
 
@@ -61,8 +62,9 @@ def write_report(study: Snapshot, path: Path, force: bool = False) -> None:
             prints a PDF.
     """
     require_replaceable(path, force, "an earlier report", _is_report)
+    browser = require_browser() if path.suffix.lower() == ".pdf" else None
     page = report(study)
-    write_atomically(path, printed(page) if path.suffix.lower() == ".pdf" else page.encode())
+    write_atomically(path, page.encode() if browser is None else printed(page, browser))
 
 
 def _is_report(path: Path) -> bool:
@@ -187,7 +189,8 @@ def _numbers(study: Snapshot) -> str:
     opened_once = best.has_holdout and best.scorings == 1
     believed = "hold-out" if opened_once else "corrected score" if best.corrected else ""
     cards = "".join(
-        f'<div{" class=believe" if name == believed else ""}><dt>{name}</dt><dd class="value">{text(value)}</dd>'
+        f"<div{' class=believe' if name == believed else ''}><dt>{name}</dt>"
+        f'<dd class="value{" long" if len(value) > _SHORT else ""}">{text(value)}</dd>'
         f'<dd class="note">{text(note)}</dd></div>'
         for name, value, note in best.scores()
     )

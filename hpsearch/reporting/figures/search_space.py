@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
@@ -58,7 +59,8 @@ class Importance(StudyFigure[pd.DataFrame]):
                 f"Importances need at least {_FEWEST} complete trials with different values",
                 f"there are {len({trial.value for trial in complete})}",
             )
-        with quiet():
+        with quiet(), warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # that few trials have a hyperparameter: the words say so
             study_ = optuna.load_study(study_name=study.stored.name, storage=study.stored.storage)
             evaluator = optuna.importance.PedAnovaImportanceEvaluator(target_quantile=max(0.1, _GOOD / len(complete)))
             found = optuna.importance.get_param_importances(study_, evaluator=evaluator)
