@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from hpsearch import api
 from hpsearch.cli import completion, display, progress, stored_studies, study_files, terminal
@@ -21,8 +22,19 @@ if TYPE_CHECKING:
 
     from hpsearch.definition.study import StudyDefinition
 
+
+class WholeSentences(TyperGroup):
+    """Lists the commands with all that their help says, where click would cut it at the end of a line."""
+
+    def format_commands(self, ctx: typer.Context, formatter: Any) -> None:  # type: ignore[override]
+        for command in self.commands.values():
+            command.short_help = command.help
+        super().format_commands(ctx, formatter)
+
+
 app = typer.Typer(
     name="hpsearch",
+    cls=WholeSentences,
     help="Tune a small neural network by K-fold cross-validation; see the trials; export and retrain the best.",
     pretty_exceptions_enable=False,
     rich_markup_mode=None,

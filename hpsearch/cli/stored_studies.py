@@ -47,7 +47,7 @@ def delete(
     studies: Annotated[
         list[str],
         typer.Argument(
-            metavar="STUDY...", help="Names of studies.", show_default=False, autocompletion=completion.studies
+            metavar="STUDY", help="Names of studies.", show_default=False, autocompletion=completion.studies
         ),
     ],
     storage: Storage = None,
