@@ -168,7 +168,7 @@ def run(
     if as_json:
         return
     best = result.best
-    display.trials(table, definition.metric, most=10)
+    display.trials(table, definition, most=10)
     terminal.say("")
     display.best(best)
     from hpsearch.storage.database import shown_url
@@ -236,7 +236,12 @@ def cv(file: File, set_: Set = None, as_json: Json = False) -> None:
 @app.command()
 def studies(storage: Storage = None, kind: TableFormat = None, output: Output = None, as_json: Json = False) -> None:
     """List the studies of a storage."""
-    _emit(api.load_studies(storage), kind, output, as_json)
+    if _for_people(kind, output, as_json):
+        from hpsearch.results.views import studies_view
+
+        terminal.table(studies_view(api.storage_url(storage)))
+    else:
+        _emit(api.load_studies(storage), kind, output, as_json)
 
 
 @app.command()
@@ -249,7 +254,13 @@ def trials(
     as_json: Json = False,
 ) -> None:
     """Show a study's trials, one row each."""
-    _emit(api.load_trials(study_of(study, set_), storage), kind, output, as_json)
+    if _for_people(kind, output, as_json):
+        from hpsearch.results.views import trials_view
+
+        with api.open_study(study_of(study, set_), storage) as stored:
+            terminal.table(trials_view(stored))
+    else:
+        _emit(api.load_trials(study_of(study, set_), storage), kind, output, as_json)
 
 
 @app.command()
@@ -262,7 +273,13 @@ def folds(
     as_json: Json = False,
 ) -> None:
     """Show a study's folds, one row a complete trial and fold."""
-    _emit(api.load_folds(study_of(study, set_), storage), kind, output, as_json)
+    if _for_people(kind, output, as_json):
+        from hpsearch.results.views import folds_view
+
+        with api.open_study(study_of(study, set_), storage) as stored:
+            terminal.table(folds_view(stored))
+    else:
+        _emit(api.load_folds(study_of(study, set_), storage), kind, output, as_json)
 
 
 @app.command()
@@ -275,7 +292,13 @@ def curves(
     as_json: Json = False,
 ) -> None:
     """Show a study's learning curves, one row a trial, checkpoint and fold."""
-    _emit(api.load_curves(study_of(study, set_), storage), kind, output, as_json)
+    if _for_people(kind, output, as_json):
+        from hpsearch.results.views import curves_view
+
+        with api.open_study(study_of(study, set_), storage) as stored:
+            terminal.table(curves_view(stored))
+    else:
+        _emit(api.load_curves(study_of(study, set_), storage), kind, output, as_json)
 
 
 @app.command()
@@ -288,7 +311,13 @@ def finals(
     as_json: Json = False,
 ) -> None:
     """Show a study's finals: its best trials on fresh splits, one row a finalist and repeat."""
-    _emit(api.load_finals(study_of(study, set_), storage), kind, output, as_json)
+    if _for_people(kind, output, as_json):
+        from hpsearch.results.views import finals_view
+
+        with api.open_study(study_of(study, set_), storage) as stored:
+            terminal.table(finals_view(stored))
+    else:
+        _emit(api.load_finals(study_of(study, set_), storage), kind, output, as_json)
 
 
 @app.command()
@@ -302,7 +331,18 @@ def metrics(
     as_json: Json = False,
 ) -> None:
     """Show every metric of a trial's out-of-fold predictions, one row each fold and one of all of them."""
-    _emit(api.load_metrics(study_of(study, set_), storage, trial), kind, output, as_json)
+    if _for_people(kind, output, as_json):
+        from hpsearch.results.views import metrics_view
+
+        with api.open_study(study_of(study, set_), storage) as stored:
+            terminal.table(metrics_view(stored, trial))
+    else:
+        _emit(api.load_metrics(study_of(study, set_), storage, trial), kind, output, as_json)
+
+
+def _for_people(kind: Format | None, output: Path | None, as_json: bool) -> bool:
+    """Whether a table is to be read, and not stored or handed on."""
+    return output is None and not as_json and kind in (None, Format.table)
 
 
 def _emit(frame: pd.DataFrame, kind: Format | None, output: Path | None, as_json: bool) -> None:

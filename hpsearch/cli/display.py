@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from hpsearch.data.audit import Finding
+    from hpsearch.definition.study import StudyDefinition
     from hpsearch.model.bundle import Bundle
     from hpsearch.model.export import Exported
     from hpsearch.results.best import Best
@@ -25,15 +26,19 @@ if TYPE_CHECKING:
     from hpsearch.validation.metric import Metric
 
 
-def trials(frame: pd.DataFrame, metric: Metric, most: int) -> None:
+def trials(frame: pd.DataFrame, definition: StudyDefinition, most: int) -> None:
     """The best trials of a study, and how the others ended."""
+    from hpsearch.results.views import arranged_trials
+
+    metric = definition.metric
     counts = frame["state"].value_counts()
     words = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed", "RUNNING": "unfinished"}
     ended = ", ".join(f"{counts[state]} {word}" for state, word in words.items() if state in counts)
     upward = [metric.direction == "minimize", True]
     complete = frame[frame["state"] == "COMPLETE"].sort_values(["value", "number"], ascending=upward).head(most)
     say(f"{plural(len(frame), 'trial')}: {ended}. The best {len(complete)}:\n")
-    table(complete.drop(columns=["state", "reason", "epochs_trained", "same_as", "machine"]))
+    shown = complete.drop(columns=["state", "reason", "epochs_trained", "same_as", "machine"])
+    table(arranged_trials(shown, metric, list(definition.space.dimensions)))
 
 
 def best(found: Best) -> None:
@@ -41,7 +46,7 @@ def best(found: Best) -> None:
     result = found.result
     say(f"Best configuration of {found.definition.name!r}: trial {result.number} of {found.trials}\n")
     say_rows((name, setting_text(value), origin) for name, (value, origin) in found.settings().items())
-    _curve(result)
+    _curve(result, found.definition.metric)
     mean = _mean(found.definition.metric, result.value, found.score_name, result.score)
     say(f"\n{mean}, {_over(len(result.folds))} of the search, at epoch {result.best_epoch}.\n")
     say_rows(found.scores())
@@ -71,15 +76,17 @@ def _diagnoses(found: Best) -> None:
         say(f"- {finding}")
 
 
-def _curve(result: TrialResult) -> None:
+def _curve(result: TrialResult, metric: Metric) -> None:
     """How the objective went over the epochs, on a terminal."""
     from hpsearch.cli.curve import curve, fits
 
     if not sys.stdout.isatty() or len(result.epochs) < 3:
         return
     width = min(60, shutil.get_terminal_size().columns - 14)
-    sys.stdout.write("\nThe mean over the splits by epoch:\n\n")
-    for line in curve(result.epochs, result.intermediate, width, plain=not fits(sys.stdout.encoding)):
+    name = metric.title_of_mean
+    sys.stdout.write(f"\n{name[0].upper()}{name[1:]} over the splits by epoch:\n\n")
+    means = [metric.in_headline(mean) for mean in result.intermediate]
+    for line in curve(result.epochs, means, width, plain=not fits(sys.stdout.encoding)):
         sys.stdout.write(f"{line}\n")
 
 
@@ -133,9 +140,11 @@ def cross_validation(outcome: CrossValidation) -> None:
     """One row a fold, and their mean."""
     import pandas as pd
 
-    from hpsearch.validation.metrics import shown
+    from hpsearch.results.views import arranged_folds
+    from hpsearch.validation.metrics import objective_metric, shown
 
-    table(pd.DataFrame([fold.row() for fold in outcome.folds]))
+    frame = pd.DataFrame([fold.row() for fold in outcome.folds])
+    table(arranged_folds(frame, objective_metric("loss", outcome.loss_name)))
     mean = _mean(outcome.metric, outcome.value, outcome.score_name, outcome.score)
     say(f"\n{mean}, at epoch {outcome.best_epoch}; {plural(outcome.parameters, 'parameter')}.")
     sure = outcome.estimate
@@ -158,25 +167,30 @@ def confirmed(found: Confirmation) -> None:
     """The trials on fresh splits, and which are distinguishable from the first."""
     import pandas as pd
 
-    from hpsearch.validation.metrics import METRICS
-
-    behind = "above_the_first" if METRICS[found.objective].direction == "minimize" else "below_the_first"
-    first = found.trials[0].trial
+    metric = found.metric
+    behind = "above_the_first" if metric.direction == "minimize" else "below_the_first"
+    first, best = found.trials[0].trial, found.trials[0].objective
+    name = "fresh_splits" if metric.root is None else f"{metric.root.title}_of_fresh_splits"
     against = {pair.worse: pair for pair in found.comparisons if pair.better == first}
     rows = []
     for one in found.trials:
-        pair = against.get(one.trial)
+        pair, mean = against.get(one.trial), None if one.objective is None else one.objective.mean
+        unit = 1.0
+        if metric.root is not None and best is not None and mean is not None:
+            # Of roots: a² - b² = (a - b)(a + b), and the same for the interval, near enough.
+            unit = metric.in_headline(best.mean) + metric.in_headline(mean)
+        between = None if pair is None else f"{_number(pair.low / unit)} to {_number(pair.high / unit)}"
         rows.append(
             {
                 "trial": one.trial,
-                "parameters": one.parameters,
-                "search": one.searched,
-                "fresh_splits": None if one.objective is None else one.objective.mean,
+                name: None if mean is None else metric.in_headline(mean),
                 one.score_name: one.score,
-                behind: None if pair is None else pair.difference,
-                "95_%_interval": None if pair is None else f"{_number(pair.low)} to {_number(pair.high)}",
+                behind: None if pair is None else pair.difference / unit,
+                "95_%_interval": between,
                 "p": None if pair is None else pair.p,
                 "distinguishable": None if pair is None else "yes" if pair.distinguishable else "no",
+                "search": metric.in_headline(one.searched),
+                "parameters": one.parameters,
             }
         )
     deals = "dealt once" if found.repeats == 1 else f"dealt {found.repeats} times"
@@ -214,7 +228,19 @@ def nested(found: Nested, name: str) -> None:
     say("")
     known = found.objective in ("loss", found.score_name)  # then it has a column already
     hidden = {"chosen", "objective"} if known else {"chosen"}
-    table(pd.DataFrame([{k: v for k, v in as_plain(split).items() if k not in hidden} for split in found.splits]))
+    loss, searched = (objective_metric(name, found.loss_name) for name in ("loss", found.objective))
+    rows = []
+    for split in found.splits:
+        values = {name: value for name, value in as_plain(split).items() if name not in hidden}
+        where = {name: values.pop(name) for name in ("training_rows", "validation_rows", "study")}
+        for name in ("searched", "objective", "corrected"):
+            if values.get(name) is not None:
+                values[name] = searched.in_headline(values[name])
+        mean = loss.in_headline(values.pop("loss"))
+        rows.append(
+            {"trial": values.pop("trial"), loss.headline.title if loss.root else "loss": mean, **values, **where}
+        )
+    table(pd.DataFrame(rows))
     say("\nWhat the searches chose, one value an outer split:\n")
     say_rows(
         (hyperparameter, *("–" if value is None else rounded(value) for value in values))

@@ -53,12 +53,14 @@ def _between(of: Interval, text: Any = readable) -> str:
 
 
 def _metrics(found: Evaluated) -> None:
+    from hpsearch.results.views import FIRST_METRICS
     from hpsearch.validation.metrics import METRICS
 
     drawn = columns()
     for head in ("metric", "value", "95 % interval"):
         drawn.add_column(head, justify="left" if head == "metric" else "right")
-    for name, of in found.metrics.items():
+    for name in sorted(found.metrics, key=lambda name: name not in FIRST_METRICS):
+        of = found.metrics[name]
         metric = METRICS[name]
         text = score_text if metric.is_share or name == "r2" else readable
         title = "loss" if name == "loss" else metric.title
