@@ -82,7 +82,7 @@ def table(frame: pd.DataFrame) -> None:
     heads = {name: [name] for name in shown}
     if width is not None and _width(heads, cells) > width:
         heads = {name: re.sub(r"[_.]", r"\g<0>\n", name).split("\n") for name in shown}
-        most = max(20, width // 2)
+        most = max(20, width // 3)
         cells = {name: [_folded(cell, most) for cell in column] for name, column in cells.items()}
     left_out: list[str] = []
     while width is not None and len(heads) > 1 and _width(heads, cells) > width:
@@ -101,9 +101,8 @@ def table(frame: pd.DataFrame) -> None:
             )
             sys.stdout.write("  ".join(placed).rstrip() + "\n")
     if left_out:
-        assert width is not None
-        note = f"({width} columns are too narrow for {', '.join(left_out)}: a wider terminal or --format csv shows all)"
-        sys.stdout.write("\n".join(textwrap.wrap(note, width, break_on_hyphens=False)) + "\n")
+        note = f"(Left out, as they do not fit: {', '.join(left_out)}. A wider terminal or --format csv shows all.)"
+        sys.stdout.write("\n".join(textwrap.wrap(note, width or 80, break_on_hyphens=False)) + "\n")
 
 
 def _folded(cell: Sequence[str], most: int) -> list[str]:

@@ -121,7 +121,7 @@ def report(study: Snapshot) -> str:
         f"{_MARK}\n"
         f"<title>{name}{_TITLE}</title>\n<style>\n{_part('report.css')}</style>\n</head>\n<body>\n"
         f'<header><h1>{name}</h1>{_lead(study)}<nav aria-label="Contents"><ul>{links}</ul></nav></header>\n'
-        f"<main>{body}</main>\n<footer class="on-screen"><p>"
+        f"<main>{body}</main>\n<footer class=on-screen><p>"
         "Made by hpsearch from the stored study; this file fetches nothing.</p>"
         + (_HANDLING if drawn else "")
         + "</footer>\n"

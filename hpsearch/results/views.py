@@ -80,8 +80,8 @@ def studies_view(url: str) -> pd.DataFrame:
     for name in ("best_value", "corrected", "corrected_low", "corrected_high"):
         pairs = zip(table["study"].tolist(), table[name].tolist(), strict=True)
         table[name] = pd.Series([metrics[study].in_headline(value) for study, value in pairs], dtype="float64")
-    table.insert(2, "score", pd.Series([metrics[study].headline.title for study in table["study"]], dtype="str"))
-    first = ["study", "trials", "score", "corrected", "corrected_low", "corrected_high", "best_value", "best_trial"]
+    table.insert(1, "score", pd.Series([metrics[study].headline.title for study in table["study"]], dtype="str"))
+    first = ["study", "score", "corrected", "corrected_low", "corrected_high", "best_value", "best_trial", "trials"]
     return _ordered(table, first)
 
 
