@@ -18,7 +18,7 @@ def digits(value: float, most: int) -> str:
 
 def readable(value: float) -> str:
     """A loss or a score: four decimals, or five digits where that would show too many or none."""
-    return f"{value:.4f}" if value == 0 or 1e-3 <= abs(value) < 999.99995 else digits(value, 5)
+    return f"{value:.4f}" if 1e-3 <= abs(value) < 999.99995 else digits(value, 5)
 
 
 def score_text(value: float) -> str:

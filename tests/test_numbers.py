@@ -14,10 +14,9 @@ from hpsearch.numbers import digits, plural, readable, rounded
 
 @given(st.floats(1e-12, 1e12) | st.floats(-1e12, -1e-12), st.integers(2, 6))
 def test_no_magnitude_has_an_exponent_and_every_digit_is_the_number_s(value: float, most: int) -> None:
-    for text, kept in ((digits(value, most), most), (readable(value), 5)):
+    for text in (digits(value, most), readable(value)):
         assert re.fullmatch(r"-?\d{1,3}(,\d{3})*(\.\d+)?", text)
-        if abs(value) < 1e-3 or abs(value) >= 1e3 or text == digits(value, most):
-            assert abs(float(text.replace(",", "")) - value) <= abs(value) * 10.0 ** (1 - kept)
+    assert float(digits(value, most).replace(",", "")) == pytest.approx(value, rel=0.51 * 10.0 ** (1 - most))
     assert float(readable(value).replace(",", "")) == pytest.approx(value, rel=1e-4, abs=0.5e-4)
 
 
@@ -31,7 +30,7 @@ def test_a_power_of_ten_is_written_out(power: int) -> None:
 @pytest.mark.parametrize(
     ("value", "text"),
     [
-        (0.0, "0.0000"),
+        (0.0, "0"),
         (0.49899, "0.4990"),
         (-0.25, "-0.2500"),
         (999.12345, "999.1235"),

@@ -42,6 +42,9 @@ app = typer.Typer(
 )
 
 
+FILES = "--format csv"  # what shows a table whole
+
+
 class Format(StrEnum):
     table = "table"
     csv = "csv"
@@ -239,7 +242,7 @@ def studies(storage: Storage = None, kind: TableFormat = None, output: Output = 
     if _for_people(kind, output, as_json):
         from hpsearch.results.views import studies_view
 
-        terminal.table(studies_view(api.storage_url(storage)))
+        terminal.table(studies_view(api.storage_url(storage)), FILES)
     else:
         _emit(api.load_studies(storage), kind, output, as_json)
 
@@ -258,7 +261,7 @@ def trials(
         from hpsearch.results.views import trials_view
 
         with api.open_study(study_of(study, set_), storage) as stored:
-            terminal.table(trials_view(stored))
+            terminal.table(trials_view(stored), FILES)
     else:
         _emit(api.load_trials(study_of(study, set_), storage), kind, output, as_json)
 
@@ -277,7 +280,7 @@ def folds(
         from hpsearch.results.views import folds_view
 
         with api.open_study(study_of(study, set_), storage) as stored:
-            terminal.table(folds_view(stored))
+            terminal.table(folds_view(stored), FILES)
     else:
         _emit(api.load_folds(study_of(study, set_), storage), kind, output, as_json)
 
@@ -296,7 +299,7 @@ def curves(
         from hpsearch.results.views import curves_view
 
         with api.open_study(study_of(study, set_), storage) as stored:
-            terminal.table(curves_view(stored))
+            terminal.table(curves_view(stored), FILES)
     else:
         _emit(api.load_curves(study_of(study, set_), storage), kind, output, as_json)
 
@@ -315,7 +318,7 @@ def finals(
         from hpsearch.results.views import finals_view
 
         with api.open_study(study_of(study, set_), storage) as stored:
-            terminal.table(finals_view(stored))
+            terminal.table(finals_view(stored), FILES)
     else:
         _emit(api.load_finals(study_of(study, set_), storage), kind, output, as_json)
 
@@ -335,7 +338,7 @@ def metrics(
         from hpsearch.results.views import metrics_view
 
         with api.open_study(study_of(study, set_), storage) as stored:
-            terminal.table(metrics_view(stored, trial))
+            terminal.table(metrics_view(stored, trial), FILES)
     else:
         _emit(api.load_metrics(study_of(study, set_), storage, trial), kind, output, as_json)
 
@@ -359,7 +362,7 @@ def _emit(frame: pd.DataFrame, kind: Format | None, output: Path | None, as_json
     elif chosen is Format.parquet:
         raise HpsearchError("Parquet must go to a file", do="Name one with -o.")
     elif chosen in (None, Format.table):
-        terminal.table(frame)
+        terminal.table(frame, FILES)
     else:
         typer.echo(tables.render(frame, chosen.value), nl=False)
 

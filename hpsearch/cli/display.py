@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hpsearch.cli.terminal import columns, complain, draw, say, say_aside, say_rows, table
-from hpsearch.numbers import plural, readable, rounded, score_text, setting_text
+from hpsearch.numbers import digits, plural, readable, rounded, score_text, setting_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -122,7 +122,9 @@ def facts(values: Mapping[str, Any]) -> None:
 
     def written(value: Any) -> str:
         if isinstance(value, Mapping):
-            return ", ".join(f"{key}: {inner}" for key, inner in value.items()) or "nothing"
+            return ", ".join(f"{key}: {written(inner)}" for key, inner in value.items()) or "nothing"
+        if isinstance(value, float):
+            return digits(value, 6)
         return "none" if value is None else str(value)
 
     say_rows((name.replace("_", " "), written(value)) for name, value in values.items())
@@ -186,7 +188,7 @@ def confirmed(found: Confirmation) -> None:
                 name: None if mean is None else metric.in_headline(mean),
                 one.score_name: one.score,
                 behind: None if pair is None else pair.difference / unit,
-                "95_%_interval": between,
+                "95%_interval": between,
                 "p": None if pair is None else pair.p,
                 "distinguishable": None if pair is None else "yes" if pair.distinguishable else "no",
                 "search": metric.in_headline(one.searched),

@@ -59,7 +59,8 @@ def _metrics(found: Evaluated) -> None:
     drawn = columns()
     for head in ("metric", "value", "95 % interval"):
         drawn.add_column(head, justify="left" if head == "metric" else "right")
-    for name in sorted(found.metrics, key=lambda name: name not in FIRST_METRICS):
+    first = [name for name in FIRST_METRICS if name in found.metrics]
+    for name in (*first, *(name for name in found.metrics if name not in first)):
         of = found.metrics[name]
         metric = METRICS[name]
         text = score_text if metric.is_share or name == "r2" else readable

@@ -25,7 +25,9 @@ def columns(show_header: bool = True) -> Table:
 
 
 def draw(drawn: Table) -> None:
-    """Print a table, without the spaces that rich puts at line ends."""
+    """Print a table, without the spaces that rich puts at line ends; long words fold, and nothing is cut."""
+    for column in drawn.columns:
+        column.overflow = "fold"
     console = open_console()
     with console.capture() as captured:
         console.print(drawn)
@@ -70,11 +72,15 @@ def _cell(value: Any) -> str:
     return rounded(value)
 
 
-def table(frame: pd.DataFrame) -> None:
+def table(frame: pd.DataFrame, otherwise: str = "") -> None:
     """A pandas table; columns with nothing in them are left out.
 
     On a terminal, headers fold at their underscores and long texts between words; then the last columns that do not fit
     are named and left out. Values are never cut.
+
+    Args:
+        frame: the table.
+        otherwise: what shows all columns beside a wider terminal, as ``--format csv``.
     """
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     shown = [name for name in frame.columns if not frame[name].isna().all()] if len(frame) else list(frame.columns)
@@ -101,7 +107,8 @@ def table(frame: pd.DataFrame) -> None:
             )
             sys.stdout.write("  ".join(placed).rstrip() + "\n")
     if left_out:
-        note = f"(Left out, as they do not fit: {', '.join(left_out)}. A wider terminal or --format csv shows all.)"
+        wider = f"A wider terminal{otherwise and f' or {otherwise}'} shows all."
+        note = f"(Left out, as they do not fit: {', '.join(left_out)}. {wider})"
         sys.stdout.write("\n".join(textwrap.wrap(note, width or 80, break_on_hyphens=False)) + "\n")
 
 
