@@ -12,7 +12,12 @@ from hpsearch.results import tables, views
 from hpsearch.results.metrics_table import metrics_table
 from hpsearch.storage.stored_study import StoredStudy
 
-REGRESSION = {"nnfs:spiral": "nnfs:sine", "samples = 20": "samples = 40", "[search]": "[retrain]\nmembers = 1\n\n[search]", "finalists = 0": FINALS}
+REGRESSION = {
+    "nnfs:spiral": "nnfs:sine",
+    "samples = 20": "samples = 40",
+    "[search]": "[retrain]\nmembers = 1\n\n[search]",
+    "finalists = 0": FINALS,
+}
 
 
 @pytest.fixture(scope="module")
