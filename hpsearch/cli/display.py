@@ -230,14 +230,14 @@ def nested(found: Nested, name: str) -> None:
     say("")
     known = found.objective in ("loss", found.score_name)  # then it has a column already
     hidden = {"chosen", "objective"} if known else {"chosen"}
-    loss, searched = (objective_metric(name, found.loss_name) for name in ("loss", found.objective))
+    loss, searched = (objective_metric(one, found.loss_name) for one in ("loss", found.objective))
     rows = []
     for split in found.splits:
-        values = {name: value for name, value in as_plain(split).items() if name not in hidden}
-        where = {name: values.pop(name) for name in ("training_rows", "validation_rows", "study")}
-        for name in ("searched", "objective", "corrected"):
-            if values.get(name) is not None:
-                values[name] = searched.in_headline(values[name])
+        values = {key: value for key, value in as_plain(split).items() if key not in hidden}
+        where = {key: values.pop(key) for key in ("training_rows", "validation_rows", "study")}
+        for key in ("searched", "objective", "corrected"):
+            if values.get(key) is not None:
+                values[key] = searched.in_headline(values[key])
         mean = loss.in_headline(values.pop("loss"))
         rows.append(
             {"trial": values.pop("trial"), loss.headline.title if loss.root else "loss": mean, **values, **where}
