@@ -143,7 +143,7 @@ def test_a_printed_report_has_full_pages(reported: dict[str, hpsearch.StudyResul
 TITLES = (
     "Can I believe it?",
     "What the best configuration predicts",
-    "Which hyperparameters mattered",
+    "What mattered",
     "How the trials learnt",
     "The best trials, and the splits of the best",
     "Every hyperparameter of the best configuration",

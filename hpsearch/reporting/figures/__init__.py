@@ -28,7 +28,7 @@ GROUPS: dict[str, dict[str, StudyFigure[Any]]] = {
         "calibration": Calibration(),
         "agreement": Agreement(),
     },
-    "Which hyperparameters mattered": {
+    "What mattered": {
         "importance": Importance(),
         "slices": Slices(),
         "parallel": Parallel(),
