@@ -762,21 +762,22 @@ def report(
     force: bool = False,
     importance: bool | None = None,
 ) -> None:
-    """Write one self-contained HTML file on a stored study: the numbers, the figures, how to repeat it.
+    """Write one self-contained HTML file, or a PDF, on a stored study: the numbers, the figures, how to repeat it.
 
     >>> study = run("studies/wine.toml", trials=3)
     >>> report(study, "wine.html")
 
     Args:
         study: a stored study, its name or its file.
-        path: the file; an earlier report is replaced, whole or not at all.
+        path: the file; an earlier report is replaced, whole or not at all. What ends in .pdf is printed by an installed
+            Chrome or Chromium, or the one that the environment's ``BROWSER_PATH`` names.
         storage: where the study is kept.
         force: replace a file that is no report, too.
         importance: with what the columns of the table do, for which networks are trained again; if None, where that
             takes some seconds only.
 
     Raises:
-        HpsearchError: no such study, no trial that ended, a file that cannot be written.
+        HpsearchError: no such study, no trial that ended, a file that cannot be written, no browser for a PDF.
     """
     from hpsearch.reporting.report import SECONDS, write_report
 

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from hpsearch import api
 from hpsearch.cli import completion, display, stored_studies, study_files, terminal
 from hpsearch.cli.options import File, Json, Set, Storage, Study, by_class, study_of
 from hpsearch.cli.process import duration, has_screen, terminated_as_interrupted, usable_cores
+from hpsearch.numbers import plural
 from hpsearch.reporting import progress
 
 if TYPE_CHECKING:
@@ -21,13 +23,27 @@ if TYPE_CHECKING:
 
     from hpsearch.definition.study import StudyDefinition
 
+
+class WholeSentences(TyperGroup):
+    """Lists the commands with all that their help says, where click would cut it at the end of a line."""
+
+    def format_commands(self, ctx: typer.Context, formatter: Any) -> None:  # type: ignore[override]
+        for command in self.commands.values():
+            command.short_help = command.help
+        super().format_commands(ctx, formatter)
+
+
 app = typer.Typer(
     name="hpsearch",
+    cls=WholeSentences,
     help="Tune a small neural network by K-fold cross-validation; see the trials; export and retrain the best.",
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+FILES = "--format csv"  # what shows a table whole
 
 
 class Format(StrEnum):
@@ -142,8 +158,8 @@ def run(
     told = int((table["state"] != "RUNNING").sum())
     if told < on_progress.trials and not as_json:
         terminal.say_aside(
-            f"stopped after {timeout}: {told} of {on_progress.trials} trials are done. Run it again to go on"
-            + (f", with --set study.name={fresh} in the place of --fresh." if fresh else ".")
+            f"stopped after {timeout}: {told} of {plural(on_progress.trials, 'trial is', 'trials are')} done. "
+            "Run it again to go on" + (f", with --set study.name={fresh} in the place of --fresh." if fresh else ".")
         )
     complete = bool((table["state"] == "COMPLETE").any())
     if as_json:
@@ -156,7 +172,7 @@ def run(
     if as_json:
         return
     best = result.best
-    display.trials(table, definition.metric, most=10)
+    display.trials(table, definition, most=10)
     terminal.say("")
     display.best(best)
     from hpsearch.storage.database import shown_url
@@ -227,7 +243,12 @@ def cv(file: File, set_: Set = None, as_json: Json = False) -> None:
 @app.command()
 def studies(storage: Storage = None, kind: TableFormat = None, output: Output = None, as_json: Json = False) -> None:
     """List the studies of a storage."""
-    _emit(api.load_studies(storage), kind, output, as_json)
+    if _for_people(kind, output, as_json):
+        from hpsearch.results.views import studies_view
+
+        terminal.table(studies_view(api.storage_url(storage)), FILES)
+    else:
+        _emit(api.load_studies(storage), kind, output, as_json)
 
 
 @app.command()
@@ -244,7 +265,13 @@ def trials(
     as_json: Json = False,
 ) -> None:
     """Show a study's trials, one row each."""
-    _emit(api.load_trials(study_of(study, set_), storage, front=front), kind, output, as_json)
+    if _for_people(kind, output, as_json):
+        from hpsearch.results.views import trials_view
+
+        with api.open_study(study_of(study, set_), storage) as stored:
+            terminal.table(trials_view(stored, front), FILES)
+    else:
+        _emit(api.load_trials(study_of(study, set_), storage, front=front), kind, output, as_json)
 
 
 @app.command()
@@ -257,7 +284,13 @@ def folds(
     as_json: Json = False,
 ) -> None:
     """Show a study's folds, one row a complete trial and fold."""
-    _emit(api.load_folds(study_of(study, set_), storage), kind, output, as_json)
+    if _for_people(kind, output, as_json):
+        from hpsearch.results.views import folds_view
+
+        with api.open_study(study_of(study, set_), storage) as stored:
+            terminal.table(folds_view(stored), FILES)
+    else:
+        _emit(api.load_folds(study_of(study, set_), storage), kind, output, as_json)
 
 
 @app.command()
@@ -270,7 +303,13 @@ def curves(
     as_json: Json = False,
 ) -> None:
     """Show a study's learning curves, one row a trial, checkpoint and fold."""
-    _emit(api.load_curves(study_of(study, set_), storage), kind, output, as_json)
+    if _for_people(kind, output, as_json):
+        from hpsearch.results.views import curves_view
+
+        with api.open_study(study_of(study, set_), storage) as stored:
+            terminal.table(curves_view(stored), FILES)
+    else:
+        _emit(api.load_curves(study_of(study, set_), storage), kind, output, as_json)
 
 
 @app.command()
@@ -283,7 +322,13 @@ def finals(
     as_json: Json = False,
 ) -> None:
     """Show a study's finals: its best trials on fresh splits, one row a finalist and repeat."""
-    _emit(api.load_finals(study_of(study, set_), storage), kind, output, as_json)
+    if _for_people(kind, output, as_json):
+        from hpsearch.results.views import finals_view
+
+        with api.open_study(study_of(study, set_), storage) as stored:
+            terminal.table(finals_view(stored), FILES)
+    else:
+        _emit(api.load_finals(study_of(study, set_), storage), kind, output, as_json)
 
 
 @app.command()
@@ -297,7 +342,18 @@ def metrics(
     as_json: Json = False,
 ) -> None:
     """Show every metric of a trial's out-of-fold predictions, one row each fold and one of all of them."""
-    _emit(api.load_metrics(study_of(study, set_), storage, trial), kind, output, as_json)
+    if _for_people(kind, output, as_json):
+        from hpsearch.results.views import metrics_view
+
+        with api.open_study(study_of(study, set_), storage) as stored:
+            terminal.table(metrics_view(stored, trial), FILES)
+    else:
+        _emit(api.load_metrics(study_of(study, set_), storage, trial), kind, output, as_json)
+
+
+def _for_people(kind: Format | None, output: Path | None, as_json: bool) -> bool:
+    """Whether a table is to be read, and not stored or handed on."""
+    return output is None and not as_json and kind in (None, Format.table)
 
 
 @app.command()
@@ -338,7 +394,7 @@ def _emit(frame: pd.DataFrame, kind: Format | None, output: Path | None, as_json
     elif chosen is Format.parquet:
         raise HpsearchError("Parquet must go to a file", do="Name one with -o.")
     elif chosen in (None, Format.table):
-        terminal.table(frame)
+        terminal.table(frame, FILES)
     else:
         typer.echo(tables.render(frame, chosen.value), nl=False)
 
@@ -555,7 +611,9 @@ def export(
 @app.command()
 def report(
     study: Study,
-    output: Annotated[Path, typer.Option("-o", "--output", help="The file to write.")] = Path("report.html"),
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="The file to write: .html, or .pdf by an installed Chromium.")
+    ] = Path("report.html"),
     storage: Storage = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a file that is no earlier report.")] = False,
     importance: Annotated[
@@ -569,7 +627,7 @@ def report(
     ] = None,
     set_: Set = None,
 ) -> None:
-    """Write one self-contained HTML file on a study: the numbers, the figures, how to repeat it."""
+    """Write one self-contained HTML file, or a PDF, on a study: the numbers, the figures, how to repeat it."""
     api.report(study_of(study, set_), output, storage, force=force, importance=importance)
     terminal.say(f"Written to {output}.")
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from hpsearch.numbers import digits
+
 # Braille patterns: each character is two dots wide and four high; the bit of each dot (Unicode 15, block 2800).
 _BITS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
 
@@ -33,7 +35,7 @@ def curve(x: Sequence[float], y: Sequence[float], width: int = 48, height: int =
         for filled in range(first, last + 1):  # steep parts stay connected
             dots[filled][column] = True
         previous = row
-    labels = [f"{high:.4g}", *[""] * (height - 2), f"{low:.4g}"] if height > 1 else [f"{low:.4g}"]
+    labels = [digits(high, 4), *[""] * (height - 2), digits(low, 4)] if height > 1 else [digits(low, 4)]
     margin = max(map(len, labels))
     lines = []
     for line in range(height):

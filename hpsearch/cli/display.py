@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hpsearch.cli.terminal import columns, complain, draw, say, say_aside, say_rows, table
-from hpsearch.numbers import readable, rounded, score_text, setting_text
+from hpsearch.numbers import digits, plural, readable, rounded, score_text, setting_text
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from hpsearch.data.audit import Finding
+    from hpsearch.definition.study import StudyDefinition
     from hpsearch.model.bundle import Bundle
     from hpsearch.model.export import Exported
     from hpsearch.results.best import Best
@@ -25,15 +26,19 @@ if TYPE_CHECKING:
     from hpsearch.validation.metric import Metric
 
 
-def trials(frame: pd.DataFrame, metric: Metric, most: int) -> None:
+def trials(frame: pd.DataFrame, definition: StudyDefinition, most: int) -> None:
     """The best trials of a study, and how the others ended."""
+    from hpsearch.results.views import arranged_trials
+
+    metric = definition.metric
     counts = frame["state"].value_counts()
     words = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed", "RUNNING": "unfinished"}
     ended = ", ".join(f"{counts[state]} {word}" for state, word in words.items() if state in counts)
     upward = [metric.direction == "minimize", True]
     complete = frame[frame["state"] == "COMPLETE"].sort_values(["value", "number"], ascending=upward).head(most)
-    say(f"{len(frame)} trials: {ended}. The best {len(complete)}:\n")
-    table(complete.drop(columns=["state", "reason", "epochs_trained", "same_as", "machine"]))
+    say(f"{plural(len(frame), 'trial')}: {ended}. The best {len(complete)}:\n")
+    shown = complete.drop(columns=["state", "reason", "epochs_trained", "same_as", "machine"])
+    table(arranged_trials(shown, metric, list(definition.space.dimensions)))
 
 
 def best(found: Best) -> None:
@@ -41,7 +46,7 @@ def best(found: Best) -> None:
     result = found.result
     say(f"Best configuration of {found.definition.name!r}: trial {result.number} of {found.trials}\n")
     say_rows((name, setting_text(value), origin) for name, (value, origin) in found.settings().items())
-    _curve(result)
+    _curve(result, found.definition.metric)
     mean = _mean(found.definition.metric, result.value, found.score_name, result.score)
     say(f"\n{mean}, {_over(len(result.folds))} of the search, at epoch {result.best_epoch}.\n")
     say_rows(found.scores())
@@ -71,15 +76,17 @@ def _diagnoses(found: Best) -> None:
         say(f"- {finding}")
 
 
-def _curve(result: TrialResult) -> None:
+def _curve(result: TrialResult, metric: Metric) -> None:
     """How the objective went over the epochs, on a terminal."""
     from hpsearch.cli.curve import curve, fits
 
     if not sys.stdout.isatty() or len(result.epochs) < 3:
         return
     width = min(60, shutil.get_terminal_size().columns - 14)
-    sys.stdout.write("\nThe mean over the splits by epoch:\n\n")
-    for line in curve(result.epochs, result.intermediate, width, plain=not fits(sys.stdout.encoding)):
+    name = metric.title_of_mean
+    sys.stdout.write(f"\n{name[0].upper()}{name[1:]} over the splits by epoch:\n\n")
+    means = [metric.in_headline(mean) for mean in result.intermediate]
+    for line in curve(result.epochs, means, width, plain=not fits(sys.stdout.encoding)):
         sys.stdout.write(f"{line}\n")
 
 
@@ -98,7 +105,7 @@ def _times(count: int) -> str:
 
 
 def _over(splits: int) -> str:
-    return f"over {splits} splits" if splits > 1 else "on a single split (which has no standard error)"
+    return f"over {plural(splits, 'split')}" if splits > 1 else "on a single split (which has no standard error)"
 
 
 def nothing_complete(frame: pd.DataFrame, name: str) -> None:
@@ -115,7 +122,9 @@ def facts(values: Mapping[str, Any]) -> None:
 
     def written(value: Any) -> str:
         if isinstance(value, Mapping):
-            return ", ".join(f"{key}: {inner}" for key, inner in value.items()) or "nothing"
+            return ", ".join(f"{key}: {written(inner)}" for key, inner in value.items()) or "nothing"
+        if isinstance(value, float):
+            return digits(value, 6)
         return "none" if value is None else str(value)
 
     say_rows((name.replace("_", " "), written(value)) for name, value in values.items())
@@ -133,11 +142,13 @@ def cross_validation(outcome: CrossValidation) -> None:
     """One row a fold, and their mean."""
     import pandas as pd
 
-    from hpsearch.validation.metrics import shown
+    from hpsearch.results.views import arranged_folds
+    from hpsearch.validation.metrics import objective_metric, shown
 
-    table(pd.DataFrame([fold.row() for fold in outcome.folds]))
+    frame = pd.DataFrame([fold.row() for fold in outcome.folds])
+    table(arranged_folds(frame, objective_metric("loss", outcome.loss_name)))
     mean = _mean(outcome.metric, outcome.value, outcome.score_name, outcome.score)
-    say(f"\n{mean}, at epoch {outcome.best_epoch}; {outcome.parameters} parameters.")
+    say(f"\n{mean}, at epoch {outcome.best_epoch}; {plural(outcome.parameters, 'parameter')}.")
     sure = outcome.estimate
     assert sure is not None  # complete
     if sure.standard_error is None:
@@ -149,8 +160,8 @@ def cross_validation(outcome: CrossValidation) -> None:
         low, high = (shown(value or 0.0, metric) for value in (sure.low, sure.high))
         whose = "mean" if metric.root is None else metric.root.title
         say(
-            f"Standard error over the {sure.splits} splits {readable(error)}; 95 % interval of the {whose} {low} to "
-            f"{high}\n(Nadeau & Bengio 2003: for folds, whose training rows overlap, a heuristic)."
+            f"Standard error over the {plural(sure.splits, 'split')} {readable(error)}; 95 % interval of the {whose} "
+            f"{low} to {high}\n(Nadeau & Bengio 2003: for folds, whose training rows overlap, a heuristic)."
         )
 
 
@@ -158,25 +169,30 @@ def confirmed(found: Confirmation) -> None:
     """The trials on fresh splits, and which are distinguishable from the first."""
     import pandas as pd
 
-    from hpsearch.validation.metrics import METRICS
-
-    behind = "above_the_first" if METRICS[found.objective].direction == "minimize" else "below_the_first"
-    first = found.trials[0].trial
+    metric = found.metric
+    behind = "above_the_first" if metric.direction == "minimize" else "below_the_first"
+    first, best = found.trials[0].trial, found.trials[0].objective
+    name = "fresh_splits" if metric.root is None else f"{metric.root.title}_of_fresh_splits"
     against = {pair.worse: pair for pair in found.comparisons if pair.better == first}
     rows = []
     for one in found.trials:
-        pair = against.get(one.trial)
+        pair, mean = against.get(one.trial), None if one.objective is None else one.objective.mean
+        unit = 1.0
+        if metric.root is not None and best is not None and mean is not None:
+            # Of roots: a² - b² = (a - b)(a + b), and the same for the interval, near enough.
+            unit = metric.in_headline(best.mean) + metric.in_headline(mean)
+        between = None if pair is None else f"{_number(pair.low / unit)} to {_number(pair.high / unit)}"
         rows.append(
             {
                 "trial": one.trial,
-                "parameters": one.parameters,
-                "search": one.searched,
-                "fresh_splits": None if one.objective is None else one.objective.mean,
+                name: None if mean is None else metric.in_headline(mean),
                 one.score_name: one.score,
-                behind: None if pair is None else pair.difference,
-                "95_%_interval": None if pair is None else f"{_number(pair.low)} to {_number(pair.high)}",
+                behind: None if pair is None else pair.difference / unit,
+                "95%_interval": between,
                 "p": None if pair is None else pair.p,
                 "distinguishable": None if pair is None else "yes" if pair.distinguishable else "no",
+                "search": metric.in_headline(one.searched),
+                "parameters": one.parameters,
             }
         )
     deals = "dealt once" if found.repeats == 1 else f"dealt {found.repeats} times"
@@ -214,7 +230,19 @@ def nested(found: Nested, name: str) -> None:
     say("")
     known = found.objective in ("loss", found.score_name)  # then it has a column already
     hidden = {"chosen", "objective"} if known else {"chosen"}
-    table(pd.DataFrame([{k: v for k, v in as_plain(split).items() if k not in hidden} for split in found.splits]))
+    loss, searched = (objective_metric(one, found.loss_name) for one in ("loss", found.objective))
+    rows = []
+    for split in found.splits:
+        values = {key: value for key, value in as_plain(split).items() if key not in hidden}
+        where = {key: values.pop(key) for key in ("training_rows", "validation_rows", "study")}
+        for key in ("searched", "objective", "corrected"):
+            if values.get(key) is not None:
+                values[key] = searched.in_headline(values[key])
+        mean = loss.in_headline(values.pop("loss"))
+        rows.append(
+            {"trial": values.pop("trial"), loss.headline.title if loss.root else "loss": mean, **values, **where}
+        )
+    table(pd.DataFrame(rows))
     say("\nWhat the searches chose, one value an outer split:\n")
     say_rows(
         (hyperparameter, *("–" if value is None else rounded(value) for value in values))
@@ -223,7 +251,7 @@ def nested(found: Nested, name: str) -> None:
     sure, metric = found.shipped or found.loss, objective_metric("loss", found.loss_name)
     name_of_loss = "loss" if metric.root is None else metric.root.title
     sizes = sorted({split.training_rows for split in found.splits})
-    fewer = f"{sizes[0]} rows" if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]} rows"
+    fewer = plural(sizes[0], "row") if len(sizes) == 1 else f"{sizes[0]:,} to {plural(sizes[-1], 'row')}"
     lines = [(name_of_loss, shown(found.loss.mean, metric), f"of the outer splits, trained on {fewer}")]
     if found.on_all_rows is not None:
         along = "the same on all rows, along the learning curves of their searches"
@@ -296,15 +324,16 @@ def retrained(bundle: Bundle, folder: Path) -> None:
     row("training", training, {})
     if about["as_exported"]:
         score = {score_name: origin[score_name], searched: origin["objective_value"]}
-        row(f"search score ({origin['trials']} trials)", score, {})
+        row(f"search score ({plural(origin['trials'], 'trial')})", score, {})
         if origin["corrected_value"] is not None:
             limits = origin["corrected_low"], origin["corrected_high"]
             row("corrected score", {searched: origin["corrected_value"]}, {searched: limits})
     if held_out:
         row("hold-out", held_out, {"loss": (held_out["low"], held_out["high"])})
     members, again = about["members"], about["trained_again"]
-    trained = "Trained" if members == 1 else f"Trained {members} networks, whose predictions are averaged,"
-    say(f"{trained} for {about['train']['epochs']} epochs; final learning rate {about['learning_rate_at_end']:.8g}.")
+    trained = "Trained" if members == 1 else f"Trained {plural(members, 'network')}, whose predictions are averaged,"
+    epochs = plural(about["train"]["epochs"], "epoch")
+    say(f"{trained} for {epochs}; final learning rate {about['learning_rate_at_end']:.8g}.")
     if again:
         say(f"A training diverged {_times(again)} and was begun again with the next seed.")
     say("")
@@ -342,11 +371,11 @@ def exported(found: Exported, data: Path | None) -> None:
         for value in values:
             drawn.add_row(what, value["name"], value["type"], f"({', '.join(map(str, value['shape']))})")
     draw(drawn)
-    of = {"study": "all {} rows of the study's data", "file": f"all {{}} rows of {data}", "made": "{} rows made for it"}
+    of = {"study": "all {} of the study's data", "file": f"all {{}} of {data}", "made": "{} made for it"}
     regression = found.outputs[-1]["name"].startswith("prediction")
     same = "predictions within {} of the target's scale" if regression else "the same classes, probabilities within {}"
     say(
-        f"\nChecked on {of[found.checked_on].format(f'{found.rows:,}')}: "
+        f"\nChecked on {of[found.checked_on].format(plural(found.rows, 'row'))}: "
         f"{same.format(f'{found.largest_difference:.1e}')}."
     )
     if found.not_study is not None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hpsearch.cli.terminal import columns, draw, say
-from hpsearch.numbers import readable, rounded, score_text
+from hpsearch.numbers import plural, readable, rounded, score_text
 
 if TYPE_CHECKING:
     from hpsearch.model.evaluate import Confusion, Decisions, Evaluated, Expected, Interval, Residuals
@@ -35,7 +35,7 @@ def evaluated(found: Evaluated, model: Path) -> None:
 
 
 def _rows(found: Evaluated) -> str:
-    parts = [f"{found.rows:,} rows" if found.rows > 1 else "1 row"]
+    parts = [plural(found.rows, "row")]
     if found.units is None:
         parts.append("which follow each other in time, so that there are no intervals")
     elif found.units < found.rows:
@@ -53,12 +53,15 @@ def _between(of: Interval, text: Any = readable) -> str:
 
 
 def _metrics(found: Evaluated) -> None:
+    from hpsearch.results.views import FIRST_METRICS
     from hpsearch.validation.metrics import METRICS
 
     drawn = columns()
     for head in ("metric", "value", "95 % interval"):
         drawn.add_column(head, justify="left" if head == "metric" else "right")
-    for name, of in found.metrics.items():
+    first = [name for name in FIRST_METRICS if name in found.metrics]
+    for name in (*first, *(name for name in found.metrics if name not in first)):
+        of = found.metrics[name]
         metric = METRICS[name]
         text = score_text if metric.is_share or name == "r2" else readable
         title = "loss" if name == "loss" else metric.title

@@ -12,6 +12,7 @@ from hpsearch import api
 from hpsearch.cli import completion, terminal
 from hpsearch.cli.options import Set, Storage, Study, study_of
 from hpsearch.errors import HpsearchError, Setting
+from hpsearch.numbers import plural
 
 NewName = Annotated[str, typer.Argument(metavar="NAME", help="The new name.", show_default=False)]
 
@@ -46,7 +47,7 @@ def delete(
     studies: Annotated[
         list[str],
         typer.Argument(
-            metavar="STUDY...", help="Names of studies.", show_default=False, autocompletion=completion.studies
+            metavar="STUDY", help="Names of studies.", show_default=False, autocompletion=completion.studies
         ),
     ],
     storage: Storage = None,
@@ -58,9 +59,7 @@ def delete(
     if not yes:
         if not sys.stdin.isatty():
             raise HpsearchError("must be given where nobody can be asked", "is not", where=Setting("yes"))
-        listed = ", ".join(
-            f"{study!r} ({count} {'trial' if count == 1 else 'trials'})" for study, count in found.items()
-        )
+        listed = ", ".join(f"{study!r} ({plural(count, 'trial')})" for study, count in found.items())
         if not typer.confirm(f"Delete {listed} from {api.storage_url(storage)}?"):
             raise typer.Exit(1)
     for study in found:

@@ -14,6 +14,7 @@ from hpsearch.atomic_write import require_replaceable, write_atomically
 from hpsearch.cli import completion, terminal
 from hpsearch.data.csv_format import KEYS, SETTABLE
 from hpsearch.errors import DefinitionError, HpsearchError, Setting, listed
+from hpsearch.numbers import plural
 
 if TYPE_CHECKING:
     from hpsearch.definition.draft import Draft
@@ -161,10 +162,11 @@ def _say(made: Draft, path: Path) -> None:
     from hpsearch.definition.wording import as_toml
 
     found = made.found
-    task = "is a regression target" if found.classes is None else f"has {len(found.classes)} classes"
-    count = len(found.columns)
-    columns = f"{count} {'column' if count == 1 else 'columns'} to predict from"
-    terminal.say(f"{found.rows} rows; {found.target!r} {task}; {columns}.")
+    task = (
+        "is a regression target" if found.classes is None else f"has {plural(len(found.classes), 'class', 'classes')}"
+    )
+    columns = f"{plural(len(found.columns), 'column')} to predict from"
+    terminal.say(f"{plural(found.rows, 'row')}; {found.target!r} {task}; {columns}.")
     if changes := found.csv.changes():
         written = ", ".join(f"{key} = {as_toml(value)}" for key, value in changes.items())
         terminal.say(f"Recognised how the file is written: {written}.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import sys
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +25,9 @@ def columns(show_header: bool = True) -> Table:
 
 
 def draw(drawn: Table) -> None:
-    """Print a table, without the spaces that rich puts at line ends."""
+    """Print a table, without the spaces that rich puts at line ends; long words fold, and nothing is cut."""
+    for column in drawn.columns:
+        column.overflow = "fold"
     console = open_console()
     with console.capture() as captured:
         console.print(drawn)
@@ -69,35 +72,51 @@ def _cell(value: Any) -> str:
     return rounded(value)
 
 
-def table(frame: pd.DataFrame) -> None:
+def table(frame: pd.DataFrame, otherwise: str = "") -> None:
     """A pandas table; columns with nothing in them are left out.
 
-    On a terminal, headers fold at their underscores, and the last columns that do not fit are named and left out.
-    Values are never cut.
+    On a terminal, headers fold at their underscores and long texts between words; then the last columns that do not fit
+    are named and left out. Values are never cut.
+
+    Args:
+        frame: the table.
+        otherwise: what shows all columns beside a wider terminal, as ``--format csv``.
     """
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     shown = [name for name in frame.columns if not frame[name].isna().all()] if len(frame) else list(frame.columns)
-    cells = {name: [_cell(value) for value in frame[name].tolist()] for name in shown}
+    cells = {name: [[_cell(value)] for value in frame[name].tolist()] for name in shown}
     heads = {name: [name] for name in shown}
     if width is not None and _width(heads, cells) > width:
         heads = {name: re.sub(r"[_.]", r"\g<0>\n", name).split("\n") for name in shown}
+        most = max(20, width // 3)
+        cells = {name: [_folded(cell, most) for cell in column] for name, column in cells.items()}
     left_out: list[str] = []
     while width is not None and len(heads) > 1 and _width(heads, cells) > width:
         left_out.insert(0, next(reversed(heads)))
         del heads[left_out[0]]
-    height = max(map(len, heads.values()), default=0)
-    aligned = []
-    for name, head in heads.items():
-        text = frame[name].dtype == "str"
-        lines = [""] * (height - len(head)) + head + cells[name]
-        wide = max(map(len, lines))
-        aligned.append([line.ljust(wide) if text else line.rjust(wide) for line in lines])
-    for row in zip(*aligned, strict=True):
-        sys.stdout.write("  ".join(row).rstrip() + "\n")
+    tall = max(map(len, heads.values()), default=0)
+    rows = [{name: [""] * (tall - len(head)) + head for name, head in heads.items()}]
+    rows += [{name: cells[name][place] for name in heads} for place in range(len(frame))]
+    wide = {name: max(len(line) for row in rows for line in row[name]) for name in heads}
+    texts = {name for name in heads if frame[name].dtype == "str"}
+    for row in rows:
+        for place in range(max(map(len, row.values()), default=0)):
+            lines = {name: part[place] if place < len(part) else "" for name, part in row.items()}
+            placed = (
+                line.ljust(wide[name]) if name in texts else line.rjust(wide[name]) for name, line in lines.items()
+            )
+            sys.stdout.write("  ".join(placed).rstrip() + "\n")
     if left_out:
-        sys.stdout.write(f"(too narrow for {', '.join(left_out)}: --format csv has all)\n")
+        wider = f"A wider terminal{otherwise and f' or {otherwise}'} shows all."
+        note = f"(Left out, as they do not fit: {', '.join(left_out)}. {wider})"
+        sys.stdout.write("\n".join(textwrap.wrap(note, width or 80, break_on_hyphens=False)) + "\n")
 
 
-def _width(heads: Mapping[str, list[str]], cells: Mapping[str, list[str]]) -> int:
+def _folded(cell: Sequence[str], most: int) -> list[str]:
+    return textwrap.wrap(cell[0], most, break_on_hyphens=False) or [""]
+
+
+def _width(heads: Mapping[str, list[str]], cells: Mapping[str, list[list[str]]]) -> int:
     """What a table takes with two blanks between columns."""
-    return sum(max(map(len, [*head, *cells[name]])) + 2 for name, head in heads.items()) - 2
+    lines = {name: [*head, *(line for cell in cells[name] for line in cell)] for name, head in heads.items()}
+    return sum(max(map(len, some)) + 2 for some in lines.values()) - 2

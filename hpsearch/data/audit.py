@@ -27,6 +27,7 @@ from hpsearch.data.units import (
     numbers_of_unlike_targets,
 )
 from hpsearch.errors import DataError, Setting, Text, Wording, as_argument, listed, worded
+from hpsearch.numbers import plural
 
 # Rows that agree in all but the target are no leak while they are this few: points on a grid may meet by chance.
 FEW = 0.02
@@ -154,8 +155,8 @@ def _groups(audited: Audited) -> Iterator[Finding]:
             yield Finding(
                 "groups",
                 "error",
-                f"{len(both)} groups stand on both sides of split {split.fold} (repeat {split.repeat}): rows "
-                f"{listed(rows)} validate what their own group trained.",
+                f"{plural(len(both), 'group stands', 'groups stand')} on both sides of split {split.fold} (repeat "
+                f"{split.repeat}): rows {listed(rows)} validate what their own group trained.",
                 "Rows of a group are alike, so the loss says how well known groups are predicted, not new ones.",
                 ("Use ", Setting("splitter", "group"), " or ", Setting("splitter", "stratified-group"), "."),
             )
@@ -308,12 +309,11 @@ def _constant(audited: Audited) -> Iterator[Finding]:
     lowest, highest = (fold(features, axis=0) for fold in (np.min, np.max))  # nan where a value is missing
     same = lowest == highest
     columns = [repr(name) for name, place in audited.data.columns.places.items() if same[place].all()]
-    have = "column has" if len(columns) == 1 else "columns have"
     if columns:
         yield Finding(
             "constant",
             "note",
-            f"{len(columns)} {have} one value in all rows: {listed(columns)}.",
+            f"{plural(len(columns), 'column has', 'columns have')} one value in all rows: {listed(columns)}.",
             "They tell rows apart no more than a bias does, and are not scaled.",
             ((Setting("drop"), " leaves them out of a file."),),
         )
@@ -326,8 +326,9 @@ def _numbers_as_text(audited: Audited) -> Iterator[Finding]:
             yield Finding(
                 "numbers-as-text",
                 "warning",
-                f"The column {column.name!r} is categorical, and all its {len(column.categories)} categories may be "
-                f"numbers, as {column.categories[0]!r}.",
+                f"The column {column.name!r} is categorical, and all of "
+                f"{plural(len(column.categories), 'category', 'categories')} may be numbers, as "
+                f"{column.categories[0]!r}.",
                 "Categories are learnt one by one: that one number is larger than another is lost.",
                 (("If they are numbers, say how they are written: ", *settings, "."),),
             )
@@ -340,7 +341,7 @@ def _missing_target(audited: Audited) -> Iterator[Finding]:
         yield Finding(
             "missing-target",
             "warning",
-            f"{'1 row without a target is' if without == 1 else f'{without} rows without a target are'} left out.",
+            f"{plural(without, 'row without a target is', 'rows without a target are')} left out.",
             "If new rows include some like these, the scores are not about them.",
             "Find out why they have none.",
         )

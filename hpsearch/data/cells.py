@@ -15,6 +15,7 @@ from hpsearch.data import dates
 from hpsearch.data.columns import Kind, Plan, Raw, column_error
 from hpsearch.data.csv_format import CsvFormat, numbers_if
 from hpsearch.errors import DataError, Setting, Text, listed
+from hpsearch.numbers import plural
 
 # Cells that hold no value, however they are written in small and capital letters.
 MISSING = ("", "na", "n/a", "nan", "none", "null")
@@ -285,7 +286,7 @@ class Cells:
                 present = np.count_nonzero(codes >= 0)
                 inferred = not self._said and not self._types.surveyed
                 if inferred and present >= FEWEST_ROWS and 2 * len(self._categories) > present:
-                    raise self._too_many(f"has {len(self._categories)} in {present} rows")
+                    raise self._too_many(f"has {len(self._categories)} in {plural(int(present), 'row')}")
                 raw = Raw(self._name, kind, codes, tuple(self._categories))
         return some_value(raw, self._types)
 

@@ -18,6 +18,7 @@ from hpsearch.arrays import IntArray
 from hpsearch.data.dates import PARTS, calendar
 from hpsearch.data.matrix import table_of
 from hpsearch.errors import DataError, Setting, Text, listed
+from hpsearch.numbers import plural
 
 Kind = Literal["boolean", "categorical", "date", "numeric", "ordered"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -371,7 +372,7 @@ def summary(described: Sequence[Mapping[str, Any]]) -> str:
         notes = []
         for entry in columns:
             count = len(entry["categories"])
-            note = [f"{count} {'category' if count == 1 else 'categories'}"] if count or kind == "categorical" else []
+            note = [plural(count, "category", "categories")] if count or kind == "categorical" else []
             note += [f"encoded as {entry['encoding']}"] if "encoding" in entry else []
             note += [f"{entry['missing']} missing"] if entry["missing"] else []
             if note or kind != "numeric":
@@ -409,5 +410,4 @@ def _codes(column: Column, raw: Raw) -> IntArray:
 
 
 def _rows(chosen: NDArray[np.bool_]) -> str:
-    count = np.count_nonzero(chosen)
-    return f"{count} row has" if count == 1 else f"{count} rows have"
+    return plural(int(np.count_nonzero(chosen)), "row has", "rows have")

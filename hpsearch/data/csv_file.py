@@ -31,6 +31,7 @@ from hpsearch.data.table_file import (
 )
 from hpsearch.data.unpack import UNPACKING_ERRORS, unpacked
 from hpsearch.errors import DataError, Setting, Text, located, one_line
+from hpsearch.numbers import plural
 
 BLOCK_ROWS = 1024  # taken to columns at a time
 INDEX = "index"  # what a first column without a name is called
@@ -188,7 +189,10 @@ def _fitted(
             got = f"column {more + 1} has none, and {cells[more]!r} in it"
             raise DataError("every column must have a name", got, where=f"row {number}")
         if len(cells) < width or more is not None:
-            must, names_row = f"must have {width} values like the header", "Does the first of them name the row? "
+            must, names_row = (
+                f"must have {plural(width, 'value')} like the header",
+                "Does the first of them name the row? ",
+            )
             do = f"{names_row}Then it needs a name in the header." if len(cells) == width + 1 else ""
             raise DataError(must, f"has {len(cells)}", do, f"row {number}")
         yield number, cells[:width]

@@ -17,6 +17,7 @@ from hpsearch.data.columns import Plan
 from hpsearch.data.given import GivenSplits, Preprocessing
 from hpsearch.data.matrix import blocks, let_go, table_of
 from hpsearch.errors import DataError, Setting
+from hpsearch.numbers import plural
 
 # What is predicted: one of some classes, or a number, the regression target.
 Task = Literal["classification", "regression"]
@@ -64,7 +65,7 @@ class Dataset:
             array.setflags(write=False)
         if self.weights is not None and not self.weights.any():
             raise DataError(
-                f"of these {self.rows} rows some must have a weight above 0", "none has", "Correct the data."
+                f"of {plural(self.rows, 'row')} some must have a weight above 0", "none has", "Correct the data."
             )
 
     @classmethod
@@ -114,7 +115,9 @@ class Dataset:
             feature_names = plan.feature_names
         names = tuple(feature_names) if feature_names is not None else tuple(f"x{i + 1}" for i in range(table.shape[1]))
         if len(names) != table.shape[1]:
-            raise DataError(f"{table.shape[1]} features need as many names", f"got {len(names)}")
+            raise DataError(
+                f"{plural(table.shape[1], 'feature needs a name', 'features need as many names')}", f"got {len(names)}"
+            )
         for part in blocks(*table.shape):
             some = table[part]
             for row, column in np.argwhere(~np.isfinite(some) if plan is None else np.isinf(some))[:1]:
@@ -134,7 +137,10 @@ class Dataset:
         else:
             labels, found = _regression_targets(given_targets), ()
         if labels.shape != (len(table),):
-            raise DataError(f"{len(table)} rows need as many targets", f"targets have shape {labels.shape}")
+            raise DataError(
+                plural(len(table), "row needs a target", "rows need as many targets"),
+                f"targets have shape {labels.shape}",
+            )
         if task == "regression":
             if np.ptp(labels) == 0:
                 raise DataError("a regression needs different targets", f"every target is {labels[0]}")
@@ -220,7 +226,7 @@ def _encode(targets: NDArray[Any]) -> tuple[IntArray, tuple[str, ...]]:
         targets = targets[:, 0]
     if targets.ndim == 2:
         if not np.all((targets == 0) | (targets == 1)) or not np.all(targets.sum(axis=1) == 1):
-            raise DataError(f"targets with {targets.shape[1]} columns must be one-hot", "some rows are not")
+            raise DataError(f"targets with {plural(targets.shape[1], 'column')} must be one-hot", "some rows are not")
         targets = targets.argmax(axis=1)
     if targets.dtype.kind == "f":
         if not np.all(np.isfinite(targets)) or not np.array_equal(targets, np.round(targets)):

@@ -10,6 +10,7 @@ import numpy as np
 
 from hpsearch.data.table_file import Table
 from hpsearch.errors import DataError, Setting, Text
+from hpsearch.numbers import plural
 
 OTHER = "other"  # the class that they become together
 
@@ -28,7 +29,7 @@ def _check_other(labels: Sequence[str], rare: Set[str], smallest: int) -> None:
     if rare and OTHER in labels:
         raise DataError(f"must have no class {OTHER!r} where rare classes become it", "has one", drop)
     if 0 < count < smallest:
-        must = f"must have at least {smallest} rows of rare classes where they become one"
+        must = f"must have at least {plural(smallest, 'row')} of rare classes where they become one"
         raise DataError(must, f"has {count}", drop)
 
 

@@ -22,6 +22,7 @@ from hpsearch.data.frames import as_text, has_plain_numbers
 from hpsearch.data.source import Source
 from hpsearch.data.table_sources import METADATA, Csv, Parquet, with_metadata
 from hpsearch.errors import DataError, DefinitionError, Setting, did_you_mean, located, one_line
+from hpsearch.numbers import plural
 
 
 class Packaged(Source):
@@ -222,7 +223,7 @@ def _with_returned(data: Dataset, metadata: Any) -> Dataset:
     texts = {name: [*map(as_text, values)] for name, values in metadata.items()}
     for name, cells in texts.items():
         if len(cells) != data.rows:
-            raise DataError(f"{name!r} must have {data.rows} values like the rows", f"has {len(cells)}")
+            raise DataError(f"{name!r} must have {plural(data.rows, 'value')} like the rows", f"has {len(cells)}")
         Filled(name, Types()).add(cells, range(data.rows))
     return with_metadata(data, texts, {name: name for name in texts})
 

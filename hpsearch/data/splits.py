@@ -14,6 +14,7 @@ from hpsearch.arrays import IntArray
 from hpsearch.data.dataset import Dataset
 from hpsearch.data.matrix import index_type, let_go
 from hpsearch.errors import DataError, Setting
+from hpsearch.numbers import plural
 
 
 @dataclass(frozen=True)
@@ -202,7 +203,7 @@ def _check_rows(data: Dataset, splitter: str, options: SplitOptions) -> None:
         )
     if kind.needs == "times" and options.gap >= data.rows - n_splits * (data.rows // (n_splits + 1)):
         raise DataError(
-            f"must leave rows to train on before each of {n_splits} validation parts of {data.rows} rows",
+            f"must leave rows to train on before each of {n_splits} validation parts of {plural(data.rows, 'row')}",
             f"is {options.gap}",
             "Use a smaller gap or fewer splits.",
             where=Setting("gap"),

@@ -24,6 +24,7 @@ from hpsearch.data.frame_table import PLACE, read_frame
 from hpsearch.data.table_file import Table, Wanted
 from hpsearch.data.table_reader import format_of, read_table
 from hpsearch.errors import DataError, Setting, listed, located
+from hpsearch.numbers import plural
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -295,7 +296,7 @@ def _why_no_feature(raw: Raw) -> str | None:
     if present == rows and (values == values[0]).all():
         value = raw.categories[values[0]] if raw.kind == "categorical" else f"{values[0]:g}"
         value = as_date(values[0]) if raw.kind == "date" else value
-        return f"has one value, {_short(value)}, in all {rows} rows"
+        return f"has one value, {_short(value)}, in all {plural(rows, 'row')}"
     if raw.kind == "numeric":
         unlike = present == rows and np.array_equal(values, np.round(values)) and len(np.unique(values)) == rows
         if unlike and rows >= FEWEST_ROWS and (np.diff(values) == 1).all():

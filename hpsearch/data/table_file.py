@@ -10,6 +10,7 @@ from pathlib import Path
 from hpsearch.data.cells import Filled, Types
 from hpsearch.data.columns import Raw, column_error
 from hpsearch.errors import DataError, HpsearchError, Setting, did_you_mean, located, one_line
+from hpsearch.numbers import plural
 
 # The rows are held in memory, and trained on again and again.
 MOST_BYTES = 2**30
@@ -199,7 +200,7 @@ def check_values(rows: int, columns: int, what: str = "columns") -> None:
     if rows * columns > MOST_VALUES:
         raise DataError(
             f"must have at most {MOST_VALUES:,} values",
-            f"has {rows:,} rows of {columns:,} {what}",
+            f"has {plural(rows, 'row')} of {columns:,} {what}",
             "Take a sample of its rows, or leave columns out.",
         )
 

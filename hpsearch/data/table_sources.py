@@ -26,6 +26,7 @@ from hpsearch.data.table_file import Table, Wanted, check_values
 from hpsearch.data.table_reader import read_table
 from hpsearch.data.units import first_of_each
 from hpsearch.errors import DataError, DefinitionError, Setting, located
+from hpsearch.numbers import plural
 from hpsearch.one_of import one_of
 
 _RARE = Setting("rare_classes")
@@ -146,7 +147,7 @@ class LabelledTable(ColumnKeys, ColumnRoles):
             raise DataError(f"must have a column to predict from beside {', '.join(self._texts)}")
         table = without_rare_classes(table, self.target, self.rare_classes, self.smallest_class)
         if not table.texts[self.target]:
-            few = f"none of its classes has {self.smallest_class} rows"
+            few = f"none of its classes has {plural(self.smallest_class, 'row')}"
             raise DataError("must leave some row", few, "Use a smaller smallest_class.", _RARE)
         targets = table.texts[self.target]
         classes = len({text.strip() for text in targets}) if self.task == "classification" else 0

@@ -11,6 +11,7 @@ from io import BufferedReader
 from typing import Any
 
 from hpsearch.errors import DataError, one_line
+from hpsearch.numbers import plural
 
 UNPACKING_ERRORS = (zipfile.BadZipFile, zlib.error, EOFError)  # of a damaged file, beside errors of the system
 MOST_LISTED = 2**20  # bytes: of the list of an archive's files, which is held in memory
@@ -71,7 +72,7 @@ def _only_file(file: BufferedReader) -> Any:
 
 
 def _counted(names: Collection[str]) -> str:
-    return f"{len(names)} files" if names else "no file"
+    return plural(len(names), "file") if names else "no file"
 
 
 def _spreadsheet(what: str) -> DataError:

@@ -28,6 +28,7 @@ from hpsearch.definition.problems import first_problem
 from hpsearch.definition.sections import StudySection
 from hpsearch.definition.study import as_key
 from hpsearch.errors import DataError, Setting, located
+from hpsearch.numbers import plural
 
 MOST_SINGLE = 0.05  # of the rows, that are left out as no other is of their class
 # The checks of the audit that can refuse rows without groups and times; the others take longer, and `run` makes them.
@@ -188,7 +189,7 @@ def _split_plan(found: Surveyed, where: Mapping[str, Any], place: str, rare_clas
         return plan
     different = data.take(first_of_each(data))
     duplicates = data.rows - different.rows
-    with located(place, f"without its {duplicates} rows that repeat another"):
+    with located(place, f"without its {plural(duplicates, 'row that repeats', 'rows that repeat')} another"):
         plan, _ = _first_way(different)
     return replace(plan, rows=different.rows, duplicates=duplicates, single=single, rare_classes=rare_classes)
 
@@ -215,10 +216,11 @@ def _first_way(data: Dataset) -> tuple[SplitPlan, bool]:
     else:
         single = [name for name, count in zip(data.class_names, np.bincount(data.labels), strict=True) if count == 1]
         if single:
-            some_have = "1 has" if len(single) == 1 else f"{len(single)} have"
+            some_have = plural(len(single), "has", "have")
             raise DataError(
                 "the target must hold numbers, or classes with at least 2 rows each",
-                f"of the {len(data.class_names)} classes of {data.target_name!r} {some_have} one, as {single[0]!r}",
+                f"of the {plural(len(data.class_names), 'class', 'classes')} of {data.target_name!r} {some_have} one, "
+                f"as {single[0]!r}",
                 (
                     "Leave such rows out (",
                     *(Setting("rare_classes", "drop"), "), make them one class (", Setting("rare_classes", "other")),

@@ -15,6 +15,7 @@ from hpsearch.data.rare_classes import OTHER
 from hpsearch.data.survey import NAMES_ROWS, LeftOut, Surveyed, as_date
 from hpsearch.definition.wording import as_toml
 from hpsearch.errors import listed
+from hpsearch.numbers import plural
 
 SEED = 0
 MOST_COLUMNS_SHOWN = 40
@@ -114,10 +115,10 @@ def write(
             "Change what you like by overrides,",
             '# as overrides=["train.epochs=50"]; hpsearch.run(definition) runs it.',
         ]
-    count = f"{len(found.columns)} of {len(found.columns) + len(found.left_out)} columns"
+    count = f"{len(found.columns)} of {plural(len(found.columns) + len(found.left_out), 'column')}"
     head = [
         f"# Which small network predicts {_shown(found.target)} best? Written by `{by}` for "
-        f"{titles.rows if titles.path is None else _shown(titles.rows)}: {found.rows} rows,",
+        f"{titles.rows if titles.path is None else _shown(titles.rows)}: {plural(found.rows, 'row')},",
         f"# {count} to predict from. {change[0]}",
         change[1],
     ]
@@ -159,7 +160,7 @@ def _data(found: Surveyed, used: Mapping[str, str], plan: SplitPlan, path: str |
     if plan.single:
         drop = plan.rare_classes == "drop"
         lines += _comment(
-            f"{len(plan.single)} of the classes {'has' if len(plan.single) == 1 else 'have'} one row, too few to learn "
+            f"{plural(len(plan.single), 'of the classes has', 'of the classes have')} one row, too few to learn "
             f"and to validate: {listed([*map(_shown, plan.single)])}. "
             + ('"other" makes one class of them.' if drop else 'They are made one class; "drop" leaves them out.')
         )
@@ -198,9 +199,9 @@ def _data(found: Surveyed, used: Mapping[str, str], plan: SplitPlan, path: str |
         lines += _noted(f"drop = {as_toml([*found.left_out])}", "for the reasons below")
     if plan.duplicates:
         lines += _comment(
-            f"{plan.duplicates} of {found.rows} rows repeat another in all features and the target, and would be "
-            'validated where they were trained. "keep" takes them too; `hpsearch run` refuses that, unless they have a '
-            'group column that tells which belong together, and splitter = "group".'
+            f"{plan.duplicates:,} of {plural(found.rows, 'row')} repeat another in all features and the target, and "
+            'would be validated where they were trained. "keep" takes them too; `hpsearch run` refuses that, unless '
+            'they have a group column that tells which belong together, and splitter = "group".'
         )
         lines.append('duplicates = "drop" # the first of each is kept')
     lines.append(
@@ -337,7 +338,7 @@ def _classes(classes: Mapping[str, int]) -> str:
         ordered.sort(key=lambda item: float(item[0]))
     shown = [f"{_shown(name)} ({count})" for name, count in ordered[:MOST_CLASSES_SHOWN]]
     more = f" and {len(classes) - len(shown)} more" if len(classes) > len(shown) else ""
-    return f"{len(classes)} classes with their rows: {', '.join(shown)}{more}"
+    return f"{plural(len(classes), 'class', 'classes')} with their rows: {', '.join(shown)}{more}"
 
 
 def _described(raw: Raw) -> str:
@@ -346,11 +347,9 @@ def _described(raw: Raw) -> str:
     if raw.kind == "categorical":
         names = sorted(raw.categories)
         shown = ", ".join(_shown(name) for name in names[:5]) + (", …" if len(names) > 5 else "")
-        return (
-            ", ".join([f"categorical, {len(names)} {'values' if len(names) > 1 else 'value'}", *notes]) + f": {shown}"
-        )
+        return ", ".join([f"categorical, {plural(len(names), 'value')}", *notes]) + f": {shown}"
     if raw.kind == "ordered":
-        return ", ".join([f"ordered, {len(raw.categories)} values", *notes])
+        return ", ".join([f"ordered, {plural(len(raw.categories), 'value')}", *notes])
     if raw.kind == "boolean":
         return ", ".join(["boolean", *notes])
     values = raw.values[~raw.missing]

@@ -21,6 +21,7 @@ from hpsearch.definition.sections import RetrainSection
 from hpsearch.errors import DataError, Setting, located
 from hpsearch.estimators.pipelines import number_type_of, told_apart
 from hpsearch.estimators.wording import wording_of
+from hpsearch.numbers import plural
 from hpsearch.validation.config import Config
 
 
@@ -129,7 +130,7 @@ def checked_rows(
         check_classification_targets(y)
     together = None if groups is None else column_or_1d(groups)
     if together is not None and len(together) != len(y):
-        must_hold, got = f"must have a value for each of the {len(y)} rows", f"has {len(together)}"
+        must_hold, got = f"must have a value for each of {plural(len(y), 'row')}", f"has {len(together)}"
         raise DataError(must_hold, got, where=Setting("groups"))
     if weights is None or weights.all():
         return X, y, weights, together

@@ -31,7 +31,7 @@ from hpsearch.model.format import encode, pack, read
 from hpsearch.model.manifest import ARRAYS, REST
 from hpsearch.nn.network import NetworkShape
 from hpsearch.nn.passes import Architecture, averaged, predict
-from hpsearch.numbers import readable
+from hpsearch.numbers import plural, readable
 from hpsearch.target_transform import TargetTransform, in_own_unit
 from hpsearch.threads import one_thread
 from hpsearch.transform import Encoding
@@ -211,7 +211,7 @@ class Bundle:
 
             array = np.asarray(rows)
             if array.ndim != 2 or array.shape[1] != len(self.plan.columns):
-                must = f"The rows must be a table of {len(self.plan.columns)} columns"
+                must = f"The rows must be a table of {plural(len(self.plan.columns), 'column')}"
                 raise DataError(must, f"have shape {array.shape}")
             rows = pd.DataFrame(array, columns=list(self.plan.names))
         with located("the rows"):
@@ -235,7 +235,7 @@ class Bundle:
             values = features[:, self.plan.places[name].start]
             far = np.flatnonzero((values < low - (high - low)) | (values > high + (high - low)))
             if len(far):
-                rows = "1 row has" if len(far) == 1 else f"{len(far)} rows have"
+                rows = plural(len(far), "row has", "rows have")
                 first = f"{values[far[0]]:.6g} for prediction {far[0] + 1}"
                 trained = f"far outside what was trained on, {low:.6g} to {high:.6g}"
                 lines.append(

@@ -25,7 +25,7 @@ from hpsearch.markup import table
 from hpsearch.model.bundle import Bundle
 from hpsearch.model.predict_file import features_of, read_rows, types_of
 from hpsearch.model.threshold import Chosen, Cost, OutOfFold, choose_threshold, mean_cost
-from hpsearch.numbers import readable
+from hpsearch.numbers import plural, readable
 from hpsearch.validation.estimates import (
     LEVEL,
     interval_of_metric,
@@ -363,7 +363,7 @@ def _targets(
     unknown = [place for place in places.tolist() if cells[place] not in label_of]
     rare_classes = (bundle.about.get("evaluation") or {}).get("rare_classes")
     names = list(dict.fromkeys(repr(cells[place]) for place in unknown))
-    rows = "1 row has" if len(unknown) == 1 else f"{len(unknown)} rows have"
+    rows = plural(len(unknown), "row has", "rows have")
     if unknown and OTHER in label_of and rare_classes == "other":
         label_of |= {cells[place]: label_of[OTHER] for place in unknown}
     elif unknown and rare_classes == "drop":
@@ -435,7 +435,7 @@ def _expected(bundle: Bundle, metrics: Mapping[str, Interval]) -> Iterator[Expec
         yield _compared("corrected score", whose, origin.get("objective", "loss"), score, bundle, metrics)
     if held_out:
         score = Interval(*(held_out.get(key) for key in ("loss", "low", "high")))
-        yield _compared("hold-out", f"{held_out['rows']} rows", "loss", score, bundle, metrics)
+        yield _compared("hold-out", plural(held_out["rows"], "row"), "loss", score, bundle, metrics)
 
 
 def _compared(

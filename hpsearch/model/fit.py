@@ -32,6 +32,7 @@ from hpsearch.nn.network import initial_parameters
 from hpsearch.nn.passes import Architecture, Evaluator
 from hpsearch.nn.rows import LaneData, PaddedRows
 from hpsearch.nn.trainer import Checkpoint, Descent
+from hpsearch.numbers import plural
 from hpsearch.target_transform import TargetTransform
 from hpsearch.threads import one_thread
 from hpsearch.validation.config import Config
@@ -230,7 +231,7 @@ def diverged_error(config: Config, checkpoints: Sequence[Checkpoint], seeds_trie
     """
     first = next(point for point in checkpoints if point.diverged.any())
     lost, members = np.flatnonzero(first.diverged), len(first.diverged)
-    whose = "it" if members == 1 else f"that of {len(lost)} of {members} networks"
+    whose = "it" if members == 1 else f"that of {len(lost)} of {plural(members, 'network')}"
     tried = "" if seeds_tried == 1 else f", with {seeds_tried} seeds in turn"
     return DivergedError(
         "The training must keep a finite loss",

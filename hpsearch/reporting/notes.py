@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from hpsearch.numbers import readable, setting_text
+from hpsearch.numbers import plural, readable, setting_text
 from hpsearch.results.best import BASELINES_TITLE, DIAGNOSES_TITLE, Best
 from hpsearch.storage.stored_study import StoredStudy
 from hpsearch.storage.trial_result import TrialResult
@@ -76,7 +76,7 @@ def trial_note(result: TrialResult) -> str:
     """A trial's folds, its best epoch, or why it has none."""
     if result.value is None:
         return f"**{result.state}**: {escaped(result.reason)}\n"
-    head = f"Mean {readable(result.value)} over {len(result.folds)} splits at epoch {result.best_epoch}."
+    head = f"Mean {readable(result.value)} over {plural(len(result.folds), 'split')} at epoch {result.best_epoch}."
     if result.same_as is not None:
         head += f" The same configuration as trial {result.same_as}, whose training was used again."
     return f"{head}\n\n{markdown_table(result.folds)}\n"

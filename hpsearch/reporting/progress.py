@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
+from hpsearch.numbers import plural
+
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
@@ -164,7 +166,8 @@ class Lines:
             done = progress.resumed
             note = f", {done} of them done before" if done else ""
             more = done < progress.trials
-            _say(f"running {progress.trials} trials{note}" if more else f"all {done} trials are done")
+            all_done = f"{plural(done, 'trial is', 'trials are')} done, none is left"
+            _say(f"running {plural(progress.trials, 'trial')}{note}" if more else all_done)
             self._shown = progress.resumed
         for done in range(self._shown + 1, len(results) + 1):
             last, best = results[done - 1], best_result(results[:done], progress.metric)

@@ -10,7 +10,7 @@ from hpsearch.definition.space import split_name
 from hpsearch.definition.study import StudyDefinition
 from hpsearch.errors import HpsearchError, Setting, StorageError, did_you_mean
 from hpsearch.markup import learning_curve, table, text
-from hpsearch.numbers import rounded, score_text, setting_text
+from hpsearch.numbers import plural, rounded, score_text, setting_text
 from hpsearch.results.diagnosis import Diagnosis, Observed, diagnose
 from hpsearch.search.baselines import Comparison, Shipped, shipped_predictions, stored_comparison
 from hpsearch.search.correction import Correction, correct, correct_shipped, definition_of
@@ -126,8 +126,8 @@ class Best:
         """How the search score came about, and so what it is worth."""
         if self.final is None and self.correction.candidates == 1:
             return "of the one candidate there was"
-        among = f"{self.complete} complete {'trials' if self.complete > 1 else 'trial'}"
-        among += "" if self.at_most is None else f" of at most {self.at_most:,} parameters"
+        among = plural(self.complete, "complete trial")
+        among += "" if self.at_most is None else f" of at most {plural(self.at_most, 'parameter')}"
         if self.final is not None:
             return f"optimistic: a finalist among {among}"
         rule = "" if self.rule == "lowest" else f" by {self.rule}"
@@ -165,7 +165,7 @@ class Best:
     def scores(self) -> list[tuple[str, str, str]]:
         """The numbers of the study for reading: name, value, what it is."""
         fixed, splits, metric = self.corrected, len(self.result.folds), self.definition.metric
-        over = f"over {splits} splits" if splits > 1 else "on a single split"
+        over = f"over {plural(splits, 'split')}" if splits > 1 else "on a single split"
         over = over if metric.root is None else f"{metric.root.title} {over}"
         rows = [("search score", shown(self.result.value or 0.0, metric), f"{over}; {self.choice}")]
         if self.final is not None and (fixed is None or not self.of_ensemble):
@@ -180,8 +180,8 @@ class Best:
     def _judged(self) -> str:
         """What the finals looked at."""
         repeats = self.definition.search.finalist_repeats
-        networks = f"{repeats} networks averaged" if self.of_ensemble and repeats > 1 else "one network"
-        return f"{networks}, on {repeats} fresh {'repeats' if repeats > 1 else 'repeat'} of the splits"
+        networks = f"{plural(repeats, 'network')} averaged" if self.of_ensemble and repeats > 1 else "one network"
+        return f"{networks}, on {plural(repeats, 'fresh repeat')} of the splits"
 
     @property
     def about(self) -> str | None:
@@ -203,8 +203,8 @@ class Best:
         """The networks that the corrected score of an ensemble is about: those of the finals, if fewer are shipped."""
         repeats = self.definition.search.finalist_repeats
         if repeats > self.members:
-            return f"{repeats} networks averaged, of which {self.members} are shipped"
-        return f"{self.members} networks averaged"
+            return f"{plural(repeats, 'network')} averaged, of which {plural(self.members, 'is', 'are')} shipped"
+        return f"{plural(self.members, 'network')} averaged"
 
     def _interval(self, score: Corrected) -> str:
         low, high = (shown(value, self.definition.metric) for value in (score.low, score.high))
@@ -336,7 +336,7 @@ class Best:
         score = "" if result.score is None else f"{METRICS[self.score_name].title} {score_text(result.score)}, "
         head = (
             f"<p><b>Best configuration of {text(self.definition.name)}</b>: trial {result.number} of {self.trials}, "
-            f"{score}{result.parameters:,} parameters, epoch {self.config.epochs}</p>"
+            f"{score}{plural(result.parameters, 'parameter')}, epoch {self.config.epochs}</p>"
         )
         lines = "".join(
             f"<li>{text(name)}: <b>{text(value)}</b> ({text(note)})</li>" for name, value, note in self.scores()

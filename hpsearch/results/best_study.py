@@ -10,6 +10,7 @@ import tomlkit
 from hpsearch.atomic_write import require_replaceable, write_atomically
 from hpsearch.definition.study import StudyDefinition
 from hpsearch.definition.study_file import inline
+from hpsearch.numbers import plural
 from hpsearch.results.best import Best
 
 
@@ -42,8 +43,9 @@ def to_toml(best: Best, folder: Path) -> str:
     """A complete study file of the best configuration, without a search space; paths are relative to ``folder``."""
     raw, result = best.definition.raw, best.result
     document = tomlkit.document()
-    small = "" if best.at_most is None else f" with at most {best.at_most} parameters"
-    document.add(tomlkit.comment(f"The best{small} of {best.trials} trials of the study {best.definition.name!r}."))
+    small = "" if best.at_most is None else f" with at most {plural(best.at_most, 'parameter')}"
+    among = plural(best.trials, "trial")
+    document.add(tomlkit.comment(f"The best{small} of {among} of the study {best.definition.name!r}."))
     document.add(tomlkit.comment("`hpsearch retrain` fits it on all rows that are not held out."))
     name = f"{best.definition.name[:95]}-best"
     document["study"] = {"name": name, "seed": best.definition.seed}
@@ -70,7 +72,7 @@ def to_toml(best: Best, folder: Path) -> str:
     origins["data_fingerprint"] = best.data_fingerprint
     origins["rule"] = best.rule if best.at_most is None else f"{best.rule}, of at most {best.at_most} parameters"
     origins["objective_value"].comment(
-        f"mean {best.definition.metric.title}, chosen among {best.trials} trials: optimistic"
+        f"mean {best.definition.metric.title}, chosen among {plural(best.trials, 'trial')}: optimistic"
     )
     if best.corrected is not None:
         for key in ("value", "low", "high"):

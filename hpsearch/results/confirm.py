@@ -22,7 +22,8 @@ from hpsearch.storage.stored_study import StoredStudy, stored_result
 from hpsearch.threads import one_thread
 from hpsearch.validation.cross_validate import CrossValidation, cross_validate
 from hpsearch.validation.estimates import LEVEL, Estimate, estimate, student
-from hpsearch.validation.metrics import METRICS
+from hpsearch.validation.metric import Metric
+from hpsearch.validation.metrics import METRICS, objective_metric
 from hpsearch.validation.score import Scored
 
 
@@ -71,6 +72,8 @@ class Comparison:
 class Confirmation:
     """The best few trials, compared on fresh splits: ``trials`` from the best to the worst there.
 
+    ``loss_name`` is which loss the study's networks are trained with.
+
     Fresh splits and initial weights take away the luck that a trial had with the search's. The rows are the same, so
     the luck of the rows, which all its networks share, stays.
     """
@@ -81,6 +84,12 @@ class Confirmation:
     repeats: int
     trials: tuple[Confirmed, ...]
     comparisons: tuple[Comparison, ...]
+    loss_name: str = "cross_entropy"
+
+    @property
+    def metric(self) -> Metric:
+        """The study's objective."""
+        return objective_metric(self.objective, self.loss_name)
 
     def __repr__(self) -> str:
         shown = [
@@ -170,7 +179,8 @@ def confirm(
     )
     finished = [one.trial for one in confirmed if one.objective is not None]
     comparisons = _compare({number: outcomes[number] for number in finished}) if len(splits) > 1 else ()
-    return Confirmation(stored.name, definition.search.objective, len(splits), repeats, tuple(confirmed), comparisons)
+    objective = definition.search.objective
+    return Confirmation(stored.name, objective, len(splits), repeats, tuple(confirmed), comparisons, definition.loss)
 
 
 def _compare(outcomes: dict[int, CrossValidation]) -> tuple[Comparison, ...]:

@@ -22,6 +22,7 @@ from hpsearch.data.splits import Split
 from hpsearch.definition.network_sizes import NetworkSizes
 from hpsearch.definition.study import StudyDefinition
 from hpsearch.errors import DataError
+from hpsearch.numbers import plural
 from hpsearch.search.baselines import seconds_of_baselines, seconds_of_training
 from hpsearch.search.objective import Prepared
 from hpsearch.threads import one_thread
@@ -70,14 +71,14 @@ class TimeNeeded:
     def __str__(self) -> str:
         about, unit = _rounded(self.about)
         most, most_unit = _rounded(max(self.at_most, self.about))
-        by = "1 worker" if self.workers == 1 else f"{self.workers} workers"
+        by = plural(self.workers, "worker")
         upper = (
             f", at most {most}{'' if most_unit == unit else f' {most_unit}'}"
             if (most, most_unit) != (about, unit)
             else ""
         )
-        trials = "1 trial" if self.trials == 1 else f"{self.trials} trials"
-        what = f"{trials} of up to {self.epochs} epochs on {self.splits} splits"
+        trials, epochs = plural(self.trials, "trial"), plural(self.epochs, "epoch")
+        what = f"{trials} of up to {epochs} on {plural(self.splits, 'split')}"
         then = f", then the finals of {self.finalists}" if self.finalists else ""
         return f"About {about} {unit} with {by}{upper}: {what}{then}."
 

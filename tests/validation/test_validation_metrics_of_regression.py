@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from sklearn import metrics as theirs
 
 from hpsearch.nn.losses import LOSSES
-from hpsearch.numbers import readable
 from hpsearch.validation import metric as module
 from hpsearch.validation.config import TASK_LOSSES
 from hpsearch.validation.metric import Metric
@@ -344,32 +343,3 @@ def test_a_very_small_or_large_unit_loses_nothing(name: str, unit: float) -> Non
     kept = keep(name, unit * targets, unit * predictions)
     ours = OURS[name].resampled(kept, unit * targets, 0, np.ones((1, ROWS)))[0]
     np.testing.assert_allclose(ours, factor * scores, rtol=1e-12)
-
-
-# --- for reading
-
-
-@pytest.mark.parametrize(
-    ("value", "shown"),
-    [
-        (0.0, "0.0000"),
-        (0.51234, "0.5123"),
-        (-0.25, "-0.2500"),
-        (999.12345, "999.1235"),
-        (2859.69634, "2859.7"),
-        (123456789.0, "1.2346e+08"),
-        (0.000123456, "0.00012346"),
-        (-4321.987, "-4322"),
-    ],
-)
-def test_a_number_is_readable_whatever_its_unit(value: float, shown: str) -> None:
-    assert readable(value) == shown
-
-
-@pytest.mark.parametrize("exponent", range(-12, 13))
-def test_what_is_shown_of_a_number_is_the_number(exponent: int) -> None:
-    for digits in (1.0, 1.2345678, -9.876543):
-        value = digits * 10.0**exponent
-        # Four decimals of numbers from 0.001 on: at least one digit, the more the larger.
-        assert float(readable(value)) == pytest.approx(value, rel=1e-4, abs=0.5e-4 if abs(value) >= 1e-3 else 0)
-        assert len(readable(value)) <= 11

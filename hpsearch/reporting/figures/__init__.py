@@ -12,8 +12,18 @@ from hpsearch.reporting.figures.search_space import Importance, Parallel, Slices
 from hpsearch.reporting.figures.study_figure import StudyFigure
 from hpsearch.reporting.figures.trials import Curves, Folds, Gap, Size
 
-OF_COLUMNS = "What the columns do"  # networks are trained again for it
+# What the report adds to beside figures; and what networks are trained again for.
+FOUND, BELIEF = "What to expect", "Can I believe it?"
+OF_COLUMNS = "What the columns do"
+
+# In the order of a reader's questions.
 GROUPS: dict[str, dict[str, StudyFigure[Any]]] = {
+    FOUND: {
+        "history": History(),
+    },
+    BELIEF: {
+        "folds": Folds(),
+    },
     "What the best configuration predicts": {
         "regions": Regions(),
         "confusion": Confusion(),
@@ -24,18 +34,16 @@ GROUPS: dict[str, dict[str, StudyFigure[Any]]] = {
         "columns": Columns(),
         "effects": Effects(),
     },
-    "The search": {
-        "history": History(),
-        "pruning": PruningFigure(),
+    "What mattered": {
         "importance": Importance(),
         "slices": Slices(),
         "parallel": Parallel(),
     },
-    "The trials": {
+    "How the trials learnt": {
+        "pruning": PruningFigure(),
         "curves": Curves(),
-        "folds": Folds(),
-        "size": Size(),
         "gap": Gap(),
+        "size": Size(),
     },
 }
 FIGURES: dict[str, StudyFigure[Any]] = {name: kind for group in GROUPS.values() for name, kind in group.items()}

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from plotly.subplots import make_subplots
 
 from hpsearch.errors import HpsearchError, StorageError
+from hpsearch.numbers import plural
 from hpsearch.reporting.figures.study_figure import StudyFigure
 from hpsearch.reporting.figures.style import ALONE, BEST, CLASSES, COMPLETE, PRUNED, SHAPES, faint, figure, plain
 from hpsearch.reporting.snapshot import Snapshot
@@ -250,10 +251,11 @@ class Regions(StudyFigure[RegionsFacts]):
     def say(self, facts: RegionsFacts) -> str:
         shares = np.bincount(facts.classes.ravel(), minlength=len(facts.class_names)) / facts.classes.size
         parts = [f"class {name} {share:.0%}" for name, share in zip(facts.class_names, shares, strict=True)]
+        wrong = int(facts.rows["wrong"].sum())
         return (
             f"Of the area shown, {', '.join(parts)}. The retrained network is right on {facts.accuracy:.1%} of the "
-            f"{len(facts.rows)} rows it was trained on; {int(facts.rows['wrong'].sum())} of them were mispredicted as "
-            "validation rows."
+            f"{plural(len(facts.rows), 'row')} it was trained on; {plural(wrong, 'of them was', 'of them were')} "
+            "mispredicted as validation rows."
         )
 
     def draw(self, facts: RegionsFacts) -> go.Figure:

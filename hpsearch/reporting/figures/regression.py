@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from hpsearch.numbers import rounded
+from hpsearch.numbers import digits
 from hpsearch.reporting.figures.study_figure import StudyFigure
 from hpsearch.reporting.figures.style import BEST, COMPLETE, PRUNED, faint, figure, plain
 from hpsearch.reporting.snapshot import Snapshot
@@ -59,8 +59,8 @@ class Agreement(StudyFigure[AgreementFacts]):
     def say(self, facts: AgreementFacts) -> str:
         lean = "too high" if facts.bias > 0 else "too low"
         return (
-            f"Nine of ten of the {facts.count:,} validation predictions are off by at most {rounded(facts.within)}; on "
-            f"average they are {rounded(abs(facts.bias))} {lean}."
+            f"Nine of ten of the {facts.count:,} validation predictions are off by at most {digits(facts.within, 4)}; "
+            f"on average they are {digits(abs(facts.bias), 4)} {lean}."
         )
 
     def draw(self, facts: AgreementFacts) -> go.Figure:
@@ -79,7 +79,7 @@ class Agreement(StudyFigure[AgreementFacts]):
             mode="markers",
             name="validation rows",
             marker={"color": faint(COMPLETE, 0.55), "size": 7},
-            hovertemplate="true %{x:.5~g}<br>predicted %{y:.5~g}<extra></extra>",
+            hovertemplate="true %{x:,.5~r}<br>predicted %{y:,.5~r}<extra></extra>",
         )
         for off, dash, label in (
             (0.0, "dash", "right"),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import plotly.graph_objects as go
 
 from hpsearch.errors import HpsearchError
 from hpsearch.markup import counted
-from hpsearch.numbers import rounded
+from hpsearch.numbers import digits, plural
 from hpsearch.reporting.figures.study_figure import StudyFigure
 from hpsearch.reporting.figures.style import (
     BEST,
@@ -27,13 +28,24 @@ from hpsearch.reporting.figures.style import (
 from hpsearch.reporting.snapshot import Snapshot
 from hpsearch.storage.trial_result import ranked
 from hpsearch.validation.metric import Metric
-from hpsearch.validation.metrics import objective_metric
+from hpsearch.validation.metrics import METRICS, objective_metric
 from hpsearch.validation.selection import Corrected
 
 
 def objective(facts: pd.DataFrame) -> Metric:
-    """The objective that a table of facts is of."""
-    return objective_metric(facts.attrs["objective"], facts.attrs["loss"])
+    """What a table of facts shows of the objective: of a mean of squares its root."""
+    return objective_metric(facts.attrs["objective"], facts.attrs["loss"]).headline
+
+
+def in_headline(frame: pd.DataFrame, columns: Sequence[str], metric: Metric) -> pd.DataFrame:
+    """A table with columns of values of a metric as headlines show them, in the unit of what is predicted."""
+    shown = {name: [metric.in_headline(value) for value in frame[name].tolist()] for name in columns}
+    return frame.assign(**shown) if metric.root is not None else frame
+
+
+def loss_metric(study: Snapshot) -> Metric:
+    """What training and validation losses are."""
+    return objective_metric("loss", study.definition.loss)
 
 
 def of_objective(study: Snapshot, facts: pd.DataFrame) -> pd.DataFrame:
@@ -42,22 +54,33 @@ def of_objective(study: Snapshot, facts: pd.DataFrame) -> pd.DataFrame:
     return facts
 
 
+def loss_name(facts: pd.DataFrame) -> str:
+    """What headlines call a loss: RMSE where it is a mean of squares."""
+    metric = objective_metric("loss", facts.attrs["loss"])
+    return "loss" if metric.root is None else metric.root.title
+
+
 def loss_label(what: str, facts: pd.DataFrame) -> str:
-    """What heads an axis of losses of this kind."""
-    return _with_unit(what, objective_metric("loss", facts.attrs["loss"]))
+    """What heads an axis of losses of this kind; ``what`` has the place of their name in it."""
+    metric = objective_metric("loss", facts.attrs["loss"]).headline
+    return _with_unit(what.format(loss_name(facts)), metric)
 
 
 def label(metric: Metric) -> str:
     """What heads an axis of the objective's means, which way is better included."""
     which = "lower" if metric.direction == "minimize" else "higher"
-    return _with_unit(f"mean {metric.title}", metric, f", {which} is better")
+    return _with_unit(mean_of(metric), metric, f"{which} is better")
+
+
+def mean_of(metric: Metric) -> str:
+    """What a mean over splits is called; that of a root is the root of the mean."""
+    return metric.title if metric is METRICS["rmse"] else f"mean {metric.title}"
 
 
 def _with_unit(what: str, metric: Metric, more: str = "") -> str:
-    """A unit that is long gets a line of its own: an axis is no longer than its figure is high."""
-    if len(metric.unit) > 10:
-        return f"{what}{more}<br>({metric.unit})"
-    return f"{what}{f' ({metric.unit})' if metric.unit else ''}{more}"
+    """The unit, and what else there is to say, has a line of its own: an axis is no longer than its figure is high."""
+    notes = ", ".join(filter(None, (metric.unit, more)))
+    return f"{what}<br>({notes})" if notes else what
 
 
 @dataclass(frozen=True)
@@ -88,7 +111,12 @@ class History(StudyFigure[HistoryFacts]):
         values = study.metric.sign * frame["value"].where(frame["state"] == "COMPLETE")
         frame["best_so_far"] = study.metric.sign * values.cummin().ffill()
         assert best.value == frame["best_so_far"].iloc[-1]
-        return HistoryFacts(of_objective(study, frame), study.best.corrected, study.best.about)
+        fixed, metric = study.best.corrected, study.metric
+        frame = in_headline(frame, ["value", "best_so_far"], metric)
+        if fixed is not None:
+            value, low, high = (metric.in_headline(one) for one in (fixed.value, fixed.low, fixed.high))
+            fixed = replace(fixed, value=value, low=low, high=high)
+        return HistoryFacts(of_objective(study, frame), fixed, study.best.about)
 
     def say(self, facts: HistoryFacts) -> str:
         trials = facts.trials
@@ -96,9 +124,9 @@ class History(StudyFigure[HistoryFacts]):
         best = complete.iloc[(metric.sign * complete["value"]).argmin()]
         fixed = facts.corrected
         return (
-            f"{counted(trials['state'].tolist())}. The best mean {metric.title} is {rounded(best['value'])}, of "
+            f"{counted(trials['state'].tolist())}. The best {mean_of(metric)} is {digits(best['value'], 4)}, of "
             f"trial {best['number']}"
-            + (f". The corrected score, of {facts.about}, is {rounded(fixed.value)}." if fixed else ".")
+            + (f". The corrected score, of {facts.about}, is {digits(fixed.value, 4)}." if fixed else ".")
         )
 
     def draw(self, facts: HistoryFacts) -> go.Figure:
@@ -115,9 +143,9 @@ class History(StudyFigure[HistoryFacts]):
             band = {"fill": "tonexty", "fillcolor": faint(CORRECTED, 0.16), "name": "its 95 % interval"}
             drawn.add_scatter(x=ends, y=[fixed.high] * 2, mode="lines", line_width=0, **band, **hover)
             line = {"color": CORRECTED, "width": 1.5, "dash": "dash"}
-            name = f"corrected score {rounded(fixed.value)}"
+            name = f"corrected score {digits(fixed.value, 4)}"
             drawn.add_scatter(x=ends, y=[fixed.value] * 2, mode="lines", line=line, name=name, **hover)
-        told = "trial %{x}<br>%{y:.5~g}<extra></extra>"
+        told = "trial %{x}<br>%{y:,.5~r}<extra></extra>"
         dots: dict[str, Any] = {"mode": "markers", "hovertemplate": told}
         drawn.add_scatter(
             **dots,
@@ -151,7 +179,7 @@ class History(StudyFigure[HistoryFacts]):
             mode="lines",
             name="best so far",
             line={"color": BEST, "width": 2.5, "shape": "hv"},
-            hovertemplate="best up to trial %{x}<br>%{y:.5~g}<extra></extra>",
+            hovertemplate="best up to trial %{x}<br>%{y:,.5~r}<extra></extra>",
         )
         return drawn
 
@@ -186,7 +214,7 @@ class PruningFigure(StudyFigure[pd.DataFrame]):
             result.state == "COMPLETE" and result.epochs[-1] < study.definition.config(chosen[result.number]).epochs
             for result in study.results
         )
-        return of_objective(study, facts)
+        return of_objective(study, in_headline(facts, ["value"], study.metric))
 
     def say(self, facts: pd.DataFrame) -> str:
         lasts = facts.groupby("trial").last()
@@ -194,10 +222,10 @@ class PruningFigure(StudyFigure[pd.DataFrame]):
         early = facts.attrs["by_patience"]
         of_patience = f" Patience ended {early} of the complete ones." if early else ""
         if pruned.empty:
-            return f"No trial was pruned; the longest ran for {facts['epoch'].max()} epochs.{of_patience}"
+            return f"No trial was pruned; the longest ran for {plural(facts['epoch'].max(), 'epoch')}.{of_patience}"
         return (
-            f"{len(pruned)} of {len(lasts)} trials were pruned, half of them by epoch {int(pruned.median())} of at "
-            f"most {facts['epoch'].max()}.{of_patience}"
+            f"{len(pruned)} of {plural(len(lasts), 'trial')} {'was' if len(pruned) == 1 else 'were'} pruned, half of "
+            f"them by epoch {int(pruned.median())} of at most {facts['epoch'].max()}.{of_patience}"
         )
 
     def draw(self, facts: pd.DataFrame) -> go.Figure:
@@ -222,7 +250,7 @@ class PruningFigure(StudyFigure[pd.DataFrame]):
                 showlegend=False,
                 marker={"color": PRUNED, "size": 6, "symbol": "circle-open"},
                 customdata=ends["trial"],
-                hovertemplate="trial %{customdata} pruned at epoch %{x}<br>%{y:.5~g}<extra></extra>",
+                hovertemplate="trial %{customdata} pruned at epoch %{x}<br>%{y:,.5~r}<extra></extra>",
             )
         if facts["best"].any():
             _curves(drawn, facts[facts["best"]], "best", {"color": BEST, "width": 2.5})
@@ -239,5 +267,5 @@ def _curves(drawn: go.Figure, some: pd.DataFrame, name: str, line: dict[str, Any
         mode="lines",
         name=name,
         line=line,
-        hovertemplate="trial %{customdata}, epoch %{x}<br>%{y:.5~g}<extra></extra>",
+        hovertemplate="trial %{customdata}, epoch %{x}<br>%{y:,.5~r}<extra></extra>",
     )

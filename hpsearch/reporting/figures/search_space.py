@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,8 +15,8 @@ from plotly.subplots import make_subplots
 
 from hpsearch.definition.dimension import Dimension
 from hpsearch.errors import HpsearchError
-from hpsearch.numbers import rounded
-from hpsearch.reporting.figures.search import objective, of_objective
+from hpsearch.numbers import digits, plural, rounded
+from hpsearch.reporting.figures.search import in_headline, mean_of, objective, of_objective
 from hpsearch.reporting.figures.study_figure import StudyFigure
 from hpsearch.reporting.figures.style import (
     ALONE,
@@ -35,6 +36,7 @@ from hpsearch.storage.quiet import quiet
 _FEWEST = 10  # complete trials to tell which hyperparameters matter
 _NONE = -0.12  # where an axis is crossed by trials that have no value on it
 _LEVEL = 6  # axes whose names fit side by side
+_LEVELS = 3  # that names stand on, at most
 _FEW = 8  # whole numbers that each get a tick
 _GOOD = 5  # of them are called good, or a tenth if that is more
 
@@ -58,7 +60,8 @@ class Importance(StudyFigure[pd.DataFrame]):
                 f"Importances need at least {_FEWEST} complete trials with different values",
                 f"there are {len(values)}",
             )
-        with quiet():
+        with quiet(), warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # that few trials have a hyperparameter: the words say so
             study_ = optuna.load_study(study_name=study.stored.name, storage=study.stored.storage)
             evaluator = optuna.importance.PedAnovaImportanceEvaluator(target_quantile=max(0.1, _GOOD / len(complete)))
             found = optuna.importance.get_param_importances(study_, evaluator=evaluator)
@@ -112,23 +115,34 @@ class SpaceFacts:
         return [str(choice) for choice in self.dimensions[name].choice or ()]
 
 
-class _OfSpace(StudyFigure[SpaceFacts]):
-    def facts(self, study: Snapshot) -> SpaceFacts:
-        dimensions = _require_space(study)
-        numbers = [result.number for result in study.complete]
-        frame = study.trials.set_index("number").loc[numbers, ["value", *dimensions]].reset_index()
-        return SpaceFacts(of_objective(study, frame), dimensions)
+@dataclass(frozen=True)
+class PanelFacts(SpaceFacts):
+    """Of a figure with a panel a hyperparameter."""
 
-    def say(self, facts: SpaceFacts) -> str:
-        best = facts.trials.iloc[0]
-        values = [f"{name} {rounded(best[name])}" for name in facts.dimensions if not pd.isna(best[name])]
-        which = (
-            "The one complete trial" if len(facts.trials) == 1 else f"The best of {len(facts.trials)} complete trials"
-        )
-        return f"{which} has {', '.join(values)}."
+    def parts(self, most: int) -> list[PanelFacts]:
+        """The same in parts of at most so many hyperparameters."""
+        names = list(self.dimensions)
+        some = [names[first : first + most] for first in range(0, len(names), most)]
+        return [replace(self, dimensions={name: self.dimensions[name] for name in part}) for part in some]
 
 
-class Slices(_OfSpace):
+def _of_space(study: Snapshot) -> tuple[pd.DataFrame, Mapping[str, Dimension]]:
+    """The complete trials, best first, and what was searched."""
+    dimensions = _require_space(study)
+    numbers = [result.number for result in study.complete]
+    frame = study.trials.set_index("number").loc[numbers, ["value", *dimensions]].reset_index()
+    return of_objective(study, in_headline(frame, ["value"], study.metric)), dimensions
+
+
+def _best_of(facts: SpaceFacts) -> str:
+    best = facts.trials.iloc[0]
+    values = [f"{name} {rounded(best[name])}" for name in facts.dimensions if not pd.isna(best[name])]
+    many = len(facts.trials) > 1
+    which = f"The best of {plural(len(facts.trials), 'complete trial')}" if many else "The one complete trial"
+    return f"{which} has {', '.join(values)}."
+
+
+class Slices(StudyFigure[PanelFacts]):
     title = "The objective against each hyperparameter"
     how = (
         "The same complete trials in every panel, each against another hyperparameter; the star is the best one. A "
@@ -137,7 +151,13 @@ class Slices(_OfSpace):
     )
     wide: ClassVar[bool] = True
 
-    def draw(self, facts: SpaceFacts) -> go.Figure:
+    def facts(self, study: Snapshot) -> PanelFacts:
+        return PanelFacts(*_of_space(study))
+
+    def say(self, facts: PanelFacts) -> str:
+        return _best_of(facts)
+
+    def draw(self, facts: PanelFacts) -> go.Figure:
         names = list(facts.dimensions)
         columns = min(3, len(names))
         rows = -(-len(names) // columns)
@@ -178,18 +198,18 @@ class Slices(_OfSpace):
                     if is_best
                     else {"color": COMPLETE, "size": 6, "opacity": 0.65},
                     customdata=[(trial, plain(value)) for trial, value in some.loc[chosen, ["number", name]].values],
-                    hovertemplate="trial %{customdata[0]}: %{customdata[1]}<br>%{y:.5~g}<extra></extra>",
+                    hovertemplate="trial %{customdata[0]}: %{customdata[1]}<br>%{y:,.5~r}<extra></extra>",
                     showlegend=False,
                     row=row,
                     col=column,
                 )
             drawn.update_xaxes(**across, row=row, col=column)
-            title = {"text": f"mean {objective(facts.trials).title}"} if column == 1 else None
+            title = {"text": mean_of(objective(facts.trials))} if column == 1 else None
             drawn.update_yaxes(**{**losses, "title": title}, row=row, col=column)
         return drawn.update_layout(template=ALONE, height=height)
 
 
-class Parallel(_OfSpace):
+class Parallel(StudyFigure[SpaceFacts]):
     title = "Configurations side by side"
     how = (
         "Each line is a complete trial and crosses every axis at its value; the last axis is what the search "
@@ -199,9 +219,16 @@ class Parallel(_OfSpace):
     )
     wide: ClassVar[bool] = True
 
+    def facts(self, study: Snapshot) -> SpaceFacts:
+        return SpaceFacts(*_of_space(study))
+
+    def say(self, facts: SpaceFacts) -> str:
+        return _best_of(facts)
+
     def draw(self, facts: SpaceFacts) -> go.Figure:
         trials, names = facts.trials, [*facts.dimensions, "value"]
         ends = (float(trials["value"].min()), float(trials["value"].max()))
+        levels = min(_LEVELS, -(-len(names) // _LEVEL))
         places, notes = {}, []
         for column, name in enumerate(names):
             choices = [] if name == "value" else facts.choices(name)
@@ -215,7 +242,8 @@ class Parallel(_OfSpace):
                 dimension = facts.dimensions.get(name)
                 low, high = map(float, dimension.extremes) if dimension else ends
                 log = dimension.log if dimension else low > 0 and high / low >= WIDE
-                values, ticks = trials[name], [(low, rounded(low)), (high, rounded(high))]
+                write = rounded if dimension else _score
+                values, ticks = trials[name], [(low, write(low)), (high, write(high))]
             places[name] = _height(values.astype("float64").to_numpy(), low, high, log)
             for at, text in ticks:
                 y = float(_height(np.array([at]), low, high, log)[0])
@@ -223,8 +251,8 @@ class Parallel(_OfSpace):
             if pd.isna(values).any():
                 notes.append({"x": column, "y": _NONE, "text": "none", "xanchor": "left", "yanchor": "top"})
             label = objective(trials).title if name == "value" else plain(name)
-            # Names of many axes stand on two levels, or they would run into each other.
-            level = 1.1 + (0.1 if len(names) > _LEVEL and column % 2 else 0)
+            # Names of many axes stand on several levels, or they would run into each other.
+            level = 1.1 + 0.1 * (column % levels)
             notes.append({"x": column, "y": level, "text": f"<b>{label}</b>", "xanchor": "center", "yanchor": "bottom"})
         lines = np.stack([places[name] for name in names], axis=1)
         axes = [
@@ -235,11 +263,11 @@ class Parallel(_OfSpace):
         drawn = figure(
             380,
             xaxis={**off, "range": [-0.5, len(names) - 0.5]},
-            yaxis={**off, "range": [-0.2, 1.32 if len(names) > _LEVEL else 1.2]},
+            yaxis={**off, "range": [-0.2, 1.1 + 0.11 * levels]},
             shapes=axes,
             annotations=notes,
             legend={"y": -0.02, "yanchor": "top"},
-            margin={"t": 10},
+            margin={"t": 10, "l": 30, "r": 30},
         )
         good = max(1, round(len(trials) / 10))
         for name, some, line in (
@@ -249,7 +277,7 @@ class Parallel(_OfSpace):
             if len(lines[some]):
                 chosen = trials[some]
                 told = [
-                    f"trial {trial}: {rounded(value)}"
+                    f"trial {trial}: {digits(value, 4)}"
                     for trial, value in zip(chosen["number"].tolist(), chosen["value"].tolist(), strict=True)
                 ]
                 drawn.add_scatter(
@@ -262,6 +290,10 @@ class Parallel(_OfSpace):
                     hovertemplate="%{text}<extra></extra>",
                 )
         return drawn
+
+
+def _score(value: float) -> str:
+    return digits(value, 4)
 
 
 def _height(values: Any, low: float, high: float, log: bool) -> Any:

@@ -37,6 +37,8 @@ def _template(text: str, quiet: str, grid: str, line: str, surface: str) -> go.l
         "ticks": "outside",
         "ticklen": 4,
         "automargin": True,
+        "exponentformat": "none",
+        "separatethousands": True,
         "title": {"standoff": 8, "font": {"color": quiet}},
         "tickfont": {"color": quiet, "size": 12},
     }
@@ -87,8 +89,8 @@ def _ticks(low: float, high: float) -> list[float]:
 
 
 def _label(value: float) -> str:
-    if 1e-3 <= value < 1e6:
-        return f"{value:g}"
+    if 1e-3 <= value < 1e9:
+        return f"{value:,.0f}" if value >= 1000 else f"{value:g}"
     return f"{value:.0e}".replace("e-0", "e-").replace("e+0", "e")
 
 

@@ -11,8 +11,16 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from hpsearch.errors import HpsearchError
-from hpsearch.numbers import rounded
-from hpsearch.reporting.figures.search import label, loss_label, objective, of_objective
+from hpsearch.numbers import digits, plural
+from hpsearch.reporting.figures.search import (
+    in_headline,
+    label,
+    loss_label,
+    loss_metric,
+    loss_name,
+    objective,
+    of_objective,
+)
 from hpsearch.reporting.figures.study_figure import StudyFigure
 from hpsearch.reporting.figures.style import BEST, COMPLETE, CORRECTED, PRUNED, WIDE, axis, faint, figure, joined
 from hpsearch.reporting.snapshot import Snapshot
@@ -45,21 +53,24 @@ class Curves(StudyFigure[pd.DataFrame]):
         if not rows:
             raise HpsearchError(got="No complete trial has its curves kept")
         columns = ["trial", "epoch", "training", "validation", "low", "high", "chosen"]
-        return of_objective(study, pd.DataFrame(rows, columns=columns))
+        shown = in_headline(pd.DataFrame(rows, columns=columns), columns[2:6], loss_metric(study))
+        return of_objective(study, shown)
 
     def say(self, facts: pd.DataFrame) -> str:
-        best = facts[facts["chosen"]].iloc[0]
+        best, name = facts[facts["chosen"]].iloc[0], loss_name(facts)
+        validation, low, high, training = (digits(best[part], 4) for part in ("validation", "low", "high", "training"))
+        mean = "mean validation loss" if name == "loss" else f"{name} of validation rows"
         return (
-            f"Trial {best['trial']} reaches its mean validation loss of {rounded(best['validation'])} at epoch "
-            f"{best['epoch']}, where its splits lie between {rounded(best['low'])} and {rounded(best['high'])} and its "
-            f"training loss is {rounded(best['training'])}."
+            f"Trial {best['trial']} reaches its {mean} of {validation} at epoch {best['epoch']}, where its splits lie "
+            f"between {low} and {high} and its training {name} is {training}."
         )
 
     def draw(self, facts: pd.DataFrame) -> go.Figure:
         numbers = facts["trial"].unique().tolist()
         band = facts.loc[facts["trial"] == numbers[0], ["low", "high"]]
         shown = [*facts[["training", "validation"]].to_numpy().ravel(), *band.to_numpy().ravel()]
-        drawn = figure(420, xaxis={"title": {"text": "epoch"}}, yaxis=axis(loss_label("loss", facts), shown))
+        name = loss_name(facts)
+        drawn = figure(420, xaxis={"title": {"text": "epoch"}}, yaxis=axis(loss_label("{}", facts), shown))
         for place, trial in reversed(list(enumerate(numbers))):
             one, colour = facts[facts["trial"] == trial], (BEST, COMPLETE, CORRECTED)[place]
             epochs = one["epoch"].tolist()
@@ -86,7 +97,7 @@ class Curves(StudyFigure[pd.DataFrame]):
                     legendgroup=f"{trial}",
                     legendrank=place,
                     showlegend=what == "validation",
-                    hovertemplate=f"trial {trial}, epoch %{{x}}<br>{what} loss %{{y:.5~g}}<extra></extra>",
+                    hovertemplate=f"trial {trial}, epoch %{{x}}<br>{what} {name} %{{y:,.5~r}}<extra></extra>",
                 )
             chosen = one[one["chosen"]]
             drawn.add_scatter(
@@ -119,14 +130,15 @@ class Folds(StudyFigure[pd.DataFrame]):
         ]
         if not rows:
             raise HpsearchError(got="No complete trial has its splits kept")
-        return of_objective(study, pd.DataFrame(rows, columns=["rank", "trial", "repeat", "fold", "value", "mean"]))
+        frame = pd.DataFrame(rows, columns=["rank", "trial", "repeat", "fold", "value", "mean"])
+        return of_objective(study, in_headline(frame, ["value", "mean"], study.metric))
 
     def say(self, facts: pd.DataFrame) -> str:
         best = facts[facts["rank"] == 1]
         if len(best) == 1:
             return "There is a single split, so how sure a value is cannot be told."
         low, high, sign = best["value"].min(), best["value"].max(), objective(facts).sign
-        text = f"The splits of the best trial lie between {rounded(low)} and {rounded(high)}"
+        text = f"The splits of the best trial lie between {digits(low, 4)} and {digits(high, 4)}"
         within = sign * facts.groupby("rank")["mean"].first() <= (sign * best["value"]).max()
         if len(within) == 1:
             return f"{text}."
@@ -156,7 +168,7 @@ class Folds(StudyFigure[pd.DataFrame]):
             name="one split",
             marker={"color": COMPLETE, "size": 5, "opacity": 0.6},
             customdata=facts[["trial", "fold", "repeat"]].values.tolist(),
-            hovertemplate="trial %{customdata[0]}, fold %{customdata[1]} of repeat %{customdata[2]}<br>%{y:.5~g}"
+            hovertemplate="trial %{customdata[0]}, fold %{customdata[1]} of repeat %{customdata[2]}<br>%{y:,.5~r}"
             "<extra></extra>",
         )
         drawn.add_scatter(
@@ -166,7 +178,7 @@ class Folds(StudyFigure[pd.DataFrame]):
             name="their mean",
             marker={"color": BEST, "size": 12, "symbol": "line-ew", "line": {"width": 2.5, "color": BEST}},
             customdata=means["trial"],
-            hovertemplate="trial %{customdata}<br>mean %{y:.5~g}<extra></extra>",
+            hovertemplate="trial %{customdata}<br>mean %{y:,.5~r}<extra></extra>",
         )
         return drawn
 
@@ -195,19 +207,20 @@ class Size(StudyFigure[SizeFacts]):
     def facts(self, study: Snapshot) -> SizeFacts:
         columns = ["number", "parameters", "value"]
         rows = [[getattr(result, name) for name in columns] for result in study.complete]
-        error = standard_error(study.complete[0])
-        frame = of_objective(study, pd.DataFrame(rows, columns=columns))
-        numbers = [result.number for result in front(study.complete, study.metric)]
+        error, metric = standard_error(study.complete[0]), study.metric
+        values = pd.DataFrame(rows, columns=columns)
+        frame = of_objective(study, in_headline(values, ["value"], metric))
+        numbers = [result.number for result in front(study.complete, metric)]
         steps = frame.set_index("number").loc[numbers].reset_index()
         if error is None:
             return SizeFacts(frame, steps, None, None)
-        small = one_se_result(study.complete, study.metric)
-        threshold = float(frame["value"].iloc[0]) + study.metric.sign * error
+        small = one_se_result(study.complete, metric)
+        threshold = metric.in_headline(float(values["value"].iloc[0]) + metric.sign * error)
         return SizeFacts(frame, steps, threshold, None if small is None else small.number)
 
     def say(self, facts: SizeFacts) -> str:
         first = facts.trials.iloc[0]
-        text = f"The best trial has {int(first['parameters']):,} parameters"
+        text = f"The best trial has {plural(int(first['parameters']), 'parameter')}"
         if facts.chosen is None:
             return f"{text}; with a single split there is no standard error to compare others by."
         if facts.chosen == first["number"]:
@@ -242,7 +255,7 @@ class Size(StudyFigure[SizeFacts]):
             looks.append(
                 ("smallest within one standard error", small, {"color": CORRECTED, "size": 11, "symbol": "diamond"})
             )
-        return _dots(drawn, looks, "parameters", "value", "trial %{customdata}: %{x:,} parameters<br>%{y:.5~g}")
+        return _dots(drawn, looks, "parameters", "value", "trial %{customdata}: %{x:,} parameters<br>%{y:,.5~r}")
 
 
 class Gap(StudyFigure[pd.DataFrame]):
@@ -265,14 +278,18 @@ class Gap(StudyFigure[pd.DataFrame]):
         ]
         if not rows:
             raise HpsearchError(got="No complete trial has its splits kept")
-        return of_objective(study, pd.DataFrame(rows, columns=["number", "training", "validation"]))
+        frame = pd.DataFrame(rows, columns=["number", "training", "validation"])
+        return of_objective(study, in_headline(frame, ["training", "validation"], loss_metric(study)))
 
     def say(self, facts: pd.DataFrame) -> str:
-        best = facts.iloc[0]
+        best, medians = (
+            [digits(one[part], 4) for part in ("training", "validation")]
+            for one in (facts.iloc[0], facts.median(numeric_only=True))
+        )
+        name = loss_name(facts)
         return (
-            f"The best trial has a training loss of {rounded(best['training'])} and a validation loss of "
-            f"{rounded(best['validation'])}; the median trial {rounded(facts['training'].median())} and "
-            f"{rounded(facts['validation'].median())}."
+            f"The best trial has a training {name} of {best[0]} and a validation {name} of {best[1]}; the median trial "
+            f"{medians[0]} and {medians[1]}."
         )
 
     def draw(self, facts: pd.DataFrame) -> go.Figure:
@@ -280,8 +297,8 @@ class Gap(StudyFigure[pd.DataFrame]):
         log = bool(both.min() > 0 and both.max() / both.min() >= WIDE)
         drawn = figure(
             420,
-            xaxis=axis(loss_label("mean training loss", facts), both[:, 0], log),
-            yaxis=axis(loss_label("mean validation loss", facts), both[:, 1], log),
+            xaxis=axis(loss_label("training {}", facts), both[:, 0], log),
+            yaxis=axis(loss_label("validation {}", facts), both[:, 1], log),
         )
         low, high = max(both[:, 0].min(), both[:, 1].min() * 0.8), min(both[:, 0].max(), both[:, 1].max())
         if low < high:
@@ -292,7 +309,7 @@ class Gap(StudyFigure[pd.DataFrame]):
             ("complete", facts.iloc[1:], {"color": COMPLETE, "size": 7, "opacity": 0.75}),
             ("best", facts.iloc[:1], {"color": BEST, "size": 13, "symbol": "star"}),
         ]
-        told = "trial %{customdata}<br>training %{x:.5~g}<br>validation %{y:.5~g}"
+        told = "trial %{customdata}<br>training %{x:,.5~r}<br>validation %{y:,.5~r}"
         return _dots(drawn, looks, "training", "validation", told)
 
 

@@ -1,0 +1,46 @@
+"""Tables on terminals of any width: no value is cut, and what does not fit is said."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import sys
+from os import terminal_size
+
+import pandas as pd
+import pytest
+
+from hpsearch.cli import terminal
+
+FRAME = pd.DataFrame(
+    {
+        "study": pd.Series(["a-name-of-a-study-that-is-longer-than-half-a-narrow-terminal", "short"], dtype="str"),
+        "best_value": [0.25, 123_456_789.0],
+        "number_of_trials": [1, 1000],
+        "nothing": [None, None],
+        "reason": pd.Series(["the loss became nan in the third fold of the second repeat", ""], dtype="str"),
+    }
+)
+
+
+@pytest.mark.parametrize("width", [30, 45, 60, 80, 120, 200])
+def test_every_value_is_whole_or_its_column_is_named(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, width: int
+) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setattr(shutil, "get_terminal_size", lambda: terminal_size((width, 40)))
+    terminal.table(FRAME, "--format csv")
+    out = capsys.readouterr().out
+    assert max(map(len, out.splitlines())) <= width
+    shown, _, note = out.partition("(Left out")
+    named = re.sub(r"\s+", " ", note).removeprefix(", as they do not fit: ")
+    assert not note or named.endswith(" A wider terminal or --format csv shows all.) ")
+    left_out = re.split(", ", named.partition(". ")[0]) if note else []
+    columns = ["study", "best_value", "number_of_trials", "reason"]
+    assert left_out == columns[len(columns) - len(left_out) :]  # from the right
+    begins = ["a-name", "123,500,000", "1000", "the loss"]
+    for column, text in zip(columns, begins, strict=True):
+        assert (text in shown) == (column not in left_out)
+    if width == 200:
+        assert not note
+        assert "nothing" not in out
