@@ -123,8 +123,8 @@ class Inspection:
 
     def __init__(self, stored: StoredStudy, prepared: Prepared | None = None) -> None:
         self._stored, self._definition = stored, definition_of(stored)
-        trials = [trial for trial in stored.trials() if trial.state.is_finished()]
-        results = [stored_result(trial) for trial in trials]
+        trials = stored.trials()
+        results = [stored_result(trial) for trial in trials if trial.state.is_finished()]
         evaluated = finals(stored, self._definition, trials)
         self._final = choose(evaluated, self._definition, self._definition.retrain.members > 1)
         best = best_result(results, self._definition.metric)
@@ -136,7 +136,7 @@ class Inspection:
         if self._final is not None:
             best = next(result for result in results if result.number == self._final.final.number)
         self._best: TrialResult = best
-        self._chosen = next(trial.params for trial in trials if trial.number == best.number)
+        self._chosen = trials[best.number].params
         if prepared is None:
             prepared = prepare(self._definition)
             if prepared.search.fingerprint != stored.attributes["identity"]["data.fingerprint"]:
