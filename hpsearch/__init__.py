@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from hpsearch import figures
     from hpsearch.api import (
         StudyResult,
+        compare,
         confirm,
         copy_study,
         cross_validate,
@@ -66,6 +67,7 @@ __all__ = [
     "StudyOwnedError",
     "StudyResult",
     "UnknownStudyError",
+    "compare",
     "confirm",
     "copy_study",
     "cross_validate",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from hpsearch.model.export import Exported
     from hpsearch.reporting.snapshot import Snapshot
     from hpsearch.results.best import Best
+    from hpsearch.results.compare import Asked, Compared
     from hpsearch.results.confirm import Confirmation
     from hpsearch.results.nested import Nested
     from hpsearch.search.coordinator import Progress
@@ -303,6 +304,65 @@ def confirm(study: str | Path, *, top: int = 5, repeats: int = 3, storage: str |
 
     with open_study(study, storage) as stored:
         return compare(stored, top, repeats)
+
+
+def compare(
+    first: str | Path | StudyResult,
+    second: str | Path | StudyResult,
+    *,
+    metric: str | None = None,
+    storage: str | None = None,
+) -> Compared:
+    """Two studies, two trials, or a study and a saved model on the same rows; see :mod:`hpsearch.results.compare`.
+
+    >>> study = run("studies/wine.toml", trials=3)
+    >>> found = compare("wine:0", "wine:1")
+    >>> found.rows, found.low < found.difference < found.high
+    (142, True)
+    >>> print(found.sentence)  # doctest: +ELLIPSIS
+    The 142 rows cannot tell wine:0 and wine:1 apart: ...
+
+    Args:
+        first: a stored study, by its name or by its file; a trial of it, as ``wine:3``; or a folder that a bundle was
+            saved in. A folder whose name is that of a study too is meant where it has a separator, ``./wine``.
+        second: likewise. Two must be of a kind, but for a study and a model.
+        metric: of :data:`hpsearch.validation.metrics.METRICS`; what both search for if None, or the usual loss of the
+            task where they search for different ones.
+        storage: where the studies are kept.
+
+    Raises:
+        HpsearchError: no such study, trial, model or metric; a study or trial that is not complete.
+        DataError: studies of other rows or of another hold-out; a model that trained on all rows that there are.
+    """
+    from hpsearch.results.compare import compare as compare_rows
+
+    with ExitStack() as stack:
+        sides = [_asked(one, storage, stack) for one in (first, second)]
+        return compare_rows(sides[0], sides[1], metric)
+
+
+def _asked(given: str | Path | StudyResult, storage: str | None, stack: ExitStack) -> Asked:
+    """What is to be compared; a study stays open as long as the stack."""
+    from hpsearch.model.bundle import Bundle
+    from hpsearch.results.compare import Asked
+
+    if isinstance(given, StudyResult):
+        return Asked(given.name, stack.enter_context(open_study(given.name, given.storage)))
+    text = str(given)
+    study, _, number = text.rpartition(":")
+    if study and number.isdecimal():
+        return Asked(text, stack.enter_context(open_study(study, storage)), int(number))
+    is_model = Path(text).is_dir()
+    if is_model and os.sep not in text:
+        from hpsearch.storage.names import stored_names
+
+        if text in stored_names(storage_url(storage)):
+            raise HpsearchError(
+                f"{text!r} must be one thing", "is a study and a folder", f"For the folder: {os.path.join('.', text)}."
+            )
+    if is_model:
+        return Asked(text, model=Bundle.load(text))
+    return Asked(study_name(given), stack.enter_context(open_study(given, storage)))
 
 
 def cross_validate(study: str | Path | StudyDefinition) -> CrossValidation:

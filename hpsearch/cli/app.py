@@ -362,6 +362,32 @@ def confirm(
         display.confirmed(found)
 
 
+_COMPARED = "A study, by its name or its file; a trial, as STUDY:NUMBER; or a folder that `retrain` saved."
+
+
+@app.command()
+def compare(
+    first: Annotated[
+        str, typer.Argument(metavar="A", help=_COMPARED, show_default=False, autocompletion=completion.studies)
+    ],
+    second: Annotated[
+        str, typer.Argument(metavar="B", help="Likewise.", show_default=False, autocompletion=completion.studies)
+    ],
+    metric: Annotated[
+        str | None,
+        typer.Option(metavar="METRIC", help="What to compare by; by default what both search for.", show_default=False),
+    ] = None,
+    storage: Storage = None,
+    as_json: Json = False,
+) -> None:
+    """Compare two studies, two trials, or a study and a saved model on the same rows: which is better, how surely?"""
+    found = api.compare(first, second, metric=metric, storage=storage)
+    if as_json:
+        _print_json(found.summary())
+    else:
+        display.compared(found)
+
+
 @app.command()
 def nested(
     file: File,
