@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from hpsearch.model.bundle import Bundle
     from hpsearch.model.evaluate import Evaluated
     from hpsearch.model.export import Exported
+    from hpsearch.reporting.mlflow_runs import ExportedRuns
     from hpsearch.reporting.snapshot import Snapshot
     from hpsearch.results.best import Best
     from hpsearch.results.compare import Asked, Compared
@@ -582,6 +583,46 @@ def export(
 
     rows = None if data is None else Path(data)
     return write(Path(model), None if path is None else Path(path), format, rows, force)
+
+
+def export_mlflow(
+    study: str | Path | StudyResult,
+    model: str | Path | None = None,
+    *,
+    storage: str | None = None,
+    tracking_uri: str | None = None,
+    experiment: str | None = None,
+) -> ExportedRuns:
+    """Write a stored study to MLflow, a run for it and one a trial; see :mod:`hpsearch.reporting.mlflow_runs`.
+
+    ``mlflow.pyfunc.load_model`` loads the model, which predicts as :meth:`Bundle.predict` does.
+
+    Args:
+        study: a stored study, its name or its file.
+        model: a folder that a model of the study was saved in; if None, its best configuration is fitted, and its
+            hold-out scored, as ``retrain`` does.
+        storage: where the study is kept.
+        tracking_uri: of MLflow, as ``sqlite:///mlflow.db`` or ``http://host:5000``; MLflow's own choice if None.
+        experiment: its name; the study's if None.
+
+    Raises:
+        MissingExtraError: MLflow is not installed (extra ``mlflow``).
+        HpsearchError: no such study; no complete trial; a study that was exported there before; a model of another.
+        StorageError: MLflow cannot be reached or written.
+    """
+    from hpsearch.model.bundle import Bundle
+    from hpsearch.reporting.mlflow_runs import export_runs, require_mlflow, require_model_of, require_new
+
+    require_mlflow()
+    name, where = (study.name, study.storage) if isinstance(study, StudyResult) else (study, storage)
+    with open_study(name, where) as stored:
+        require_new(stored, tracking_uri, experiment)
+        if model is None:
+            bundle = StudyResult(stored.name, stored.url).retrain()
+        else:
+            bundle = Bundle.load(model)
+            require_model_of(stored, bundle, Path(model))
+        return export_runs(stored, bundle, tracking_uri, experiment)
 
 
 @contextmanager

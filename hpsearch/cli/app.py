@@ -542,6 +542,44 @@ def export(
         display.exported(found, data)
 
 
+@app.command(name="export-mlflow")
+def export_mlflow(
+    study: Study,
+    model: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="A model of the study that `retrain` saved; by default its best is fitted.",
+            show_default=False,
+        ),
+    ] = None,
+    tracking_uri: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URI",
+            help="Of a server or database, as http://host:5000 or sqlite:///mlflow.db; by default MLflow's own choice.",
+            show_default=False,
+        ),
+    ] = None,
+    experiment: Annotated[
+        str | None, typer.Option(metavar="NAME", help="By default the study's name.", show_default=False)
+    ] = None,
+    storage: Storage = None,
+    set_: Set = None,
+    as_json: Json = False,
+) -> None:
+    """Write a study to MLflow: a run for it, with tables, report and model, and one for each trial."""
+    from dataclasses import asdict
+
+    where = {"tracking_uri": tracking_uri, "experiment": experiment}
+    found = api.export_mlflow(study_of(study, set_), model, storage=storage, **where)
+    if as_json:
+        _print_json(asdict(found))
+    else:
+        terminal.say(f"Written to {found.tracking_uri}, experiment {found.experiment!r}: the run {found.run}")
+        terminal.say(f"with {found.trials} runs of trials. The model: {found.model_uri}")
+
+
 @app.command()
 def report(
     study: Study,

@@ -29,6 +29,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -74,12 +75,12 @@ STUDIES: dict[str, dict[str, Any]] = {
 }
 # What is paired, by its title; of the first two neither is better on average.
 PAIRS = {
-    "8 trials, 8 trials": ("few", "few-again"),
-    "one configuration twice": ("one", "one-again"),
-    "8 trials, 40 trials": ("few", "many"),
-    "8 others, 40 trials": ("few-again", "many"),
-    "one configuration, 40 trials": ("one", "many"),
-    "8 trials, 40 trials, one network": ("few-alone", "many-alone"),
+    "8 trials, 8 trials": [("few", "few-again")],
+    "one configuration twice": [("one", "one-again")],
+    "8 trials, 40 trials": [("few", "many"), ("few-again", "many")],
+    "one configuration, 8 trials": [*product(("one", "one-again"), ("few", "few-again"))],
+    "one configuration, 40 trials": [("one", "many"), ("one-again", "many")],
+    "8 trials, 40 trials, one network": [("few-alone", "many-alone")],
 }
 Record = dict[str, Any]
 
@@ -159,7 +160,7 @@ def measure(case: str, folder: Path, fresh: dict[str, np.ndarray]) -> list[Recor
     with ExitStack() as stack:
         studies = {name: stack.enter_context(StoredStudy.open(storage(folder), name)) for name in STUDIES}
         scores = {name: chosen_scores(stored) for name, stored in studies.items()}
-        for title, (first, second) in PAIRS.items():
+        for title, first, second in ((title, *pair) for title, pairs in PAIRS.items() for pair in pairs):
             more = fresh[first].astype(np.float64) - fresh[second]
             found = compare(Asked(first, studies[first]), Asked(second, studies[second]))
             classes = scores[first].layout.classes
