@@ -597,6 +597,9 @@ def export_mlflow(
 
     ``mlflow.pyfunc.load_model`` loads the model, which predicts as :meth:`Bundle.predict` does.
 
+    >>> found = export_mlflow("wine", tracking_uri="sqlite:///mlflow.db")  # doctest: +SKIP
+    >>> mlflow.pyfunc.load_model(found.model_uri).predict(rows)  # doctest: +SKIP
+
     Args:
         study: a stored study, its name or its file.
         model: a folder that a model of the study was saved in; if None, its best configuration is fitted, and its

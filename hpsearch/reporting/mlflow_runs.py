@@ -15,6 +15,7 @@ The model is a pyfunc without a pickle (:mod:`hpsearch.model.pyfunc`).
 from __future__ import annotations
 
 import math
+import re
 import tempfile
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -47,6 +48,7 @@ MODEL = "model"  # the artifact's path
 _STUDY, _EXPORT, _DONE = "hpsearch.study", "hpsearch.export", "hpsearch.complete"  # tags
 _PARENT, _NAME = "mlflow.parentRunId", "mlflow.runName"  # MLflow's own
 _STATUS = {"COMPLETE": "FINISHED", "PRUNED": "KILLED", "FAIL": "FAILED", "RUNNING": "KILLED"}
+_FACTS = ("best_epoch", "parameters", "reason", "same_as", "seconds")  # of a trial, as tags
 _MOST_PARAMS, _MOST_METRICS, _MOST_TEXT = 100, 1000, 500  # of one call, and characters of a value
 
 
@@ -150,9 +152,12 @@ def _client(tracking_uri: str | None) -> Iterator[MlflowClient]:
         try:
             yield mlflow.MlflowClient(tracking_uri=where)
         except MlflowException as error:
-            raise StorageError(
-                "must be a tracking server or database of MLflow", one_line(error), where=where
-            ) from error
+            must = "must be a tracking server or database of MLflow"
+            raise StorageError(must, one_line(error), where=_without_password(where)) from error
+
+
+def _without_password(uri: str) -> str:
+    return re.sub(r"(?<=//)[^/@]*@", "", uri)
 
 
 def _key(stored: StoredStudy) -> str:
@@ -193,7 +198,7 @@ class _Export:
             self._delete(place, study)
             raise
         uri = f"runs:/{study}/{MODEL}"
-        return ExportedRuns(client.tracking_uri, self._experiment, study, len(trials), uri)
+        return ExportedRuns(_without_password(client.tracking_uri), self._experiment, study, len(trials), uri)
 
     def _delete(self, place: str, study: str) -> None:
         for run in self._client.search_runs([place], f"tags.`{_PARENT}` = '{study}'"):

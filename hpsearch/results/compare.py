@@ -514,14 +514,22 @@ def _ratio(of: ChosenAgain, own: ChosenAgain) -> float:
 
 
 def _factor_of_any_pair(sides: tuple[_Chosen, _Chosen], places: list[IntArray], metric: Metric) -> float:
-    """How many standard errors the interval of any pair of trials reaches, for all pairs at once."""
+    """The same for all pairs of complete trials of the studies."""
     scores = []
     for side, at in {side.study: (side, at) for side, at in zip(sides, places, strict=True)}.values():
         complete = [result for result in side.trials if result.value is not None]
         values = np.stack([side.at_epoch(result, result.best_epoch, metric)[at] for result in complete])
         scores.append(resampled_scores(values, side.layout.take(at), metric, SEED))
-    table = np.concatenate(scores, axis=1)
-    table = table[np.isfinite(table).all(axis=1)]  # a resample that lacks a class cannot judge
+    return factor_of_any_pair(np.concatenate(scores, axis=1))
+
+
+def factor_of_any_pair(scores: Floats) -> float:
+    """How many standard errors the interval of any pair's difference reaches, for all pairs at once.
+
+    Args:
+        scores: (R, T), of T candidates on R resamples.
+    """
+    table = scores[np.isfinite(scores).all(axis=1)]  # a resample that lacks a class cannot judge
     table = np.unique(table - table.mean(axis=0), axis=1)  # a configuration that was tried twice is one
     largest = np.zeros(len(table))
     for number in range(1, table.shape[1]):
