@@ -320,8 +320,8 @@ def compare(
     >>> found = compare("wine:0", "wine:1")
     >>> found.rows, found.low < found.difference < found.high
     (142, True)
-    >>> print(found.sentence)  # doctest: +ELLIPSIS
-    The 142 rows cannot tell wine:0 and wine:1 apart: ...
+    >>> print(found.sentence)
+    wine:0 is better than wine:1 by 0.2... nats (95 % interval 0.1... to 0.3...).
 
     Args:
         first: a stored study, by its name or by its file; a trial of it, as ``wine:3``; or a folder that a bundle was
