@@ -16,10 +16,11 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 import tempfile
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from datetime import datetime
 from importlib.metadata import version
@@ -143,8 +144,9 @@ def require_new(stored: StoredStudy, tracking_uri: str | None = None, experiment
 @contextmanager
 def _client(tracking_uri: str | None) -> Iterator[MlflowClient]:
     """A client, whose failures are told in one line."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # MLflow's import warns of its own type hints
+    # MLflow's import warns of its own type hints, and where each run is to be seen it prints among our own output.
+    with warnings.catch_warnings(), redirect_stdout(sys.stderr):
+        warnings.simplefilter("ignore")
         import mlflow
         from mlflow.exceptions import MlflowException
 

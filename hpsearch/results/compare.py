@@ -68,6 +68,7 @@ from hpsearch.validation.paired import Scores, paired_difference
 from hpsearch.validation.selection import FEWEST_UNITS, MOST_WORK, ChosenAgain, chosen_again, resampled_scores
 
 SEED = 0  # of the resamples: the same for both sides, whatever their studies' seeds
+MOST_NAMED = 3  # settings that differ
 ALIKE_ROWS = 0.02  # training rows that differ by less than this share are as many
 
 Verdict = Literal["better", "worse", "alike"]
@@ -148,6 +149,8 @@ class Compared:
         gain, low, high = self._gain()
         first, second, unit = self.first.name, self.second.name, f" {self.unit}" if self.unit else ""
         how = f"{rounded(abs(gain))}{unit} {'better' if gain >= 0 else 'worse'}"
+        if low == high == 0:
+            return f"{first} and {second} predict the {self.rows:,} rows alike."
         if low is None or high is None:
             return f"{first} is {how} than {second}; how sure that is cannot be told."
         between = f"95 % interval {rounded(low)} to {rounded(high)}"
@@ -580,12 +583,13 @@ def _require_same_rows(first: StoredStudy, second: StoredStudy) -> None:
     differ = [key for key in what if ours.get(key) != theirs.get(key)]
     if not differ:
         return
-    keys = [key for key in ours.keys() | theirs.keys() if key.startswith(("data.", "holdout.", "study.seed"))]
-    settings = sorted(key for key in keys if key not in what and ours.get(key) != theirs.get(key))
-    named = ", ".join(f"{key} is {_short(ours.get(key))} and {_short(theirs.get(key))}" for key in settings)
+    keys = ["data.source", "data.path", *(key for key in ours if key.startswith(("data.", "holdout.", "study.seed")))]
+    settings = [key for key in dict.fromkeys(keys) if key not in what and ours.get(key) != theirs.get(key)]
+    named = [f"{key} is {_short(ours.get(key))} and {_short(theirs.get(key))}" for key in settings[:MOST_NAMED]]
     raise DataError(
-        f"Studies must have the same rows and hold-out to be compared, but {first.name!r} and {second.name!r}",
-        " and ".join(what[key] for key in differ) + (f": {named}" if named else ": their data have changed in between"),
+        "Studies must have the same rows and hold-out to be compared",
+        f"{first.name!r} and {second.name!r} {' and '.join(what[key] for key in differ)}: "
+        + (", ".join(named) if named else "their data have changed in between"),
         "Run one of them again with the other's rows, hold-out and seed.",
     )
 
@@ -682,14 +686,18 @@ def _on_holdout(study: Asked, model: Asked, metric: str | None) -> Compared:
     )
     missing = None if sure.half is not None else "rows that follow each other in time cannot be drawn independently"
     count = None if units is None else len(np.unique(units[layout.counted()]))
-    trained = "networks averaged, trained on all rows that are not held out"
-    sides = (
-        Side(study.name, f"{shipped.members} {trained}", scores[0].whole(judged_by, classes)),
-        Side(model.name, f"{bundle.members} {trained}", scores[1].whole(judged_by, classes)),
+    sides = tuple(
+        Side(asked.name, _trained(fitted.members), of.whole(judged_by, classes))
+        for asked, fitted, of in ((study, shipped, scores[0]), (model, bundle, scores[1]))
     )
     return _compared(
         sides, name, judged_by, "hold-out", len(layout.counted()), count, sure.value, sure.half, missing, notes
     )
+
+
+def _trained(members: int) -> str:
+    who = "one network" if members == 1 else f"{members} networks averaged"
+    return f"{who}, trained on all rows that are not held out"
 
 
 def _turned(of: Compared) -> Compared:

@@ -25,6 +25,7 @@ FOLDER keeps the studies, one folder a case and seed, which a later `make` does 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -81,6 +82,7 @@ PAIRS = {
     "one configuration, 8 trials": [*product(("one", "one-again"), ("few", "few-again"))],
     "one configuration, 40 trials": [("one", "many"), ("one-again", "many")],
     "8 trials, 40 trials, one network": [("few-alone", "many-alone")],
+    "one network, an ensemble": [("few-alone", "few"), ("many-alone", "many")],
 }
 Record = dict[str, Any]
 
@@ -214,6 +216,7 @@ def report(place: Path, cases: Sequence[str]) -> str:
     """What stands in tests/README.md: by pair and by case."""
     with threadpool_limits(1):
         records = [record for table in tables(place, cases) for record in measure(*table)]
+    (place / "pairs.json").write_text(json.dumps(records), encoding="utf-8")
     parts = []
     for of in ("naive", "compare"):
         rows = {"all": tally(records, of)}

@@ -213,7 +213,12 @@ def test_networks_of_more_rows_are_extrapolated_like_those_of_fewer(there: Path)
         ("few", "few", HpsearchError, "Two must be given to be compared"),
         ("few:1", "few:1", HpsearchError, "Two must be given"),
         ("few", "few:1", HpsearchError, "Both must be studies, or both trials"),
-        ("few", "held", DataError, "search on other rows and hold out other rows: holdout.fraction is"),
+        (
+            "few",
+            "held",
+            DataError,
+            "search on other rows and hold out other rows: holdout.fraction",
+        ),
         ("few:1", "few:9", HpsearchError, "there is no trial 9"),
         ("few", "absent", UnknownStudyError, "absent"),
     ],
