@@ -217,7 +217,7 @@ def test_networks_of_more_rows_are_extrapolated_like_those_of_fewer(there: Path)
             "few",
             "held",
             DataError,
-            "search on other rows and hold out other rows: holdout.fraction",
+            "search on other rows and hold out other rows: study.seed is 1 and 6, holdout.fraction",
         ),
         ("few:1", "few:9", HpsearchError, "there is no trial 9"),
         ("few", "absent", UnknownStudyError, "absent"),
