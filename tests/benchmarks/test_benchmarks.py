@@ -117,7 +117,7 @@ def test_honesty_s_table_counts_what_its_records_say() -> None:
 
 
 def test_comparing_counts_what_its_records_say() -> None:
-    """A difference that is told, one that is called the other way round, a tie that is called different, one not told."""
+    """A difference that is told, one told the wrong way round, a tie that is called different, one that is not told."""
     intervals = [(0.5, 0.25, 0.75), (0.5, 0.25, 0.75), (0.5, 0.25, 0.75), (0.0, -0.25, 0.25)]
     truths = [0.5, -0.5, 0.0, 0.5]
     records = [
