@@ -6,7 +6,7 @@ import math
 import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,8 +24,10 @@ if TYPE_CHECKING:
     from hpsearch.model.bundle import Bundle
     from hpsearch.model.evaluate import Evaluated
     from hpsearch.model.export import Exported
+    from hpsearch.reporting.mlflow_runs import ExportedRuns
     from hpsearch.reporting.snapshot import Snapshot
     from hpsearch.results.best import Best
+    from hpsearch.results.compare import Asked, Compared
     from hpsearch.results.confirm import Confirmation
     from hpsearch.results.inspection import Importance
     from hpsearch.results.nested import Nested
@@ -452,6 +454,65 @@ def confirm(
         return compare(stored, top, repeats, on_done)
 
 
+def compare(
+    first: str | Path | StudyResult,
+    second: str | Path | StudyResult,
+    *,
+    metric: str | None = None,
+    storage: str | None = None,
+) -> Compared:
+    """Two studies, two trials, or a study and a saved model on the same rows; see :mod:`hpsearch.results.compare`.
+
+    >>> study = run("studies/wine.toml", trials=3)
+    >>> found = compare("wine:0", "wine:1")
+    >>> found.rows, found.low < found.difference < found.high
+    (142, True)
+    >>> print(found.sentence)
+    wine:0 is better than wine:1 by 0.2... nats (95 % interval 0.1... to 0.3...).
+
+    Args:
+        first: a stored study, by its name or by its file; a trial of it, as ``wine:3``; or a folder that a bundle was
+            saved in. A folder whose name is that of a study too is meant where it has a separator, ``./wine``.
+        second: likewise. Two must be of a kind, but for a study and a model.
+        metric: of :data:`hpsearch.validation.metrics.METRICS`; what both search for if None, or the usual loss of the
+            task where they search for different ones.
+        storage: where the studies are kept.
+
+    Raises:
+        HpsearchError: no such study, trial, model or metric; a study or trial that is not complete.
+        DataError: studies of other rows or of another hold-out; a model that trained on all rows that there are.
+    """
+    from hpsearch.results.compare import compare as compare_rows
+
+    with ExitStack() as stack:
+        sides = [_asked(one, storage, stack) for one in (first, second)]
+        return compare_rows(sides[0], sides[1], metric)
+
+
+def _asked(given: str | Path | StudyResult, storage: str | None, stack: ExitStack) -> Asked:
+    """What is to be compared; a study stays open as long as the stack."""
+    from hpsearch.model.bundle import Bundle
+    from hpsearch.results.compare import Asked
+
+    if isinstance(given, StudyResult):
+        return Asked(given.name, stack.enter_context(open_study(given)))
+    text = str(given)
+    study, _, number = text.rpartition(":")
+    if study and number.isdecimal():
+        return Asked(text, stack.enter_context(open_study(study, storage)), int(number))
+    is_model = Path(text).is_dir()
+    if is_model and os.sep not in text:
+        from hpsearch.storage.names import stored_names
+
+        if text in stored_names(storage_url(storage)):
+            raise HpsearchError(
+                f"{text!r} must be one thing", "is a study and a folder", f"For the folder: {os.path.join('.', text)}."
+            )
+    if is_model:
+        return Asked(text, model=Bundle.load(text))
+    return Asked(study_name(given), stack.enter_context(open_study(given, storage)))
+
+
 def cross_validate(study: str | Path | StudyDefinition) -> CrossValidation:
     """Cross-validate ``[train]`` of a study as it stands: no search, nothing stored.
 
@@ -742,6 +803,48 @@ def export(
     return write(Path(model), None if path is None else Path(path), format, rows, force)
 
 
+def export_mlflow(
+    study: str | Path | StudyResult,
+    model: str | Path | None = None,
+    *,
+    storage: str | None = None,
+    tracking_uri: str | None = None,
+    experiment: str | None = None,
+) -> ExportedRuns:
+    """Write a stored study to MLflow, a run for it and one a trial; see :mod:`hpsearch.reporting.mlflow_runs`.
+
+    ``mlflow.pyfunc.load_model`` loads the model, which predicts as :meth:`Bundle.predict` does.
+
+    >>> found = export_mlflow("wine", tracking_uri="sqlite:///mlflow.db")  # doctest: +SKIP
+    >>> mlflow.pyfunc.load_model(found.model_uri).predict(rows)  # doctest: +SKIP
+
+    Args:
+        study: a stored study, its name or its file.
+        model: a folder that a model of the study was saved in; if None, its best configuration is fitted, and its
+            hold-out scored, as ``retrain`` does.
+        storage: where the study is kept.
+        tracking_uri: of MLflow, as ``sqlite:///mlflow.db`` or ``http://host:5000``; MLflow's own choice if None.
+        experiment: its name; the study's if None.
+
+    Raises:
+        MissingExtraError: MLflow is not installed (extra ``mlflow``).
+        HpsearchError: no such study; no complete trial; a study that was exported there before; a model of another.
+        StorageError: MLflow cannot be reached or written.
+    """
+    from hpsearch.model.bundle import Bundle
+    from hpsearch.reporting.mlflow_runs import export_runs, require_mlflow, require_model_of, require_new
+
+    require_mlflow()
+    with open_study(study, storage) as stored:
+        require_new(stored, tracking_uri, experiment)
+        if model is None:
+            bundle = StudyResult(stored.name, stored.url, stored.rows).retrain()
+        else:
+            bundle = Bundle.load(model)
+            require_model_of(stored, bundle, Path(model))
+        return export_runs(stored, bundle, tracking_uri, experiment)
+
+
 @contextmanager
 def snapshot(
     study: str | Path | StudyResult, storage: str | None = None, most_seconds: float = math.inf
@@ -749,8 +852,7 @@ def snapshot(
     """A stored study for figures and reports; what they train never looks at the hold-out."""
     from hpsearch.reporting.snapshot import Snapshot
 
-    name, where = (study.name, study.storage) if isinstance(study, StudyResult) else (study, storage)
-    with open_study(name, where) as stored:
+    with open_study(study, storage) as stored:
         yield Snapshot(stored, most_seconds)
 
 

@@ -33,6 +33,8 @@ ASKED = [(extra, package) for extra, package in EXTRAS if extra not in UNASKED]
 
 # Comes with pydantic, which pins it: its errors are part of what pydantic documents.
 PARTS = {"pydantic-core": "pydantic"}
+# What is imported by another name than that of its distribution.
+MODULES = {"mlflow-skinny": "mlflow"}
 
 # What needs each package: a command line, or lines of Python. A new package of an extra must have its own here.
 NEEDS: dict[str, list[list[str] | str]] = {
@@ -42,6 +44,7 @@ NEEDS: dict[str, list[list[str] | str]] = {
         f"hpsearch.figures.save(hpsearch.figures.curves('small'), Path('curves.{kind}'))"
         for kind in ("pdf", "png", "svg")
     ],
+    "mlflow-skinny": [["export-mlflow", "small"], "hpsearch.export_mlflow('small')"],
     "onnx": [["export", "model"]],
     "onnxruntime": [["export", "model"]],
     "psycopg": [
@@ -154,7 +157,9 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Outcome]:
     (folder / "rows.parquet").write_bytes(b"PAR1")
     data = '[data]\nsource = "parquet"\npath = "rows.parquet"\ntarget = "kind"\n'
     (folder / "rows.toml").write_text(f'[study]\nname = "rows"\n{data}', encoding="utf-8")
-    return folder, carry_out(folder, more_than_required() | {package for _, package in EXTRAS}, PLAIN)
+    return folder, carry_out(
+        folder, more_than_required() | {MODULES.get(package, package) for _, package in EXTRAS}, PLAIN
+    )
 
 
 @pytest.mark.campaign  # a tour of all commands
@@ -185,16 +190,16 @@ def test_every_module_is_importable_with_the_required_packages_alone(tmp_path: P
 def test_what_an_extra_brings_is_missed_in_one_line(
     extra: str, package: str, plain: tuple[Path, Outcome], commands: set[str]
 ) -> None:
-    folder, _ = plain
+    (folder, _), module = plain, MODULES.get(package, package)
     before = sorted(folder.rglob("*"))
     for step in NEEDS[package]:
         if isinstance(step, list) and step[0] not in commands:
             pytest.skip(f"there is no command {step[0]!r} yet")
-        done = carry_out(folder, {package}, [step])
+        done = carry_out(folder, {module}, [step])
         said = done.err.removeprefix("hpsearch: " if isinstance(step, list) else "2 ")
         assert done.status == (2 if isinstance(step, list) else 1), done.err
         assert said.endswith(
-            f" needs the package {package!r}, but it is not installed. Install it: pip install 'hpsearch[{extra}]'.\n"
+            f" needs the package {module!r}, but it is not installed. Install it: pip install 'hpsearch[{extra}]'.\n"
         )
         assert said.count("\n") == 1
         assert "secret" not in said
@@ -228,7 +233,8 @@ def imported() -> set[str]:
 def test_every_package_that_is_imported_is_declared_and_every_required_one_is_imported() -> None:
     owners = packages_distributions()
     used = {canonicalize_name(owners.get(module, [module])[0]) for module in imported()}
-    used = {PARTS.get(name, name) for name in used}
+    names = PARTS | {module: package for package, module in MODULES.items()}
+    used = {names.get(name, name) for name in used}
     assert used - {canonicalize_name(package) for _, package in EXTRAS} == REQUIRED
 
 

@@ -454,6 +454,32 @@ def confirm(
         display.confirmed(found)
 
 
+_COMPARED = "A study, by its name or its file; a trial, as STUDY:NUMBER; or a folder that `retrain` saved."
+
+
+@app.command()
+def compare(
+    first: Annotated[
+        str, typer.Argument(metavar="A", help=_COMPARED, show_default=False, autocompletion=completion.studies)
+    ],
+    second: Annotated[
+        str, typer.Argument(metavar="B", help="Likewise.", show_default=False, autocompletion=completion.studies)
+    ],
+    metric: Annotated[
+        str | None,
+        typer.Option(metavar="METRIC", help="What to compare by; by default what both search for.", show_default=False),
+    ] = None,
+    storage: Storage = None,
+    as_json: Json = False,
+) -> None:
+    """Compare two studies, two trials, or a study and a saved model on the same rows: which is better, how surely?"""
+    found = api.compare(first, second, metric=metric, storage=storage)
+    if as_json:
+        _print_json(found.summary())
+    else:
+        display.compared(found)
+
+
 @app.command()
 def nested(
     file: File,
@@ -606,6 +632,44 @@ def export(
         _print_json(asdict(found))
     else:
         display.exported(found, data)
+
+
+@app.command(name="export-mlflow")
+def export_mlflow(
+    study: Study,
+    model: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="A model of the study that `retrain` saved; by default its best is fitted.",
+            show_default=False,
+        ),
+    ] = None,
+    tracking_uri: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URI",
+            help="Of a server or database, as http://host:5000 or sqlite:///mlflow.db; by default MLflow's own choice.",
+            show_default=False,
+        ),
+    ] = None,
+    experiment: Annotated[
+        str | None, typer.Option(metavar="NAME", help="By default the study's name.", show_default=False)
+    ] = None,
+    storage: Storage = None,
+    set_: Set = None,
+    as_json: Json = False,
+) -> None:
+    """Write a study to MLflow: a run for it, with tables, report and model, and one for each trial."""
+    from dataclasses import asdict
+
+    where = {"tracking_uri": tracking_uri, "experiment": experiment}
+    found = api.export_mlflow(study_of(study, set_), model, storage=storage, **where)
+    if as_json:
+        _print_json(asdict(found))
+    else:
+        terminal.say(f"Written to {found.tracking_uri}, experiment {found.experiment!r}: the run {found.run}")
+        terminal.say(f"with {found.trials} runs of trials. The model: {found.model_uri}")
 
 
 @app.command()

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from hpsearch.model.bundle import Bundle
     from hpsearch.model.export import Exported
     from hpsearch.results.best import Best
+    from hpsearch.results.compare import Compared
     from hpsearch.results.confirm import Confirmation
     from hpsearch.results.nested import Nested
     from hpsearch.storage.trial_result import TrialResult
@@ -213,6 +214,16 @@ def confirmed(found: Confirmation) -> None:
         "(p: corrected paired t-tests, adjusted for all pairs by Holm; an interval is for its pair alone. Fresh splits "
         "of\nthe same rows take away the luck of splits and seeds, not that of the rows; no held-out row was used.)"
     )
+
+
+def compared(found: Compared) -> None:
+    """Two studies, trials or models on the same rows, and the verdict."""
+    groups = "" if found.units in (None, found.rows) else f" in {found.units:,} independent groups"
+    say(f"{found.title} of {found.on}, {found.rows:,} rows{groups}:\n")
+    say_rows(found.scores())
+    say(f"\n{found.sentence}")
+    for line in found.remarks:
+        say(line)
 
 
 def _trials(numbers: Sequence[str]) -> str:

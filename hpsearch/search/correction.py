@@ -66,13 +66,10 @@ def correct(
     known = stored.attributes.get(_SEARCH) if all_of_them else None
     if known and known["told"] == len(results) and _is_current(known["corrected"]):
         return Correction(Corrected(**known["corrected"]))
-    best, files = best_result(results, definition.metric), stored.row_results
-    assert best is not None
     try:
-        shares = _of_equal_shares(files, definition, best)
+        return _correct(selection_of_search(stored, definition, results), definition)
     except StorageError as error:
         return Correction(missing=str(error).rstrip("."))
-    return _correct(files, definition, results, shares)
 
 
 def correct_shipped(
@@ -106,24 +103,90 @@ def correct_shipped(
         of_search: the corrected score of the search, with the same trials.
         all_of_them: whether those are all finalists; otherwise those that a choice was made among.
     """
-    choice, fewer = _chosen(stored, definition, evaluated)
+    fewer = _chosen(stored, definition, evaluated)[1]
     known = stored.attributes.get(_SHIPPED)
     if known and known["of"] == _key(evaluated, fewer, of_search) and _is_current(known["corrected"]):
         return Correction(Corrected(**known["corrected"]), no_curve=known["no_curve"])
-    curve, no_curve = _learning_curve(stored, choice, fewer)
-    if fewer is None and not all_of_them:
-        no_curve = "only the best of all was trained with fewer rows"
-    files, sign = stored.final_row_results, definition.metric.sign
     try:
-        shares = _of_equal_shares(files, definition, choice.final)
+        selection = selection_of_finals(stored, definition, evaluated, of_search)
+        one_had = all_of_them or fewer is not None
+        no_curve = selection.no_curve if one_had else "only the best of all was trained with fewer rows"
+        return replace(_correct(selection, definition), no_curve=no_curve)
     except StorageError as error:
         return Correction(missing=str(error).rstrip("."))
-    optimism = 0.0
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What a study chose among, and what a corrected score is made of beside that.
+
+    Attributes:
+        files: per-row results of the candidates.
+        results: the trials or finalists that ended.
+        chosen: one of them.
+        last_only: whether only last checkpoints could be chosen.
+        equal_shares, optimism, folds, curve: see :func:`~hpsearch.validation.selection.corrected`.
+        no_curve: why there is no learning curve, as the end of a sentence; None where there is one.
+    """
+
+    files: RowResultFiles
+    results: Sequence[TrialResult]
+    chosen: TrialResult
+    last_only: bool
+    equal_shares: float
+    optimism: float = 0.0
+    folds: int | None = None
+    curve: LearningCurve | None = None
+    no_curve: str | None = None
+
+    @property
+    def complete(self) -> list[TrialResult]:
+        """The candidates."""
+        return [result for result in self.results if result.value is not None]
+
+    @property
+    def candidates(self) -> int:
+        """Trials × checkpoints that could be chosen."""
+        return sum(1 if self.last_only else len(result.epochs) for result in self.complete)
+
+    def choosable(self, values: Array) -> Array:
+        """Of values at all checkpoints (T, …) those at the ones that could be chosen."""
+        return values[-1 if self.last_only else 0 :]
+
+
+def selection_of_search(
+    stored: StoredStudy, definition: StudyDefinition, results: Sequence[TrialResult], number: int | None = None
+) -> Selection:
+    """The choice of a trial and a checkpoint, by the search alone; with a number, of a checkpoint of that trial.
+
+    Raises:
+        StorageError: the per-row results are not there.
+    """
+    if number is not None:
+        results = [result for result in results if result.number == number]
+    best, files = best_result(results, definition.metric), stored.row_results
+    assert best is not None
+    last_only = definition.validation.checkpoint == "last"
+    return Selection(files, results, best, last_only, equal_shares_of(files, definition, best))
+
+
+def selection_of_finals(
+    stored: StoredStudy, definition: StudyDefinition, evaluated: Sequence[TrialResult], of_search: Correction
+) -> Selection:
+    """The choice of a finalist and an epoch for an ensemble; see :func:`correct_shipped`.
+
+    Raises:
+        StorageError: the per-row results are not there.
+    """
+    choice, fewer = _chosen(stored, definition, evaluated)
+    curve, no_curve = _learning_curve(stored, choice, fewer)
+    files, sign = stored.final_row_results, definition.metric.sign
+    shares, optimism = equal_shares_of(files, definition, choice.final), 0.0
     if of_search.score is not None:
         single = choice.final.intermediate[choice.final.epochs.index(choice.epoch)]
         optimism = max(0.0, sign * (of_search.score.value - single) - shares) / 2
-    found = _correct(files, definition, evaluated, shares, optimism, stored.attributes["n_splits"], curve)
-    return replace(found, no_curve=no_curve)
+    last_only, folds = definition.validation.checkpoint == "last", stored.attributes["n_splits"]
+    return Selection(files, evaluated, choice.final, last_only, shares, optimism, folds, curve, no_curve)
 
 
 def loss_with_rows(stored: StoredStudy, choice: Choice) -> tuple[Point, Point] | None:
@@ -190,7 +253,7 @@ def has_equal_shares(definition: StudyDefinition, weights: Array | None) -> bool
     return kind.stratifies and kind.needs is None and unweighted and definition.loss in LOG_LOSSES
 
 
-def _of_equal_shares(files: RowResultFiles, definition: StudyDefinition, result: TrialResult) -> float:
+def equal_shares_of(files: RowResultFiles, definition: StudyDefinition, result: TrialResult) -> float:
     """By how much the objective is too low because all folds have the same shares of the classes.
 
     Raises:
@@ -202,40 +265,40 @@ def _of_equal_shares(files: RowResultFiles, definition: StudyDefinition, result:
     return stratified_optimism(layout.labels, files.of(result).predictions, len(np.unique(layout.rows)))
 
 
-def _correct(
-    files: RowResultFiles,
-    definition: StudyDefinition,
-    results: Sequence[TrialResult],
-    shares: float,
-    optimism: float = 0.0,
-    folds: int | None = None,
-    curve: LearningCurve | None = None,
-) -> Correction:
-    try:
-        whole = files.layout()
-        layout = whole.take(whole.counted())
-        if layout.units is None:
-            return Correction(missing="rows that follow each other in time cannot be drawn independently")
-        if len(np.unique(layout.units)) < FEWEST_UNITS:
-            return Correction(missing=f"that takes at least {FEWEST_UNITS} independent rows or groups")
-        classes = np.unique(np.stack([layout.labels, layout.units]), axis=1)[0]  # of each unit, those it has
-        if definition.metric.needs_every_class and np.bincount(classes).min() < FEWEST_UNITS:
-            return Correction(missing=f"that takes at least {FEWEST_UNITS} independent rows or groups of each class")
-        complete = [result for result in results if result.value is not None]
-        last_only = definition.validation.checkpoint == "last"
-        candidates = sum(1 if last_only else len(result.epochs) for result in complete)
-        if candidates == 1 and folds is None:  # that of the finals was judged on fresh splits
-            return Correction(candidates=1, missing="nothing was chosen: there is one candidate")
-        work = len(layout.rows) * max(1, layout.classes) * candidates
-        if not isinstance(definition.metric, AdditiveMetric) and work > MOST_WORK:
-            title = definition.metric.title
-            return Correction(missing=f"with {title} it would take long for so many rows, classes and trials")
-        values = (files.of(result).of_objective[-1 if last_only else 0 :] for result in complete)
-        seed = seeds.integer_seed(definition.seed, "resamples")
-        score = corrected(values, whole, definition.metric, seed, folds, curve, optimism, shares)
-        return Correction(score, candidates)
-    except StorageError as error:
-        return Correction(missing=str(error).rstrip("."))
+def _correct(selection: Selection, definition: StudyDefinition) -> Correction:
+    """
+    Raises:
+        StorageError: the per-row results are not there.
+    """
+    files, candidates = selection.files, selection.candidates
+    whole = files.layout()
+    layout = whole.take(whole.counted())
+    if layout.units is None:
+        return Correction(missing="rows that follow each other in time cannot be drawn independently")
+    if len(np.unique(layout.units)) < FEWEST_UNITS:
+        return Correction(missing=f"that takes at least {FEWEST_UNITS} independent rows or groups")
+    classes = np.unique(np.stack([layout.labels, layout.units]), axis=1)[0]  # of each unit, those it has
+    if definition.metric.needs_every_class and np.bincount(classes).min() < FEWEST_UNITS:
+        return Correction(missing=f"that takes at least {FEWEST_UNITS} independent rows or groups of each class")
+    if candidates == 1 and selection.folds is None:  # that of the finals was judged on fresh splits
+        return Correction(candidates=1, missing="nothing was chosen: there is one candidate")
+    work = len(layout.rows) * max(1, layout.classes) * candidates
+    if not isinstance(definition.metric, AdditiveMetric) and work > MOST_WORK:
+        title = definition.metric.title
+        return Correction(missing=f"with {title} it would take long for so many rows, classes and trials")
+    values = (selection.choosable(files.of(result).of_objective) for result in selection.complete)
+    seed = seeds.integer_seed(definition.seed, "resamples")
+    score = corrected(
+        values,
+        whole,
+        definition.metric,
+        seed,
+        selection.folds,
+        selection.curve,
+        selection.optimism,
+        selection.equal_shares,
+    )
+    return Correction(score, candidates)
 
 
 def store_score(stored: StoredStudy) -> None:

@@ -125,31 +125,124 @@ def corrected(
     Raises:
         ValueError: fewer than ``FEWEST_UNITS`` units, or a layout without units.
     """
+    again = chosen_again(
+        ((values, values) for values in candidates),
+        layout,
+        metric,
+        metric,
+        seed,
+        curve,
+        metric.sign * (optimism + equal_shares),
+    )
+    of_rows, of_choice = again.variances()
+    if metric.is_share:
+        of_rows = max(of_rows, least_variance_of_share(again.value, again.units))
+    value, count = again.value, again.units
+    error = math.sqrt((2 - 1 / (folds or again.splits)) * of_rows + of_choice / 2)
+    low, high = interval_of_metric(value, error, count, metric)
+    bound = interval_of_metric(value, error, count, metric, 2 * LEVEL - 1)[1 if metric.direction == "minimize" else 0]
+    shares = metric.sign * equal_shares
+    return Corrected(value, low, high, again.trials, again.candidates, count, bound, again.more_rows, shares, error)
+
+
+@dataclass(frozen=True)
+class ChosenAgain:
+    """A choice that was made again and again: on some units, and on resamples of them, and seen on others.
+
+    Attributes:
+        value: the score of what was chosen without a row's part, on the rows of that part; the mean over deals.
+        of_rows: (RESAMPLES,) the same on resamples of the rows; with a learning curve, extrapolated to all rows.
+        of_splits: (RESAMPLES,) the same, not extrapolated.
+        elsewhere: (RESAMPLES,) what was chosen on a resample, on the units that it has not; nan where there is none.
+        units, splits, trials, candidates: see :class:`Corrected`; of one seed and one number of units, all resamples
+            are the same.
+        more_rows: see there.
+    """
+
+    value: float
+    of_rows: Floats
+    of_splits: Floats
+    elsewhere: Floats
+    units: int
+    splits: int
+    trials: int
+    candidates: int
+    more_rows: float | None
+
+    def minus(self, other: ChosenAgain) -> ChosenAgain:
+        """The difference of two choices that were made again on the same units with the same seed."""
+        known = self.more_rows is not None and other.more_rows is not None
+        return ChosenAgain(
+            self.value - other.value,
+            self.of_rows - other.of_rows,
+            self.of_splits - other.of_splits,
+            self.elsewhere - other.elsewhere,
+            self.units,
+            max(self.splits, other.splits),
+            self.trials + other.trials,
+            self.candidates + other.candidates,
+            (self.more_rows or 0.0) - (other.more_rows or 0.0) if known else None,
+        )
+
+    def variances(self) -> tuple[float, float]:
+        """Of a choice that is made already, s²/U, and of the choice, c: see :func:`corrected`."""
+        q = (1 - 1 / self.units) ** self.units
+        rows_and_choice = float(np.nanvar(self.elsewhere, ddof=1)) * q / (1 - q)
+        of_choice = max(0.0, rows_and_choice - float(np.nanvar(self.of_splits, ddof=1)))
+        return float(np.nanvar(self.of_rows, ddof=1)), of_choice
+
+
+def chosen_again(
+    candidates: Iterable[tuple[NDArray[Any], NDArray[Any]]],
+    layout: Layout,
+    chosen_by: Metric,
+    judged_by: Metric,
+    seed: int,
+    curve: LearningCurve | None = None,
+    shift: float = 0.0,
+) -> ChosenAgain:
+    """Make a choice again on parts and on resamples of the units, as :func:`corrected` explains.
+
+    Args:
+        candidates: one trial after the other, what is chosen by and what is judged, (T, M, …) each.
+        layout: of the M positions.
+        chosen_by: the metric of the former, the study's objective.
+        judged_by: that of the latter.
+        seed: of the resamples.
+        curve: of the chosen candidate, in what ``judged_by`` is computed from.
+        shift: added to the value.
+
+    Raises:
+        ValueError: fewer than ``FEWEST_UNITS`` units, or a layout without units.
+    """
     if layout.units is None:
         raise ValueError("A correction needs independent units.")
     counted = layout.counted()  # a row of weight 0 is none
-    layout = layout.take(counted)
+    weighted, layout = layout.weights is not None, layout.take(counted)
     assert layout.units is not None
     units = _bounded(layout.units, seed)
     count = int(units.max()) + 1
     if count < FEWEST_UNITS:
         raise ValueError(f"A correction needs at least {FEWEST_UNITS} units, but there are {count}.")
-    draw = np.random.default_rng(seed)
-    deals = np.stack([draw.permutation(count) % PARTS for _ in range(DEALS)])
+    deals, drawn = _drawn(count, seed)
     others = (deals[:, np.newaxis] != np.arange(PARTS)[:, np.newaxis]).reshape(-1, count)  # (deals × parts, units)
-    drawn = draw.multinomial(count, np.full(count, 1 / count), size=RESAMPLES)
 
-    rows: _Rows
-    rows = _Units(layout, units, metric) if isinstance(metric, AdditiveMetric) else _Positions(layout, units, metric)
+    choosing = _rows_of(layout, units, chosen_by)
+    rows = choosing if judged_by is chosen_by else _rows_of(layout, units, judged_by)
+
+    def table_of(of: _Rows, values: NDArray[Any]) -> NDArray[Any]:
+        return of.table(values[:, counted] if weighted else values)
+
     lowest, elsewhere = np.full(RESAMPLES, np.inf), np.full(RESAMPLES, np.nan)
     lowest_of_others, picked = np.full(len(others), np.inf), np.empty(0)
     trials = considered = 0
-    for values in candidates:
-        table = rows.table(values if layout.weights is None else values[:, counted])
-        scores = metric.sign * rows.score(table, drawn)
+    for chosen_values, values in candidates:
+        by = table_of(choosing, chosen_values)
+        table = by if rows is choosing else table_of(rows, values)
+        scores = chosen_by.sign * choosing.score(by, drawn)
         better, place = _improved(scores, lowest)
         elsewhere[better] = rows.pooled(table, drawn[better] == 0)[np.arange(better.sum()), place]
-        scores = metric.sign * rows.score(table, others)
+        scores = chosen_by.sign * choosing.score(by, others)
         better, place = _improved(scores, lowest_of_others)
         if not trials:
             picked = np.repeat(table[:1], len(others), axis=0)  # where the others lack a class, nothing is better
@@ -160,30 +253,43 @@ def corrected(
     numbers = np.arange(DEALS)[:, np.newaxis] * PARTS + deals[:, rows.units]
     composed = picked[numbers, np.arange(len(rows.units))]
     once = np.ones((1, count), np.int64)
-    value = float(np.mean(rows.score(composed, once))) + metric.sign * (optimism + equal_shares)
-    if metric.direction == "maximize":
+    value = float(np.mean(rows.score(composed, once))) + shift
+    if judged_by.direction == "maximize":
         value = min(1.0, value)  # but for rounding
-    q = (1 - 1 / count) ** count
-    rows_and_choice = float(np.nanvar(elsewhere, ddof=1)) * q / (1 - q)
     scores = rows.score(composed, drawn).mean(axis=1)
-    of_rows = float(np.nanvar(scores, ddof=1))
-    of_choice, more_rows = max(0.0, rows_and_choice - of_rows), None
+    of_rows, more_rows = scores, None
     if curve is not None:
-        more, fewer = (rows.table(at if layout.weights is None else at[:, counted]) for at in (curve.more, curve.fewer))
+        more, fewer = table_of(rows, curve.more), table_of(rows, curve.fewer)
         extrapolated = [
             on_all_rows(
-                at, rows.score(more, weights)[:, 0], rows.score(fewer, weights).mean(axis=1), curve.reach, metric
+                at, rows.score(more, weights)[:, 0], rows.score(fewer, weights).mean(axis=1), curve.reach, judged_by
             )
             for at, weights in ((np.array([value]), once), (scores, drawn))
         ]
         more_rows = float(extrapolated[0][0]) - value
-        value, of_rows = value + more_rows, float(np.nanvar(extrapolated[1], ddof=1))
-    if metric.is_share:
-        of_rows = max(of_rows, least_variance_of_share(value, count))
-    error = math.sqrt((2 - 1 / (folds or rows.splits)) * of_rows + of_choice / 2)
-    low, high = interval_of_metric(value, error, count, metric)
-    bound = interval_of_metric(value, error, count, metric, 2 * LEVEL - 1)[1 if metric.direction == "minimize" else 0]
-    return Corrected(value, low, high, trials, considered, count, bound, more_rows, metric.sign * equal_shares, error)
+        value, of_rows = value + more_rows, extrapolated[1]
+    return ChosenAgain(value, of_rows, scores, elsewhere, count, rows.splits, trials, considered, more_rows)
+
+
+def resampled_scores(values: NDArray[Any], layout: Layout, metric: Metric, seed: int) -> Floats:
+    """The scores of T candidates, (T, M, …), on the resamples of :func:`chosen_again`: (RESAMPLES, T)."""
+    counted = layout.counted()
+    weighted, layout = layout.weights is not None, layout.take(counted)
+    assert layout.units is not None
+    rows = _rows_of(layout, _bounded(layout.units, seed), metric)
+    drawn = _drawn(int(rows.units.max()) + 1, seed)[1]
+    return rows.score(rows.table(values[:, counted] if weighted else values), drawn)
+
+
+def _drawn(count: int, seed: int) -> tuple[IntArray, IntArray]:
+    """The part of each unit in each deal, (DEALS, count), and how often each is drawn, (RESAMPLES, count)."""
+    draw = np.random.default_rng(seed)
+    deals = np.stack([draw.permutation(count) % PARTS for _ in range(DEALS)])
+    return deals, draw.multinomial(count, np.full(count, 1 / count), size=RESAMPLES)
+
+
+def _rows_of(layout: Layout, units: IntArray, metric: Metric) -> _Rows:
+    return _Units(layout, units, metric) if isinstance(metric, AdditiveMetric) else _Positions(layout, units, metric)
 
 
 def _improved(scores: Floats, lowest: Floats) -> tuple[NDArray[np.bool_], IntArray]:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import budget
+import comparing
 import curves
 import honesty
 import importance
@@ -116,6 +117,33 @@ def test_honesty_s_table_counts_what_its_records_say() -> None:
     assert "| +0 ± 0.072; 75.0%; 1.25; 50.0% |" in shown  # 1/8 · √(4/3) / √4; widths of 1/4 and thrice 3/4 over 1/2
     assert "| three classes, labels flipped (4) |" in shown
     assert "| 4, 0 | 2 | 1 / 1 | 1 / 1 | – | 0% / 0% | 0% / 0% | – / – |" in shown
+
+
+def test_comparing_counts_what_its_records_say() -> None:
+    """A difference that is told, one told the wrong way round, a tie that is called different, one that is not told."""
+    intervals = [(0.5, 0.25, 0.75), (0.5, 0.25, 0.75), (0.5, 0.25, 0.75), (0.0, -0.25, 0.25)]
+    truths = [0.5, -0.5, 0.0, 0.5]
+    records = [
+        {"truth": truth, "error": 0.01, "level": 1.0, "compare": interval}
+        for truth, interval in zip(truths, intervals, strict=True)
+    ]
+    found = comparing.tally(records, "compare")
+    assert found["called different"] == "75.0% (3)"
+    assert found["of those falsely"] == "50.0% (2)"
+    assert found["interval misses the truth"] == "75.0%"
+    assert found["real differences told"] == "33% of 3"
+
+
+@pytest.mark.campaign
+def test_comparing_makes_studies_of_one_table_and_its_truth_is_what_fresh_rows_lose(tmp_path: Path) -> None:
+    comparing.make_all(tmp_path, ["blobs"], [3])
+    ((case, folder, fresh),) = comparing.tables(tmp_path, ["blobs"])
+    shapes = {name: losses.shape for name, losses in fresh.items()}
+    assert shapes == dict.fromkeys(comparing.STUDIES, (honesty.FRESH_ROWS,))
+    study = hpsearch.StudyResult("few", comparing.storage(folder))
+    truth = honesty.Truth(honesty.CASES["blobs"], 3)
+    assert fresh["few"].mean() == pytest.approx(truth.loss(study.retrain()), rel=1e-4)
+    assert len(comparing.measure(case, folder, fresh)) == sum(map(len, comparing.PAIRS.values()))
 
 
 def league_problem(folder: Path, classifies: bool, seed: int) -> tuple[Problem, np.ndarray]:
