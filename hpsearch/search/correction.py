@@ -309,7 +309,8 @@ def store_score(stored: StoredStudy) -> None:
     definition = definition_of(stored)
     of_search = correct(stored, definition, results)
     score = of_search.score
-    if score is not None or not stored.attributes.get(_SEARCH):  # one of fewer trials is better than none
+    earlier = stored.attributes.get(_SEARCH)
+    if score is not None or not earlier or earlier["corrected"] is None:  # one of fewer trials is better than none
         stored.refresh({_SEARCH: {"told": len(results), "corrected": score and asdict(score)}})
     evaluated = finals(stored, definition)
     if definition.retrain.members > 1 and any(result.ensemble is not None for result in evaluated):

@@ -69,6 +69,7 @@ _OURS, _NOT_OURS = "must be a study of hpsearch", "was not made by hpsearch"
 # One attribute each, because dashboards show attributes; all else of a result is in the one named _RECORD.
 _SHOWN = ("best_epoch", "machine", "parameters", "reason", "same_as", "seconds")  # and the score, by its name
 _RECORD = "record"
+_INTERMEDIATE = "trial_intermediate_values"  # a table of Optuna's
 _FINALS = "finals"  # an attribute of the study: of each finalist, by its trial's number, what became of it
 _FEWER_ROWS = "fewer_rows"  # likewise: the chosen finalist again, trained on fewer rows
 _FINGERPRINTS = ("data.fingerprint", "holdout.fingerprint")  # keys of the identity, and what else may change them
@@ -275,8 +276,7 @@ class StoredStudy:
 
     def report(self, number: int, values: Mapping[int, float]) -> None:
         """Store intermediate values, by epoch, of a trial that is running: for dashboards; nothing else reads them."""
-        rows = [{"step": epoch, **_stored(value)} for epoch, value in values.items()]
-        replace_rows(self.storage, "trial_intermediate_values", self._trial_id(number), "step", rows)
+        replace_rows(self.storage, _INTERMEDIATE, self._trial_id(number), "step", _steps(values))
 
     def write_row_results(self, result: TrialResult) -> None:
         """Write a complete trial's per-row results: before it is told, so that no told one lacks them."""
@@ -287,7 +287,9 @@ class StoredStudy:
     def tell(self, result: TrialResult) -> None:
         """Store what became of a trial."""
         trial_id = self._trial_id(result.number)
-        self.report(result.number, dict(zip(result.epochs, result.intermediate, strict=True)))
+        # What a trial reported before its worker died for good is no part of its result.
+        values = dict(zip(result.epochs, result.intermediate, strict=True))
+        replace_rows(self.storage, _INTERMEDIATE, trial_id, "step", _steps(values), whole=True)
         attributes = {key: getattr(result, key) for key in _SHOWN} | {result.score_name: result.score}
         shown_values = {key: value for key, value in sorted(attributes.items()) if value is not None}
         record = {_RECORD: {key: _without_nan(getattr(result, name)) for name, key in _IN_RECORD.items()}}
@@ -296,8 +298,8 @@ class StoredStudy:
         # Like Optuna's own loop, a pruned trial's value in the storage is its last intermediate value.
         final = result.intermediate[-1] if result.state == "PRUNED" else result.value
         costs = [float(getattr(result, COSTS[name].field)) for name in self._costs]
-        values = None if final is None else [final, *costs]
-        self.storage.set_trial_state_values(trial_id, TrialState[result.state], values)
+        objectives = None if final is None else [final, *costs]
+        self.storage.set_trial_state_values(trial_id, TrialState[result.state], objectives)
 
     def finals(self) -> dict[int, TrialResult]:
         """What became of finalists, by their trials' numbers, of earlier finals too."""
@@ -394,6 +396,11 @@ def loss_name(attributes: Mapping[str, Any]) -> str:
     """The name of what training descends, from a study's attributes."""
     name: str = attributes.get("loss", "cross_entropy")  # studies stored before there were others do not say
     return name
+
+
+def _steps(values: Mapping[int, float]) -> list[dict[str, Any]]:
+    """Values by epoch as rows of Optuna's table."""
+    return [{"step": epoch, **_stored(value)} for epoch, value in values.items()]
 
 
 def _stored(value: float) -> dict[str, Any]:

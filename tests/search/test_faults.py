@@ -117,9 +117,8 @@ def survive(folder: Path, search: str, workers: int, kills: int, seed: int) -> N
     finish(path, storage, 1, expected)
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_kills_of_the_process_group_change_nothing(tmp_path: Path, workers: int) -> None:
-    survive(tmp_path, "tpe, median", workers, kills=4 if workers == 1 else 1, seed=workers)
+def test_a_kill_of_the_process_group_changes_nothing(tmp_path: Path) -> None:
+    survive(tmp_path, "tpe, median", workers=2, kills=1, seed=2)
 
 
 @pytest.mark.campaign
@@ -130,7 +129,7 @@ def test_a_hundred_kills_change_nothing(tmp_path: Path, search: str, workers: in
     survive(tmp_path, search, workers, kills=18 if workers == 1 else 8, seed=7)
 
 
-def kill_at_writes(folder: Path, every: int, when: str) -> int:
+def kill_at_writes(folder: Path, when: str) -> int:
     """Kill a tiny study ``before`` or ``after`` one write after another, resuming each; returns how many it has."""
     path, storage, write = folder / "small.toml", at(folder, "cut"), 1
     path.write_text(SMALL.replace("trials = 16", "trials = 4").replace("epochs = 40", "epochs = 16"), encoding="utf-8")
@@ -145,18 +144,13 @@ def kill_at_writes(folder: Path, every: int, when: str) -> int:
             return write
         assert process.exitcode == -signal.SIGKILL
         finish(path, storage, 1, expected)
-        write += every
-
-
-@pytest.mark.parametrize("when", ["before", "after"])
-def test_a_kill_at_some_writes_changes_nothing(tmp_path: Path, when: str) -> None:
-    assert kill_at_writes(tmp_path, 71, when) > 80
+        write += 1
 
 
 @pytest.mark.campaign
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_a_kill_at_every_write_changes_nothing(tmp_path: Path, when: str) -> None:
-    assert kill_at_writes(tmp_path, 1, when) > 80  # so many it has, a trial's values in one
+    assert kill_at_writes(tmp_path, when) > 80  # so many it has, a trial's values in one
 
 
 # ---------------------------------------------------------------- workers

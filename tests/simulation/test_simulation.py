@@ -1,0 +1,96 @@
+"""Bad days by the thousand: what is stored in the end is as if nothing had happened."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from planted import PLANTED
+from simulate import STUDIES, Schedule, disk, run_once, simulate, stored, subject
+from world import KINDS, Fault, World
+
+from hpsearch.search.executors import InProcessExecutor
+
+SCRIPT = str(Path(__file__).with_name("simulate.py"))
+PARTS = 8  # of the plain schedules, for as many processes
+PLAIN, CAMPAIGN = 1_000, 10_000
+
+
+def assert_none_fails(first: int, count: int) -> Counter[str]:
+    failures, happened = simulate(first, count)
+    assert not failures, "\n".join(f"simulate.py --seed {seed}: {why}" for seed, why in failures)
+    return happened
+
+
+@pytest.mark.parametrize("part", range(PARTS))
+def test_no_schedule_of_faults_changes_anything(part: int) -> None:
+    happened = assert_none_fails(part * PLAIN // PARTS, PLAIN // PARTS)
+    assert {*STUDIES, *KINDS} <= {*happened}  # all of them, in each part
+
+
+@pytest.mark.campaign
+def test_ten_times_as_many_do_not_either() -> None:
+    command = [sys.executable, SCRIPT, "--schedules", str(CAMPAIGN), "--first", str(PLAIN)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.startswith(f"{CAMPAIGN} schedules in ")
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_a_simulated_run_without_a_fault_is_a_run(name: str) -> None:
+    """The workers are simulated, and what they find is not."""
+    if name == "a trial that kills its worker":
+        pytest.skip("it would kill this process")
+    with disk() as folder:
+        world = World(folder, [], random.Random(0))
+        run_once(subject(name), world, InProcessExecutor())
+        found = stored(subject(name), folder)
+    expected = subject(name).straight
+    assert found.files == expected.files
+    assert [*map(untimed, found.trials)] == [*map(untimed, expected.trials)]
+
+
+def untimed(trial: Mapping[str, Any]) -> dict[str, Any]:
+    return {**trial, "attributes": {**trial["attributes"], "seconds": None}}
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_a_schedule_replays_exactly(seed: int) -> None:
+    schedule = Schedule.drawn(seed)
+    assert Schedule.drawn(seed) == schedule
+    first, again = schedule.run(), schedule.run()
+    assert (first.happened, first.step, first.clock) == (again.happened, again.step, again.clock)
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_every_fault_happens_wherever_it_can(name: str) -> None:
+    with disk() as folder:
+        for operation in KINDS[name].at:
+            world = World(folder, [Fault(3, name)], random.Random(0))
+            for _ in range(2):
+                world.operation(operation)
+            with suppress(BaseException):  # a killed process is one
+                world.operation(operation)
+            assert world.happened == [Fault(3, name)]
+
+
+@pytest.mark.campaign
+@pytest.mark.parametrize("name", PLANTED)
+def test_a_planted_bug_is_found_and_shrunk_to_what_it_takes(name: str) -> None:
+    for study in STUDIES:
+        _ = subject(study).straight  # as it should be
+    with PLANTED[name]():
+        failures, _ = simulate(0, 1_000, stop_at=1)
+        assert failures
+        schedule = Schedule.drawn(failures[0][0])
+        shrunk = schedule.shrunk()
+        assert shrunk.failure() is not None
+        assert len(shrunk.faults) <= len(schedule.faults)
+    assert schedule.failure() is None

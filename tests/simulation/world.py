@@ -1,0 +1,399 @@
+"""A machine whose every operation may fail: its disk, its database, its workers and its clock, driven by one schedule.
+
+What the search does is real: coordinator, finals, supervisor, storage, an SQLite file on a disk. Below it, each
+statement, commit, write of a file, submission to a worker, wait and look at the clock is an *operation*. The world
+counts them, and a schedule says which fault happens at the first operation from a given count on that can have it. So a
+schedule is a short list of pairs, which replays exactly and can be shrunk by leaving pairs out.
+
+A process that is killed does nothing more: once it is dead, each further operation raises, those of ``finally`` blocks
+too, until the world is revived.
+"""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import random
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import BrokenExecutor, Future
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from unittest.mock import patch
+
+import optuna.storages._rdb.storage
+import sqlalchemy
+from sqlalchemy.engine.default import DefaultDialect
+
+import hpsearch.search.coordinator
+import hpsearch.search.finals
+import hpsearch.search.supervisor
+import hpsearch.storage.database
+from hpsearch.errors import HpsearchError
+from hpsearch.search.executors import STARTED, OnMessage, TrialExecutor
+from hpsearch.search.objective import Prepared, TrialTask
+from hpsearch.storage.trial_result import TrialResult
+
+MOST_OPERATIONS = 20_000  # of a schedule; the longest takes some thousand
+MOST_DEATHS = 2  # of workers in a run by a fault: three of one task alone are blamed on the task, rightly
+
+
+class Failed(Exception):
+    """Something was lost, or is not as it would have been."""
+
+
+class Killed(BaseException):
+    """The process is dead. Nothing may catch this but the simulation."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A fault.
+
+    Attributes:
+        at: the operations that can have it.
+        does: what happens then.
+    """
+
+    at: frozenset[str]
+    does: Callable[[World, str], None]
+
+
+@dataclass(frozen=True, order=True)
+class Fault:
+    """A fault of a schedule: it happens at the first operation from number ``step`` on that can have it."""
+
+    step: int
+    kind: str
+
+    def __repr__(self) -> str:
+        return f"Fault({self.step}, {self.kind!r})"
+
+
+@dataclass
+class World:
+    """One machine for one schedule.
+
+    Attributes:
+        folder: the disk.
+        faults: of the schedule that are to come, in their order.
+        draw: what is random in the schedule beside its faults: which workers finish when, and what they repeat.
+        look: what a reader does.
+        intrude: what a second owner does.
+        step: operations so far.
+        dead: whether the process was killed.
+        deaths: of workers in this run.
+        owner: whether the process holds the study's lock, as far as it said.
+    """
+
+    folder: Path
+    faults: list[Fault]
+    draw: random.Random
+    look: Callable[[], None] = lambda: None
+    intrude: Callable[[], None] = lambda: None
+    step: int = 0
+    clock: float = 0.0
+    dead: bool = False
+    deaths: int = 0
+    owner: bool = False
+    lost: str = ""  # what is gone for the rest of this run: the database, the scheduler
+    happened: list[Fault] = field(default_factory=list)
+    _inside: bool = False
+
+    def operation(self, name: str) -> None:
+        """Take one more operation, and with it the faults that are due."""
+        if self._inside:
+            return
+        if self.dead:
+            raise Killed
+        self.step += 1
+        if self.step > MOST_OPERATIONS:
+            self._inside = True  # whatever it does now, it ends
+            raise Failed("it hangs")
+        if self.lost == "database" and name in ("statement", "commit"):
+            raise sqlite3.OperationalError("unable to open database file")
+        if self.lost == "scheduler" and name in ("submit", "restart"):
+            raise HpsearchError("The scheduler is gone")
+        for fault in self.faults:
+            if fault.step > self.step:
+                return
+            if name in KINDS[fault.kind].at:
+                self.faults.remove(fault)
+                self.happened.append(Fault(self.step, fault.kind))
+                KINDS[fault.kind].does(self, name)
+                return
+
+    def die(self) -> None:
+        self.dead = True
+        raise Killed
+
+    @contextmanager
+    def outside(self) -> Iterator[None]:
+        """Look at the world as another process that no fault reaches."""
+        before, self._inside = self._inside, True
+        try:
+            yield
+        finally:
+            self._inside = before
+
+    def begin_run(self) -> None:
+        """A new process, and all that had failed works again."""
+        for engine in _ENGINES.values():
+            engine.dispose()  # a process's connections die with it
+        self.dead, self.deaths, self.lost, self.owner = False, 0, "", False
+
+    # ------------------------------------------------------------ the clock
+
+    def monotonic(self) -> float:
+        self.operation("clock")
+        return self.clock
+
+    def wait(self, futures: Any, timeout: float, return_when: str) -> None:
+        """As ``concurrent.futures.wait``: workers go on meanwhile."""
+        self.operation("wait")
+        self.clock += timeout * self.draw.random()
+
+    def sleep(self, seconds: float) -> None:
+        self.clock += seconds
+
+    # ------------------------------------------------------------ the disk
+
+    def holds(self, path: object) -> bool:
+        return str(path).startswith(str(self.folder))
+
+    def open(self, path: Path, mode: str) -> io.BufferedWriter:
+        self.operation("open")
+        return io.BufferedWriter(_File(self, str(path), mode.replace("b", "")), 512)
+
+
+class _File(io.FileIO):
+    """A file that is written in parts, each of which may be the last."""
+
+    def __init__(self, world: World, path: str, mode: str) -> None:
+        super().__init__(path, mode)
+        self._world = world
+
+    def write(self, content: Any) -> int:
+        self._world.operation("write")
+        return super().write(content)
+
+    def close(self) -> None:
+        super().close()
+
+
+def _raise(error: Callable[[], BaseException]) -> Callable[[World, str], None]:
+    def does(world: World, name: str) -> None:
+        raise error()
+
+    return does
+
+
+def _kill(world: World, name: str) -> None:
+    world.die()
+
+
+def _lose(what: str, name: str = "") -> Callable[[World, str], None]:
+    def does(world: World, at: str) -> None:
+        world.lost = what
+        if what == "database":
+            raise sqlite3.OperationalError("unable to open database file")
+        raise HpsearchError("The scheduler is gone")
+
+    return does
+
+
+def _kill_worker(world: World, name: str) -> None:
+    if world.deaths < MOST_DEATHS:
+        world.deaths += 1
+        raise BrokenExecutor("a worker died")
+
+
+def _jump(world: World, name: str) -> None:
+    world.clock += 10 ** world.draw.uniform(-1, 3)
+
+
+def _look(world: World, name: str) -> None:
+    with world.outside():
+        world.look()
+
+
+def _intrude(world: World, name: str) -> None:
+    with world.outside():
+        world.intrude()
+
+
+_DATABASE = frozenset(["statement", "commit"])
+_DISK = frozenset(["write", "replace"])
+_WORKERS = frozenset(["submit", "poll"])
+_ANY = _DATABASE | _DISK | _WORKERS | {"open", "wait", "committed", "replaced", "restart", "progress"}
+KINDS: Mapping[str, Kind] = {
+    "kill": Kind(_ANY, _kill),
+    "kill at a commit": Kind(frozenset(["commit", "committed"]), _kill),
+    "kill at a file": Kind(_DISK | {"replaced"}, _kill),
+    "interrupt": Kind(_ANY, _raise(KeyboardInterrupt)),
+    "commit refused": Kind(frozenset(["commit"]), _raise(lambda: sqlite3.OperationalError("database is locked"))),
+    "commit's answer lost": Kind(frozenset(["committed"]), _raise(lambda: sqlite3.OperationalError("disk I/O error"))),
+    "database full": Kind(
+        frozenset(["statement"]), _raise(lambda: sqlite3.OperationalError("database or disk is full"))
+    ),
+    "database gone": Kind(_DATABASE, _lose("database")),
+    "disk full": Kind(_DISK, _raise(lambda: OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))),
+    "worker dies": Kind(_WORKERS, _kill_worker),
+    "scheduler gone": Kind(frozenset(["submit", "restart"]), _lose("scheduler")),
+    "clock jumps": Kind(frozenset(["clock"]), _jump),
+    "a reader": Kind(_ANY, _look),
+    "a second owner": Kind(_ANY, _intrude),
+}
+
+
+class SimulatedExecutor(TrialExecutor):
+    """Workers that finish in any order, say things late and twice, and die.
+
+    What a task comes to is what ``evaluate`` says; the simulation hands in a function that remembers it, which is exact
+    because a task's result is a pure function of the task.
+    """
+
+    worker_errors = (BrokenExecutor, MemoryError)
+
+    def __init__(self, world: World, evaluated: Callable[[TrialTask], Evaluated], capacity: int | None) -> None:
+        self._world, self._evaluated, self.capacity = world, evaluated, capacity
+        self._pending: list[_Pending] = []
+        self._old: list[_Pending] = []  # whose tasks were finished or given up
+
+    def start(self, prepared: Prepared, on_message: OnMessage) -> None:
+        self._on_message = on_message
+
+    def submit(self, task: TrialTask) -> Future[TrialResult]:
+        self._world.operation("submit")
+        pending = _Pending(task.number, self._evaluated(task), Future())
+        self._pending.append(pending)
+        return pending.future
+
+    def poll(self) -> None:
+        world = self._world
+        for pending in list(self._pending):
+            left = len(pending.messages) - pending.said
+            for epoch, mean in pending.messages[pending.said : pending.said + world.draw.randint(0, left)]:
+                pending.said += 1
+                self._on_message(pending.number, epoch, mean)
+                if world.draw.random() < 0.05:  # said twice
+                    self._on_message(pending.number, epoch, mean)
+        if self._old and world.draw.random() < 0.2:  # a worker that nobody waits for any more
+            old = world.draw.choice(self._old)
+            for epoch, mean in old.messages:
+                self._on_message(old.number, epoch, mean)
+        world.operation("poll")
+        for pending in list(self._pending):
+            if pending.evaluated.dies:
+                self._pending.remove(pending)
+                pending.future.set_exception(BrokenExecutor("a worker died"))
+            elif world.draw.random() < 0.6:
+                self._pending.remove(pending)
+                self._old.append(pending)
+                pending.future.set_result(pending.evaluated.result)
+
+    def forget(self, number: int) -> None:
+        pass  # messages go on coming
+
+    def restart(self) -> None:
+        self._world.operation("restart")
+        for pending in self._pending:  # some answer, after they were given up
+            if self._world.draw.random() < 0.5:
+                pending.future.set_result(pending.evaluated.result)
+        self._old.extend(self._pending)
+        self._pending.clear()
+
+    def close(self) -> None:
+        pass
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """What a task comes to: its result with the messages on the way, or its worker's death."""
+
+    result: TrialResult
+    messages: Sequence[tuple[int, float]]
+    dies: bool = False
+
+
+@dataclass
+class _Pending:
+    number: int
+    evaluated: Evaluated
+    future: Future[TrialResult]
+    said: int = 0
+
+    @property
+    def messages(self) -> Sequence[tuple[int, float]]:
+        return [(STARTED, 0.0), *self.evaluated.messages]
+
+
+_ENGINES: dict[tuple[str, bool], sqlalchemy.Engine] = {}
+
+
+@contextmanager
+def inhabited(world: World) -> Iterator[None]:
+    """Have every operation of this process on the world's folder, workers and clock go through the world."""
+    real_open, real_unlink, real_replace, real_commit = Path.open, Path.unlink, os.replace, DefaultDialect.do_commit
+
+    def open_path(path: Path, mode: str = "r", *args: Any, **options: Any) -> Any:
+        if mode == "wb" and world.holds(path) and not world._inside:
+            return world.open(path, mode)
+        return real_open(path, mode, *args, **options)
+
+    def unlink(path: Path, missing_ok: bool = False) -> None:
+        if world.dead and not world._inside and world.holds(path):
+            raise Killed
+        real_unlink(path, missing_ok)
+
+    def replace(source: Any, target: Any, **options: Any) -> None:
+        if not world.holds(target):
+            return real_replace(source, target, **options)
+        world.operation("replace")
+        real_replace(source, target, **options)
+        return world.operation("replaced")
+
+    def commit(dialect: Any, connection: Any) -> None:
+        world.operation("commit")
+        real_commit(dialect, connection)
+        world.operation("committed")
+
+    def statement(connection: Any, cursor: Any, text: str, *_: Any) -> None:
+        world.operation("statement")
+
+    clock = SimpleNamespace(monotonic=world.monotonic, sleep=world.sleep)
+    real_engine = sqlalchemy.engine.create_engine
+
+    def create_engine(url: Any, **options: Any) -> sqlalchemy.Engine:
+        # One engine a process and a kind of user: its connections are new each time, and its SQL is compiled once,
+        # which is half of the time of a run.
+        key = str(url), "pool_events" in options
+        if key not in _ENGINES:
+            options["connect_args"] = {"timeout": 0}  # who would wait for a lock waits for itself: all is one thread
+            _ENGINES[key] = real_engine(url, **options)
+        return _ENGINES[key]
+
+    event = sqlalchemy.engine.Engine, "before_cursor_execute", statement
+    sqlalchemy.event.listen(*event)
+    try:
+        with (
+            patch.object(Path, "open", open_path),
+            patch.object(Path, "unlink", unlink),
+            patch.object(os, "replace", replace),
+            patch.object(sqlalchemy.engine, "create_engine", create_engine),
+            patch.object(DefaultDialect, "do_commit", commit),
+            patch.object(hpsearch.search.supervisor, "time", clock),
+            patch.object(hpsearch.search.coordinator, "time", clock),
+            patch.object(hpsearch.search.finals, "time", clock),
+            patch.object(hpsearch.search.supervisor, "wait", world.wait),
+            patch.object(hpsearch.storage.database, "time", clock),
+            patch.object(optuna.storages._rdb.storage, "time", clock),
+        ):
+            yield
+    finally:
+        sqlalchemy.event.remove(*event)
+        world.begin_run()
