@@ -78,8 +78,8 @@ class KFoldSearchCV(MetaEstimatorMixin, BaseEstimator):
     Every ``fit`` makes a study of its own, also inside an outer cross-validation, and runs it as the command line
     would: all folds of a trial in lock-step, pruned on their mean. With an integer ``random_state`` its table of trials
     is that of the study file with this seed, these rows, the same number type and the same splits: ``dtype="float32"``
-    and ``cv=KFold(5, shuffle=True)`` are what a study file has unless it says otherwise. (With the pruner ``hyperband``, whose brackets follow from
-    the study's name, it is that of the study ``memory``.)
+    and ``cv=KFold(5, shuffle=True)`` are what a study file has unless it says otherwise. (With the pruner
+    ``hyperband``, whose brackets follow from the study's name, it is that of the study ``memory``.)
 
     Args:
         estimator: an :class:`hpsearch.MLPClassifier` or :class:`hpsearch.MLPRegressor`, whose parameters every trial
