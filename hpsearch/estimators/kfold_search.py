@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-from joblib import effective_n_jobs
+from loky import cpu_count
 from numpy.typing import ArrayLike, NDArray
 from sklearn import get_config
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
@@ -321,7 +321,7 @@ class KFoldSearchCV(CallbackSupportMixin, MetaEstimatorMixin, BaseEstimator):
                 raise DefinitionError(f"must be an integer of {what}", f"is {value!r}", where=Setting(name))
         if self.n_jobs is None:
             return int(self.workers)
-        asked: int = effective_n_jobs(int(self.n_jobs))
+        asked = int(self.n_jobs) if self.n_jobs > 0 else max(1, cpu_count() + 1 + int(self.n_jobs))  # as joblib counts
         if self.workers not in (1, asked):
             must = "must be left out where ", Setting("workers"), " says how many processes train"
             raise DefinitionError(must, f"is {self.n_jobs!r} beside {self.workers!r}", where=Setting("n_jobs"))

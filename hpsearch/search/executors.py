@@ -162,9 +162,9 @@ def _pickled(bare: Prepared) -> bytes:
     """With the functions and classes of the caller's own module that a pipeline's steps may be made of."""
     if bare.search.preprocessing is None and bare.search.given_splits is None:
         return pickle.dumps(bare)
-    import cloudpickle
+    from loky.backend.reduction import dumps
 
-    return bytes(cloudpickle.dumps(bare))
+    return bytes(dumps(bare))
 
 
 def _without_rows(data: Dataset) -> Dataset:
