@@ -49,3 +49,8 @@ def plural(count: int, one: str, many: str | None = None) -> str:
         many: what others are called; ``one`` with an s if None.
     """
     return f"{count:,} {one if count == 1 else many or f'{one}s'}"
+
+
+def times(count: int) -> str:
+    """How often: once, 2 times."""
+    return "once" if count == 1 else plural(count, "time")

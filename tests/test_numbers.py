@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpsearch.numbers import digits, plural, readable, rounded
+from hpsearch.numbers import digits, plural, readable, rounded, times
 
 
 @given(st.floats(1e-12, 1e12) | st.floats(-1e12, -1e-12), st.integers(2, 6))
@@ -67,3 +67,7 @@ def test_values_in_tables() -> None:
 def test_one_is_one_and_all_else_are_many(count: int, words: str) -> None:
     assert plural(count, "row has", "rows have") == words
     assert plural(count, "row") == words.rpartition(" ")[0]
+
+
+def test_how_often() -> None:
+    assert [times(count) for count in (0, 1, 2)] == ["0 times", "once", "2 times"]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hpsearch.cli.terminal import columns, complain, draw, say, say_aside, say_rows, table
-from hpsearch.numbers import digits, plural, readable, rounded, score_text, setting_text
+from hpsearch.numbers import digits, plural, readable, rounded, score_text, setting_text, times
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -99,10 +99,6 @@ def _mean(metric: Metric, value: float | None, score_name: str, score: float | N
     more = "" if metric is other or score is None else f", {other.title} {score_text(score)}"
     name = metric.title_of_mean
     return f"{name[0].upper()}{name[1:]} {shown(value or 0.0, metric)}{more}"
-
-
-def _times(count: int) -> str:
-    return "once" if count == 1 else f"{count} times"
 
 
 def _over(splits: int) -> str:
@@ -196,7 +192,7 @@ def confirmed(found: Confirmation) -> None:
                 "parameters": one.parameters,
             }
         )
-    deals = "dealt once" if found.repeats == 1 else f"dealt {found.repeats} times"
+    deals = f"dealt {times(found.repeats)}"
     say(f"Trials of {found.study!r}, the best {len(rows)}, on fresh splits: {found.splits}, {deals}.\n")
     table(pd.DataFrame(rows))
     different = [str(pair.worse) for pair in against.values() if pair.distinguishable]
@@ -346,7 +342,7 @@ def retrained(bundle: Bundle, folder: Path) -> None:
     epochs = plural(about["train"]["epochs"], "epoch")
     say(f"{trained} for {epochs}; final learning rate {about['learning_rate_at_end']:.8g}.")
     if again:
-        say(f"A training diverged {_times(again)} and was begun again with the next seed.")
+        say(f"A training diverged {times(again)} and was begun again with the next seed.")
     say("")
     draw(drawn)
     if not held_out:
@@ -355,7 +351,7 @@ def retrained(bundle: Bundle, folder: Path) -> None:
         believe = f"There was no hold-out to score: believe the {which}."
     elif about["scorings"] > 1:
         believe = (
-            f"This hold-out was scored {_times(about['scorings'] - 1)} before: it is no longer untouched. Whoever "
+            f"This hold-out was scored {times(about['scorings'] - 1)} before: it is no longer untouched. Whoever "
             "chose by those scores has made this one optimistic."
         )
     elif origin and not about["as_exported"]:

@@ -23,7 +23,7 @@ from hpsearch.reporting.view import View
 from hpsearch.results.best import find_best
 from hpsearch.storage.database import open_storage
 from hpsearch.storage.quiet import quiet
-from hpsearch.storage.stored_study import StoredStudy, objective_of, stored_result
+from hpsearch.storage.stored_study import StoredStudy, objective_titles, stored_result
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 IDLE_SECONDS = 20  # without a word, or without reading what was asked for; then a connection is closed
@@ -116,10 +116,9 @@ def annotate(view: View, study: FrozenStudy, told_before: int) -> None:
         complete = any(result.value is not None for result in results)
         best = find_best(stored) if complete else None
         optuna_dashboard.save_note(shown, study_note(stored, best))
-        if len(study.directions) == 1:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-                shown.set_metric_names([f"mean {objective_of(stored.attributes).title}"])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            shown.set_metric_names(objective_titles(stored.attributes))
         if complete:
             _draw(shown, Snapshot(stored))
 

@@ -10,7 +10,7 @@ from hpsearch.definition.space import split_name
 from hpsearch.definition.study import StudyDefinition
 from hpsearch.errors import HpsearchError, Setting, StorageError, did_you_mean
 from hpsearch.markup import learning_curve, table, text
-from hpsearch.numbers import plural, rounded, score_text, setting_text
+from hpsearch.numbers import plural, rounded, score_text, setting_text, times
 from hpsearch.results.diagnosis import Diagnosis, Observed, diagnose
 from hpsearch.search.baselines import Comparison, Shipped, shipped_predictions, stored_comparison
 from hpsearch.search.correction import Correction, correct, correct_shipped, definition_of
@@ -215,14 +215,14 @@ class Best:
             return "none", "no rows were held out"
         if not self.scorings:
             return "not opened", "retrain scores it, once"
-        return "opened", f"scored {'once' if self.scorings == 1 else f'{self.scorings} times'}, by retrain"
+        return "opened", f"scored {times(self.scorings)}, by retrain"
 
     def belief(self) -> str:
         """What to believe, in a sentence or two, each on a line of its own."""
         if self.has_holdout and self.scorings == 1:
             return "Believe the hold-out's score that retrain printed: no choice was made with it."
         if self.has_holdout and self.scorings > 1 and self.corrected is None:
-            return f"The hold-out was scored {self.scorings} times: it is no longer untouched."
+            return f"The hold-out was scored {times(self.scorings)}: it is no longer untouched."
         if (fixed := self.corrected) is not None:
             metric = self.definition.metric
             if self.of_ensemble:
