@@ -348,8 +348,12 @@ class KFoldSearchCV(MetaEstimatorMixin, BaseEstimator):
             "validation": {**validation, "checkpoint": own["checkpoint"]},
             "train": train.model_dump(mode="json", exclude_unset=True),
             "space": ranges(self.space, parts.prefix),
-            "search": {name: own[name] for name in SearchSection.model_fields if own.get(name) is not None}
-            | {"trials": own["n_trials"]},
+            "search": {"trials": own["n_trials"]}
+            | {
+                name: own[name]
+                for name, field in SearchSection.model_fields.items()
+                if own.get(name) is not None and not _is(own[name], field.default)
+            },
             "retrain": self._retrain(parts),
         }
         return StudyDefinition.from_mapping(plain(raw), Path.cwd())
@@ -410,6 +414,11 @@ class KFoldSearchCV(MetaEstimatorMixin, BaseEstimator):
     def _best(self) -> Any:
         check_is_fitted(self, "best_estimator_")
         return self.best_estimator_
+
+
+def _is(value: Any, default: Any) -> bool:
+    """Whether a value is a key's default, which a study file does not say."""
+    return type(value) is type(default) and bool(value == default)
 
 
 @dataclass(frozen=True)
