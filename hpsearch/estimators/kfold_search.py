@@ -359,16 +359,18 @@ class KFoldSearchCV(CallbackSupportMixin, MetaEstimatorMixin, BaseEstimator):
         own = self.get_params(deep=False)
         own["enqueue"] = None if self.enqueue is None else self._enqueued(parts.prefix)
         train = config_of(parts.network, names, data.features.dtype)
-        search = {name: own[name] for name in SearchSection.model_fields if own.get(name) is not None}
-        if own["objectives"] is not None and own["objective"] == "loss":  # its default: not said
-            del search["objective"]
         raw = {
             "study": {"name": f"search-{uuid.uuid4().hex[:12]}", "seed": seed_of(self.random_state)},
             "data": {"source": Memory.NAME, "task": data.task},
             "validation": {**validation, "checkpoint": own["checkpoint"]},
             "train": train.model_dump(mode="json", exclude_unset=True),
             "space": ranges(self.space, parts.prefix),
-            "search": {**search, "trials": own["n_trials"]},
+            "search": {"trials": own["n_trials"]}
+            | {
+                name: own[name]
+                for name, field in SearchSection.model_fields.items()
+                if own.get(name) is not None and not _is(own[name], field.default)
+            },
             "retrain": self._retrain(parts),
         }
         return StudyDefinition.from_mapping(plain(raw), Path.cwd())
@@ -429,6 +431,11 @@ class KFoldSearchCV(CallbackSupportMixin, MetaEstimatorMixin, BaseEstimator):
     def _best(self) -> Any:
         check_is_fitted(self, "best_estimator_")
         return self.best_estimator_
+
+
+def _is(value: Any, default: Any) -> bool:
+    """Whether a value is a key's default, which a study file does not say."""
+    return type(value) is type(default) and bool(value == default)
 
 
 @dataclass(frozen=True)
