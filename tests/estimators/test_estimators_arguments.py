@@ -162,7 +162,7 @@ SHUFFLED = np.random.default_rng(0).permutation(Y)
         (PredefinedSplit(np.arange(150) % 3 - 1), False),
         (LeaveOneGroupOut(), False),
     ],
-    ids=str,
+    ids=lambda value: str(value) if isinstance(value, bool) else type(value).__name__,
 )
 def test_a_splitter_of_scikit_learn_splits_as_it_does(cv: Any, redealt: bool) -> None:
     """And the finals' splits are others, where it can deal others."""
