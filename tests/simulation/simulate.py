@@ -187,6 +187,7 @@ def disk() -> Iterator[Path]:
     memory = Path("/dev/shm")
     place = memory if os.access(memory, os.W_OK) else Path(tempfile.gettempdir())
     folder = place / f"hpsearch-simulation-{os.getpid()}"  # always of one name, by which the world knows its engine
+    shutil.rmtree(folder, ignore_errors=True)  # of an earlier process of this number that was killed
     folder.mkdir()
     try:
         (folder / "db").write_bytes(_template())
