@@ -33,6 +33,8 @@ ASKED = [(extra, package) for extra, package in EXTRAS if extra not in UNASKED]
 
 # Comes with pydantic, which pins it: its errors are part of what pydantic documents.
 PARTS = {"pydantic-core": "pydantic"}
+# What is imported only where it is already: by a notebook.
+HOSTS = {"ipython"}
 # What is imported by another name than that of its distribution.
 MODULES = {"mlflow-skinny": "mlflow"}
 
@@ -196,12 +198,12 @@ def test_what_an_extra_brings_is_missed_in_one_line(
         if isinstance(step, list) and step[0] not in commands:
             pytest.skip(f"there is no command {step[0]!r} yet")
         done = carry_out(folder, {module}, [step])
-        said = done.err.removeprefix("hpsearch: " if isinstance(step, list) else "2 ")
+        *waited, said = done.err.splitlines(keepends=True)
+        assert all(line.startswith("reading and checking") for line in waited)  # on a busy machine
         assert done.status == (2 if isinstance(step, list) else 1), done.err
         assert said.endswith(
             f" needs the package {module!r}, but it is not installed. Install it: pip install 'hpsearch[{extra}]'.\n"
         )
-        assert said.count("\n") == 1
         assert "secret" not in said
     assert sorted(folder.rglob("*")) == before
 
@@ -235,7 +237,7 @@ def test_every_package_that_is_imported_is_declared_and_every_required_one_is_im
     used = {canonicalize_name(owners.get(module, [module])[0]) for module in imported()}
     names = PARTS | {module: package for package, module in MODULES.items()}
     used = {names.get(name, name) for name in used}
-    assert used - {canonicalize_name(package) for _, package in EXTRAS} == REQUIRED
+    assert used - {canonicalize_name(package) for _, package in EXTRAS} - HOSTS == REQUIRED
 
 
 def test_every_requirement_has_a_lowest_version() -> None:

@@ -14,7 +14,7 @@ from hpsearch.arrays import Array
 from hpsearch.data.splits import SPLITTERS
 from hpsearch.definition.sections import RetrainSection
 from hpsearch.definition.study import StudyDefinition
-from hpsearch.errors import StorageError
+from hpsearch.errors import StorageError, StorageLostError
 from hpsearch.search.finals import Choice, choose, finals, is_of
 from hpsearch.storage.row_results import RowResultFiles
 from hpsearch.storage.stored_study import StoredStudy, stored_result
@@ -68,6 +68,8 @@ def correct(
         return Correction(Corrected(**known["corrected"]))
     try:
         return _correct(selection_of_search(stored, definition, results), definition)
+    except StorageLostError:  # that is no lack of per-row results
+        raise
     except StorageError as error:
         return Correction(missing=str(error).rstrip("."))
 
@@ -112,6 +114,8 @@ def correct_shipped(
         one_had = all_of_them or fewer is not None
         no_curve = selection.no_curve if one_had else "only the best of all was trained with fewer rows"
         return replace(_correct(selection, definition), no_curve=no_curve)
+    except StorageLostError:  # that is no lack of per-row results
+        raise
     except StorageError as error:
         return Correction(missing=str(error).rstrip("."))
 

@@ -180,8 +180,24 @@ def test_check_trains_and_stores_nothing(small: Path, hpsearch: Call) -> None:
 
 
 COMMANDS = (
-    *("best", "check", "confirm", "copy", "curves", "cv", "dashboard", "delete", "export", "finals", "folds", "init"),
-    *("metrics", "nested", "predict", "rename", "report", "retrain", "run", "schema", "studies", "trials"),
+    *("best", "check", "compare", "confirm", "copy", "curves", "cv", "dashboard", "delete", "evaluate", "export"),
+    *(
+        "export-mlflow",
+        "finals",
+        "folds",
+        "importance",
+        "init",
+        "metrics",
+        "nested",
+        "predict",
+        "rename",
+        "report",
+        "retrain",
+        "run",
+        "schema",
+        "studies",
+        "trials",
+    ),
 )
 
 
@@ -203,7 +219,8 @@ def test_every_command_that_takes_a_study_file_can_override_its_keys() -> None:
     takers = {
         name: command for name, command in commands.items() if {p.name for p in command.params} & {"file", "study"}
     }
-    assert set(takers) == set(COMMANDS) - {"dashboard", "delete", "export", "init", "predict", "schema", "studies"}
+    others = {"compare", "dashboard", "delete", "evaluate", "export", "init", "predict", "schema", "studies"}
+    assert set(takers) == set(COMMANDS) - others
     for name, command in takers.items():
         assert any("--set" in parameter.opts for parameter in command.params), name
 

@@ -39,7 +39,7 @@ def test_each_trial_is_a_task_of_the_search() -> None:
         hpsearch.MLPClassifier(epochs=5),
         {"neurons": {"int": [4, 8]}},
         n_trials=3,
-        n_splits=2,
+        cv=2,
         finalists=0,
         members=1,
         random_state=1,

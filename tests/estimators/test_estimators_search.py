@@ -379,7 +379,7 @@ def test_what_cannot_be_searched_is_refused_in_one_line(make: Callable[[], Any],
 
 
 def test_groups_must_be_one_a_row() -> None:
-    with pytest.raises(hpsearch.DataError, match="groups must have a value for each of the 150 rows, but has 3"):
+    with pytest.raises(hpsearch.DataError, match="groups must have a value for each of 150 rows, but has 3"):
         search(cv=GroupKFold(3)).fit(X, Y, groups=[1, 2, 3])
 
 

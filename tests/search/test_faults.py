@@ -389,8 +389,9 @@ def test_a_folder_that_cannot_be_written_is_an_error_with_status_1_and_readers_g
         folder.chmod(0o755)
     for outcome in refused:
         assert outcome.status == 1, outcome.err
-        assert len(outcome.err.splitlines()) == 1
-        assert "must be" in outcome.err
+        *waited, said = outcome.err.splitlines()
+        assert all(line.startswith("reading and checking") for line in waited)  # on a busy machine
+        assert "must be" in said
     assert (trials.status, trials.out.count("\n")) == (0, 1 + 3)
     assert (metrics.status, metrics.out.count("\n")) == (0, 1 + 4)
     assert_same(tables(storage), before)

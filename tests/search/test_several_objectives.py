@@ -260,7 +260,7 @@ def test_the_estimator_has_several_objectives_too() -> None:
         hpsearch.MLPClassifier(epochs=5),
         {"neurons": {"int": [2, 64]}},
         n_trials=4,
-        n_splits=2,
+        cv=2,
         finalists=0,
         objectives=["accuracy", "parameters"],
         members=1,

@@ -154,5 +154,5 @@ def test_check_says_it_and_refuses_first(small: Path, hpsearch: Callable[..., Ou
 def test_run_says_it_aside(small: Path, hpsearch: Callable[..., Outcome]) -> None:
     done = hpsearch("run", small, "--timeout", "0.2s", "--set", LONG[0])
     assert "About " in done.err
-    assert "16 trials of up to 200000 epochs" in done.err
+    assert "16 trials of up to 200,000 epochs" in done.err
     assert "About " not in hpsearch("run", small, "--timeout", "0.2s", "--set", LONG[0], "--json").err

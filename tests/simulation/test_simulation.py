@@ -19,8 +19,8 @@ from world import KINDS, Fault, World
 from hpsearch.search.executors import InProcessExecutor
 
 SCRIPT = str(Path(__file__).with_name("simulate.py"))
-PARTS = 8  # of the plain schedules, for as many processes
-PLAIN, CAMPAIGN = 1_000, 10_000
+PARTS = 4  # of the plain schedules, for as many processes
+PLAIN, CAMPAIGN = 240, 4_000
 
 
 def assert_none_fails(first: int, count: int) -> Counter[str]:
@@ -36,7 +36,7 @@ def test_no_schedule_of_faults_changes_anything(part: int) -> None:
 
 
 @pytest.mark.campaign
-def test_ten_times_as_many_do_not_either() -> None:
+def test_many_more_do_not_either() -> None:
     command = [sys.executable, SCRIPT, "--schedules", str(CAMPAIGN), "--first", str(PLAIN)]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
