@@ -34,7 +34,7 @@ from hpsearch.validation.config import Config
 from hpsearch.validation.costs import COSTS
 from hpsearch.validation.cross_validate import CrossValidation, Outcome, cross_validate
 from hpsearch.validation.fold_networks import FoldNetworks
-from hpsearch.validation.lanes import fit_scalings, training_weights
+from hpsearch.validation.lanes import architecture_of, fit_scalings, training_weights
 from hpsearch.validation.layout import Layout
 from hpsearch.validation.learning_curve import Pairs, with_fewer_rows
 
@@ -373,7 +373,7 @@ class TrialTask:
     Attributes:
         number: the trial's.
         chosen: its hyperparameters.
-        prior_trials: those that its pruner may look at.
+        prior_trials: those that were told before it was asked, from the first on.
         final_epochs: evaluate it again, as a finalist, for so many epochs; None if it is no finalist.
         fewer_rows: leave a further fold out, as a second point of the finalist's learning curve.
     """
@@ -442,9 +442,10 @@ def evaluate(
         elif task.final_epochs is not None:
             outcome = validate(*_trained_on(prepared, task, config), lambda epoch, mean: False)
         else:
-            pruning = Pruning(definition, task.number, task.prior_trials)
-            patience = definition.search.patience
-            outcome = validate(*_trained_on(prepared, task, config), pruning.should_stop, patience)
+            splits, seed, scalings = _trained_on(prepared, task, config)
+            network = architecture_of(config, len(scalings[0].centre), len(data.class_names)).network
+            pruning = Pruning(definition, task.number, task.prior_trials, network.size)
+            outcome = validate(splits, seed, scalings, pruning.should_stop, definition.search.patience)
             attributes = pruning.attributes
     return _result(task.number, outcome, time.perf_counter() - begun, attributes)
 
