@@ -73,7 +73,7 @@ class Listed(GivenSplits):
 
 
 def validation_of(
-    cv: Any, X: Any, y: NDArray[Any], groups: Any, *, classes: bool, counting: IntArray | None
+    cv: Any, X: Any, y: NDArray[Any], groups: Any, *, classes: bool, counting: NDArray[np.bool_] | None
 ) -> tuple[dict[str, Any], GivenSplits | None]:
     """How a study splits the rows: keys of ``[validation]``, and splits that it has no words for.
 
@@ -86,7 +86,7 @@ def validation_of(
         y: their targets, as they were given.
         groups: theirs, or None.
         classes: whether the targets are classes.
-        counting: the places of those rows among all that were given; None if all count.
+        counting: which of all rows that were given they are; None if all count.
 
     Raises:
         DefinitionError: no such thing.
@@ -150,14 +150,13 @@ def _in_words(cv: Any) -> dict[str, Any] | None:
     return None
 
 
-def _listed(cv: Any, count: int, counting: IntArray | None) -> Pairs:
+def _listed(cv: Any, count: int, counting: NDArray[np.bool_] | None) -> Pairs:
     """The splits that are listed, of the rows that count."""
     if not isinstance(cv, Iterable):
         raise DefinitionError(_MUST, f"is {cv!r}", where=Setting("cv"))
-    whole = count if counting is None else int(counting.max()) + 1
-    places = np.full(whole, -1) if counting is not None else np.arange(whole)
+    places = np.arange(count)
     if counting is not None:
-        places[counting] = np.arange(count)
+        places = np.where(counting, np.cumsum(counting) - 1, -1)
     pairs = []
     for number, pair in enumerate(cv):
         if not isinstance(pair, list | tuple) or len(pair) != 2:

@@ -120,10 +120,14 @@ def test_a_pruner_knows_the_same_trials_in_every_process(tmp_path: Path) -> None
     raw = {
         "study": {"name": "both"},
         "data": {"source": "sklearn:wine"},
-        "train": {"epochs": 6, "learning_rate": 0.02, "init": "he"},
+        "train": {"epochs": 10, "learning_rate": 0.02, "batch_size": 32, "init": "he"},
         "space": {"neurons": {"int": [1, 64]}},
         "search": {
-            **{"trials": 12, "in_flight": 3, "finalists": 0, **BOTH, "sampler": "random"},
+            **BOTH,
+            "trials": 12,
+            "in_flight": 3,
+            "finalists": 0,
+            "sampler": "random",
             "pruner": {"name": "median", "n_startup_trials": 1},
         },
     }
