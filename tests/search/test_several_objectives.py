@@ -252,6 +252,10 @@ def test_the_commands(ran: Path, hpsearch: Any, monkeypatch: pytest.MonkeyPatch)
         ({"objectives": ["loss", "params"]}, "Unknown objective 'params'. Choose one of: accuracy, "),
         ({"objectives": "loss"}, "[search] objectives must be"),
         ({"objectives": ["loss", 3]}, "[search] objectives"),
+        (
+            {"objectives": ["loss"], "objective": "accuracy"},
+            "objectives must begin with objective where both are given",
+        ),
         ({**BOTH, "objective": "accuracy"}, "objectives must begin with objective where both are given"),
         ({**BOTH, "sampler": "cmaes"}, "[search] sampler must be a sampler for several objectives, but is 'cmaes'."),
         ({**BOTH, "stop": 5}, "[search] stop must be left out with several objectives"),
