@@ -25,6 +25,7 @@ from hpsearch.data.target_scaling import require_scalable
 from hpsearch.definition.network_sizes import NetworkSizes
 from hpsearch.definition.study import StudyDefinition, as_key
 from hpsearch.errors import DataError, HpsearchError, Setting, Wording, located
+from hpsearch.numbers import plural
 from hpsearch.search.probe import probe
 from hpsearch.search.pruning import PriorTrial, Pruning
 from hpsearch.storage.quiet import quiet
@@ -307,10 +308,10 @@ def require_defined(definition: StudyDefinition, data: Dataset, splits: Sequence
 
 def _sizes(definition: StudyDefinition, data: Dataset, scalings: Mapping[str, Sequence[Scaling]]) -> NetworkSizes:
     """How large the networks are, with as many inputs as the rows' preprocessing makes of them at most."""
-    inputs = data.features.shape[1]
-    if data.preprocessing is not None:
-        of_all = data.preprocessing.features(np.arange(data.rows)).shape[1]
-        inputs = max(of_all, *(len(scaling.centre) for of_one in scalings.values() for scaling in of_one))
+    inputs = max(len(scaling.centre) for of_one in scalings.values() for scaling in of_one)
+    if data.preprocessing is not None and definition.search.max_parameters is not None:
+        # What is refitted to all rows must be small enough too, and may have more inputs.
+        inputs = max(inputs, data.preprocessing.features(np.arange(data.rows)).shape[1])
     return definition.sizes(inputs, len(data.class_names))
 
 
@@ -323,7 +324,7 @@ def require_small_enough(sizes: NetworkSizes) -> None:
     if sizes.most is not None and sizes.smallest > sizes.most:
         raise DataError(
             f"must be at least {sizes.smallest}, the parameters of the smallest network that can be chosen, with "
-            f"{sizes.inputs} inputs and {sizes.outputs} {'output' if sizes.outputs == 1 else 'outputs'}",
+            f"{plural(sizes.inputs, 'input')} and {plural(sizes.outputs, 'output')}",
             f"is {sizes.most}",
             "Raise it, or allow fewer neurons.",
             where=Setting("search.max_parameters"),

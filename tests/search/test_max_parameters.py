@@ -332,7 +332,7 @@ def test_the_estimator_has_the_limit_too() -> None:
         hpsearch.MLPClassifier(epochs=5),
         {"neurons": {"int": [2, 64]}, "hidden_layers": {"int": [1, 3]}},
         n_trials=6,
-        n_splits=2,
+        cv=2,
         finalists=0,
         max_parameters=50,
         members=1,
