@@ -23,6 +23,7 @@ from sklearn.model_selection import (
 from hpsearch.arrays import IntArray
 from hpsearch.data.given import GivenSplits
 from hpsearch.errors import DataError, DefinitionError, Setting, one_line
+from hpsearch.numbers import plural
 
 # scikit-learn's splitters that a study deals with its own seed: what they are called there.
 NAMES: dict[type[Any], str] = {
@@ -99,10 +100,10 @@ def validation_of(
         raise DefinitionError(_MUST, f"is {cv!r}", where=Setting("cv"))
     if not hasattr(cv, "split"):
         return {"splitter": "predefined"}, Listed(_listed(cv, len(y), counting))
-    rare = classes and type(cv) in (StratifiedKFold, RepeatedStratifiedKFold) and _rarest(y) < _folds(cv)
-    if rare:
+    if classes and type(cv) in (StratifiedKFold, RepeatedStratifiedKFold) and (rarest := _rarest(y)) < _folds(cv):
         warnings.warn(
-            f"The rarest class has {_rarest(y)} rows, fewer than the {_folds(cv)} folds: some validate none of it.",
+            f"The rarest class has {plural(rarest, 'row')}, fewer than the {_folds(cv)} folds: some validate none of "
+            "it.",
             UserWarning,
             stacklevel=4,
         )
@@ -175,7 +176,7 @@ def _checked(pair: Sequence[Any], number: int, count: int, places: IntArray | No
     )
     if both := np.intersect1d(training, validation).tolist():
         must = f"must have other training rows than validation rows in split {number}"
-        raise DataError(must, f"{len(both)} are both", where=Setting("cv"))
+        raise DataError(must, plural(len(both), "row is both", "rows are both"), where=Setting("cv"))
     return training, validation
 
 
