@@ -41,17 +41,27 @@ Pairs = Sequence[tuple[IntArray, IntArray]]
 
 
 class OfSplitter(GivenSplits):
-    """Splits that a splitter of scikit-learn's deals; others where it takes a ``random_state``."""
+    """Splits that a splitter of scikit-learn's deals; others where it takes a ``random_state``.
+
+    It is asked once for those without a seed: it may deal others each time, and processes must agree.
+    """
 
     def __init__(self, splitter: Any, X: Any, y: NDArray[Any], groups: Any) -> None:
         self._splitter, self._rows = splitter, (X, y, groups)
         self.shuffles = hasattr(splitter, "random_state") and bool(getattr(splitter, "shuffle", True))
+        self._own: Pairs | None = None
 
     def split(self, seed: int | None) -> Pairs:
-        splitter, count = self._splitter, len(self._rows[1])
         if seed is not None:
-            splitter = copy.copy(splitter)
+            splitter = copy.copy(self._splitter)
             splitter.random_state = seed
+            return self._dealt(splitter)
+        if self._own is None:
+            self._own = self._dealt(self._splitter)
+        return self._own
+
+    def _dealt(self, splitter: Any) -> Pairs:
+        count = len(self._rows[1])
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of rare classes the search has warned

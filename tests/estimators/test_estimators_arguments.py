@@ -140,6 +140,15 @@ def pairs(splits: Any) -> list[tuple[list[int], list[int]]]:
     return [(sorted(map(int, split[0])), sorted(map(int, split[1]))) for split in splits]
 
 
+class Restless:
+    """A splitter of one's own, that deals other rows each time and takes no seed."""
+
+    draw = np.random.default_rng(0)
+
+    def split(self, X: Any, y: Any = None, groups: Any = None) -> Any:
+        yield np.split(self.draw.permutation(len(y)), [100])
+
+
 SHUFFLED = np.random.default_rng(0).permutation(Y)
 
 
@@ -161,6 +170,7 @@ SHUFFLED = np.random.default_rng(0).permutation(Y)
         (RepeatedKFold(n_splits=3, n_repeats=2, random_state=0), True),
         (PredefinedSplit(np.arange(150) % 3 - 1), False),
         (LeaveOneGroupOut(), False),
+        (Restless(), False),
     ],
     ids=lambda value: str(value) if isinstance(value, bool) else type(value).__name__,
 )
@@ -169,10 +179,12 @@ def test_a_splitter_of_scikit_learn_splits_as_it_does(cv: Any, redealt: bool) ->
     state = getattr(cv, "random_state", None)
     if isinstance(state, np.random.RandomState):
         cv.random_state = np.random.RandomState(0)
+    Restless.draw = np.random.default_rng(0)
     groups = GROUPS if "Group" in type(cv).__name__ else None  # others warn that they do not look at them
     expected = pairs(cv.split(X, SHUFFLED, groups))
     if isinstance(state, np.random.RandomState):
         cv.random_state = np.random.RandomState(0)
+    Restless.draw = np.random.default_rng(0)
     _, splits, finals = dealt(cv, SHUFFLED, groups)
     assert pairs((split.training, split.validation) for split in splits) == expected
     assert (pairs((split.training, split.validation) for split in finals) != expected) == redealt
