@@ -278,6 +278,8 @@ WRONG: dict[str, list[Any]] = {
     "enqueue": [3, [3], [{"x": 1}], [{"learning_rate": 5}]],
     "patience": [0, 2, "x"],
     "stop": [0, "x"],
+    "max_parameters": [0, "9", 2.5, 10],
+    "objectives": ["loss", [], ["loss", "size"], ["parameters"], ["loss", "accuracy"]],
     "in_flight": [0, "8"],
     "finalists": [-1, "x"],
     "finalist_repeats": [0],
@@ -311,6 +313,9 @@ MORE: list[Callable[[], Any]] = [
     lambda: search(cv=GroupKFold(3)).fit(X, Y),
     lambda: search(cv=LeaveOneGroupOut()).fit(X, Y),
     lambda: search(cv=GroupKFold(5)).fit(X, Y, groups=np.arange(150) % 3),
+    lambda: search(cv=ShuffleSplit(2, test_size=0.999)).fit(X, Y),
+    lambda: search(objectives=["loss", "parameters"], sampler="cmaes").fit(X, Y),
+    lambda: search(objectives=["loss", "parameters"], stop=3).fit(X, Y),
     lambda: search(cv=TimeSeriesSplit(3, gap=100)).fit(X, SHUFFLED),
     lambda: search(cv=KFold(5, shuffle=True)).fit(X, np.where(np.arange(150) < 1, 5, Y)),
     lambda: search(cv=StratifiedGroupKFold(3, shuffle=True)).fit(X, np.where(np.arange(150) < 2, 5, Y), GROUPS),
@@ -332,6 +337,7 @@ MORE: list[Callable[[], Any]] = [
 TOML = re.compile(
     r"\[(study|data|holdout|validation|train|space|search|retrain|origin)\b|\b(study|data|validation|train|search|retrain)"
     r"\.\w|study file|of a file|TOML|\btables?\b| = |hpsearch \w+|the study|\btrue where|n_splits|\bsplitter =|<object"
+    r"|^fraction"
 )
 
 
@@ -358,6 +364,8 @@ def test_a_wrong_parameter_is_named() -> None:
             with pytest.raises(hpsearch.HpsearchError) as caught:
                 search(**{name: value}).fit(X, Y)
             said = str(caught.value)
-            others = {"space": "n_trials", "cv": "training rows"}.get(name, name.replace("_", " "))
+            others = {"space": "n_trials", "cv": "training rows", "objectives": "objective"}.get(
+                name, name.replace("_", " ")
+            )
             named = (name, others)
             assert any(part in said for part in named), said
