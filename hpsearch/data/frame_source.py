@@ -12,6 +12,7 @@ from hpsearch.data.frame_table import PLACE, read_frame, require_frame
 from hpsearch.data.table_file import Table, Wanted
 from hpsearch.data.table_sources import LabelledTable
 from hpsearch.errors import DataError, Setting
+from hpsearch.numbers import plural
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,7 +37,7 @@ class FrameRows:
             DataError: it is none, or one whose columns cannot be told apart by name.
         """
         frame = require_frame(rows)
-        return cls(frame, f"a DataFrame of {len(frame)} rows and {frame.shape[1]} columns")
+        return cls(frame, f"a DataFrame of {plural(len(frame), 'row')} and {plural(frame.shape[1], 'column')}")
 
     def __repr__(self) -> str:
         return self._description

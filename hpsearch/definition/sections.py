@@ -187,7 +187,8 @@ class SearchSection(Section):
                 f"is {list(named)}",
                 where=Setting("objectives"),
             )
-        return {key: value for key, value in table.items() if key != "objectives"} if len(named) == 1 else table
+        alone = [*named] == [table["objective"]]
+        return {key: value for key, value in table.items() if key != "objectives"} if alone else table
 
     @model_validator(mode="after")
     def _objectives_go_together(self) -> Self:

@@ -36,6 +36,7 @@ from hpsearch.definition.space import Space, configure
 from hpsearch.definition.wording import key_of, keys_by_section
 from hpsearch.errors import DefinitionError, Setting, did_you_mean, located, reason
 from hpsearch.nn.losses import LOSSES
+from hpsearch.numbers import plural
 from hpsearch.validation.config import ADDED, Config
 from hpsearch.validation.metric import Metric
 from hpsearch.validation.metrics import metrics_of, objective_metric
@@ -200,9 +201,8 @@ class StudyDefinition(Section):
     def _goes_together(self) -> Self:
         self._check_task()
         self.space.check(self.train)
-        self.build_sampler(
-            0, self.sizes()
-        )  # a missing package or a space that it cannot search is refused before anything runs
+        # A missing package, or a space that it cannot search, is refused before anything runs.
+        self.build_sampler(0, self.sizes())
         if not self.space.dimensions and self.trials > 1:
             raise DefinitionError(
                 ("must be 1 where ", Setting("space"), " is empty"),
@@ -239,10 +239,9 @@ class StudyDefinition(Section):
 
     @property
     def _facts(self) -> str:
-        searched, rows = len(self.space.dimensions), self.given_rows
-        what = f"{searched} hyperparameter{'' if searched == 1 else 's'} to search"
-        of = f"{self.data.source}" if rows is None else repr(rows)
-        return f"{of}, {self.data.predicts}, {what}, {self.trials} trial{'' if self.trials == 1 else 's'}"
+        of = self.data.source if self.given_rows is None else repr(self.given_rows)
+        searched = f"{plural(len(self.space.dimensions), 'hyperparameter')} to search"
+        return f"{of}, {self.data.predicts}, {searched}, {plural(self.trials, 'trial')}"
 
     def __str__(self) -> str:
         return repr(self)

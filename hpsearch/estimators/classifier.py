@@ -52,8 +52,8 @@ class MLPClassifier(ClassifierMixin, NetworkEstimator):
             Yeo and Johnson's transformation before ``standard``.
         evaluate_every: epochs between checkpoints; by default a twentieth of ``epochs``.
         dtype: number type of the training, ``float32`` or ``float64``. None follows the rows, as scikit-learn does:
-            rows of ``float32`` train in ``float32``, all others in ``float64``. ``float32``, as in study files, is up
-            to twice as fast.
+            rows of ``float32`` train in ``float32``, all others, and a DataFrame with ``columns``, in ``float64``.
+            ``float32``, as in study files, is up to twice as fast.
         class_weight: what rows of each class count in training: ``balanced``, or a dict by class.
         members: networks that differ in everything random, whose probabilities are averaged. The default, 1, is a plain
             network, as users of scikit-learn expect; ``hpsearch retrain`` and :class:`hpsearch.KFoldSearchCV` fit 8.

@@ -338,7 +338,7 @@ class KFoldSearchCV(CallbackSupportMixin, MetaEstimatorMixin, BaseEstimator):
             columns=network.columns,
             raw=piped,
         )
-        counting = None if weights is None or sample_weight is None else np.flatnonzero(np.asarray(sample_weight) > 0)
+        counting = None if weights is None or sample_weight is None else np.asarray(sample_weight) > 0
         classes, labels = (None, y) if regression else classes_of(y)
         names = {} if classes is None else class_names(classes)
         validation, splits = validation_of(self.cv, X, y, groups, classes=not regression, counting=counting)

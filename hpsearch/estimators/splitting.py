@@ -23,6 +23,7 @@ from sklearn.model_selection import (
 from hpsearch.arrays import IntArray
 from hpsearch.data.given import GivenSplits
 from hpsearch.errors import DataError, DefinitionError, Setting, one_line
+from hpsearch.numbers import plural
 
 # scikit-learn's splitters that a study deals with its own seed: what they are called there.
 NAMES: dict[type[Any], str] = {
@@ -40,17 +41,27 @@ Pairs = Sequence[tuple[IntArray, IntArray]]
 
 
 class OfSplitter(GivenSplits):
-    """Splits that a splitter of scikit-learn's deals; others where it takes a ``random_state``."""
+    """Splits that a splitter of scikit-learn's deals; others where it takes a ``random_state``.
+
+    It is asked once for those without a seed: it may deal others each time, and processes must agree.
+    """
 
     def __init__(self, splitter: Any, X: Any, y: NDArray[Any], groups: Any) -> None:
         self._splitter, self._rows = splitter, (X, y, groups)
         self.shuffles = hasattr(splitter, "random_state") and bool(getattr(splitter, "shuffle", True))
+        self._own: Pairs | None = None
 
     def split(self, seed: int | None) -> Pairs:
-        splitter, count = self._splitter, len(self._rows[1])
         if seed is not None:
-            splitter = copy.copy(splitter)
+            splitter = copy.copy(self._splitter)
             splitter.random_state = seed
+            return self._dealt(splitter)
+        if self._own is None:
+            self._own = self._dealt(self._splitter)
+        return self._own
+
+    def _dealt(self, splitter: Any) -> Pairs:
+        count = len(self._rows[1])
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of rare classes the search has warned
@@ -73,7 +84,7 @@ class Listed(GivenSplits):
 
 
 def validation_of(
-    cv: Any, X: Any, y: NDArray[Any], groups: Any, *, classes: bool, counting: IntArray | None
+    cv: Any, X: Any, y: NDArray[Any], groups: Any, *, classes: bool, counting: NDArray[np.bool_] | None
 ) -> tuple[dict[str, Any], GivenSplits | None]:
     """How a study splits the rows: keys of ``[validation]``, and splits that it has no words for.
 
@@ -86,7 +97,7 @@ def validation_of(
         y: their targets, as they were given.
         groups: theirs, or None.
         classes: whether the targets are classes.
-        counting: the places of those rows among all that were given; None if all count.
+        counting: which of all rows that were given they are; None if all count.
 
     Raises:
         DefinitionError: no such thing.
@@ -99,10 +110,10 @@ def validation_of(
         raise DefinitionError(_MUST, f"is {cv!r}", where=Setting("cv"))
     if not hasattr(cv, "split"):
         return {"splitter": "predefined"}, Listed(_listed(cv, len(y), counting))
-    rare = classes and type(cv) in (StratifiedKFold, RepeatedStratifiedKFold) and _rarest(y) < _folds(cv)
-    if rare:
+    if classes and type(cv) in (StratifiedKFold, RepeatedStratifiedKFold) and (rarest := _rarest(y)) < _folds(cv):
         warnings.warn(
-            f"The rarest class has {_rarest(y)} rows, fewer than the {_folds(cv)} folds: some validate none of it.",
+            f"The rarest class has {plural(rarest, 'row')}, fewer than the {_folds(cv)} folds: some validate none of "
+            "it.",
             UserWarning,
             stacklevel=4,
         )
@@ -150,14 +161,13 @@ def _in_words(cv: Any) -> dict[str, Any] | None:
     return None
 
 
-def _listed(cv: Any, count: int, counting: IntArray | None) -> Pairs:
+def _listed(cv: Any, count: int, counting: NDArray[np.bool_] | None) -> Pairs:
     """The splits that are listed, of the rows that count."""
     if not isinstance(cv, Iterable):
         raise DefinitionError(_MUST, f"is {cv!r}", where=Setting("cv"))
-    whole = count if counting is None else int(counting.max()) + 1
-    places = np.full(whole, -1) if counting is not None else np.arange(whole)
+    places = np.arange(count)
     if counting is not None:
-        places[counting] = np.arange(count)
+        places = np.where(counting, np.cumsum(counting) - 1, -1)
     pairs = []
     for number, pair in enumerate(cv):
         if not isinstance(pair, list | tuple) or len(pair) != 2:
@@ -176,7 +186,7 @@ def _checked(pair: Sequence[Any], number: int, count: int, places: IntArray | No
     )
     if both := np.intersect1d(training, validation).tolist():
         must = f"must have other training rows than validation rows in split {number}"
-        raise DataError(must, f"{len(both)} are both", where=Setting("cv"))
+        raise DataError(must, plural(len(both), "row is both", "rows are both"), where=Setting("cv"))
     return training, validation
 
 

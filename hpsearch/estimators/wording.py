@@ -11,7 +11,8 @@ from hpsearch.errors import Setting, Wording
 from hpsearch.estimators.splitting import NAMES
 
 # The search's parameters that are called otherwise in a study file.
-_PARAMETERS = {"trials": "n_trials"} | dict.fromkeys(("splitter", "n_splits", "shuffle", "repeats", "gap"), "cv")
+_OF_CV = ("splitter", "n_splits", "shuffle", "repeats", "gap", "fraction")
+_PARAMETERS = {"trials": "n_trials"} | dict.fromkeys(_OF_CV, "cv")
 _SECTIONS = ("study", "data", "holdout", "validation", "search", "retrain")
 _SPLITTERS = {name: f"{kind.__name__}()" for kind, name in NAMES.items()} | {"timeseries": "TimeSeriesSplit()"}
 # What a table of columns can be told and rows in memory cannot.

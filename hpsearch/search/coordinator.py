@@ -170,7 +170,8 @@ class Coordinator(Work):
         if self._prunes:
             values = dict(zip(result.epochs, result.intermediate, strict=True))
             final = result.intermediate[-1] if result.state == "PRUNED" else result.value
-            self._prior_trials.append(PriorTrial(result.number, result.state, values, final, result.pruner_attributes))
+            known = result.pruner_attributes, result.parameters
+            self._prior_trials.append(PriorTrial(result.number, result.state, values, final, *known))
 
     def _tell(self, result: TrialResult) -> None:
         self._stored.write_row_results(result)
@@ -191,17 +192,9 @@ class Coordinator(Work):
                 yield number
 
     def task(self, number: int) -> TrialTask:
-        """A trial's pruner sees what was told before the trial was asked.
-
-        Where few parameters are an objective as well, it sees networks that have no more: a small one is not stopped
-        because larger ones are better.
-        """
-        chosen = self._proposals[number].chosen
+        """A trial's pruner sees what was told before the trial was asked."""
         prior_trials = self._prior_trials[: max(0, number - self._definition.search.in_flight + 1)]
-        if "parameters" in self._definition.search.costs:
-            most = self._prepared.sizes.of(chosen)
-            prior_trials = [trial for trial in prior_trials if self._results[trial.number].parameters <= most]
-        return TrialTask(number, chosen, prior_trials)
+        return TrialTask(number, self._proposals[number].chosen, prior_trials)
 
     def known(self, number: int) -> TrialResult | None:
         first = self._duplicate_of[number] if self._reuse else None

@@ -25,6 +25,7 @@ from hpsearch.data.target_scaling import require_scalable
 from hpsearch.definition.network_sizes import NetworkSizes
 from hpsearch.definition.study import StudyDefinition, as_key
 from hpsearch.errors import DataError, HpsearchError, Setting, Wording, located
+from hpsearch.numbers import plural
 from hpsearch.search.probe import probe
 from hpsearch.search.pruning import PriorTrial, Pruning
 from hpsearch.storage.quiet import quiet
@@ -34,7 +35,7 @@ from hpsearch.validation.config import Config
 from hpsearch.validation.costs import COSTS
 from hpsearch.validation.cross_validate import CrossValidation, Outcome, cross_validate
 from hpsearch.validation.fold_networks import FoldNetworks
-from hpsearch.validation.lanes import fit_scalings, training_weights
+from hpsearch.validation.lanes import architecture_of, fit_scalings, training_weights
 from hpsearch.validation.layout import Layout
 from hpsearch.validation.learning_curve import Pairs, with_fewer_rows
 
@@ -307,10 +308,10 @@ def require_defined(definition: StudyDefinition, data: Dataset, splits: Sequence
 
 def _sizes(definition: StudyDefinition, data: Dataset, scalings: Mapping[str, Sequence[Scaling]]) -> NetworkSizes:
     """How large the networks are, with as many inputs as the rows' preprocessing makes of them at most."""
-    inputs = data.features.shape[1]
-    if data.preprocessing is not None:
-        of_all = data.preprocessing.features(np.arange(data.rows)).shape[1]
-        inputs = max(of_all, *(len(scaling.centre) for of_one in scalings.values() for scaling in of_one))
+    inputs = max(len(scaling.centre) for of_one in scalings.values() for scaling in of_one)
+    if data.preprocessing is not None and definition.search.max_parameters is not None:
+        # What is refitted to all rows must be small enough too, and may have more inputs.
+        inputs = max(inputs, data.preprocessing.features(np.arange(data.rows)).shape[1])
     return definition.sizes(inputs, len(data.class_names))
 
 
@@ -323,7 +324,7 @@ def require_small_enough(sizes: NetworkSizes) -> None:
     if sizes.most is not None and sizes.smallest > sizes.most:
         raise DataError(
             f"must be at least {sizes.smallest}, the parameters of the smallest network that can be chosen, with "
-            f"{sizes.inputs} inputs and {sizes.outputs} {'output' if sizes.outputs == 1 else 'outputs'}",
+            f"{plural(sizes.inputs, 'input')} and {plural(sizes.outputs, 'output')}",
             f"is {sizes.most}",
             "Raise it, or allow fewer neurons.",
             where=Setting("search.max_parameters"),
@@ -373,7 +374,7 @@ class TrialTask:
     Attributes:
         number: the trial's.
         chosen: its hyperparameters.
-        prior_trials: those that its pruner may look at.
+        prior_trials: those that were told before it was asked, from the first on.
         final_epochs: evaluate it again, as a finalist, for so many epochs; None if it is no finalist.
         fewer_rows: leave a further fold out, as a second point of the finalist's learning curve.
     """
@@ -442,9 +443,10 @@ def evaluate(
         elif task.final_epochs is not None:
             outcome = validate(*_trained_on(prepared, task, config), lambda epoch, mean: False)
         else:
-            pruning = Pruning(definition, task.number, task.prior_trials)
-            patience = definition.search.patience
-            outcome = validate(*_trained_on(prepared, task, config), pruning.should_stop, patience)
+            splits, seed, scalings = _trained_on(prepared, task, config)
+            network = architecture_of(config, len(scalings[0].centre), len(data.class_names)).network
+            pruning = Pruning(definition, task.number, task.prior_trials, network.size)
+            outcome = validate(splits, seed, scalings, pruning.should_stop, definition.search.patience)
             attributes = pruning.attributes
     return _result(task.number, outcome, time.perf_counter() - begun, attributes)
 

@@ -20,13 +20,15 @@ _NO_TIME = datetime(2000, 1, 1)  # pruners do not look at the clock
 
 @dataclass(frozen=True)
 class PriorTrial:
-    """What a pruner may know of an earlier trial: its end, its mean objective by epoch, what its pruner noted."""
+    """What a pruner may know of an earlier trial: its end, its mean objective by epoch, what its pruner noted, and how
+    many parameters its networks have."""
 
     number: int
     state: str
     intermediate: Mapping[int, float]
     value: float | None = None
     pruner_attributes: Mapping[str, Any] = field(default_factory=dict)
+    parameters: int = 0
 
     @cached_property
     def frozen(self) -> FrozenTrial:
@@ -37,10 +39,24 @@ class PriorTrial:
 
 
 class Pruning:
-    """Asks the study's pruner about one trial."""
+    """Asks the study's pruner about one trial.
 
-    def __init__(self, definition: StudyDefinition, number: int, prior_trials: Sequence[PriorTrial]) -> None:
+    Where few parameters are an objective as well, it sees trials that have no more: a small network is not stopped
+    because larger ones are better.
+
+    Args:
+        definition: the study's.
+        number: the trial's.
+        prior_trials: those that were told before it was asked.
+        parameters: of its networks.
+    """
+
+    def __init__(
+        self, definition: StudyDefinition, number: int, prior_trials: Sequence[PriorTrial], parameters: int
+    ) -> None:
         pruner = definition.build_pruner()
+        if "parameters" in definition.search.costs:
+            prior_trials = [trial for trial in prior_trials if trial.parameters <= parameters]
         self._mirror = None if pruner is None else _Mirror(definition, number, prior_trials)
         if self._mirror is not None:
             # Hyperband's brackets follow from the study's name and the trial's number. The sampler is never asked.

@@ -19,7 +19,7 @@ def replayed(definition: StudyDefinition, task: TrialTask, earlier: TrialResult)
     """
     last = len(earlier.epochs) if earlier.state == "COMPLETE" else None  # where it is complete, nothing stops it
     with quiet():
-        pruning = Pruning(definition, task.number, task.prior_trials)
+        pruning = Pruning(definition, task.number, task.prior_trials, earlier.parameters)
         for place, (epoch, mean) in enumerate(zip(earlier.epochs, earlier.intermediate, strict=True), start=1):
             if earlier.state == "FAIL" and place == len(earlier.epochs):
                 break  # where it diverged, no pruner was asked

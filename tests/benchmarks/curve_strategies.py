@@ -294,7 +294,7 @@ def by_optuna(
             raw: dict[str, Any] = {"study": {"name": curves.name}, "data": {"source": "nnfs:spiral"}}
             raw |= {"train": {"epochs": epochs, "evaluate_every": every}, "search": {"pruner": pruner}}
             definitions[curves.name] = StudyDefinition.from_mapping(raw)
-        return _ByOptuna(number, Pruning(definitions[curves.name], number, known.notes))
+        return _ByOptuna(number, Pruning(definitions[curves.name], number, known.notes, parameters=0))
 
     return Stopping(ask, window, patience=patience, prior=prior)
 

@@ -140,6 +140,15 @@ def pairs(splits: Any) -> list[tuple[list[int], list[int]]]:
     return [(sorted(map(int, split[0])), sorted(map(int, split[1]))) for split in splits]
 
 
+class Restless:
+    """A splitter of one's own, that deals other rows each time and takes no seed."""
+
+    draw = np.random.default_rng(0)
+
+    def split(self, X: Any, y: Any = None, groups: Any = None) -> Any:
+        yield np.split(self.draw.permutation(len(y)), [100])
+
+
 SHUFFLED = np.random.default_rng(0).permutation(Y)
 
 
@@ -161,6 +170,7 @@ SHUFFLED = np.random.default_rng(0).permutation(Y)
         (RepeatedKFold(n_splits=3, n_repeats=2, random_state=0), True),
         (PredefinedSplit(np.arange(150) % 3 - 1), False),
         (LeaveOneGroupOut(), False),
+        (Restless(), False),
     ],
     ids=lambda value: str(value) if isinstance(value, bool) else type(value).__name__,
 )
@@ -169,10 +179,12 @@ def test_a_splitter_of_scikit_learn_splits_as_it_does(cv: Any, redealt: bool) ->
     state = getattr(cv, "random_state", None)
     if isinstance(state, np.random.RandomState):
         cv.random_state = np.random.RandomState(0)
+    Restless.draw = np.random.default_rng(0)
     groups = GROUPS if "Group" in type(cv).__name__ else None  # others warn that they do not look at them
     expected = pairs(cv.split(X, SHUFFLED, groups))
     if isinstance(state, np.random.RandomState):
         cv.random_state = np.random.RandomState(0)
+    Restless.draw = np.random.default_rng(0)
     _, splits, finals = dealt(cv, SHUFFLED, groups)
     assert pairs((split.training, split.validation) for split in splits) == expected
     assert (pairs((split.training, split.validation) for split in finals) != expected) == redealt
@@ -220,12 +232,13 @@ def test_listed_splits_are_taken_as_they_are_without_the_rows_that_do_not_count(
     expected = pairs((np.arange(150)[training], np.arange(150)[validation]) for training, validation in listed)
     assert pairs((split.training, split.validation) for split in splits) == expected
     assert pairs((split.training, split.validation) for split in finals) == expected
-    counting = np.flatnonzero(np.arange(150) % 5)
-    _, given = validation_of(listed, X[counting], Y[counting], None, classes=True, counting=counting)
+    counts = (np.arange(150) % 5 > 0) & (np.arange(150) < 147)  # nor do the last ones
+    counting = np.flatnonzero(counts)
+    _, given = validation_of(listed, X[counting], Y[counting], None, classes=True, counting=counts)
     assert given is not None
     for (training, validation), (all_training, all_validation) in zip(given.split(None), expected, strict=True):
-        assert sorted(counting[training]) == [row for row in all_training if row % 5]
-        assert sorted(counting[validation]) == [row for row in all_validation if row % 5]
+        assert sorted(counting[training]) == [row for row in all_training if counts[row]]
+        assert sorted(counting[validation]) == [row for row in all_validation if counts[row]]
 
 
 # --- keys and words
@@ -265,6 +278,8 @@ WRONG: dict[str, list[Any]] = {
     "enqueue": [3, [3], [{"x": 1}], [{"learning_rate": 5}]],
     "patience": [0, 2, "x"],
     "stop": [0, "x"],
+    "max_parameters": [0, "9", 2.5, 10],
+    "objectives": ["loss", [], ["loss", "size"], ["parameters"], ["loss", "accuracy"]],
     "in_flight": [0, "8"],
     "finalists": [-1, "x"],
     "finalist_repeats": [0],
@@ -298,6 +313,9 @@ MORE: list[Callable[[], Any]] = [
     lambda: search(cv=GroupKFold(3)).fit(X, Y),
     lambda: search(cv=LeaveOneGroupOut()).fit(X, Y),
     lambda: search(cv=GroupKFold(5)).fit(X, Y, groups=np.arange(150) % 3),
+    lambda: search(cv=ShuffleSplit(2, test_size=0.999)).fit(X, Y),
+    lambda: search(objectives=["loss", "parameters"], sampler="cmaes").fit(X, Y),
+    lambda: search(objectives=["loss", "parameters"], stop=3).fit(X, Y),
     lambda: search(cv=TimeSeriesSplit(3, gap=100)).fit(X, SHUFFLED),
     lambda: search(cv=KFold(5, shuffle=True)).fit(X, np.where(np.arange(150) < 1, 5, Y)),
     lambda: search(cv=StratifiedGroupKFold(3, shuffle=True)).fit(X, np.where(np.arange(150) < 2, 5, Y), GROUPS),
@@ -319,6 +337,7 @@ MORE: list[Callable[[], Any]] = [
 TOML = re.compile(
     r"\[(study|data|holdout|validation|train|space|search|retrain|origin)\b|\b(study|data|validation|train|search|retrain)"
     r"\.\w|study file|of a file|TOML|\btables?\b| = |hpsearch \w+|the study|\btrue where|n_splits|\bsplitter =|<object"
+    r"|^fraction"
 )
 
 
@@ -345,6 +364,8 @@ def test_a_wrong_parameter_is_named() -> None:
             with pytest.raises(hpsearch.HpsearchError) as caught:
                 search(**{name: value}).fit(X, Y)
             said = str(caught.value)
-            others = {"space": "n_trials", "cv": "training rows"}.get(name, name.replace("_", " "))
+            others = {"space": "n_trials", "cv": "training rows", "objectives": "objective"}.get(
+                name, name.replace("_", " ")
+            )
             named = (name, others)
             assert any(part in said for part in named), said

@@ -127,6 +127,18 @@ def test_rows_that_train_are_what_fit_transform_makes_of_them() -> None:
     assert found.best_score_ == plain.best_score_
 
 
+def test_a_limit_of_parameters_holds_of_what_is_refitted_to_all_rows() -> None:
+    """With the rare city, of which the split's training rows have none, they have one more input."""
+    frame, kinds = table()
+    rows = np.arange(90)
+    options: dict[str, Any] = {"cv": [(rows[30:], rows[:30])], "finalists": 0, "members": 1, "n_trials": 1}
+    space = {"mlpclassifier__neurons": {"int": [1, 8]}}
+    found = search(pipeline(), space, max_parameters=66, enqueue=[{"neurons": 8}], **options).fit(frame, kinds)
+    assert found.best_params_["mlpclassifier__neurons"] == 7
+    assert found.trials_["parameters"].tolist() == [5 * 7 + 7 + 7 * 2 + 2]
+    assert found.best_estimator_[-1].bundle_.architecture.network.size == 6 * 7 + 7 + 7 * 2 + 2 <= 66
+
+
 @pytest.fixture(scope="module")
 def fitted() -> hpsearch.KFoldSearchCV:
     return search(pipeline(), {**RATE, "layer1": {"neurons": [3, 5]}, "mlpclassifier__activation": ["tanh"]}).fit(

@@ -115,6 +115,30 @@ def test_with_every_sampler_a_stop_and_two_workers_change_nothing(small: Path, s
     assert_same(tables(at(small.parent, "one")), tables(at(small.parent, "two")))
 
 
+def test_a_pruner_knows_the_same_trials_in_every_process(tmp_path: Path) -> None:
+    """Workers read prior trials from a file; a pruner may look at some of them."""
+    raw = {
+        "study": {"name": "both"},
+        "data": {"source": "sklearn:wine"},
+        "train": {"epochs": 10, "learning_rate": 0.02, "batch_size": 32, "init": "he"},
+        "space": {"neurons": {"int": [1, 64]}},
+        "search": {
+            **BOTH,
+            "trials": 12,
+            "in_flight": 3,
+            "finalists": 0,
+            "sampler": "random",
+            "pruner": {"name": "median", "n_startup_trials": 1},
+        },
+    }
+    of = StudyDefinition.from_mapping(raw)
+    for workers in (1, 2):
+        hpsearch.run(of, storage=at(tmp_path, str(workers)), workers=workers)
+    one, two = (hpsearch.load_trials("both", at(tmp_path, name))["state"].tolist() for name in ("1", "2"))
+    assert one == two
+    assert "PRUNED" in one
+
+
 @pytest.mark.campaign
 def test_report_and_what_is_said_of_other_studies(ran: Path) -> None:
     url = at(ran.parent, "one")
@@ -228,6 +252,10 @@ def test_the_commands(ran: Path, hpsearch: Any, monkeypatch: pytest.MonkeyPatch)
         ({"objectives": ["loss", "params"]}, "Unknown objective 'params'. Choose one of: accuracy, "),
         ({"objectives": "loss"}, "[search] objectives must be"),
         ({"objectives": ["loss", 3]}, "[search] objectives"),
+        (
+            {"objectives": ["loss"], "objective": "accuracy"},
+            "objectives must begin with objective where both are given",
+        ),
         ({**BOTH, "objective": "accuracy"}, "objectives must begin with objective where both are given"),
         ({**BOTH, "sampler": "cmaes"}, "[search] sampler must be a sampler for several objectives, but is 'cmaes'."),
         ({**BOTH, "stop": 5}, "[search] stop must be left out with several objectives"),
