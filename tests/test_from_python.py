@@ -147,7 +147,7 @@ def test_progress_goes_to_stderr_and_only_if_it_is_asked_for(
     assert capfd.readouterr() == ("", "")
     hpsearch.run(frame, "kind", overrides=SHORT, trials=3, storage=ran.storage, progress=True)
     out, err = capfd.readouterr()
-    assert (out, err) == ("", "all 3 trials are done\n")
+    assert (out, err) == ("", "3 trials are done, none is left\n")
 
 
 # ---------------------------------------------------------------- what is shown
