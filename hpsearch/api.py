@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hpsearch.errors import HpsearchError, Setting, as_argument, located
+from hpsearch.numbers import plural
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
@@ -455,8 +456,8 @@ def confirm(
 
 
 def compare(
-    first: str | Path | StudyResult,
-    second: str | Path | StudyResult,
+    first: str | Path | StudyResult | Bundle,
+    second: str | Path | StudyResult | Bundle,
     *,
     metric: str | None = None,
     storage: str | None = None,
@@ -471,8 +472,8 @@ def compare(
     wine:0 is better than wine:1 by 0.2... nats (95 % interval 0.1... to 0.3...).
 
     Args:
-        first: a stored study, by its name or by its file; a trial of it, as ``wine:3``; or a folder that a bundle was
-            saved in. A folder whose name is that of a study too is meant where it has a separator, ``./wine``.
+        first: a stored study, by its name or by its file; a trial of it, as ``wine:3``; or a bundle, or the folder that
+            one was saved in. A folder whose name is that of a study too is meant where it has a separator, ``./wine``.
         second: likewise. Two must be of a kind, but for a study and a model.
         metric: of :data:`hpsearch.validation.metrics.METRICS`; what both search for if None, or the usual loss of the
             task where they search for different ones.
@@ -489,13 +490,15 @@ def compare(
         return compare_rows(sides[0], sides[1], metric)
 
 
-def _asked(given: str | Path | StudyResult, storage: str | None, stack: ExitStack) -> Asked:
+def _asked(given: str | Path | StudyResult | Bundle, storage: str | None, stack: ExitStack) -> Asked:
     """What is to be compared; a study stays open as long as the stack."""
     from hpsearch.model.bundle import Bundle
     from hpsearch.results.compare import Asked
 
     if isinstance(given, StudyResult):
         return Asked(given.name, stack.enter_context(open_study(given)))
+    if isinstance(given, Bundle):
+        return Asked(given.about.get("study") or "model", model=given)
     text = str(given)
     study, _, number = text.rpartition(":")
     if study and number.isdecimal():
@@ -728,7 +731,7 @@ def retrain(
     if members is not None:
         definition = definition.with_members(members)
     count = definition.retrain.members
-    with shown_steps(f"retraining as {count} network{'' if count == 1 else 's'}", quiet=not progress) as on_done:
+    with shown_steps(f"retraining as {plural(count, 'network')}", quiet=not progress) as on_done:
         model = fit_and_score(definition, storage_url(storage), None if folder is None else Path(folder))
         on_done(1, 1)
     return model
@@ -805,7 +808,7 @@ def export(
 
 def export_mlflow(
     study: str | Path | StudyResult,
-    model: str | Path | None = None,
+    model: str | Path | Bundle | None = None,
     *,
     storage: str | None = None,
     tracking_uri: str | None = None,
@@ -820,8 +823,8 @@ def export_mlflow(
 
     Args:
         study: a stored study, its name or its file.
-        model: a folder that a model of the study was saved in; if None, its best configuration is fitted, and its
-            hold-out scored, as ``retrain`` does.
+        model: a model of the study, or the folder that one was saved in; if None, the study's best
+            configuration is fitted, and its hold-out scored, as ``retrain`` does.
         storage: where the study is kept.
         tracking_uri: of MLflow, as ``sqlite:///mlflow.db`` or ``http://host:5000``; MLflow's own choice if None.
         experiment: its name; the study's if None.
@@ -840,8 +843,8 @@ def export_mlflow(
         if model is None:
             bundle = StudyResult(stored.name, stored.url, stored.rows).retrain()
         else:
-            bundle = Bundle.load(model)
-            require_model_of(stored, bundle, Path(model))
+            bundle = model if isinstance(model, Bundle) else Bundle.load(model)
+            require_model_of(stored, bundle, "model" if isinstance(model, Bundle) else str(model))
         return export_runs(stored, bundle, tracking_uri, experiment)
 
 

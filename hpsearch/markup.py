@@ -8,7 +8,7 @@ from itertools import chain, cycle
 from math import ceil, isfinite
 from typing import Any
 
-from hpsearch.numbers import plural, rounded
+from hpsearch.numbers import digits, plural, rounded
 
 
 def text(value: Any) -> str:
@@ -118,8 +118,8 @@ def chart(
         f'<path d="M{_LEFT},{_TOP}V{floor}H{end}" fill="none" stroke="currentColor" stroke-opacity="0.4"/>',
         written((_LEFT - 6, _TOP + 8), float(high), "end"),
         written((_LEFT - 6, floor), float(low), "end"),
-        written((_LEFT, floor + 14), f"{left:g}", "start"),
-        written((end, floor + 14), f"{right:g}", "end"),
+        written((_LEFT, floor + 14), digits(left, 6), "start"),
+        written((end, floor + 14), digits(right, 6), "end"),
         written(((_LEFT + end) / 2, floor + 26), x, "middle"),
     ]
     parts += [
@@ -150,6 +150,7 @@ def learning_curve(
     training: Sequence[Sequence[float]],
     validation: Sequence[Sequence[float]],
     chosen: int | None,
+    root: str | None = None,
 ) -> str:
     """The mean losses over the splits, checkpoint by checkpoint.
 
@@ -159,12 +160,14 @@ def learning_curve(
         training: of each checkpoint, one loss a split.
         validation: likewise.
         chosen: the epoch of the chosen one.
+        root: what the square root of a mean is called, where that is shown in its place.
     """
+    power = 1.0 if root is None else 0.5
     lines = {
-        name: [(epoch, sum(one) / len(one)) for epoch, one in zip(epochs, losses, strict=True) if one]
+        name: [(epoch, (sum(one) / len(one)) ** power) for epoch, one in zip(epochs, losses, strict=True) if one]
         for name, losses in {"training": training, "validation": validation}.items()
     }
-    return chart(f"Learning curve of {whose}: mean loss over the splits", lines, "epoch", mark=chosen)
+    return chart(f"Learning curve of {whose}: {root or 'mean loss'} over the splits", lines, "epoch", mark=chosen)
 
 
 def _thinned(points: Sequence[Point]) -> Sequence[Point]:

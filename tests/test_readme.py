@@ -45,7 +45,7 @@ SHELL, SESSIONS = all_blocks("sh"), all_blocks("console")
 
 def masked(line: str) -> str:
     """A line without its numbers, which hold for one machine and for the full number of trials."""
-    return re.sub(r"-?\d(?:[\d.e+-]|,(?=\d))*", "#", re.sub(r"\s+", " ", line)).strip()
+    return re.sub(r"-?\d(?:[\d.e+-]|,(?=\d{3}))*", "#", re.sub(r"\s+", " ", line)).strip()
 
 
 def checkout(folder: Path, epochs: int = 40) -> Path:

@@ -669,7 +669,7 @@ def export_mlflow(
         _print_json(asdict(found))
     else:
         terminal.say(f"Written to {found.tracking_uri}, experiment {found.experiment!r}: the run {found.run}")
-        terminal.say(f"with {found.trials} runs of trials. The model: {found.model_uri}")
+        terminal.say(f"with {plural(found.trials, 'run of a trial', 'runs of trials')}. The model: {found.model_uri}")
 
 
 @app.command()

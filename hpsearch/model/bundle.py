@@ -31,11 +31,11 @@ from hpsearch.model.format import encode, pack, read
 from hpsearch.model.manifest import ARRAYS, REST
 from hpsearch.nn.network import NetworkShape
 from hpsearch.nn.passes import Architecture, averaged, predict
-from hpsearch.numbers import plural, readable
+from hpsearch.numbers import plural
 from hpsearch.target_transform import TargetTransform, in_own_unit
 from hpsearch.threads import one_thread
 from hpsearch.transform import Encoding
-from hpsearch.validation.metrics import METRICS
+from hpsearch.validation.metrics import METRICS, objective_metric, shown
 from hpsearch.validation.score import SCORE_NAMES
 
 if TYPE_CHECKING:
@@ -100,15 +100,17 @@ class Bundle:
             ("from", names),
             ("networks", f"{self.members} × {widths}"),
         ]
-        name_of_score = SCORE_NAMES[self.task]
+        loss, name_of_score = objective_metric("loss", self.architecture.loss), SCORE_NAMES[self.task]
+        titles = {"loss": "loss" if loss.root is None else loss.root.title, name_of_score: METRICS[name_of_score].title}
         for name in ("training", "holdout"):
             if score := about.get(name):
                 said = [
-                    f"{title} {readable(score[key])}"
-                    for key, title in {"loss": "loss", name_of_score: METRICS[name_of_score].title}.items()
+                    f"{title} {shown(score[key], loss if key == 'loss' else METRICS[key])}"
+                    for key, title in titles.items()
                     if score.get(key) is not None
                 ]
-                facts.append((name.replace("holdout", "hold-out"), f"{', '.join(said)} on {score['rows']} rows"))
+                of = plural(score["rows"], "row")
+                facts.append((name.replace("holdout", "hold-out"), f"{', '.join(said)} on {of}"))
         if about.get("study"):
             facts.append(("study", str(about["study"])))
         return facts

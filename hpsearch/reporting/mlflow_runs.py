@@ -3,8 +3,9 @@
 ============  =====================================================================================================
 of MLflow     holds
 ============  =====================================================================================================
-the study     params: its identity, key by key; metrics: the best value, the corrected score and its interval, the
-              hold-out's scores; artifacts: ``report.html``, ``best.toml``, ``tables/*.csv`` and ``model``
+the study     params: its identity, key by key; metrics: the best value, the corrected score and its interval, of a
+              mean squared error their roots too (``rmse``, ``corrected_rmse``), the hold-out's scores;
+              artifacts: ``report.html``, ``best.toml``, ``tables/*.csv`` and ``model``
 a trial       params: its hyperparameters; metrics: the objective, the training and the validation loss of every
               checkpoint by epoch, and the trial's value and score; tags: its state, why it was pruned or failed
 ============  =====================================================================================================
@@ -29,10 +30,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hpsearch.definition.study import StudyDefinition
 from hpsearch.errors import BundleError, HpsearchError, Setting, StorageError, one_line
 from hpsearch.extras import require
 from hpsearch.model.bundle import Bundle
-from hpsearch.reporting.report import write_report
+from hpsearch.reporting.report import SECONDS, write_report
 from hpsearch.reporting.snapshot import Snapshot
 from hpsearch.results.best import Best, find_best
 from hpsearch.results.best_study import to_toml
@@ -49,7 +51,7 @@ MODEL = "model"  # the artifact's path
 _STUDY, _EXPORT, _DONE = "hpsearch.study", "hpsearch.export", "hpsearch.complete"  # tags
 _PARENT, _NAME = "mlflow.parentRunId", "mlflow.runName"  # MLflow's own
 _STATUS = {"COMPLETE": "FINISHED", "PRUNED": "KILLED", "FAIL": "FAILED", "RUNNING": "KILLED"}
-_FACTS = ("best_epoch", "parameters", "reason", "same_as", "seconds")  # of a trial, as tags
+_WITH_ROOTS = ("value", "corrected", "corrected_low", "corrected_high")  # where they are means of squares
 _MOST_PARAMS, _MOST_METRICS, _MOST_TEXT = 100, 1000, 500  # of one call, and characters of a value
 
 
@@ -80,7 +82,7 @@ def require_mlflow() -> None:
     require("mlflow", "mlflow", "Exporting to MLflow")
 
 
-def require_model_of(stored: StoredStudy, bundle: Bundle, folder: Path) -> None:
+def require_model_of(stored: StoredStudy, bundle: Bundle, where: str) -> None:
     """Refuse a model that is not of the study.
 
     Raises:
@@ -95,7 +97,7 @@ def require_model_of(stored: StoredStudy, bundle: Bundle, folder: Path) -> None:
             f"must be a model of the study {stored.name!r}",
             whose,
             "Leave it out, and the study's best is fitted.",
-            where=str(folder),
+            where=where,
         )
 
 
@@ -213,12 +215,15 @@ class _Export:
         metrics = {"value": best.result.value, best.score_name: best.result.score}
         if (corrected := best.corrected) is not None:
             metrics |= {"corrected": corrected.value, "corrected_low": corrected.low, "corrected_high": corrected.high}
+        if (metric := best.definition.metric).root is not None:
+            roots = {"rmse" if name == "value" else f"{name}_rmse": metrics.get(name) for name in _WITH_ROOTS}
+            metrics |= {name: None if value is None else metric.in_headline(value) for name, value in roots.items()}
         held_out = self._bundle.about.get("holdout") or {}
         metrics |= {f"holdout_{name}": value for name, value in held_out.items()}
         self._metrics(run, [(name, value, 0) for name, value in metrics.items()])
         with tempfile.TemporaryDirectory() as folder:
             place = Path(folder)
-            write_report(Snapshot(stored), place / "report.html")
+            write_report(Snapshot(stored, SECONDS), place / "report.html")
             (place / "best.toml").write_text(to_toml(best, best.definition.folder), encoding="utf-8")
             (place / "tables").mkdir()
             for name, table in TABLES.items():
@@ -257,7 +262,7 @@ class _Export:
         run = self._client.create_run(place, start_time=begun, tags=tags, run_name=name).info.run_id
         self._params(run, trial.params)
         if result is not None:
-            self._metrics(run, list(_metrics_of(result, self._best.definition.search.objective)))
+            self._metrics(run, list(_metrics_of(result, self._best.definition)))
         self._client.set_terminated(run, _STATUS[trial.state.name], _milliseconds(ended))
 
     def _params(self, run: str, values: Mapping[str, Any]) -> None:
@@ -280,8 +285,9 @@ class _Export:
             self._client.log_batch(run, metrics=metrics[start : start + _MOST_METRICS])
 
 
-def _metrics_of(result: TrialResult, objective: str) -> Iterator[tuple[str, float | None, int]]:
+def _metrics_of(result: TrialResult, definition: StudyDefinition) -> Iterator[tuple[str, float | None, int]]:
     """Name, value and step."""
+    objective, metric = definition.search.objective, definition.metric
     losses = {"training_loss": result.training_loss, "validation_loss": result.validation_loss}
     for place, epoch in enumerate(result.epochs):
         if objective != "loss":
@@ -290,6 +296,8 @@ def _metrics_of(result: TrialResult, objective: str) -> Iterator[tuple[str, floa
             if place < len(of):
                 yield name, _mean(of[place]), epoch
     yield "value", result.value, result.best_epoch or 0
+    if metric.root is not None and result.value is not None:
+        yield "rmse", metric.in_headline(result.value), result.best_epoch or 0
     yield result.score_name, result.score, result.best_epoch or 0
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from hpsearch.markup import text
-from hpsearch.numbers import readable
+from hpsearch.numbers import plural, readable
 from hpsearch.reporting.overview import Standing
 from hpsearch.reporting.parts import part
 from hpsearch.reporting.snapshot import Snapshot
@@ -92,7 +92,7 @@ def bar_content(study: Standing, version: str, here: str) -> str:
         more = study.counts.ended - int(version.partition("-")[0])
         what = "There are new results."
         if more > 0:
-            what = f"{more} more {'trial has' if more == 1 else 'trials have'} ended."
+            what = f"{plural(more, 'more trial has', 'more trials have')} ended."
         news = f'<p class="news">{what} <a href="{pages[here]}">Show</a></p>'
     return (
         f'<nav aria-label="Dashboard"><a href="/">‹ studies</a>{links}</nav>'
@@ -109,9 +109,8 @@ def study_page(study: Standing, snapshot: Snapshot) -> str:
     from hpsearch.reporting.report import report  # Plotly takes a second, which no refusal need wait for
 
     style = f"<style>{part('pages.css')}</style>"
-    return report(
-        snapshot, style + bar(study, "report"), part("pages.js"), importance=False
-    )  # that would train networks
+    # What the columns do would train networks.
+    return report(snapshot, style + bar(study, "report"), part("pages.js"), importance=False)
 
 
 def _nothing(study: Standing, why: str) -> str:
@@ -144,7 +143,7 @@ def trials_page(study: Standing, trials: pd.DataFrame, by: str) -> str:
     return _page(
         f"{study.name}: trials",
         f'{bar(study, "trials")}<div class="all"><header><h1>{name}: '
-        f'{count} {"trial" if count == 1 else "trials"}</h1><p class="quiet">{note}</p></header>'
+        f'{plural(count, "trial")}</h1><p class="quiet">{note}</p></header>'
         f'<main><div class="scroll" tabindex="0" role="region" aria-label="Trials"><table class="trials">'
         f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div></main></div>",
     )
@@ -190,7 +189,7 @@ def _state(study: Standing) -> str:
 def _progress(study: Standing) -> str:
     ended, wanted = study.counts.ended, study.wanted
     if wanted is None:
-        return f"<span>{ended} {'trial' if ended == 1 else 'trials'}</span>"
+        return f"<span>{plural(ended, 'trial')}</span>"
     return f'<span><progress max="{wanted}" value="{min(ended, wanted)}"></progress> {ended} of {wanted}</span>'
 
 
@@ -213,8 +212,7 @@ def ago(then: datetime) -> str:
     seconds = max(0.0, (datetime.now() - then).total_seconds())
     for unit, length in (("day", 86400), ("hour", 3600), ("minute", 60)):
         if seconds >= length:
-            count = int(seconds // length)
-            return f"{count} {unit if count == 1 else unit + 's'} ago"
+            return f"{plural(int(seconds // length), unit)} ago"
     return "just now"
 
 

@@ -99,10 +99,13 @@ def report(study: Snapshot, above: str = "", script: str = "", importance: bool 
     figures = _Figures(study)
     has_best = any(result.value is not None for result in study.results)
     sections: list[tuple[str, str, str]] = []
-    groups = {title: kinds for title, kinds in GROUPS.items() if importance or title != OF_COLUMNS}
-    for place, (title, kinds) in enumerate(groups.items(), 1):
+    for place, (title, kinds) in enumerate(GROUPS.items(), 1):
         before, after = _AROUND.get(title, (None, None))
-        parts = [before(study) if before else "", figures.drawn(kinds), after(study) if after else ""]
+        if importance or title != OF_COLUMNS:
+            shown = figures.drawn(kinds)
+        else:
+            shown = _elsewhere(study) if script and has_best else ""
+        parts = [before(study) if before else "", shown, after(study) if after else ""]
         sections.append((f"part-{place}", title, "".join(parts)))
     if has_best:
         sections.append(("table", "The best trials, and the splits of the best", _tables(study)))
@@ -140,6 +143,13 @@ def report(study: Snapshot, above: str = "", script: str = "", importance: bool 
         + "".join(f"<script>{script}</script>\n" for script in scripts)
         + "</body>\n</html>\n"
     )
+
+
+def _elsewhere(study: Snapshot) -> str:
+    """Where to find what the columns do, in a report that is served: nobody waits for training there."""
+    name = shlex.quote(study.stored.name)
+    where = f"`hpsearch importance {name}`, and `hpsearch report {name}` draws it"
+    return f'<p class="quiet">{_code(f"Networks are trained again for this, so it is not shown here: {where}.")}</p>'
 
 
 def _units(study: Snapshot) -> str:

@@ -13,7 +13,7 @@ from hpsearch.validation.metrics import shown
 
 
 def in_a_line(name: str, url: str) -> str:
-    """As ``<Study 'wine' in sqlite:///hpsearch.db, 60 trials: …; lowest 0.0512 (trial 51)>``."""
+    """As ``<Study 'wine' in sqlite:///hpsearch.db, 60 trials: …; best search score 0.0512 (trial 51)>``."""
     where = f"Study {name!r} in {shown_url(url)}"
     try:
         with StoredStudy.open(url, name) as stored:

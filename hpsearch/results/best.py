@@ -20,7 +20,7 @@ from hpsearch.storage.stored_study import SCORINGS, StoredStudy, stored_result
 from hpsearch.storage.trial_result import TrialResult, best_result, one_se_result
 from hpsearch.validation.config import PER_LAYER, Config, used_by
 from hpsearch.validation.metric import Metric
-from hpsearch.validation.metrics import METRICS, shown
+from hpsearch.validation.metrics import METRICS, objective_metric, shown
 from hpsearch.validation.score import SCORE_NAMES
 from hpsearch.validation.selection import Corrected
 
@@ -332,7 +332,9 @@ class Best:
     def _repr_html_(self) -> str:
         result = self.result
         losses = result.training_loss, result.validation_loss
-        curve = learning_curve(f"trial {result.number}", result.epochs, *losses, result.best_epoch)
+        root = objective_metric("loss", self.definition.loss).root
+        title = None if root is None else root.title
+        curve = learning_curve(f"trial {result.number}", result.epochs, *losses, result.best_epoch, title)
         score = "" if result.score is None else f"{METRICS[self.score_name].title} {score_text(result.score)}, "
         head = (
             f"<p><b>Best configuration of {text(self.definition.name)}</b>: trial {result.number} of {self.trials}, "

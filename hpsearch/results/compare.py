@@ -44,9 +44,10 @@ from hpsearch.data.splits import SPLITTERS
 from hpsearch.data.units import independent_units
 from hpsearch.definition.study import StudyDefinition
 from hpsearch.errors import DataError, HpsearchError, Setting, StorageError, did_you_mean
+from hpsearch.markup import table, text
 from hpsearch.model.bundle import Bundle
 from hpsearch.model.retrain import fit_prepared
-from hpsearch.numbers import readable, rounded
+from hpsearch.numbers import plural, readable, rounded, times
 from hpsearch.results.best import find_best
 from hpsearch.search.correction import (
     Selection,
@@ -148,11 +149,11 @@ class Compared:
         """The verdict in one sentence."""
         gain, low, high = self._gain()
         first, second, unit = self.first.name, self.second.name, f" {self.unit}" if self.unit else ""
-        how = f"{rounded(abs(gain))}{unit} {'better' if gain >= 0 else 'worse'}"
+        how = f"{rounded(abs(gain))}{unit} {'better' if gain > 0 else 'worse'}" if gain else "as good"
         if low == high == 0:
             return f"{first} and {second} predict the {self.rows:,} rows alike."
         if low is None or high is None:
-            return f"{first} is {how} than {second}; how sure that is cannot be told."
+            return f"{first} is {how} {'than' if gain else 'as'} {second}; how sure that is cannot be told."
         between = f"95 % interval {rounded(low)} to {rounded(high)}"
         if self.verdict == "alike":
             return f"The {self.rows:,} rows cannot tell {first} and {second} apart: {first} is {how}, {between}."
@@ -184,8 +185,16 @@ class Compared:
     def __str__(self) -> str:
         width = max(len(self.first.name), len(self.second.name))
         lines = [f"{name:<{width}}  {value}  {what}" for name, value, what in self.scores()]
-        head = f"{self.title} of {self.on}, {self.rows:,} rows:"
-        return "\n".join([head, *lines, self.sentence, *self.remarks])
+        return "\n".join([f"{self.head}:", *lines, self.sentence, *self.remarks])
+
+    def _repr_html_(self) -> str:
+        said = "".join(f"<p>{text(sentence)}</p>" for sentence in (self.sentence, *self.remarks))
+        return f"{table(['', self.title, 'what'], self.scores(), self.head)}{said}"
+
+    @property
+    def head(self) -> str:
+        """What is compared, and on what."""
+        return f"{self.title} of {self.on}, {plural(self.rows, 'row')}"
 
     @property
     def remarks(self) -> list[str]:
@@ -253,10 +262,11 @@ class _Chosen:
         chosen, candidates = self.selection.chosen, len(self.selection.results)
         if self.asked.trial is not None:
             return f"one network a split, at epoch {self.epoch}"
-        trials = f"trial {chosen.number}, the best of {candidates} {'finalists' if self.of_ensemble else 'trials'}"
+        of = plural(candidates, "finalist" if self.of_ensemble else "trial")
+        trials = f"trial {chosen.number}" + (f", the best of {of}" if candidates > 1 else "")
         repeats = self.definition.search.finalist_repeats
         who = f"{repeats} networks averaged" if self.of_ensemble and repeats > 1 else "one network a split"
-        return f"{who}, {trials if candidates > 1 else f'trial {chosen.number}'}"
+        return f"{who}, {trials}"
 
     @property
     def training_rows(self) -> float:
@@ -681,9 +691,7 @@ def _on_holdout(study: Asked, model: Asked, metric: str | None) -> Compared:
     ]
     classes = len(held_out.class_names)
     sure = paired_difference(scores[0], scores[1], judged_by, classes)
-    notes = (
-        [f"The hold-out had been scored {'once' if earlier == 1 else f'{earlier} times'} before."] if earlier else []
-    )
+    notes = [f"The hold-out had been scored {times(earlier)} before."] if earlier else []
     missing = None if sure.half is not None else "rows that follow each other in time cannot be drawn independently"
     count = None if units is None else len(np.unique(units[layout.counted()]))
     sides = tuple(

@@ -14,7 +14,6 @@ from hpsearch.data.splits import SPLITTERS
 from hpsearch.definition.study import as_key
 from hpsearch.errors import DataError, HpsearchError, located
 from hpsearch.markup import table
-from hpsearch.numbers import readable
 from hpsearch.search.correction import definition_of
 from hpsearch.search.finals import best_of_each
 from hpsearch.search.objective import fresh_splits, prepare
@@ -23,7 +22,7 @@ from hpsearch.threads import one_thread
 from hpsearch.validation.cross_validate import CrossValidation, cross_validate
 from hpsearch.validation.estimates import LEVEL, Estimate, estimate, student
 from hpsearch.validation.metric import Metric
-from hpsearch.validation.metrics import METRICS, objective_metric
+from hpsearch.validation.metrics import METRICS, objective_metric, shown
 from hpsearch.validation.score import Scored
 
 
@@ -92,22 +91,27 @@ class Confirmation:
         return objective_metric(self.objective, self.loss_name)
 
     def __repr__(self) -> str:
-        shown = [
-            f"trial {one.trial} {'diverged' if one.objective is None else readable(one.objective.mean)}"
+        metric = self.metric
+        trials = [
+            f"trial {one.trial} {'diverged' if one.objective is None else shown(one.objective.mean, metric)}"
             for one in self.trials
         ]
-        return f"Confirmation of {self.study!r} on {self.splits} fresh splits, {self.objective}: {', '.join(shown)}"
+        title = metric.headline.title
+        return f"Confirmation of {self.study!r} on {self.splits} fresh splits, {title}: {', '.join(trials)}"
 
     def _repr_html_(self) -> str:
         better = {pair.worse: pair for pair in self.comparisons if pair.better == self.trials[0].trial}
-        rows = []
+        rows, metric = [], self.metric
         for one in self.trials:
             sure, pair = one.objective, better.get(one.trial)
-            span = "" if sure is None or sure.low is None else f"{readable(sure.low)} to {readable(sure.high or 0)}"
+            span = ""
+            if sure is not None and sure.low is not None:
+                span = f"{shown(sure.low, metric)} to {shown(sure.high or 0, metric)}"
             verdict = "" if pair is None else "yes" if pair.distinguishable else "no"
-            rows.append([one.trial, one.parameters, one.searched, sure and sure.mean, span, pair and pair.p, verdict])
+            values = [value and metric.in_headline(value) for value in (one.searched, sure and sure.mean)]
+            rows.append([one.trial, one.parameters, *values, span, pair and pair.p, verdict])
         heads = ["trial", "parameters", "search", "fresh splits", "95 % interval", "p", "worse than the first"]
-        caption = f"Trials of {self.study!r} on {self.splits} fresh splits, {self.objective}"
+        caption = f"Trials of {self.study!r} on {self.splits} fresh splits, {metric.headline.title}"
         return table(heads, rows, caption)
 
 

@@ -26,7 +26,7 @@ import pandas as pd
 
 from hpsearch import seeds
 from hpsearch.errors import DataError, DivergedError, HpsearchError, Setting
-from hpsearch.numbers import readable
+from hpsearch.numbers import plural, readable, rounded, times
 from hpsearch.results.tables import frame_of
 from hpsearch.search.baselines import seconds_of_training
 from hpsearch.search.correction import definition_of
@@ -46,7 +46,7 @@ _TYPES = {"column": "str", "kind": "str", **dict.fromkeys(("importance", "low", 
 _SECONDS_OF_A_CALL, _SECONDS_OF_A_PRODUCT, _SECONDS_OF_A_RANK = 3e-4, 1.5e-10, 5e-9
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Importance:
     """How much worse a study's networks predict without each column.
 
@@ -74,6 +74,10 @@ class Importance:
     repeats: int
     columns: tuple[ColumnImportance, ...]
 
+    def __repr__(self) -> str:
+        first = ", ".join(f"{one.column} {rounded(one.value)}" for one in self.columns[:3])
+        return f"<Importance of {plural(len(self.columns), 'column')} for {self.study!r}, {self.title}: {first}>"
+
     @property
     def frame(self) -> pd.DataFrame:
         """As a table; see :mod:`hpsearch.results.inspection`."""
@@ -87,10 +91,9 @@ class Importance:
     def caption(self) -> str:
         """What the numbers are, in a sentence or two."""
         change = "decrease" if self.metric.direction == "maximize" else "increase"
-        times = "once" if self.repeats == 1 else f"{self.repeats} times"
         return (
             f"Importance: the {change} of the {self.title}, {readable(self.value)} as the rows are, where a column's "
-            f"values are dealt to the rows anew, {times}. {self.judged} Intervals are at 95 %."
+            f"values are dealt to the rows anew, {times(self.repeats)}. {self.judged} Intervals are at 95 %."
         )
 
     @property

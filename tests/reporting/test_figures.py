@@ -6,6 +6,8 @@ import inspect
 import json
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import replace
+from html import unescape
 from pathlib import Path
 
 import numpy as np
@@ -163,6 +165,12 @@ def test_columns_are_the_importance_table_and_effects_those_of_its_first(
     traces = [trace for trace in FIGURES["effects"].draw(effects).data if trace.xaxis == "x" and trace.name]
     shown = [value for trace in traces if trace.legendgroup == f"class {place}" for value in trace.y]
     np.testing.assert_allclose(np.asarray(shown, float), effects.effects[0].mean[:, place])
+    # A panel on paper is no longer than its title's lines.
+    long = replace(effects, title="mean prediction of a_target_whose_name_is_longer_than_any_panel")
+    for facts in (effects, long):
+        lines = FIGURES["effects"].draw(facts).layout.yaxis.title.text.split("<br>")
+        assert max(len(unescape(line)) for line in lines) <= 22
+        assert len(lines) <= 3
 
 
 def test_what_would_take_long_is_left_to_who_asks_for_it(studies: dict[str, hpsearch.StudyResult]) -> None:

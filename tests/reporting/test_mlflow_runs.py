@@ -87,6 +87,28 @@ def test_artifacts_are_the_report_the_tables_and_a_model_that_predicts_as_the_bu
     np.testing.assert_array_equal(loaded.predict(rows), model.predict(rows))
 
 
+def test_a_mean_of_squares_has_its_root_beside_it(client: Any, place: Path) -> None:
+    sine = SMALL.replace('"small"', '"sine"').replace("nnfs:spiral", "nnfs:sine")
+    (place / "sine.toml").write_text(sine, encoding="utf-8")
+    study = hpsearch.run(place / "sine.toml", trials=2)
+    found = hpsearch.export_mlflow(study, study.retrain(members=1), tracking_uri=URI)
+    experiment = client.get_experiment_by_name("sine").experiment_id
+    for run in client.search_runs([experiment]):
+        assert run.data.metrics["rmse"] == pytest.approx(run.data.metrics["value"] ** 0.5)
+    metrics = client.get_run(found.run).data.metrics
+    for name in ("corrected", "corrected_low", "corrected_high"):
+        assert metrics[f"{name}_rmse"] == pytest.approx(metrics[name] ** 0.5)
+
+
+def test_what_would_take_long_is_left_out_of_the_report(
+    client: Any, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hpsearch.reporting.mlflow_runs.SECONDS", 1e-6)
+    found = hpsearch.export_mlflow("small", "small-model", tracking_uri=URI, experiment="short")
+    page = Path(client.download_artifacts(found.run, "report.html")).read_text(encoding="utf-8")
+    assert "hpsearch report --importance" in page
+
+
 def test_a_study_is_exported_once_and_again_when_it_has_gone_on(client: Any, place: Path) -> None:
     hpsearch.export_mlflow("small", "small-model", tracking_uri=URI, experiment="once")
     with pytest.raises(hpsearch.HpsearchError, match="was exported there"):

@@ -150,6 +150,10 @@ TITLES = (
     "How to repeat this",
     "The study file",
     "What the leakage audit found",
+    "What the columns do",
+    "Which columns matter",
+    "What the most important columns do",
+    "where from",  # the head of a table
 )
 
 

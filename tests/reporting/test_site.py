@@ -199,6 +199,7 @@ def test_a_study_s_page_is_its_report(served: Served) -> None:
     for value in (best.belief().splitlines()[0], shown(best.corrected.value, best.definition.metric)):  # type: ignore[union-attr]
         assert value in page
     assert page.count('class="plot"') > 5
+    assert "<code>hpsearch importance finished</code>" in page  # in the place of what would train networks
 
 
 @pytest.mark.parametrize("by", ["number", "value"])

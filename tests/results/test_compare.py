@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
+from html import unescape
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pandas as pd
@@ -177,6 +180,12 @@ def test_a_model_is_judged_by_the_study_that_it_came_from(there: Path) -> None:
     found, studies = hpsearch.compare("more", "few-model"), hpsearch.compare("more", "few")
     assert (found.difference, found.low, found.high) == (studies.difference, studies.low, studies.high)
     assert found.second.name == "few-model"
+    in_memory = hpsearch.compare("more", model)
+    assert replace(in_memory, second=found.second, notes=found.notes) == found
+    assert in_memory.second.name == "few-best"
+    html = found._repr_html_()
+    assert found.sentence in unescape(html)
+    ElementTree.fromstring(f"<div>{html}</div>")
     with pytest.raises(DataError, match="on rows that it did not train on"):
         hpsearch.compare("few", "few-model")  # it is what the study ships
     with pytest.raises(DataError, match="must have trained on the rows"):
@@ -226,6 +235,13 @@ def test_networks_of_more_rows_are_extrapolated_like_those_of_fewer(there: Path)
 def test_what_cannot_be_compared_is_refused(first: str, second: str, kind: type, said: str, there: Path) -> None:
     with pytest.raises(kind, match=said):
         hpsearch.compare(first, second)
+
+
+def test_what_scores_the_same_is_neither_better_nor_worse(there: Path) -> None:
+    found = replace(hpsearch.compare("few", "more"), difference=0.0, low=-0.1, high=0.2, verdict="alike")
+    assert found.sentence == "The 90 rows cannot tell few and more apart: few is as good, 95 % interval -0.2 to 0.1."
+    unsure = replace(found, low=None, high=None, verdict=None)
+    assert unsure.sentence == "few is as good as more; how sure that is cannot be told."
 
 
 def test_a_name_of_two_things_is_not_guessed(there: Path) -> None:

@@ -8,6 +8,7 @@ import pytest
 from conftest import FINALS, SMALL
 
 import hpsearch
+from hpsearch.numbers import readable, rounded
 from hpsearch.results import tables, views
 from hpsearch.results.metrics_table import metrics_table
 from hpsearch.storage.stored_study import StoredStudy
@@ -80,6 +81,21 @@ def test_a_root_stands_before_what_it_is_of(urls: dict[str, str]) -> None:
     for table, root, square in pairs:
         assert table.columns.get_loc(root) < table.columns.get_loc(square)
         np.testing.assert_allclose(table[root] ** 2, table[square], rtol=1e-6)
+
+
+def test_a_prompt_shows_the_root_of_a_mean_of_squares(urls: dict[str, str]) -> None:
+    study = hpsearch.StudyResult("sine", urls["sine"])
+    confirmed, model, curves = hpsearch.confirm(study, top=1, repeats=1), study.retrain(), study.curves
+    (one,) = confirmed.trials
+    assert one.objective is not None
+    assert repr(confirmed).endswith(f"fresh splits, RMSE: trial {one.trial} {readable(one.objective.mean**0.5)}")
+    assert f">{rounded(one.objective.mean**0.5)}<" in confirmed._repr_html_()
+    assert f"training: RMSE {readable(model.about['training']['loss'] ** 0.5)}, R² " in repr(model)
+    html = study.best._repr_html_()
+    assert "RMSE over the splits" in html
+    best = curves[curves["trial"] == study.best.result.number].groupby("epoch")
+    least = float(best[["training_loss", "validation_loss"]].mean().min().min())
+    assert f">{rounded(least**0.5)}<" in html
 
 
 def test_studies_are_listed_with_their_scores_as_headlines_show_them(urls: dict[str, str]) -> None:

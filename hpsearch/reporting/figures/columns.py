@@ -12,7 +12,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from hpsearch.arrays import Floats
-from hpsearch.numbers import rounded
+from hpsearch.numbers import digits, rounded
 from hpsearch.reporting.figures.study_figure import StudyFigure
 from hpsearch.reporting.figures.style import ALONE, CLASSES, COMPLETE, PRUNED, SHAPES, faint, figure, plain
 from hpsearch.reporting.snapshot import Snapshot
@@ -22,6 +22,7 @@ from hpsearch.validation.inspection import Effect
 _SHOWN = 20  # columns with a bar
 _SPREAD = 3  # classes whose spreads do not hide each other
 _NAME = 24  # characters of a column's name beside an axis
+_TITLE, _MOST = 22, 44  # characters of a line of the title beside a panel, and of all of them
 
 
 class Columns(StudyFigure[Importance]):
@@ -90,7 +91,7 @@ class Columns(StudyFigure[Importance]):
 
 def _number(value: float | None) -> str:
     """Three digits, of large numbers all before the point."""
-    return "" if value is None else f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+    return "" if value is None else f"{value:,.0f}" if abs(value) >= 1000 else digits(value, 3)
 
 
 def _between(low: float | None, high: float | None) -> str:
@@ -187,7 +188,9 @@ class Effects(StudyFigure[EffectsFacts]):
                 drawn.add_annotation(x=_beyond(effect), y=top, text="missing", **above, **at)
             drawn.update_xaxes(**_across(effect), title_text=plain(effect.column, _NAME), **at)
             if at["col"] == 1:
-                drawn.update_yaxes(title_text=plain(facts.title), **at)
+                # A panel is no higher than a few words are long, and on paper lower.
+                lines = wrap(facts.title if len(facts.title) <= _MOST else f"{facts.title[: _MOST - 1]}…", _TITLE)
+                drawn.update_yaxes(title_text="<br>".join(map(plain, lines)), **at)
         return drawn.update_layout(template=ALONE, height=height, bargap=0.35)
 
     def _add(
