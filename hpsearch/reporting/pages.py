@@ -123,7 +123,7 @@ def trials_page(study: Standing, trials: pd.DataFrame, by: str) -> str:
 
     Args:
         study: how it is getting on.
-        trials: its trials table.
+        trials: its trials, as people read them.
         by: the column to sort by.
     """
     columns = [name for name in trials.columns if trials[name].notna().any()]
@@ -139,6 +139,8 @@ def trials_page(study: Standing, trials: pd.DataFrame, by: str) -> str:
     body = "".join(_trial(study, columns, values, numeric) for values in rows[columns].itertuples(index=False))
     name, count = text(study.name), len(trials)
     value = "" if study.metric is None else f" The value is the mean {text(study.metric.title)}{_unit(study.metric)}."
+    if study.metric is not None and study.metric.root is not None:
+        value += f" The {text(study.metric.root.title)} is its root{_unit(study.metric.root)}."
     note = f"A trial's number opens its own page; a column's name sorts by it.{value}"
     return _page(
         f"{study.name}: trials",

@@ -15,7 +15,7 @@ from hpsearch.reporting.guard import Application, Environ, StartResponse
 from hpsearch.reporting.overview import Overview, Standing
 from hpsearch.reporting.parts import part
 from hpsearch.reporting.snapshot import Snapshot
-from hpsearch.results.tables import trials_table
+from hpsearch.results.views import trials_view
 from hpsearch.storage.stored_study import StoredStudy
 
 _TYPE = "Content-Type"
@@ -108,7 +108,7 @@ class Site:
         if page == "trials":
             if not study.ours:
                 return _to(f"/dashboard/studies/{study.study_id}/trials")
-            return Answer(pages.trials_page(study, trials_table(stored), query.get("by", "number")))
+            return Answer(pages.trials_page(study, trials_view(stored), query.get("by", "number")))
         made = self._report(study, stored)
         # A report has its own policy, which names its scripts by their hashes.
         policy = "frame-ancestors 'none'" if study.ours and study.counts.ended else pages.POLICY
