@@ -824,7 +824,7 @@ def export_mlflow(
     Args:
         study: a stored study, its name or its file.
         model: a model of the study, or the folder that one was saved in; if None, the study's best
-            configuration is fitted, and its hold-out scored, as ``retrain`` does.
+            configuration is fitted as ``retrain`` does, but the hold-out is not scored.
         storage: where the study is kept.
         tracking_uri: of MLflow, as ``sqlite:///mlflow.db`` or ``http://host:5000``; MLflow's own choice if None.
         experiment: its name; the study's if None.
@@ -835,16 +835,20 @@ def export_mlflow(
         StorageError: MLflow cannot be reached or written.
     """
     from hpsearch.model.bundle import Bundle
+    from hpsearch.model.retrain import retrain as fit
     from hpsearch.reporting.mlflow_runs import export_runs, require_mlflow, require_model_of, require_new
+    from hpsearch.results.best import find_best
+    from hpsearch.results.best_study import exported
 
     require_mlflow()
     with open_study(study, storage) as stored:
-        require_new(stored, tracking_uri, experiment)
-        if model is None:
-            bundle = StudyResult(stored.name, stored.url, stored.rows).retrain()
-        else:
-            bundle = model if isinstance(model, Bundle) else Bundle.load(model)
+        best = find_best(stored)  # what can be refused without MLflow is, before it makes a database
+        bundle = model if isinstance(model, Bundle) or model is None else Bundle.load(model)
+        if bundle is not None:
             require_model_of(stored, bundle, "model" if isinstance(model, Bundle) else str(model))
+        require_new(stored, tracking_uri, experiment)
+        if bundle is None:
+            bundle = fit(exported(best), stored.url, score_holdout=False)
         return export_runs(stored, bundle, tracking_uri, experiment)
 
 

@@ -641,7 +641,7 @@ def export_mlflow(
         Path | None,
         typer.Option(
             metavar="DIR",
-            help="A model of the study that `retrain` saved; by default its best is fitted.",
+            help="A model of the study that `retrain` saved; by default its best is fitted, and no hold-out scored.",
             show_default=False,
         ),
     ] = None,

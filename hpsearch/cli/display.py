@@ -351,8 +351,8 @@ def retrained(bundle: Bundle, folder: Path) -> None:
         believe = f"There was no hold-out to score: believe the {which}."
     elif about["scorings"] > 1:
         believe = (
-            f"This hold-out was scored {times(about['scorings'] - 1)} before: it is no longer untouched. Whoever "
-            "chose by those scores has made this one optimistic."
+            f"The hold-out was scored {times(about['scorings'])}: it is no longer untouched. Whoever chose by the "
+            "earlier scores has made this one optimistic."
         )
     elif origin and not about["as_exported"]:
         believe = (

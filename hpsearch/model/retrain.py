@@ -48,7 +48,7 @@ def require_no_space(definition: StudyDefinition) -> None:
 
 
 @located(wording=as_key)
-def retrain(definition: StudyDefinition, url: str, folder: Path | None = None) -> Bundle:
+def retrain(definition: StudyDefinition, url: str, folder: Path | None = None, score_holdout: bool = True) -> Bundle:
     """Train the members of ``[retrain]`` on all rows that are not held out, from initial weights that no trial used.
 
     Args:
@@ -56,6 +56,7 @@ def retrain(definition: StudyDefinition, url: str, folder: Path | None = None) -
         url: the storage, in whose study it is recorded that the hold-out was scored, if the study is there.
         folder: where the model will be saved, from where it finds its study's rows again; a model that is there knows
             how often its hold-out was scored.
+        score_holdout: score it, and record that; otherwise no held-out row is looked at.
 
     Raises:
         DefinitionError: a study with a search space.
@@ -67,12 +68,14 @@ def retrain(definition: StudyDefinition, url: str, folder: Path | None = None) -
     bundle = fit_prepared(prepared, definition.train)
     about, held_out = dict(bundle.about), prepared.held_out
     if held_out is not None:
+        about["holdout_fingerprint"] = held_out.fingerprint
+    if held_out is not None and score_holdout:
         losses = bundle.row_losses(held_out)
         apart = SPLITTERS[definition.validation.splitter].needs != "times"
         sure = mean_of_rows(losses, independent_units(held_out), weights=held_out.weights, independent=apart)
         score = bundle.score(held_out) | {"loss": sure.mean, "low": sure.low, "high": sure.high}
         score |= _objective(bundle, held_out, definition)
-        about |= {"holdout": score, "holdout_fingerprint": held_out.fingerprint}
+        about["holdout"] = score
         about |= _record_scoring(definition, held_out.fingerprint, url, folder)
     about |= {"rows": recipe(definition, folder), "evaluation": _evaluation(prepared, url)}
     return replace(bundle, about=about)

@@ -4,7 +4,7 @@
 of MLflow     holds
 ============  =====================================================================================================
 the study     params: its identity, key by key; metrics: the best value, the corrected score and its interval, of a
-              mean squared error their roots too (``rmse``, ``corrected_rmse``), the hold-out's scores;
+              mean squared error their roots too (``rmse``, ``corrected_rmse``), a retrained model's hold-out scores;
               artifacts: ``report.html``, ``best.toml``, ``tables/*.csv`` and ``model``
 a trial       params: its hyperparameters; metrics: the objective, the training and the validation loss of every
               checkpoint by epoch, and the trial's value and score; tags: its state, why it was pruned or failed
@@ -16,6 +16,7 @@ The model is a pyfunc without a pickle (:mod:`hpsearch.model.pyfunc`).
 from __future__ import annotations
 
 import math
+import os
 import re
 import sys
 import tempfile
@@ -52,6 +53,8 @@ _STUDY, _EXPORT, _DONE = "hpsearch.study", "hpsearch.export", "hpsearch.complete
 _PARENT, _NAME = "mlflow.parentRunId", "mlflow.runName"  # MLflow's own
 _STATUS = {"COMPLETE": "FINISHED", "PRUNED": "KILLED", "FAIL": "FAILED", "RUNNING": "KILLED"}
 _WITH_ROOTS = ("value", "corrected", "corrected_low", "corrected_high")  # where they are means of squares
+_SQLITE = "sqlite:///"
+_PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "5"}  # of MLflow; seconds
 _MOST_PARAMS, _MOST_METRICS, _MOST_TEXT = 100, 1000, 500  # of one call, and characters of a value
 
 
@@ -130,29 +133,71 @@ def export_runs(
 def require_new(stored: StoredStudy, tracking_uri: str | None = None, experiment: str | None = None) -> None:
     """Refuse what was exported before, ahead of all work; raises as :func:`export_runs` does."""
     require_mlflow()
-    experiment = stored.name if experiment is None else experiment
-    with _client(tracking_uri) as client:
+    with _quietly():
+        where = _uri(tracking_uri)
+        if _will_be_made(where):  # by whoever looks into it: not before there is something to write
+            return
+        with _client(where) as client:
+            _require_new(client, stored, stored.name if experiment is None else experiment)
+
+
+def _require_new(client: MlflowClient, stored: StoredStudy, experiment: str) -> str | None:
+    """Refuse what was exported before; returns the id of the experiment if there is one."""
+    with _first_contact():
         found = client.get_experiment_by_name(experiment)
-        if found is not None:
-            for run in _earlier(client, found.experiment_id, _key(stored)):
-                if run.data.tags.get(_DONE):
-                    raise HpsearchError(
-                        f"The study {stored.name!r} must not be in the experiment {experiment!r} yet",
-                        f"was exported there, as the run {run.info.run_id}",
-                        ("Delete that run, or choose another ", Setting("experiment"), "."),
-                    )
+    if found is None:
+        return None
+    for run in _earlier(client, found.experiment_id, _key(stored)):
+        if run.data.tags.get(_DONE):
+            raise HpsearchError(
+                f"The study {stored.name!r} must not be in the experiment {experiment!r} yet",
+                f"was exported there, as the run {run.info.run_id}",
+                ("Delete that run, or choose another ", Setting("experiment"), "."),
+            )
+    place: str = found.experiment_id
+    return place
+
+
+@contextmanager
+def _first_contact() -> Iterator[None]:
+    """Wait for a server that does not answer for some seconds, where MLflow does for minutes, unless the user says."""
+    ours = {key: value for key, value in _PATIENCE.items() if key not in os.environ}
+    os.environ.update(ours)
+    try:
+        yield
+    finally:
+        for key in ours:
+            os.environ.pop(key, None)
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """MLflow's import warns of its own type hints, and where each run is to be seen it prints among our own output."""
+    with warnings.catch_warnings(), redirect_stdout(sys.stderr):
+        warnings.simplefilter("ignore")
+        yield
+
+
+def _uri(given: str | None) -> str:
+    import mlflow
+
+    return given or str(mlflow.get_tracking_uri())
+
+
+def _will_be_made(uri: str) -> bool:
+    """Whether it is an SQLite file that is not there yet, in a folder that is."""
+    file = Path(uri.removeprefix(_SQLITE))
+    return uri.startswith(_SQLITE) and not file.exists() and file.parent.is_dir()
 
 
 @contextmanager
 def _client(tracking_uri: str | None) -> Iterator[MlflowClient]:
     """A client, whose failures are told in one line."""
-    # MLflow's import warns of its own type hints, and where each run is to be seen it prints among our own output.
-    with warnings.catch_warnings(), redirect_stdout(sys.stderr):
-        warnings.simplefilter("ignore")
+    with _quietly():
         import mlflow
         from mlflow.exceptions import MlflowException
 
-        where = tracking_uri or mlflow.get_tracking_uri()
+        where = _uri(tracking_uri)
         try:
             yield mlflow.MlflowClient(tracking_uri=where)
         except MlflowException as error:
@@ -183,9 +228,8 @@ class _Export:
 
     def write(self) -> ExportedRuns:
         client = self._client
-        require_new(self._stored, client.tracking_uri, self._experiment)
-        found = client.get_experiment_by_name(self._experiment)
-        place = client.create_experiment(self._experiment) if found is None else found.experiment_id
+        found = _require_new(client, self._stored, self._experiment)
+        place = client.create_experiment(self._experiment) if found is None else found
         for run in _earlier(client, place, self._key):
             self._delete(place, run.info.run_id)
         trials = self._stored.trials()

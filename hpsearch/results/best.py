@@ -215,12 +215,12 @@ class Best:
             return "none", "no rows were held out"
         if not self.scorings:
             return "not opened", "retrain scores it, once"
-        return "opened", f"scored {times(self.scorings)}, by retrain"
+        return "opened", f"scored {times(self.scorings)}"
 
     def belief(self) -> str:
         """What to believe, in a sentence or two, each on a line of its own."""
         if self.has_holdout and self.scorings == 1:
-            return "Believe the hold-out's score that retrain printed: no choice was made with it."
+            return "Believe the hold-out's score: no choice was made with it."
         if self.has_holdout and self.scorings > 1 and self.corrected is None:
             return f"The hold-out was scored {times(self.scorings)}: it is no longer untouched."
         if (fixed := self.corrected) is not None:

@@ -26,7 +26,7 @@ studentised difference of any pair (Romano & Wolf 2005, "Exact and approximate s
 testing", without the steps).
 
 A saved model has trained on the study's rows. Only what it did not train on counts: the out-of-fold predictions of the
-study that it was exported from, or the common hold-out.
+study that it was exported from, or the common hold-out. What the study itself ships is no other thing than the study.
 """
 
 from __future__ import annotations
@@ -120,7 +120,8 @@ class Compared:
         on: ``out-of-fold predictions`` or ``hold-out``.
         rows: how many both predicted.
         units: independent rows or groups among them; None where rows follow each other in time.
-        difference: the first's score minus the second's, without the luck of either choice.
+        difference: the first's score minus the second's, without the luck of either choice; with it where there is no
+            interval.
         low, high: its interval at 95 %; None where it cannot be told.
         verdict: of the first: ``better``, ``worse``, or ``alike`` where the rows cannot tell; None without an interval.
         missing: why there is no interval, as the end of a sentence.
@@ -376,6 +377,10 @@ def _of(
     return _Chosen(asked, definition, selection, trials, epoch, ensemble, selection.files.layout())
 
 
+_LUCK = "The scores are each the best of several, partly by luck; so is their difference."
+_WITHOUT_LUCK = "The scores are each the best of several, partly by luck; the difference is corrected for that."
+
+
 def _out_of_fold(first: Asked, second: Asked, metric: str | None) -> Compared:
     assert first.stored is not None
     assert second.stored is not None
@@ -403,6 +408,8 @@ def _out_of_fold(first: Asked, second: Asked, metric: str | None) -> Compared:
     curve, notes = _training_rows(sides, judged_by)
     difference, half = values[0] - values[1], None
     missing = _missing(sides, places, judged_by)
+    if any(side.selection.candidates > 1 for side in sides):
+        notes.append(_LUCK if missing else _WITHOUT_LUCK)
     if missing is None:
         again = [side.again(judged_by, at, curve) for side, at in zip(sides, places, strict=True)]
         both = again[0].minus(again[1])
@@ -632,14 +639,16 @@ def _with_model(study: Asked, model: Asked, metric: str | None) -> Compared:
         )
     if (exported_from := _origin(stored.url, bundle)) is not None:
         with exported_from as origin:
-            if origin.name != stored.name:
-                return _out_of_fold(study, Asked(model.name, origin), metric)
+            if origin.name == stored.name:
+                got = f"{model.name!r} is what {study.name!r} ships"
+                raise HpsearchError("Two must be given to be compared", got, "`hpsearch best` shows its scores.")
+            return _out_of_fold(study, Asked(model.name, origin), metric)
     held_out = identity.get("holdout.fingerprint")
     if held_out is None or about.get("holdout_fingerprint") != held_out:
         got = "there is no hold-out" if held_out is None else "has another hold-out than the study"
         raise DataError(
             f"The model {model.name!r} must be compared on rows that it did not train on",
-            f"{got}, and the study that it was exported from is not another one of this storage",
+            f"{got}, and the study that it was exported from is not in this storage, or ships another by now",
             _EVALUATE,
         )
     return _on_holdout(study, model, metric)
@@ -691,7 +700,7 @@ def _on_holdout(study: Asked, model: Asked, metric: str | None) -> Compared:
     ]
     classes = len(held_out.class_names)
     sure = paired_difference(scores[0], scores[1], judged_by, classes)
-    notes = [f"The hold-out had been scored {times(earlier)} before."] if earlier else []
+    notes = [f"The hold-out was scored {times(earlier + 1)}: it is no longer untouched."] if earlier else []
     missing = None if sure.half is not None else "rows that follow each other in time cannot be drawn independently"
     count = None if units is None else len(np.unique(units[layout.counted()]))
     sides = tuple(

@@ -14,6 +14,7 @@ import hpsearch
 from hpsearch.api import open_study
 from hpsearch.data.units import independent_units
 from hpsearch.model.bundle import Bundle
+from hpsearch.model.retrain import retrain
 from hpsearch.results.best_study import export
 from hpsearch.search.objective import prepare
 from hpsearch.storage.stored_study import SCORINGS
@@ -33,6 +34,15 @@ def test_the_first_scoring_is_recorded_in_the_study_and_in_the_model(exported: P
     assert hpsearch.load_best("small").scorings == 1
     with open_study("small") as stored:
         assert stored.attributes[SCORINGS] == [{"configuration": hpsearch.load_best("small").config.fingerprint}]
+
+
+def test_a_model_can_be_fitted_without_a_look_at_the_hold_out(exported: Path) -> None:
+    definition = hpsearch.StudyDefinition.from_file(exported)
+    model = retrain(definition, "sqlite:///hpsearch.db", score_holdout=False)
+    assert (model.about["holdout"], hpsearch.load_best("small").scorings) == (None, 0)
+    rows, scored = np.zeros((3, 2)), hpsearch.retrain(exported)
+    np.testing.assert_array_equal(model.probabilities(rows), scored.probabilities(rows))
+    assert model.about["holdout_fingerprint"] == scored.about["holdout_fingerprint"]
 
 
 def test_a_second_scoring_is_counted_by_the_study(exported: Path) -> None:
@@ -87,6 +97,6 @@ def test_the_command_line_says_what_to_believe(exported: Path, hpsearch: Callabl
         assert any(line.startswith(number) for line in done.out.splitlines())
     if command == "twice":
         again = hpsearch("retrain", "best.toml", "-o", "model", "--force")
-        assert "This hold-out was scored once before: it is no longer untouched." in again.out
+        assert "The hold-out was scored 2 times: it is no longer untouched." in again.out
         assert Bundle.load("model").about["scorings"] == 2
-        assert "scored 2 times, by retrain" in hpsearch("best", "small").out
+        assert "scored 2 times\n" in hpsearch("best", "small").out

@@ -5,6 +5,9 @@ MLflow is no part of the extra ``test``: it brings thirty packages, and takes fo
 
 from __future__ import annotations
 
+import os
+import socket
+import time
 import warnings
 from collections.abc import Callable
 from importlib.util import find_spec
@@ -64,6 +67,9 @@ def test_every_trial_is_a_run_under_the_study_s_with_its_curve_by_epoch(client: 
         assert {one.step: one.value for one in history} == pytest.approx(means.to_dict())
         assert run.data.metrics.get("value", np.nan) == pytest.approx(trial["value"], nan_ok=True)
     study, best = client.get_run(found.run), hpsearch.load_best("small")
+    assert best.has_holdout
+    assert best.scorings == 0
+    assert not [name for name in study.data.metrics if name.startswith("holdout")]
     assert study.info.status == "FINISHED"
     assert study.data.metrics["value"] == best.result.value
     assert best.corrected is not None
@@ -125,6 +131,27 @@ def test_what_an_interrupted_export_left_is_deleted(client: Any) -> None:
     assert len(runs) == 13
     assert first.run not in {run.info.run_id for run in runs}
     assert second.run in {run.info.run_id for run in runs}
+
+
+def test_what_is_refused_makes_no_database(client: Any, place: Path) -> None:
+    (place / "other.toml").write_text(SMALL.replace('"small"', '"other"'), encoding="utf-8")
+    other = hpsearch.run(place / "other.toml", trials=1).retrain(members=1)
+    for model in ("absent", other):
+        with pytest.raises(hpsearch.HpsearchError):
+            hpsearch.export_mlflow("small", model, tracking_uri="sqlite:///new.db")
+    assert not (place / "new.db").exists()
+
+
+def test_a_server_that_is_not_there_is_refused_soon(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    monkeypatch.delenv("MLFLOW_HTTP_REQUEST_TIMEOUT", raising=False)
+    before = dict(os.environ)
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # takes the call, and says nothing
+        begun = time.monotonic()
+        with pytest.raises(hpsearch.StorageError, match="must be a tracking server"):
+            hpsearch.export_mlflow("small", tracking_uri=f"http://127.0.0.1:{silent.getsockname()[1]}")
+    assert time.monotonic() - begun < 30
+    assert dict(os.environ) == before
 
 
 def test_mistakes_are_told_in_one_line(client: Any, place: Path, hpsearch: Callable[..., Outcome]) -> None:

@@ -169,7 +169,7 @@ def test_the_factor_of_any_pair_is_that_of_the_studentised_range(count: int) -> 
 
 def test_an_interval_of_two_trials_allows_for_their_having_been_picked(there: Path) -> None:
     found = hpsearch.compare("more:1", "more:4")
-    assert found.notes == ("The interval allows for their having been picked among 6 trials.",)
+    assert found.notes[1:] == ("The interval allows for their having been picked among 6 trials.",)
     alone, more = hpsearch.compare("few:0", "few:1"), hpsearch.compare("few:0", "more:1")
     assert alone.notes != more.notes
 
@@ -186,8 +186,8 @@ def test_a_model_is_judged_by_the_study_that_it_came_from(there: Path) -> None:
     html = found._repr_html_()
     assert found.sentence in unescape(html)
     ElementTree.fromstring(f"<div>{html}</div>")
-    with pytest.raises(DataError, match="on rows that it did not train on"):
-        hpsearch.compare("few", "few-model")  # it is what the study ships
+    with pytest.raises(HpsearchError, match="'few-model' is what 'few' ships"):
+        hpsearch.compare("few", "few-model")
     with pytest.raises(DataError, match="must have trained on the rows"):
         hpsearch.compare("held", "few-model")
 
@@ -195,24 +195,35 @@ def test_a_model_is_judged_by_the_study_that_it_came_from(there: Path) -> None:
 def test_a_model_and_a_study_with_one_hold_out_are_compared_on_it(there: Path) -> None:
     study = hpsearch.StudyResult("held-again", "sqlite:///hpsearch.db")
     model = study.retrain()
+    with pytest.raises(HpsearchError, match="is what 'held-again' ships"):
+        hpsearch.compare("held-again", model)
+    assert study.best.scorings == 1  # that opens nothing
+    model = replace(model, about={**model.about, "as_exported": False})  # as if the study no longer shipped it
     model.save(there / "held-model", force=True)
     found = hpsearch.compare("held-again", there / "held-model")  # what it ships, once more
     assert found.on == "hold-out"
     assert (found.rows, found.difference, found.verdict) == (23, 0.0, "alike")
-    assert found.notes == ("The hold-out had been scored once before.",)
+    assert found.notes == ("The hold-out was scored 2 times: it is no longer untouched.",)
     assert study.best.scorings == 2
     assert found.second.value == pytest.approx(model.about["holdout"]["loss"])
     turned = hpsearch.compare("./held-model", "held-again")
     assert turned.first.name == "./held-model"
-    assert turned.notes == ("The hold-out had been scored 2 times before.",)
+    assert turned.notes == ("The hold-out was scored 3 times: it is no longer untouched.",)
+
+
+def test_that_the_difference_is_not_of_the_scores_is_said_where_something_was_chosen(there: Path) -> None:
+    chosen, single = hpsearch.compare("few", "more"), hpsearch.compare("learnt", "idle")
+    assert chosen.difference != pytest.approx(chosen.first.value - chosen.second.value)
+    assert any("corrected for that" in note for note in chosen.notes)
+    assert single.notes == ()
 
 
 def test_networks_of_more_rows_are_extrapolated_like_those_of_fewer(there: Path) -> None:
     raw = {**definition("few", there).raw, "study": {"name": "fives", "seed": 9}, "validation": {"n_splits": 6}}
     hpsearch.run(hpsearch.StudyDefinition.from_mapping(raw, there))
     note = "Their networks trained on 60 and 75 rows a split: both are extrapolated to all rows."
-    assert hpsearch.compare("few", "fives").notes == (note,)
-    (other,) = hpsearch.compare("few", "fives", metric="accuracy").notes
+    assert hpsearch.compare("few", "fives").notes[0] == note
+    other, _ = hpsearch.compare("few", "fives", metric="accuracy").notes
     assert other == "Their networks trained on 60 and 75 rows a split, which favours those that had more."
 
 
