@@ -472,7 +472,10 @@ def compare(
     storage: Storage = None,
     as_json: Json = False,
 ) -> None:
-    """Compare two studies, two trials, or a study and a saved model on the same rows: which is better, how surely?"""
+    """Compare two studies, two trials, or a study and a saved model on the same rows: which is better, how surely?
+
+    A model that no study of the storage ships is compared on the hold-out, which is then scored once more.
+    """
     found = api.compare(first, second, metric=metric, storage=storage)
     if as_json:
         _print_json(found.summary())

@@ -377,8 +377,8 @@ def _of(
     return _Chosen(asked, definition, selection, trials, epoch, ensemble, selection.files.layout())
 
 
-_LUCK = "The scores are each the best of several, partly by luck; so is their difference."
-_WITHOUT_LUCK = "The scores are each the best of several, partly by luck; the difference is corrected for that."
+_LUCK = "A score that is the best of several is so partly by luck; the difference is not corrected for that."
+_WITHOUT_LUCK = "A score that is the best of several is so partly by luck; the difference is corrected for that."
 
 
 def _out_of_fold(first: Asked, second: Asked, metric: str | None) -> Compared:

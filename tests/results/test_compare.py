@@ -214,7 +214,7 @@ def test_a_model_and_a_study_with_one_hold_out_are_compared_on_it(there: Path) -
 def test_that_the_difference_is_not_of_the_scores_is_said_where_something_was_chosen(there: Path) -> None:
     chosen, single = hpsearch.compare("few", "more"), hpsearch.compare("learnt", "idle")
     assert chosen.difference != pytest.approx(chosen.first.value - chosen.second.value)
-    assert any("corrected for that" in note for note in chosen.notes)
+    assert any(note.endswith("is corrected for that.") for note in chosen.notes)
     assert single.notes == ()
 
 
