@@ -185,9 +185,8 @@ def _uri(given: str | None) -> str:
 
 
 def _will_be_made(uri: str) -> bool:
-    """Whether it is an SQLite file that is not there yet, in a folder that is."""
-    file = Path(uri.removeprefix(_SQLITE))
-    return uri.startswith(_SQLITE) and not file.exists() and file.parent.is_dir()
+    """Whether it is an SQLite file that is not there yet."""
+    return uri.startswith(_SQLITE) and not Path(uri.removeprefix(_SQLITE)).exists()
 
 
 @contextmanager
