@@ -506,14 +506,17 @@ def compare(
         HpsearchError: no such study, trial, model or metric; a study or trial that is not complete.
         DataError: studies of other rows or of another hold-out; a model that trained on all rows that there are.
     """
+    from hpsearch.model.bundle import Bundle
     from hpsearch.results.compare import compare as compare_rows
 
+    for name, one in {"first": first, "second": second}.items():
+        require_kind(name, one, f"{_STORED}, or a model or its folder", str, Path, StudyResult, Bundle)
     with ExitStack() as stack:
-        sides = [_asked(name, one, storage, stack) for name, one in (("first", first), ("second", second))]
+        sides = [_asked(one, storage, stack) for one in (first, second)]
         return compare_rows(sides[0], sides[1], metric)
 
 
-def _asked(argument: str, given: str | Path | StudyResult | Bundle, storage: str | None, stack: ExitStack) -> Asked:
+def _asked(given: str | Path | StudyResult | Bundle, storage: str | None, stack: ExitStack) -> Asked:
     """What is to be compared; a study stays open as long as the stack."""
     from hpsearch.model.bundle import Bundle
     from hpsearch.results.compare import Asked
@@ -522,7 +525,6 @@ def _asked(argument: str, given: str | Path | StudyResult | Bundle, storage: str
         return Asked(given.name, stack.enter_context(open_study(given)))
     if isinstance(given, Bundle):
         return Asked(given.about.get("study") or "model", model=given)
-    require_kind(argument, given, f"{_STORED}, or a model or its folder", str, Path)
     text = str(given)
     study, _, number = text.rpartition(":")
     if study and number.isdecimal():
@@ -808,11 +810,11 @@ def evaluate(
         HpsearchError: no such model; rows that do not fit it, or of which none has a target; a cost of other than two
             classes, or with a model that has no out-of-fold predictions.
     """
+    from hpsearch.data.frame_table import require_frame
     from hpsearch.model.evaluate import evaluate as score
 
-    bundle = _loaded(model)
-    table = Path(rows) if isinstance(rows, str | Path) else rows
-    return score(bundle, table, notice or warnings.warn, cost=cost)
+    table = Path(rows) if isinstance(rows, str | Path) else require_frame(rows)
+    return score(_loaded(model), table, notice or warnings.warn, cost=cost)
 
 
 @checked
@@ -879,18 +881,18 @@ def export_mlflow(
         HpsearchError: no such study; no complete trial; a study that was exported there before; a model of another.
         StorageError: MLflow cannot be reached or written.
     """
-    from hpsearch.model.bundle import Bundle
     from hpsearch.reporting.mlflow_runs import export_runs, require_mlflow, require_model_of, require_new
 
+    require_kind("study", study, _STORED, str, Path, StudyResult)
+    given = None if model is None else _loaded(model)
     require_mlflow()
     with open_study(study, storage) as stored:
         require_new(stored, tracking_uri, experiment)
-        if model is None:
-            bundle = StudyResult(stored.name, stored.url, stored.rows).retrain()
+        if given is None:
+            given = StudyResult(stored.name, stored.url, stored.rows).retrain()
         else:
-            bundle = _loaded(model)
-            require_model_of(stored, bundle, "model" if isinstance(model, Bundle) else str(model))
-        return export_runs(stored, bundle, tracking_uri, experiment)
+            require_model_of(stored, given, str(model) if isinstance(model, str | Path) else "model")
+        return export_runs(stored, given, tracking_uri, experiment)
 
 
 @contextmanager
@@ -920,8 +922,8 @@ def report(
 
     Args:
         study: a stored study, its name or its file.
-        path: the file; an earlier report is replaced, whole or not at all. What ends in .pdf is printed by an installed
-            Chrome or Chromium, or the one that the environment's ``BROWSER_PATH`` names.
+        path: the file, .html or .pdf; an earlier report is replaced, whole or not at all. A PDF is printed by an
+            installed Chrome or Chromium, or the one that the environment's ``BROWSER_PATH`` names.
         storage: where the study is kept.
         force: replace a file that is no report, too.
         importance: with what the columns of the table do, for which networks are trained again; if None, where that

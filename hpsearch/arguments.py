@@ -116,6 +116,7 @@ _RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "seed": _WHOLE,
     "storage": _TEXT,
     "target": _TEXT,
+    "task": _TEXT,
     "timeout": ("a number of seconds, 0 or more", _is_duration),
     "top": _WHOLE,
     "tracking_uri": _TEXT,

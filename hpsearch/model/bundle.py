@@ -9,7 +9,7 @@ import shutil
 import tempfile
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +41,8 @@ from hpsearch.validation.score import SCORE_NAMES
 if TYPE_CHECKING:
     from hpsearch.model.threshold import Threshold
     from hpsearch.validation.metric import Metric
+
+_PLAIN = CsvFormat()
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,7 @@ class Bundle:
     target_centre: float = 0.0
     target_scale: float = 1.0
     target_transform: TargetTransform | None = None
-    csv: CsvFormat = field(default_factory=CsvFormat)
+    csv: CsvFormat = _PLAIN
 
     def __repr__(self) -> str:
         (_, predicts), *others = self._facts()
