@@ -287,7 +287,7 @@ def run(
 
     definition = _given(study, target, name, overrides)
     if trials is not None:
-        definition = definition.with_trials(trials)
+        definition = definition.with_trials(int(trials))
     url = storage_url(storage)
     if fresh is not None:
         definition = definition.with_name(fresh)
@@ -764,7 +764,7 @@ def retrain(
 
     definition = _definition(study)
     if members is not None:
-        definition = definition.with_members(members)
+        definition = definition.with_members(int(members))
     count = definition.retrain.members
     with shown_steps(f"retraining as {plural(count, 'network')}", quiet=not progress) as on_done:
         model = fit_and_score(definition, storage_url(storage), None if folder is None else Path(folder))

@@ -101,7 +101,7 @@ _RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "metric": _TEXT,
     "name": _TEXT,
     "notice": _FUNCTION,
-    "outer": _WHOLE,
+    "outer": ("a whole number, 2 or more", lambda value: _is_whole(value) and value >= 2),
     "output": _PATH,
     "overrides": (
         "a list of texts",

@@ -25,6 +25,8 @@ FEW = {
     "name": "n",
     "path": "p.html",
 }
+DEFINITION = {"study": {"name": "a"}, "data": {"source": "sklearn:iris"}, "search": {"trials": 1}}
+DEFINITION |= {"space": {"weight_l2": {"float": [0.1, 0.2]}}}
 
 
 def fits(value: Any, annotation: str) -> bool:
@@ -82,3 +84,20 @@ def test_names_and_numbers_of_arguments_are_python_s_own_to_refuse() -> None:
     for call, why in zip(calls, ("run\\(\\) missing 1 required", "load_best\\(\\) got an unexpected"), strict=True):
         with pytest.raises(TypeError, match=why):
             call()
+
+
+@pytest.mark.parametrize(
+    ("call", "why"),
+    [
+        (lambda: hpsearch.Bundle.load(3), "folder must be the folder that a model was saved in, but is 3"),
+        (lambda: hpsearch.StudyDefinition.from_file(3), "path must be a study file's name, but is 3"),
+        (lambda: hpsearch.figures.curves(3), "study must be a study's name, its file, or what run returned, but is 3"),
+        (lambda: hpsearch.StudyResult("a", "sqlite:///a.db").best_at_most("x"), "at_most must be a whole number"),
+        (lambda: hpsearch.load_best(hpsearch.StudyDefinition.from_mapping(DEFINITION)), "of type StudyDefinition"),
+        (lambda: hpsearch.nested("a.toml", outer=1), "outer must be a whole number, 2 or more, but is 1"),
+        (lambda: hpsearch.cross_validate(hpsearch.StudyResult("a", "b")), "but is of type StudyResult"),
+    ],
+)
+def test_other_public_things_say_so_too(call: Callable[[], object], why: str) -> None:
+    with pytest.raises(HpsearchError, match=why):
+        call()

@@ -59,9 +59,7 @@ def first_problem(error: ValidationError, model: type[BaseModel]) -> DefinitionE
 
 
 def _fields(problem: Any, place: _Place) -> DefinitionError:
-    given = problem["input"]
-    said = str(given).lower() if isinstance(given, bool) else repr(given)  # as TOML has them
-    kind, got, context = problem["type"], f"is {said}", problem.get("ctx", {})
+    kind, got, context = problem["type"], f"is {problem['input']!r}", problem.get("ctx", {})
     error = context.get("error")
     if isinstance(error, HpsearchError):
         return DefinitionError(error.must, error.got, error.do, error.where)

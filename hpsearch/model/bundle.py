@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hpsearch.arguments import require_kind
 from hpsearch.arrays import FloatArray
 from hpsearch.data.cells import Types
 from hpsearch.data.columns import Plan
@@ -350,6 +351,7 @@ class Bundle:
         Raises:
             BundleError: no bundle there, one of another version, or anything in it that is not as the format says.
         """
+        require_kind("folder", folder, "the folder that a model was saved in", str, Path)
         manifest, arrays = read(Path(folder))
         part, target = manifest.network, manifest.target
         network = NetworkShape(part.inputs, tuple(part.neurons), part.outputs)
