@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hpsearch.arguments import checked, require_kind
 from hpsearch.errors import HpsearchError, Setting, as_argument, located
 from hpsearch.numbers import plural
 
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from hpsearch.validation.cross_validate import CrossValidation
 
 DEFAULT_STORAGE = "sqlite:///hpsearch.db"
+_STORED = "a study's name, its file, or what run returned"
 
 
 def storage_url(given: str | None = None) -> str:
@@ -52,6 +54,7 @@ def open_study(study: str | Path | StudyResult, storage: str | None = None, owne
 
     if isinstance(study, StudyResult):
         return StoredStudy.open(study.storage, study.name, owner, study.rows)
+    require_kind("study", study, _STORED, str, Path)
     return StoredStudy.open(storage_url(storage), study_name(study), owner)
 
 
@@ -180,6 +183,7 @@ class StudyResult:
         return as_html(self.name, self.storage)
 
 
+@checked
 def init(
     rows: pd.DataFrame | str | Path,
     target: str | None = None,
@@ -190,7 +194,8 @@ def init(
 ) -> StudyDefinition:
     """Draft a study for a table of rows, as ``hpsearch init`` does: what its columns are, splits, space and budget.
 
-    Nothing is written. The definition's ``text`` is the study file, with its comments; ``save`` writes it.
+    Nothing is written. The definition's ``text`` is the study file, with its comments; ``save`` writes it. A warning
+    says which columns, rows or values it leaves out, and why.
 
     >>> import pandas as pd
     >>> flowers = pd.read_csv("studies/flowers.csv")
@@ -213,13 +218,15 @@ def init(
     """
     from hpsearch.definition.drafted import drafted
 
-    return drafted(rows, target, name, task, overrides)
+    return drafted(rows, target, name, task, overrides, stacklevel=4)
 
 
+@checked
 def run(
     study: str | Path | StudyDefinition | pd.DataFrame,
     target: str | None = None,
     *,
+    name: str | None = None,
     overrides: Sequence[str] = (),
     trials: int | None = None,
     storage: str | None = None,
@@ -250,6 +257,7 @@ def run(
     Args:
         study: a study file, a definition, or rows as :func:`init` takes them.
         target: of rows, the column to predict.
+        name: of rows, what the study is called; by default as its target, or its file. See ``fresh`` for others.
         overrides: keys of the study file, as ``train.epochs=200``.
         trials: how many there shall be in all; the file's number if None.
         storage: a URL; see :func:`storage_url`.
@@ -277,9 +285,9 @@ def run(
     from hpsearch.search.objective import prepare
     from hpsearch.search.run import audited, executor_for, owned, search
 
-    definition = _given(study, target, overrides)
+    definition = _given(study, target, name, overrides)
     if trials is not None:
-        definition = definition.with_trials(trials)
+        definition = definition.with_trials(int(trials))
     url = storage_url(storage)
     if fresh is not None:
         definition = definition.with_name(fresh)
@@ -334,12 +342,15 @@ def _as_argument_of_run(setting: Setting) -> str:
 
 
 def _given(
-    study: str | Path | StudyDefinition | pd.DataFrame, target: str | None, overrides: Sequence[str]
+    study: str | Path | StudyDefinition | pd.DataFrame,
+    target: str | None,
+    name: str | None,
+    overrides: Sequence[str],
 ) -> StudyDefinition:
     """The definition that was given, read or drafted.
 
     Raises:
-        HpsearchError: a target of what is no table of rows; a definition or rows that cannot be used.
+        HpsearchError: a target or a name of what is no table of rows; a definition or rows that cannot be used.
     """
     from hpsearch.definition.study import StudyDefinition
 
@@ -350,19 +361,29 @@ def _given(
     ):
         given = StudyDefinition.from_file(study, overrides)
     else:
-        return init(study, target, overrides=overrides)
+        from hpsearch.definition.drafted import drafted
+
+        return drafted(study, target, name, overrides=overrides, stacklevel=5)
+    rows = "give rows: a DataFrame, a CSV or a Parquet file."
+    got = "there is a study, which has one"
     if target is not None:
-        do = "Leave it out, or give rows: a DataFrame, a CSV or a Parquet file."
-        raise HpsearchError("must go with rows", "there is a study, which has one", do, Setting("target"))
+        raise HpsearchError("must go with rows", got, f"Leave it out, or {rows}", Setting("target"))
+    if name is not None:
+        other = ("To run the study under another name: ", Setting("fresh", name), f". Else {rows}")
+        raise HpsearchError("must go with rows", got, other, Setting("name"))
     return given
 
 
 def _definition(study: str | Path | StudyDefinition) -> StudyDefinition:
     from hpsearch.definition.study import StudyDefinition
 
-    return study if isinstance(study, StudyDefinition) else StudyDefinition.from_file(study)
+    if isinstance(study, StudyDefinition):
+        return study
+    require_kind("study", study, "a study file or a StudyDefinition", str, Path)
+    return StudyDefinition.from_file(study)
 
 
+@checked
 def nested(
     study: str | Path | StudyDefinition,
     *,
@@ -423,6 +444,7 @@ def nested(
         return estimate(prepared, outer, storage_url(storage), workers, on_begin=on_begin, on_progress=on_progress)
 
 
+@checked
 def confirm(
     study: str | Path | StudyResult,
     *,
@@ -455,6 +477,7 @@ def confirm(
         return compare(stored, top, repeats, on_done)
 
 
+@checked
 def compare(
     first: str | Path | StudyResult | Bundle,
     second: str | Path | StudyResult | Bundle,
@@ -483,8 +506,11 @@ def compare(
         HpsearchError: no such study, trial, model or metric; a study or trial that is not complete.
         DataError: studies of other rows or of another hold-out; a model that trained on all rows that there are.
     """
+    from hpsearch.model.bundle import Bundle
     from hpsearch.results.compare import compare as compare_rows
 
+    for name, one in {"first": first, "second": second}.items():
+        require_kind(name, one, f"{_STORED}, or a model or its folder", str, Path, StudyResult, Bundle)
     with ExitStack() as stack:
         sides = [_asked(one, storage, stack) for one in (first, second)]
         return compare_rows(sides[0], sides[1], metric)
@@ -516,6 +542,7 @@ def _asked(given: str | Path | StudyResult | Bundle, storage: str | None, stack:
     return Asked(study_name(given), stack.enter_context(open_study(given, storage)))
 
 
+@checked
 def cross_validate(study: str | Path | StudyDefinition) -> CrossValidation:
     """Cross-validate ``[train]`` of a study as it stands: no search, nothing stored.
 
@@ -546,6 +573,7 @@ def cross_validate(study: str | Path | StudyDefinition) -> CrossValidation:
         )
 
 
+@checked
 def load_trials(study: str | Path | StudyResult, storage: str | None = None, *, front: bool = False) -> pd.DataFrame:
     """The trials table of a stored study; its columns are described in :mod:`hpsearch.results.tables`.
 
@@ -567,6 +595,7 @@ def load_trials(study: str | Path | StudyResult, storage: str | None = None, *, 
         return trials_table(stored, front)
 
 
+@checked
 def load_folds(study: str | Path | StudyResult, storage: str | None = None) -> pd.DataFrame:
     """The folds table of a stored study; its columns are described in :mod:`hpsearch.results.tables`.
 
@@ -580,6 +609,7 @@ def load_folds(study: str | Path | StudyResult, storage: str | None = None) -> p
         return folds_table(stored)
 
 
+@checked
 def load_curves(study: str | Path | StudyResult, storage: str | None = None) -> pd.DataFrame:
     """The curves table of a stored study; its columns are described in :mod:`hpsearch.results.tables`.
 
@@ -593,6 +623,7 @@ def load_curves(study: str | Path | StudyResult, storage: str | None = None) -> 
         return curves_table(stored)
 
 
+@checked
 def load_finals(study: str | Path | StudyResult, storage: str | None = None) -> pd.DataFrame:
     """The finals of a stored study; the table's columns are described in :mod:`hpsearch.results.tables`.
 
@@ -607,6 +638,7 @@ def load_finals(study: str | Path | StudyResult, storage: str | None = None) -> 
         return finals_table(stored)
 
 
+@checked
 def load_metrics(study: str | Path | StudyResult, storage: str | None = None, trial: int | None = None) -> pd.DataFrame:
     """Every metric of a trial's out-of-fold predictions, by fold and pooled; see :mod:`hpsearch.results.metrics_table`.
 
@@ -628,6 +660,7 @@ def load_metrics(study: str | Path | StudyResult, storage: str | None = None, tr
         return metrics_table(stored, trial)
 
 
+@checked
 def load_importance(
     study: str | Path | StudyResult, storage: str | None = None, *, repeats: int = 10, seed: int | None = None
 ) -> pd.DataFrame:
@@ -671,6 +704,7 @@ def column_importance(
         return inspection.importance(repeats, seed)
 
 
+@checked
 def load_best(
     study: str | Path | StudyResult, storage: str | None = None, rule: str = "finals", *, at_most: int | None = None
 ) -> Best:
@@ -699,6 +733,7 @@ def load_best(
         return find_best(stored, rule, at_most)
 
 
+@checked
 def retrain(
     study: str | Path | StudyDefinition,
     storage: str | None = None,
@@ -729,7 +764,7 @@ def retrain(
 
     definition = _definition(study)
     if members is not None:
-        definition = definition.with_members(members)
+        definition = definition.with_members(int(members))
     count = definition.retrain.members
     with shown_steps(f"retraining as {plural(count, 'network')}", quiet=not progress) as on_done:
         model = fit_and_score(definition, storage_url(storage), None if folder is None else Path(folder))
@@ -737,6 +772,16 @@ def retrain(
     return model
 
 
+def _loaded(model: str | Path | Bundle) -> Bundle:
+    from hpsearch.model.bundle import Bundle
+
+    if isinstance(model, Bundle):
+        return model
+    require_kind("model", model, "a Bundle, or the folder that one was saved in", str, Path)
+    return Bundle.load(model)
+
+
+@checked
 def evaluate(
     model: str | Path | Bundle,
     rows: str | Path | pd.DataFrame,
@@ -765,14 +810,14 @@ def evaluate(
         HpsearchError: no such model; rows that do not fit it, or of which none has a target; a cost of other than two
             classes, or with a model that has no out-of-fold predictions.
     """
-    from hpsearch.model.bundle import Bundle
+    from hpsearch.data.frame_table import require_frame
     from hpsearch.model.evaluate import evaluate as score
 
-    bundle = model if isinstance(model, Bundle) else Bundle.load(model)
-    table = Path(rows) if isinstance(rows, str | Path) else rows
-    return score(bundle, table, notice or warnings.warn, cost=cost)
+    table = Path(rows) if isinstance(rows, str | Path) else require_frame(rows)
+    return score(_loaded(model), table, notice or warnings.warn, cost=cost)
 
 
+@checked
 def export(
     model: str | Path,
     path: str | Path | None = None,
@@ -802,10 +847,12 @@ def export(
     """
     from hpsearch.model.export import export as write
 
+    require_kind("model", model, "the folder that a model was saved in", str, Path)
     rows = None if data is None else Path(data)
     return write(Path(model), None if path is None else Path(path), format, rows, force)
 
 
+@checked
 def export_mlflow(
     study: str | Path | StudyResult,
     model: str | Path | Bundle | None = None,
@@ -834,22 +881,22 @@ def export_mlflow(
         HpsearchError: no such study; no complete trial; a study that was exported there before; a model of another.
         StorageError: MLflow cannot be reached or written.
     """
-    from hpsearch.model.bundle import Bundle
     from hpsearch.model.retrain import retrain as fit
     from hpsearch.reporting.mlflow_runs import export_runs, require_mlflow, require_model_of, require_new
     from hpsearch.results.best import find_best
     from hpsearch.results.best_study import exported
 
+    require_kind("study", study, _STORED, str, Path, StudyResult)
+    given = None if model is None else _loaded(model)
     require_mlflow()
     with open_study(study, storage) as stored:
         best = find_best(stored)  # what can be refused without MLflow is, before it makes a database
-        bundle = model if isinstance(model, Bundle) or model is None else Bundle.load(model)
-        if bundle is not None:
-            require_model_of(stored, bundle, "model" if isinstance(model, Bundle) else str(model))
+        if given is not None:
+            require_model_of(stored, given, str(model) if isinstance(model, str | Path) else "model")
         require_new(stored, tracking_uri, experiment)
-        if bundle is None:
-            bundle = fit(exported(best), stored.url, score_holdout=False)
-        return export_runs(stored, bundle, tracking_uri, experiment)
+        if given is None:
+            given = fit(exported(best), stored.url, score_holdout=False)
+        return export_runs(stored, given, tracking_uri, experiment)
 
 
 @contextmanager
@@ -863,6 +910,7 @@ def snapshot(
         yield Snapshot(stored, most_seconds)
 
 
+@checked
 def report(
     study: str | Path | StudyResult,
     path: str | Path,
@@ -878,8 +926,8 @@ def report(
 
     Args:
         study: a stored study, its name or its file.
-        path: the file; an earlier report is replaced, whole or not at all. What ends in .pdf is printed by an installed
-            Chrome or Chromium, or the one that the environment's ``BROWSER_PATH`` names.
+        path: the file, .html or .pdf; an earlier report is replaced, whole or not at all. A PDF is printed by an
+            installed Chrome or Chromium, or the one that the environment's ``BROWSER_PATH`` names.
         storage: where the study is kept.
         force: replace a file that is no report, too.
         importance: with what the columns of the table do, for which networks are trained again; if None, where that
@@ -894,6 +942,7 @@ def report(
         write_report(stored, Path(path), force, importance is not False)
 
 
+@checked
 def load_studies(storage: str | None = None) -> pd.DataFrame:
     """One row a study of a storage; its columns are described in :mod:`hpsearch.results.tables`.
 
@@ -906,6 +955,7 @@ def load_studies(storage: str | None = None) -> pd.DataFrame:
     return studies_table(storage_url(storage))
 
 
+@checked
 def rename_study(study: str | Path, name: str, storage: str | None = None) -> None:
     """Give a stored study another name, which is then to stand in its file too.
 
@@ -939,6 +989,7 @@ def rename_study(study: str | Path, name: str, storage: str | None = None) -> No
         rename(stored, name, {"definition": renamed, "identity": identity})
 
 
+@checked
 def delete_study(study: str | Path, storage: str | None = None) -> None:
     """Delete a stored study with its per-row results. There is no way back.
 
@@ -960,6 +1011,7 @@ def delete_study(study: str | Path, storage: str | None = None) -> None:
         delete(stored)
 
 
+@checked
 def copy_study(
     study: str | Path,
     name: str,

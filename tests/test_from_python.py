@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import io
 import logging
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -77,8 +76,12 @@ def test_it_goes_on_with_the_same_rows_and_no_others(ran: Ran, frame: pd.DataFra
     again = hpsearch.run(frame, "kind", overrides=SHORT, trials=3, storage=ran.storage)
     assert again == ran.study
     changed = frame.assign(age=frame["age"] + 1)
-    with pytest.raises(StudyChangedError, match=r"the rows of a DataFrame of 90 rows.*fresh='NAME'\.$"):
-        hpsearch.run(changed, "kind", overrides=SHORT, trials=3, storage=ran.storage)
+    for other, why in (
+        (changed, r"the rows of a DataFrame of 90 rows.*not those that it was begun with\. .*fresh='NAME'\.$"),
+        (frame[:-5], r"the rows of a DataFrame of 85 rows.*begun with, of a DataFrame of 90 rows and 7 columns"),
+    ):
+        with pytest.raises(StudyChangedError, match=why):
+            hpsearch.run(other, "kind", overrides=SHORT, trials=3, storage=ran.storage)
 
 
 def test_what_needs_the_rows_again_has_them(ran: Ran, frame: pd.DataFrame, tmp_path: Path) -> None:
@@ -104,6 +107,8 @@ def test_a_target_goes_with_rows_only(tmp_path: Path) -> None:
     ):
         with pytest.raises(HpsearchError, match="target must go with rows, but there is a study"):
             hpsearch.run(study, "kind")
+        with pytest.raises(HpsearchError, match=r"name must go with rows, but there is a study.* fresh='b'\."):
+            hpsearch.run(study, name="b")
 
 
 # ---------------------------------------------------------------- progress
@@ -112,7 +117,7 @@ def test_a_target_goes_with_rows_only(tmp_path: Path) -> None:
 def test_each_trial_and_finalist_is_logged_once(ran: Ran) -> None:
     lines = [record.getMessage() for record in ran.records]
     assert {(record.name, record.levelname) for record in ran.records} == {("hpsearch.search", "INFO")}
-    assert re.match("study 'kind': begun, 0 of 3", lines[0])
+    assert lines[0] == "study 'kind': begun, 0 of 3 trials done before"
     for number in range(3):
         assert sum(f"/3, trial {number} " in line for line in lines) == 1
     assert sum("finalist" in line for line in lines) == 2
@@ -208,3 +213,4 @@ def test_signatures_show_no_functions_as_defaults() -> None:
             assert " at 0x" not in told
             assert "built-in" not in told
             assert "_registry" not in told
+            assert "<factory>" not in told

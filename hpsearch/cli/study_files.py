@@ -13,7 +13,7 @@ from typer.core import TyperCommand
 from hpsearch.atomic_write import require_replaceable, write_atomically
 from hpsearch.cli import completion, terminal
 from hpsearch.data.csv_format import KEYS, SETTABLE
-from hpsearch.errors import DefinitionError, HpsearchError, Setting, listed
+from hpsearch.errors import DefinitionError, HpsearchError, Setting
 from hpsearch.numbers import plural
 
 if TYPE_CHECKING:
@@ -158,7 +158,6 @@ def _given(overrides: Sequence[str]) -> Mapping[str, Any]:
 
 
 def _say(made: Draft, path: Path) -> None:
-    from hpsearch.definition.draft_text import left_out_because
     from hpsearch.definition.wording import as_toml
 
     found = made.found
@@ -170,19 +169,9 @@ def _say(made: Draft, path: Path) -> None:
     if changes := found.csv.changes():
         written = ", ".join(f"{key} = {as_toml(value)}" for key, value in changes.items())
         terminal.say(f"Recognised how the file is written: {written}.")
-    for name, why in found.left_out.items():
-        terminal.say(f"Left out: {name!r}, which {left_out_because(name, why)}.")
-    for name, odd in found.odd.items():
-        where = f", first in {odd.where}" if odd.where else ""
-        terminal.say(f"Taken for no value: {listed([*map(repr, odd.values)])} in {name!r}{where}.")
-    if made.single:
-        become = "Left out" if made.rare_classes == "drop" else "Made one class, other"
-        terminal.say(f"{become}: the rows of {listed([*map(repr, made.single)])}, classes of one row each.")
-    if found.without_target:
-        of_all = f"{found.without_target} of {found.rows + found.without_target}"
-        terminal.say(f"Left out: rows without a target, {of_all}.")
-    if made.duplicates:
-        terminal.say(f"Left out: {made.duplicates} of the rows, which repeat another in all features and the target.")
+    for lines in made.left_out.values():
+        for line in lines:
+            terminal.say(line)
     terminal.say(f"Written to {path}.\n\nNext: hpsearch check {path} && hpsearch run {path}")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import product
@@ -23,11 +24,20 @@ from hpsearch.data.splits import SplitOptions, hold_out, make_splits
 from hpsearch.data.survey import Surveyed, survey, survey_frame
 from hpsearch.data.table_sources import Csv
 from hpsearch.data.units import first_of_each
-from hpsearch.definition.draft_text import FEWEST_HELD_OUT_FROM, SEED, Budget, SplitPlan, Titles, described, write
+from hpsearch.definition.draft_text import (
+    FEWEST_HELD_OUT_FROM,
+    SEED,
+    Budget,
+    SplitPlan,
+    Titles,
+    described,
+    left_out_because,
+    write,
+)
 from hpsearch.definition.problems import first_problem
 from hpsearch.definition.sections import StudySection
 from hpsearch.definition.study import as_key
-from hpsearch.errors import DataError, Setting, located
+from hpsearch.errors import DataError, Setting, listed, located
 from hpsearch.numbers import plural
 
 MOST_SINGLE = 0.05  # of the rows, that are left out as no other is of their class
@@ -54,6 +64,27 @@ class Draft:
     duplicates: int
     single: tuple[str, ...] = ()
     rare_classes: str = "drop"
+
+    @property
+    def left_out(self) -> dict[str, list[str]]:
+        """What of the table is not used as it stands, and why: sentences, by the key of ``[data]`` that says it."""
+        found, lines = self.found, defaultdict[str, list[str]](list)
+        for name, why in found.left_out.items():
+            lines["drop"].append(f"Left out: {name!r}, which {left_out_because(name, why)}.")
+        for name, odd in found.odd.items():
+            where = f", first in {odd.where}" if odd.where else ""
+            lines["missing"].append(f"Taken for no value: {listed([*map(repr, odd.values)])} in {name!r}{where}.")
+        if self.single:
+            become = "Left out" if self.rare_classes == "drop" else "Made one class, other"
+            rows = f"the rows of {listed([*map(repr, self.single)])}, classes of one row each"
+            lines["rare_classes"].append(f"{become}: {rows}.")
+        if found.without_target:
+            of_all = f"{found.without_target} of {found.rows + found.without_target}"
+            lines["drop_missing_target"].append(f"Left out: rows without a target, {of_all}.")
+        if self.duplicates:
+            rows = f"{self.duplicates} of the rows, which repeat another in all features and the target"
+            lines["duplicates"].append(f"Left out: {rows}.")
+        return lines
 
 
 def draft(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, get_args
@@ -19,9 +20,14 @@ def _as_argument(setting: Setting) -> str:
 
 
 def drafted(
-    rows: Any, target: str | None, name: str | None = None, task: Task | None = None, overrides: Sequence[str] = ()
+    rows: Any,
+    target: str | None,
+    name: str | None = None,
+    task: Task | None = None,
+    overrides: Sequence[str] = (),
+    stacklevel: int = 2,
 ) -> StudyDefinition:
-    """The definition of the study file that ``hpsearch init`` writes.
+    """The definition of the study file that ``hpsearch init`` writes, with a warning of what it leaves out unasked.
 
     Args:
         rows: a DataFrame, or a CSV or Parquet file.
@@ -30,6 +36,7 @@ def drafted(
         task: what the target is; found out if None.
         overrides: ``section.key=value``, which take precedence. Those that say how a file is written, or what becomes
             of rare classes, are known before anything else is found out.
+        stacklevel: whose line the warning names, as ``warnings.warn`` counts.
 
     Raises:
         DataError: rows that cannot be used.
@@ -37,12 +44,9 @@ def drafted(
     """
     in_file = isinstance(rows, str | Path)
     keys = {f"data.{key}" for key in (SETTABLE if in_file else ("rare_classes",))}
-    for what, value in {"target": target, "name": name}.items():
-        if value is not None and not isinstance(value, str):
-            raise DefinitionError("must be text", f"is {value!r}", where=Setting(what))
     if task not in (None, *get_args(Task)):
         raise DefinitionError(f"must be one of {', '.join(get_args(Task))}", f"is {task!r}", where=Setting("task"))
-    tables(overrides)  # refuses what is no such text
+    asked = tables(overrides).get("data", {})  # refuses what is no such text
     told = [override for override in overrides if override.partition("=")[0].strip() in keys]
     given = tables(told).get("data", {})
     with located(wording=_as_argument):
@@ -52,4 +56,10 @@ def drafted(
         else:
             of_frame = FrameRows.of(rows)
             made = draft_frame(of_frame, target, name, task, given)
-    return StudyDefinition.from_text(made.text, of_frame, [one for one in overrides if one not in told])
+    definition = StudyDefinition.from_text(made.text, of_frame, [one for one in overrides if one not in told])
+    lines = {key: found for key, found in made.left_out.items() if key not in asked}
+    if lines:
+        example = f'overrides=["data.{next(iter(lines))}=..."]'
+        said = " ".join(line for found in lines.values() for line in found)
+        warnings.warn(f"{said} To decide yourself, without a warning: {example}.", UserWarning, stacklevel)
+    return definition

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import Field, PrivateAttr, ValidationError, model_validator
 
+from hpsearch.arguments import require_kind
 from hpsearch.data import csv_format
 from hpsearch.data.frame_source import Frame, FrameRows
 from hpsearch.data.source import Source
@@ -142,6 +143,7 @@ class StudyDefinition(Section):
         Raises:
             DefinitionError: the file cannot be read or defines no valid study; the message begins with its path.
         """
+        require_kind("path", path, "a study file's name", str, Path)
         path = Path(path)
         with located(str(path)):
             try:

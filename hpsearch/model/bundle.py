@@ -9,13 +9,14 @@ import shutil
 import tempfile
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hpsearch.arguments import require_kind
 from hpsearch.arrays import FloatArray
 from hpsearch.data.cells import Types
 from hpsearch.data.columns import Plan
@@ -41,6 +42,8 @@ from hpsearch.validation.score import SCORE_NAMES
 if TYPE_CHECKING:
     from hpsearch.model.threshold import Threshold
     from hpsearch.validation.metric import Metric
+
+_PLAIN = CsvFormat()
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,7 @@ class Bundle:
     target_centre: float = 0.0
     target_scale: float = 1.0
     target_transform: TargetTransform | None = None
-    csv: CsvFormat = field(default_factory=CsvFormat)
+    csv: CsvFormat = _PLAIN
 
     def __repr__(self) -> str:
         (_, predicts), *others = self._facts()
@@ -348,6 +351,7 @@ class Bundle:
         Raises:
             BundleError: no bundle there, one of another version, or anything in it that is not as the format says.
         """
+        require_kind("folder", folder, "the folder that a model was saved in", str, Path)
         manifest, arrays = read(Path(folder))
         part, target = manifest.network, manifest.target
         network = NetworkShape(part.inputs, tuple(part.neurons), part.outputs)

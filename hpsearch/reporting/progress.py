@@ -183,7 +183,8 @@ class Lines:
         if self._finals is None:
             self._finals = {final.number for final in progress.finals}
             if len(self._finals) < progress.finalists:
-                _say(f"comparing the best {progress.finalists} again, on fresh splits")
+                best = "best trial" if progress.finalists == 1 else f"best {progress.finalists}"
+                _say(f"comparing the {best} again, on fresh splits")
         from hpsearch.search.progress import final_outcome
 
         for final in progress.finals:

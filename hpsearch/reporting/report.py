@@ -43,6 +43,7 @@ _TITLE = " – hpsearch report"
 _HANDLING = (
     '<p class="on-screen">In a figure: drag to zoom, double-click to go back; a click in its legend hides or shows.</p>'
 )
+_SUFFIXES = ("", ".html", ".htm", ".pdf")
 SECONDS = 5.0  # that what the columns do may take, unless it is asked for
 _TRIALS = 8  # of the table of trials, a column each, with room for their numbers on a printed page
 _FULL = (  # figures that take the whole width
@@ -57,16 +58,21 @@ def write_report(study: Snapshot, path: Path, force: bool = False, importance: b
 
     Args:
         study: the study.
-        path: the file: a PDF if it ends in .pdf, else HTML; an earlier report is replaced.
+        path: the file: a PDF if it ends in .pdf, HTML if in .html or .htm, or in nothing, as a pipe or a device; an
+            earlier report is replaced.
         force: whether any other file may be.
         importance: with the section on what the columns do.
 
     Raises:
-        HpsearchError: the study has no trial that ended; the file cannot be written or is no report; no browser that
-            prints a PDF.
+        HpsearchError: the study has no trial that ended; a file of another ending, that cannot be written or is no
+            report; no browser that prints a PDF.
     """
+    suffix = path.suffix.lower()
+    if suffix not in _SUFFIXES:
+        do = f"Name it {path.stem}.html, or {path.stem}.pdf."
+        raise HpsearchError("the name of a report must end in .html or .pdf", f"ends in {path.suffix}", do, str(path))
     require_replaceable(path, force, "an earlier report", _is_report)
-    browser = require_browser() if path.suffix.lower() == ".pdf" else None
+    browser = require_browser() if suffix == ".pdf" else None
     page = report(study, importance=importance)
     write_atomically(path, page.encode() if browser is None else printed(page, browser))
 

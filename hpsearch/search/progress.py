@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
+from hpsearch.numbers import plural
 from hpsearch.search.coordinator import Progress
 from hpsearch.storage.trial_result import TrialResult, best_result
 from hpsearch.validation.metric import Metric
@@ -52,7 +53,8 @@ class Logged:
         results, metric, name = progress.results, progress.metric, self._name
         if self._told is None:
             self._told = progress.resumed
-            _LOGGER.info("study %r: begun, %d of %d trials told before", name, progress.resumed, progress.trials)
+            trials = plural(progress.trials, "trial")
+            _LOGGER.info("study %r: begun, %d of %s done before", name, progress.resumed, trials)
         for result in results[self._told :]:
             self._told += 1
             best = best_result(results[: self._told], metric)
@@ -63,7 +65,7 @@ class Logged:
             if self._finals is None:
                 self._finals = {final.number for final in progress.finals}
                 if len(self._finals) < progress.finalists:
-                    _LOGGER.info("study %r: finals of %d trials", name, progress.finalists)
+                    _LOGGER.info("study %r: finals of %s", name, plural(progress.finalists, "trial"))
             for final in progress.finals:
                 if final.number not in self._finals:
                     self._finals.add(final.number)

@@ -78,10 +78,10 @@ def owned(
         StudyOwnedError: another process runs it.
         StudyChangedError: it was begun as another study.
     """
-    identity = prepared.identity()
-    attributes = {"identity": identity, **prepared.attributes(), "audit": [asdict(finding) for finding in findings]}
+    audit = [asdict(finding) for finding in findings]
+    attributes = {"identity": prepared.identity(), **prepared.attributes(), "audit": audit}
     with StoredStudy.create_or_open(url, prepared.definition.name, attributes, new) as stored, sole_owner(stored):
-        stored.require_identity(identity, allow_mixed)
+        stored.require_same(attributes, allow_mixed)
         stored.refresh(attributes)
         yield stored
 

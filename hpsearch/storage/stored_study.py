@@ -178,13 +178,17 @@ class StoredStudy:
                 if stored.get(key) != value:
                     self.storage.set_study_user_attr(self.study_id, key, value)
 
-    def require_identity(self, identity: Mapping[str, Any], allow_mixed: bool = False) -> None:
-        """Refuse to go on with a study that is now another; with ``allow_mixed``, only the machine may be.
+    def require_same(self, attributes: Mapping[str, Any], allow_mixed: bool = False) -> None:
+        """Refuse to go on with a study whose ``identity`` is now another.
+
+        Args:
+            attributes: what would be stored of it now.
+            allow_mixed: only the machine may be another.
 
         Raises:
             StudyChangedError: with what was stored and what is now.
         """
-        stored = self.attributes.get("identity")
+        stored, identity = self.attributes.get("identity"), attributes["identity"]
         if stored is None:
             raise StudyChangedError(
                 _OURS, _NOT_OURS, "Choose another name or storage.", where=place(self.url, self.name)
@@ -196,16 +200,16 @@ class StoredStudy:
         settings = [key for key in keys if key not in _FINGERPRINTS]
         changes = [f"{key} was {_short(stored.get(key))} and is {_short(identity.get(key))}" for key in settings]
         if keys != settings and not any(key.startswith(_DEALING) for key in settings):  # which make other rows of them
-            source = self.attributes["definition"]["data"]
-            path = source.get("path", source.get("rows", source["source"]))
-            changes.insert(0, f"the rows of {path}, or how they are read, are not those that it was begun with")
-        began = len(stored.get("search.enqueue", ())) > len(identity.get("search.enqueue", ()))
+            began, now = (_rows_of(of["definition"]["data"]) for of in (self.attributes, attributes))
+            those = "those that it was begun with" + (f", of {began}" if began != now else "")
+            changes.insert(0, f"the rows of {now}, or how they are read, are not {those}")
+        more = len(stored.get("search.enqueue", ())) > len(identity.get("search.enqueue", ()))
         raise StudyChangedError(
             "must be continued as it was begun",
             "; ".join(changes),
             (
                 "Change it back",
-                *((" (if it began with earlier studies: ", Setting("from_study", "STUDY"), ")") if began else ()),
+                *((" (if it began with earlier studies: ", Setting("from_study", "STUDY"), ")") if more else ()),
                 ", or begin another study: ",
                 Setting("study.name", "NAME"),
                 ".",
@@ -438,6 +442,11 @@ def _without_nan(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: _without_nan(item) for key, item in value.items()}
     return value
+
+
+def _rows_of(source: Mapping[str, Any]) -> str:
+    """What the rows of a stored ``[data]`` are, or where."""
+    return str(source.get("path", source.get("rows", source["source"])))
 
 
 def _short(value: Any) -> str:

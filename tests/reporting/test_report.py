@@ -245,13 +245,17 @@ def test_the_command_writes_a_file_and_says_so(small: Path, hpsearch: Callable[.
     first = Path("report.html").read_bytes()
     assert hpsearch("report", "small", "-o", "again.html").status == 0
     assert Path("again.html").read_bytes() == first
+    other = Path("other.HTM")
+    other.write_text("<p>not ours</p>")
     before = sorted(Path().iterdir())
     for arguments, message in (
         (("absent",), "There is no study 'absent'"),
+        (("small", "-o", "wine.png"), "wine.png: the name of a report must end in .html or .pdf, but ends in .png."),
+        (("small", "-o", "wine.1"), "but ends in .1. Name it wine.html, or wine.pdf."),
         (("small", "-o", "no/report.html"), "no/report.html: must be a file that can be written"),
         (("small", "-o", "."), "must be a file that can be written"),
         (
-            ("small", "-o", small),
+            ("small", "-o", "other.HTM"),
             "must not exist yet or be an earlier report, but is neither. Name another, or replace it",
         ),
     ):
@@ -260,8 +264,8 @@ def test_the_command_writes_a_file_and_says_so(small: Path, hpsearch: Callable[.
         assert message in outcome.err
         assert outcome.err.count("\n") == 1
     assert sorted(Path().iterdir()) == before
-    assert hpsearch("report", "small", "-o", small, "--force").status == 0
-    assert small.read_bytes() == first
+    assert hpsearch("report", "small", "-o", other, "--force").status == 0
+    assert other.read_bytes() == first
 
 
 def test_a_study_without_a_trial_that_ended_is_refused(small: Path, hpsearch: Callable[..., Outcome]) -> None:
