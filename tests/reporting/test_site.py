@@ -131,7 +131,7 @@ def test_the_list_says_of_each_study_what_the_table_says(served: Served) -> None
         _, state, trials, best, corrected, last = rows[name]
         told = study["complete"] + study["pruned"] + study["failed"]
         assert trials.split()[0] == str(told)
-        assert best.startswith(shown(study["best_value"], metric))
+        assert best == f"{shown(study['best_value'], metric)}lowest {metric.title_of_mean}"
         if study["corrected"] == study["corrected"]:
             low, high = (shown(study[key], metric) for key in ("corrected_low", "corrected_high"))
             assert corrected == f"{shown(study['corrected'], metric)}95 %: {low} to {high}"

@@ -39,9 +39,9 @@ class Curves(StudyFigure[pd.DataFrame]):
     title = "How the best trials learnt"
     how = (
         "Solid: the validation loss, the mean over the splits; of the chosen trial the band runs from the luckiest "
-        "split to the unluckiest. Dotted: the training loss. The ring is the chosen checkpoint. A validation line that turns "
-        "up while the dotted one goes on falling is overfitting; one that still falls at the right edge would gain "
-        "from more epochs."
+        "split to the unluckiest. Dotted: the training loss. The ring is the chosen checkpoint. A validation line "
+        "that turns up while the dotted one goes on falling is overfitting; one that still falls at the right edge "
+        "would gain from more epochs."
     )
 
     def facts(self, study: Snapshot) -> pd.DataFrame:
@@ -120,9 +120,9 @@ class Folds(StudyFigure[pd.DataFrame]):
 
     title = "How sure the ranking is: the splits of each trial"
     how = (
-        "The complete trials from the best of the search to the worst; each dot is one split, the bar their mean. Where "
-        "the dots of neighbours reach far past each other's bars, their order is mostly chance: `hpsearch confirm` tells which are "
-        "really different."
+        "The complete trials from the best of the search to the worst; each dot is one split, the bar their mean. "
+        "Where the dots of neighbours reach far past each other's bars, their order is mostly chance: `hpsearch "
+        "confirm` tells which are really different."
     )
 
     def facts(self, study: Snapshot) -> pd.DataFrame:
