@@ -250,7 +250,7 @@ def studies(storage: Storage = None, kind: TableFormat = None, output: Output = 
         terminal.table(table, FILES)
         if len(table):
             terminal.say(
-                "\nBest value and trial: of the search. Finals may have chosen another: `hpsearch best STUDY`."
+                "\nThe best value and trial are the search's; finals may choose another: `hpsearch best STUDY`."
             )
     else:
         _emit(api.load_studies(storage), kind, output, as_json)

@@ -142,7 +142,7 @@ def test_the_star_and_the_words_are_of_the_chosen_trial(
         assert "lowest" in FIGURES[name].say(facts) or name == "gap"
         stars = [trace for trace in FIGURES[name].draw(facts).data if trace.marker.symbol == "star"]
         places = [one for trace in stars for one in (trace.x if trace.customdata is None else trace.customdata)]
-        told = {int(np.ravel(one)[0]) for one in places}
+        told = {float(np.ravel(one)[0]) for one in places}
         assert told == (set() if name in ("parallel", "folds") else {other})
 
 

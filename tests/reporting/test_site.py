@@ -212,6 +212,7 @@ def test_all_trials_are_listed_with_their_values(served: Served, by: str) -> Non
         assert row[head.index("value")] == (f"{value:.4g}" if value == value else "")
     searched = [name.replace("_", " ") for name in hpsearch.load_best("finished", served.url).chosen]
     assert head[:3] == ["number", "state", "value"]
+    assert re.findall(r'data-head="(.*?)"', page) == head * len(rows)  # where a row is a paragraph
     assert set(head[3 : 3 + len(searched)]) == set(searched) >= {"learning rate", "optimizer"}
 
 
