@@ -246,7 +246,12 @@ def studies(storage: Storage = None, kind: TableFormat = None, output: Output = 
     if _for_people(kind, output, as_json):
         from hpsearch.results.views import studies_view
 
-        terminal.table(studies_view(api.storage_url(storage)), FILES)
+        table = studies_view(api.storage_url(storage))
+        terminal.table(table, FILES)
+        if len(table):
+            terminal.say(
+                "\nThe best value and trial are the search's; finals may choose another: `hpsearch best STUDY`."
+            )
     else:
         _emit(api.load_studies(storage), kind, output, as_json)
 

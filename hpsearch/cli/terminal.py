@@ -94,6 +94,10 @@ def table(frame: pd.DataFrame, otherwise: str = "") -> None:
     while width is not None and len(heads) > 1 and _width(heads, cells) > width:
         left_out.insert(0, next(reversed(heads)))
         del heads[left_out[0]]
+        # One end of an interval says nothing without the other.
+        if left_out[0].endswith("high") and (low := f"{left_out[0].removesuffix('high')}low") in heads:
+            left_out.insert(0, low)
+            del heads[low]
     tall = max(map(len, heads.values()), default=0)
     rows = [{name: [""] * (tall - len(head)) + head for name, head in heads.items()}]
     rows += [{name: cells[name][place] for name in heads} for place in range(len(frame))]

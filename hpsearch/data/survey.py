@@ -39,6 +39,8 @@ FREE_TEXT_WORDS = 5  # a value, on average; names have fewer
 _OFTEN_TARGETS = ("target", "label", "class", "y", "outcome", "species", "category", "diagnosis", "survived", "price")
 _PARTS_OF_DATES = {"month": 12, "day": 31, "week": 53}  # by their names, and how far they count
 _OF_PANDAS = re.compile(r"__index_level_\d+__")  # what it calls an index without a name in a Parquet file
+# What R and pandas call the numbers of rows, which those that were drawn from a larger table keep.
+_ROW_NUMBERS = re.compile(r"(?i)row[ ._]?(names?|numbers?|no|nr|index)|unnamed: 0")
 # What columns that name their rows are called: id, customer_id, "Order No", PassengerId.
 NAMES_ROWS = re.compile(r"(?i:(.*[\W_])?(id|no|nr|key|index|guid|uuid))|.*[a-z](Id|ID|No|Nr)")
 
@@ -301,6 +303,11 @@ def _why_no_feature(raw: Raw) -> str | None:
         unlike = present == rows and np.array_equal(values, np.round(values)) and len(np.unique(values)) == rows
         if unlike and rows >= FEWEST_ROWS and (np.diff(values) == 1).all():
             return f"counts the rows, from {values[0]:.0f} to {values[-1]:.0f}"
+        if unlike and _ROW_NUMBERS.fullmatch(raw.name) and (np.diff(values) > 0).all():
+            return (
+                f"numbers rows of a larger table: it is called so, and its whole numbers only increase, from "
+                f"{values[0]:.0f} to {values[-1]:.0f}"
+            )
         if unlike and NAMES_ROWS.fullmatch(raw.name):
             return f"names its row: it is called so, and holds another whole number in each of {rows} rows"
         return None

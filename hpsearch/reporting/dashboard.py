@@ -75,6 +75,8 @@ def serve(
     guard.hosts = hosts_of(host, server.effective_port, names)  # the port is known once the server listens
     shown = socket.gethostname() if host in ("0.0.0.0", "::") else host
     address = f"[{shown}]" if ":" in shown else shown
+    # What Optuna says where the charts' page asks for importances. Here once, as filters belong to no thread.
+    warnings.filterwarnings("ignore", "Some regimes for parameter", UserWarning)
     announce(f"http://{address}:{server.effective_port}/" + (f"?token={token}" if token else ""))
     try:
         server.run()

@@ -43,7 +43,7 @@ def study_list(studies: Sequence[Standing]) -> str:
     """The part of it that is live."""
     if not studies:
         return '<p class="belief">The storage holds no study yet. Begin one: <code>hpsearch run study.toml</code></p>'
-    heads = ("study", "state", "trials", "best value", "corrected score", "last trial ended")
+    heads = ("study", "state", "trials", "best of the search", "corrected score", "last trial ended")
     head = "".join(f'<th scope="col">{name}</th>' for name in heads)
     rows = "".join(_row(study, heads) for study in studies)
     return f'<table class="studies"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>'
@@ -54,7 +54,9 @@ def _row(study: Standing, heads: Sequence[str]) -> str:
     value = score = ""
     if study.best is not None:
         value = f"<b>{text(_shown(study.best, study))}</b>"
-        value += "" if study.metric is None else f"<small>{text(study.metric.title_of_mean)}</small>"
+        if study.metric is not None:
+            foremost = "lowest" if study.metric.direction == "minimize" else "highest"
+            value += f"<small>{foremost} {text(study.metric.title_of_mean)}</small>"
     if study.corrected is not None and study.metric is not None:
         low, high = (_shown(one, study) for one in (study.corrected.low, study.corrected.high))
         score = f"<b>{text(_shown(study.corrected.value, study))}</b><small>95 %: {text(low)} to {text(high)}</small>"
@@ -159,7 +161,8 @@ def _trial(study: Standing, columns: Sequence[str], values: Sequence[Any], numer
             shown_value = f'<a href="/dashboard/studies/{study.study_id}/trials?numbers={value}">{value}</a>'
         elif name == "state":
             shown_value = f'<span class="state {text(value)}">{text(str(value).lower())}</span>'
-        cells.append(f"<td{_right(numeric[name])}>{shown_value}</td>")
+        head = f' data-head="{text(name.replace("_", " "))}"'
+        cells.append(f"<td{_right(numeric[name])}{head}>{shown_value}</td>")
     return f"<tr>{''.join(cells)}</tr>"
 
 

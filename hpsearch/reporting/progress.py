@@ -8,12 +8,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from hpsearch.numbers import plural
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
+    from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 
     from hpsearch.definition.study import StudyDefinition
     from hpsearch.search.coordinator import Progress
@@ -23,6 +24,7 @@ Show = Callable[["RenderableType"], None]
 PREPARING = "reading and checking the rows, learning how to scale them"
 SOON = 3.0  # seconds within which few rows are ready; a million take a minute
 REFRESHES = 8  # a second
+_BAR = 24  # characters wide
 
 
 class ProgressDisplay(Protocol):
@@ -79,7 +81,7 @@ def shown_steps(doing: str, quiet: bool) -> Iterator[Callable[[int, int], None]]
     def shown(show: Show) -> Callable[[int, int], None]:
         def on_step(done: int, total: int) -> None:
             minutes, seconds = divmod(round(time.monotonic() - begun), 60)
-            show(_line(doing, done, total, f"{minutes}:{seconds:02}"))
+            show(_Line(doing, done, total, f"{minutes}:{seconds:02}"))
 
         on_step(0, 1)
         return on_step
@@ -124,14 +126,29 @@ def _say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def _line(name: str, done: int, total: int, notes: str) -> RenderableType:
-    """A name, a bar, a count and notes."""
-    from rich.progress_bar import ProgressBar
-    from rich.table import Table
+@dataclass(frozen=True)
+class _Line:
+    """A name, a bar, a count and notes; these have a line of their own where they do not fit."""
 
-    line = Table.grid(padding=(0, 1))
-    line.add_row(name, ProgressBar(total=total, completed=min(done, total), width=24), f"{done}/{total}", notes)
-    return line
+    name: str
+    done: int
+    total: int
+    notes: str
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        from rich.progress_bar import ProgressBar
+        from rich.table import Table
+        from rich.text import Text
+
+        bar = ProgressBar(total=self.total, completed=min(self.done, self.total), width=_BAR)
+        count = f"{self.done}/{self.total}"
+        fits = len(self.name) + _BAR + len(count) + len(self.notes) + 3 <= options.max_width
+        line = Table.grid(padding=(0, 1))
+        line.add_column(no_wrap=True, overflow="ellipsis")
+        line.add_row(self.name, bar, count, *([self.notes] if fits else []))
+        yield line
+        if not fits:
+            yield Text(f"  {self.notes}", no_wrap=True, overflow="ellipsis")
 
 
 class Silence:
@@ -224,7 +241,7 @@ class Bar:
             left = (time.monotonic() - self._begun) / fresh * (progress.trials - done)
             minutes, seconds = divmod(round(left), 60)
             notes.append(f"{minutes}:{seconds:02} left")
-        head = _line(self._name, done, progress.trials, " · ".join(notes))
+        head = _Line(self._name, done, progress.trials, " · ".join(notes))
         running = Table.grid(padding=(0, 2))
         for number, (epoch, mean) in sorted(progress.running.items()):
             if epoch:

@@ -114,8 +114,8 @@ def report(study: Snapshot, above: str = "", script: str = "", importance: bool 
         parts = [before(study) if before else "", shown, after(study) if after else ""]
         sections.append((f"part-{place}", title, "".join(parts)))
     if has_best:
-        sections.append(("table", "The best trials, and the splits of the best", _tables(study)))
-        sections.append(("best", "Every hyperparameter of the best configuration", study.best.settings_html()))
+        sections.append(("table", "The best trials, and the splits of the chosen one", _tables(study)))
+        sections.append(("best", "Every hyperparameter of the chosen configuration", study.best.settings_html()))
     sections.append(("again", "How to repeat this", _again(study)))
     drawn = figures.json
     sections = [section for section in sections if section[2]]
@@ -340,15 +340,16 @@ def _tables(study: Snapshot) -> str:
     for name in columns:
         values = frame.loc[[one.number for one in best], name].tolist()
         rows.append((titles.get(name, name), values))
+    chosen = study.best.result
+    heads = [f"trial {one.number}{', chosen' if one.number == chosen.number else ''}" for one in best]
     made = table(
-        ["trial", *(str(one.number) for one in best)],
+        ["", *heads],
         [[name, *values] for name, values in rows],
-        f"The best {len(best)} of {plural(len(study.complete), 'complete trial')}, a column each",
+        f"The best {len(best)} of {plural(len(study.complete), 'complete trial')} in the search",
         stacks=True,
     )
     names = ("repeat", "fold", "training_rows", "validation_rows", "training_loss", "penalty", "validation_loss")
     loss = objective_metric("loss", study.definition.loss)
-    chosen = study.best.result
     heads = [name.replace("_", " ") for name in names] + [titles[score_name]]
     folds = [[fold.get(name) for name in (*names, score_name)] for fold in chosen.folds]
     if loss.root is not None:

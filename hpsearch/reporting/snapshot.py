@@ -87,6 +87,11 @@ class Snapshot:
         """
         return find_best(self.stored)
 
+    @property
+    def chosen(self) -> int | None:
+        """The number of the trial that is shipped, which finals may have chosen; None if no trial is complete."""
+        return self.best.result.number if any(result.value is not None for result in self.results) else None
+
     @cached_property
     def prepared(self) -> Prepared:
         """The data, loaded again.

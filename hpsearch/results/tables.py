@@ -55,8 +55,9 @@ reason                       str      why it failed
 
 Losses of classes are in nats, those of a regression in the target's unit, or in its square with ``squared_error``.
 
-``studies`` has one row a study: how its trials ended, the best one's value, and the corrected score of what is shipped
-with its interval at 95 % (:func:`hpsearch.search.correction.correct_shipped`; missing until a run ends).
+``studies`` has one row a study: how its trials ended, the best value of the search and its trial, which finals need not
+have chosen, and the corrected score of what is shipped with its interval at 95 %
+(:func:`hpsearch.search.correction.correct_shipped`; missing until a run ends).
 """
 
 from __future__ import annotations

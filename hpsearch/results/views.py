@@ -22,8 +22,10 @@ FIRST_METRICS = ("rmse", "mae", "r2")  # in the unit of what is predicted, or in
 
 
 def trials_view(stored: StoredStudy, front_only: bool = False) -> pd.DataFrame:
-    """The trials, or only their front: their value, what was searched, then what is derived."""
-    return arranged_trials(trials_table(stored, front_only), stored.metric, list(stored.attributes["hyperparameters"]))
+    """The trials, or only their front: their value (there with their size), what was searched, what is derived."""
+    first = ["parameters"] if front_only else []
+    searched = [*first, *stored.attributes["hyperparameters"]]
+    return arranged_trials(trials_table(stored, front_only), stored.metric, searched)
 
 
 def arranged_trials(table: pd.DataFrame, metric: Metric, searched: Sequence[str]) -> pd.DataFrame:

@@ -44,3 +44,19 @@ def test_every_value_is_whole_or_its_column_is_named(
     if width == 200:
         assert not note
         assert "nothing" not in out
+
+
+@pytest.mark.parametrize("width", range(20, 70, 7))
+def test_an_interval_is_shown_with_both_ends_or_not_at_all(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, width: int
+) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setattr(shutil, "get_terminal_size", lambda: terminal_size((width, 40)))
+    names = ("column_of_the_table", "importance", "value_low", "value_high", "low", "high")
+    terminal.table(pd.DataFrame({name: [0.123456789] for name in names}))
+    heads, _, note = capsys.readouterr().out.partition("(Left out")
+    left_out = re.findall(r"[a-z_]+", re.sub(r"\s+", " ", note).partition(". ")[0].partition(": ")[2])
+    assert left_out == [*names][len(names) - len(left_out) :]
+    assert ("low" in left_out) == ("high" in left_out)
+    assert ("value_low" in left_out) == ("value_high" in left_out)
+    assert heads.count("0.1235") == len(names) - len(left_out)

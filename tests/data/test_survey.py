@@ -51,6 +51,24 @@ def refused_columns(count: int = 60) -> pd.DataFrame:
     )
 
 
+def test_the_row_numbers_of_drawn_rows_are_left_out_and_sorted_measurements_are_not(tmp_path: Path) -> None:
+    drawn = np.cumsum(np.random.default_rng(1).integers(1, 9, 60)).tolist()
+    ends = f"from {drawn[0]} to {drawn[-1]}"
+    why = f"numbers rows of a larger table: it is called so, and its whole numbers only increase, {ends}"
+    for name, values, left_out in (
+        ("rownames", drawn, True),
+        ("Unnamed: 0", drawn, True),
+        ("row_names", drawn, True),
+        ("rownames", drawn[::-1], False),
+        ("rownames", [*drawn[:-1], drawn[-2]], False),
+        ("year", drawn, False),
+        ("rows", drawn, False),
+    ):
+        path = tmp_path / "drawn.csv"
+        pd.DataFrame({"x": [i % 9 for i in range(60)], name: values, "y": ["a", "b"] * 30}).to_csv(path, index=False)
+        assert survey(path, "y").left_out == ({name: LeftOut(why)} if left_out else {})
+
+
 def test_each_column_is_left_out_for_its_own_reason_and_the_others_load(tmp_path: Path) -> None:
     path = tmp_path / "rows.csv"
     refused_columns().to_csv(path, index=False)

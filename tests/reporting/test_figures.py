@@ -128,6 +128,24 @@ def test_history_is_the_trials_table(
     assert facts.corrected == studies[name].best.corrected
 
 
+def test_the_star_and_the_words_are_of_the_chosen_trial(
+    seen: dict[str, Snapshot], studies: dict[str, hpsearch.StudyResult]
+) -> None:
+    lowest, chosen = seen["full"].complete[0].number, studies["full"].best.result.number
+    other = next(one.number for one in seen["full"].complete if one.number != lowest)
+    for name in ("history", "gap", "size", "slices", "parallel", "folds"):
+        facts = FIGURES[name].facts(seen["full"])
+        frame = getattr(facts, "trials", facts)
+        assert frame.attrs["chosen"] == chosen
+        frame.attrs["chosen"] = other  # as finals choose
+        assert f"rial {other}" in FIGURES[name].say(facts)
+        assert "lowest" in FIGURES[name].say(facts) or name == "gap"
+        stars = [trace for trace in FIGURES[name].draw(facts).data if trace.marker.symbol == "star"]
+        places = [one for trace in stars for one in (trace.x if trace.customdata is None else trace.customdata)]
+        told = {float(np.ravel(one)[0]) for one in places}
+        assert told == (set() if name in ("parallel", "folds") else {other})
+
+
 def test_pruning_and_curves_are_the_curves_table(
     seen: dict[str, Snapshot], studies: dict[str, hpsearch.StudyResult]
 ) -> None:

@@ -131,7 +131,7 @@ def test_the_list_says_of_each_study_what_the_table_says(served: Served) -> None
         _, state, trials, best, corrected, last = rows[name]
         told = study["complete"] + study["pruned"] + study["failed"]
         assert trials.split()[0] == str(told)
-        assert best.startswith(shown(study["best_value"], metric))
+        assert best == f"{shown(study['best_value'], metric)}lowest {metric.title_of_mean}"
         if study["corrected"] == study["corrected"]:
             low, high = (shown(study[key], metric) for key in ("corrected_low", "corrected_high"))
             assert corrected == f"{shown(study['corrected'], metric)}95 %: {low} to {high}"
@@ -212,6 +212,7 @@ def test_all_trials_are_listed_with_their_values(served: Served, by: str) -> Non
         assert row[head.index("value")] == (f"{value:.4g}" if value == value else "")
     searched = [name.replace("_", " ") for name in hpsearch.load_best("finished", served.url).chosen]
     assert head[:3] == ["number", "state", "value"]
+    assert re.findall(r'data-head="(.*?)"', page) == head * len(rows)  # where a row is a paragraph
     assert set(head[3 : 3 + len(searched)]) == set(searched) >= {"learning rate", "optimizer"}
 
 

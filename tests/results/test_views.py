@@ -63,6 +63,9 @@ def test_a_view_has_every_column_of_its_table_as_it_is(urls: dict[str, str], nam
 def test_what_was_searched_comes_before_what_is_derived(urls: dict[str, str]) -> None:
     for name, value in (("small", "value"), ("sine", "rmse")):
         with of(urls, name) as stored:
+            columns = views.trials_view(stored, front_only=True).columns.tolist()
+            value = "value" if stored.metric.root is None else "rmse"
+            assert columns[columns.index(value) + 1] == "parameters"  # of a front, what it is a front of
             columns = views.trials_view(stored).columns.tolist()
             searched = list(stored.attributes["hyperparameters"])
         assert columns[: 3 + len(searched)] == ["number", "state", value, *searched]

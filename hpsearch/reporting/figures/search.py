@@ -20,13 +20,13 @@ from hpsearch.reporting.figures.style import (
     CORRECTED,
     FAILED,
     PRUNED,
+    STAR,
     axis,
     faint,
     figure,
     joined,
 )
 from hpsearch.reporting.snapshot import Snapshot
-from hpsearch.storage.trial_result import ranked
 from hpsearch.validation.metric import Metric
 from hpsearch.validation.metrics import METRICS, objective_metric
 from hpsearch.validation.selection import Corrected
@@ -49,9 +49,20 @@ def loss_metric(study: Snapshot) -> Metric:
 
 
 def of_objective(study: Snapshot, facts: pd.DataFrame) -> pd.DataFrame:
-    """Facts that know their study's objective, and its loss."""
+    """Facts that know their study's objective, its loss, and the trial that is shipped."""
     facts.attrs |= {"objective": study.definition.search.objective, "loss": study.definition.loss}
+    facts.attrs |= {"chosen": study.chosen}
     return facts
+
+
+def foremost(facts: pd.DataFrame) -> str:
+    """What the trial with the best value of the search is called, which the finals need not have chosen."""
+    return "lowest" if objective(facts).direction == "minimize" else "highest"
+
+
+def called(facts: pd.DataFrame, number: int) -> str:
+    """A trial, and what it is if it is chosen, or the first of the search."""
+    return f"Trial {number}, {'chosen' if number == facts.attrs['chosen'] else f'the {foremost(facts)} of the search'},"
 
 
 def loss_name(facts: pd.DataFrame) -> str:
@@ -95,10 +106,10 @@ class HistoryFacts:
 class History(StudyFigure[HistoryFacts]):
     title = "Every trial, and the best so far"
     how = (
-        "Each dot is a configuration, in the order it was tried. The orange line is the best value "
-        "found up to then: where it stays flat for long, more trials would bring little. Pruned trials are drawn where "
-        "they were stopped. The best of many noisy dots is lucky: the green line is the corrected score, without the "
-        "luck and of what is shipped, with its 95 % interval."
+        "Each dot is a configuration, in the order it was tried; the star is the chosen one. The orange line is the "
+        "best value found up to then: where it stays flat for long, more trials would bring little. Pruned trials are "
+        "drawn where they were stopped. The best of many noisy dots is lucky: the green line is the corrected score, "
+        "without the luck and of what is shipped, with its 95 % interval."
     )
 
     def facts(self, study: Snapshot) -> HistoryFacts:
@@ -123,9 +134,11 @@ class History(StudyFigure[HistoryFacts]):
         metric, complete = objective(trials), trials[trials["state"] == "COMPLETE"]
         best = complete.iloc[(metric.sign * complete["value"]).argmin()]
         fixed = facts.corrected
+        chosen = trials.attrs["chosen"]
+        other = "" if chosen == best["number"] else f"; the finals chose trial {chosen}"
         return (
-            f"{counted(trials['state'].tolist())}. The best {mean_of(metric)} is {digits(best['value'], 4)}, of "
-            f"trial {best['number']}"
+            f"{counted(trials['state'].tolist())}. The {foremost(trials)} {mean_of(metric)} is "
+            f"{digits(best['value'], 4)}, of trial {best['number']}{other}"
             + (f". The corrected score, of {facts.about}, is {digits(fixed.value, 4)}." if fixed else ".")
         )
 
@@ -181,6 +194,8 @@ class History(StudyFigure[HistoryFacts]):
             line={"color": BEST, "width": 2.5, "shape": "hv"},
             hovertemplate="best up to trial %{x}<br>%{y:,.5~r}<extra></extra>",
         )
+        shipped = trials[trials["number"] == trials.attrs["chosen"]]
+        drawn.add_scatter(**dots, x=shipped["number"], y=shipped["value"], name="chosen", marker=STAR)
         return drawn
 
 
@@ -189,7 +204,7 @@ def _last(values: list[float]) -> float:
 
 
 class PruningFigure(StudyFigure[pd.DataFrame]):
-    """Facts: trial, state, epoch, value, best (whether it is the best trial's); and how many trials patience ended."""
+    """Facts: trial, state, epoch, value, chosen (whether it is that trial's); and how many trials patience ended."""
 
     title = "Pruning as it happened"
     how = (
@@ -199,19 +214,19 @@ class PruningFigure(StudyFigure[pd.DataFrame]):
     )
 
     def facts(self, study: Snapshot) -> pd.DataFrame:
-        best = next((result.number for result in ranked(study.results, study.metric)), None)
+        chosen = study.chosen
         rows = [
-            (result.number, result.state, epoch, mean, result.number == best)
+            (result.number, result.state, epoch, mean, result.number == chosen)
             for result in study.results
             for epoch, mean in zip(result.epochs, result.intermediate, strict=True)
             if np.isfinite(mean)
         ]
         if not rows:
             raise HpsearchError(got="No trial had a finite value at any checkpoint")
-        facts = pd.DataFrame(rows, columns=["trial", "state", "epoch", "value", "best"])
-        chosen = [trial.params for trial in study.stored.trials()]
+        facts = pd.DataFrame(rows, columns=["trial", "state", "epoch", "value", "chosen"])
+        params = [trial.params for trial in study.stored.trials()]
         facts.attrs["by_patience"] = study.definition.search.patience is not None and sum(
-            result.state == "COMPLETE" and result.epochs[-1] < study.definition.config(chosen[result.number]).epochs
+            result.state == "COMPLETE" and result.epochs[-1] < study.definition.config(params[result.number]).epochs
             for result in study.results
         )
         return of_objective(study, in_headline(facts, ["value"], study.metric))
@@ -238,7 +253,7 @@ class PruningFigure(StudyFigure[pd.DataFrame]):
             "COMPLETE": ("complete", {"color": faint(COMPLETE, 0.4), "width": 1.2}),
         }
         for state, (name, line) in looks.items():
-            some = facts[(facts["state"] == state) & ~facts["best"]]
+            some = facts[(facts["state"] == state) & ~facts["chosen"]]
             if len(some):
                 _curves(drawn, some, name, line)
         ends = facts[facts["state"] == "PRUNED"].groupby("trial").last().reset_index()
@@ -252,8 +267,8 @@ class PruningFigure(StudyFigure[pd.DataFrame]):
                 customdata=ends["trial"],
                 hovertemplate="trial %{customdata} pruned at epoch %{x}<br>%{y:,.5~r}<extra></extra>",
             )
-        if facts["best"].any():
-            _curves(drawn, facts[facts["best"]], "best", {"color": BEST, "width": 2.5})
+        if facts["chosen"].any():
+            _curves(drawn, facts[facts["chosen"]], "chosen", {"color": BEST, "width": 2.5})
         return drawn
 
 

@@ -16,13 +16,15 @@ from plotly.subplots import make_subplots
 from hpsearch.definition.dimension import Dimension
 from hpsearch.errors import HpsearchError
 from hpsearch.numbers import digits, plural, rounded
-from hpsearch.reporting.figures.search import in_headline, mean_of, objective, of_objective
+from hpsearch.reporting.figures.search import foremost, in_headline, mean_of, objective, of_objective
 from hpsearch.reporting.figures.study_figure import StudyFigure
 from hpsearch.reporting.figures.style import (
     ALONE,
     BEST,
     COMPLETE,
+    CORRECTED,
     PRUNED,
+    STAR,
     WIDE,
     axis,
     faint,
@@ -135,17 +137,29 @@ def _of_space(study: Snapshot) -> tuple[pd.DataFrame, Mapping[str, Dimension]]:
 
 
 def _best_of(facts: SpaceFacts) -> str:
-    best = facts.trials.iloc[0]
-    values = [f"{name} {rounded(best[name])}" for name in facts.dimensions if not pd.isna(best[name])]
-    many = len(facts.trials) > 1
-    which = f"The best of {plural(len(facts.trials), 'complete trial')}" if many else "The one complete trial"
-    return f"{which} has {', '.join(values)}."
+    """What is chosen, and the first of the search, if that is another."""
+    trials = facts.trials
+
+    def has(place: int) -> str:
+        one = trials.iloc[place]
+        return ", ".join(f"{name} {rounded(one[name])}" for name in facts.dimensions if not pd.isna(one[name]))
+
+    if len(trials) == 1:
+        return f"The one complete trial has {has(0)}."
+    numbers, among = trials["number"].tolist(), plural(len(trials), "complete trial")
+    chosen = numbers.index(trials.attrs["chosen"])
+    if chosen == 0:
+        return f"Trial {numbers[0]}, chosen and the {foremost(trials)} of {among}, has {has(0)}."
+    return (
+        f"Trial {numbers[chosen]}, chosen by the finals, has {has(chosen)}. "
+        f"Trial {numbers[0]}, the {foremost(trials)} of {among} in the search, has {has(0)}."
+    )
 
 
 class Slices(StudyFigure[PanelFacts]):
     title = "The objective against each hyperparameter"
     how = (
-        "The same complete trials in every panel, each against another hyperparameter; the star is the best one. A "
+        "The same complete trials in every panel, each against another hyperparameter; the star is the chosen one. A "
         "clear slope or valley says where good values lie; a flat cloud, that the value hardly matters. If the best "
         "trials crowd at an edge, widen that range."
     )
@@ -187,16 +201,14 @@ class Slices(StudyFigure[PanelFacts]):
                         "tickvals": (few := list(range(dimension.int_[0], dimension.int_[1] + 1))),
                         "ticktext": few,
                     }
-            best = some["number"] == facts.trials["number"].iloc[0]
-            for is_best in (False, True):
-                chosen = (best == is_best).tolist()
+            shipped = some["number"] == facts.trials.attrs["chosen"]
+            for is_shipped in (False, True):
+                chosen = (shipped == is_shipped).tolist()
                 drawn.add_scatter(
                     x=[value for value, keep in zip(x, chosen, strict=True) if keep],
                     y=some.loc[chosen, "value"],
                     mode="markers",
-                    marker={"color": BEST, "size": 12, "symbol": "star"}
-                    if is_best
-                    else {"color": COMPLETE, "size": 6, "opacity": 0.65},
+                    marker=STAR if is_shipped else {"color": COMPLETE, "size": 6, "opacity": 0.65},
                     customdata=[(trial, plain(value)) for trial, value in some.loc[chosen, ["number", name]].values],
                     hovertemplate="trial %{customdata[0]}: %{customdata[1]}<br>%{y:,.5~r}<extra></extra>",
                     showlegend=False,
@@ -213,9 +225,9 @@ class Parallel(StudyFigure[SpaceFacts]):
     title = "Configurations side by side"
     how = (
         "Each line is a complete trial and crosses every axis at its value; the last axis is what the search "
-        "was for. Follow the orange lines, the best tenth: where they pass through the same part of an axis, the good "
-        "configurations agree; where they spread, they do not care. A line that dips below an axis does not have that "
-        "hyperparameter."
+        "was for; the dashed line is the chosen one. Follow the orange lines, the best tenth: where they pass through "
+        "the same part of an axis, the good configurations agree; where they spread, they do not care. A line "
+        "that dips below an axis does not have that hyperparameter."
     )
     wide: ClassVar[bool] = True
 
@@ -270,9 +282,11 @@ class Parallel(StudyFigure[SpaceFacts]):
             margin={"t": 10, "l": 30, "r": 30},
         )
         good = max(1, round(len(trials) / 10))
+        shipped = trials["number"].tolist().index(trials.attrs["chosen"])
         for name, some, line in (
             ("other complete trials", slice(good, None), {"color": faint(COMPLETE, 0.35), "width": 1}),
-            ("best tenth" if good > 1 else "best", slice(0, good), {"color": faint(BEST, 0.9), "width": 2}),
+            ("best tenth" if good > 1 else foremost(trials), slice(0, good), {"color": faint(BEST, 0.9), "width": 2}),
+            ("chosen", slice(shipped, shipped + 1), {"color": CORRECTED, "width": 2.5, "dash": "dash"}),
         ):
             if len(lines[some]):
                 chosen = trials[some]

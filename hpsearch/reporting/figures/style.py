@@ -11,6 +11,7 @@ import plotly.graph_objects as go
 
 # Seen apart with any colour vision (after Okabe & Ito), and on white as on black.
 COMPLETE, BEST, PRUNED, FAILED, CORRECTED = "#2f7fc1", "#d9660b", "#8b919a", "#c2609a", "#129a74"
+STAR = {"color": BEST, "size": 13, "symbol": "star"}  # the trial that is shipped
 # Of classes; their markers differ in shape too.
 CLASSES = ("#2f7fc1", "#e07b16", "#129a74", "#c2609a", "#56b4e9", "#8f7a1c", "#8b5fd0", "#d1495b", "#6b7280", "#b5a000")
 SHAPES = ("circle", "square", "diamond", "triangle-up", "cross", "star", "hexagon", "pentagon", "bowtie", "hourglass")

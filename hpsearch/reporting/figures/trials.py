@@ -13,6 +13,8 @@ import plotly.graph_objects as go
 from hpsearch.errors import HpsearchError
 from hpsearch.numbers import digits, plural
 from hpsearch.reporting.figures.search import (
+    called,
+    foremost,
     in_headline,
     label,
     loss_label,
@@ -22,7 +24,7 @@ from hpsearch.reporting.figures.search import (
     of_objective,
 )
 from hpsearch.reporting.figures.study_figure import StudyFigure
-from hpsearch.reporting.figures.style import BEST, COMPLETE, CORRECTED, PRUNED, WIDE, axis, faint, figure, joined
+from hpsearch.reporting.figures.style import BEST, COMPLETE, CORRECTED, PRUNED, STAR, WIDE, axis, faint, figure, joined
 from hpsearch.reporting.snapshot import Snapshot
 from hpsearch.storage.trial_result import fold_value, front, one_se_result, standard_error
 
@@ -31,20 +33,21 @@ _RANKED = 40  # trials with their folds
 
 
 class Curves(StudyFigure[pd.DataFrame]):
-    """Facts: a row a checkpoint of the best trials: trial, epoch, training, validation (means over the splits), low and
-    high (of the splits' validation losses), chosen (whether this is the chosen checkpoint)."""
+    """Facts: a row a checkpoint of the chosen trial and the best others: trial, epoch, training, validation (means over
+    the splits), low and high (of the splits' validation losses), chosen (whether this is the chosen checkpoint)."""
 
     title = "How the best trials learnt"
     how = (
-        "Solid: the validation loss, the mean over the splits; of the best trial the band runs from the luckiest split "
-        "to the unluckiest. Dotted: the training loss. The ring is the chosen checkpoint. A validation line that turns "
-        "up while the dotted one goes on falling is overfitting; one that still falls at the right edge would gain "
-        "from more epochs."
+        "Solid: the validation loss, the mean over the splits; of the chosen trial the band runs from the luckiest "
+        "split to the unluckiest. Dotted: the training loss. The ring is the chosen checkpoint. A validation line "
+        "that turns up while the dotted one goes on falling is overfitting; one that still falls at the right edge "
+        "would gain from more epochs."
     )
 
     def facts(self, study: Snapshot) -> pd.DataFrame:
         rows = []
         distinct = [result for result in study.complete if result.same_as is None and result.training_loss]
+        distinct.sort(key=lambda result: result.number != study.chosen)  # it comes first, the others keep their order
         for result in distinct[:_SHOWN]:
             lanes = zip(result.epochs, result.training_loss, result.validation_loss, strict=True)
             for epoch, training, validation in lanes:
@@ -57,12 +60,12 @@ class Curves(StudyFigure[pd.DataFrame]):
         return of_objective(study, shown)
 
     def say(self, facts: pd.DataFrame) -> str:
-        best, name = facts[facts["chosen"]].iloc[0], loss_name(facts)
-        validation, low, high, training = (digits(best[part], 4) for part in ("validation", "low", "high", "training"))
+        first, name = facts[facts["chosen"]].iloc[0], loss_name(facts)
+        validation, low, high, training = (digits(first[part], 4) for part in ("validation", "low", "high", "training"))
         mean = "mean validation loss" if name == "loss" else f"{name} of validation rows"
         return (
-            f"Trial {best['trial']} reaches its {mean} of {validation} at epoch {best['epoch']}, where its splits lie "
-            f"between {low} and {high} and its training {name} is {training}."
+            f"Trial {first['trial']} reaches its {mean} of {validation} at epoch {first['epoch']}, where its splits "
+            f"lie between {low} and {high} and its training {name} is {training}."
         )
 
     def draw(self, facts: pd.DataFrame) -> go.Figure:
@@ -93,7 +96,7 @@ class Curves(StudyFigure[pd.DataFrame]):
                     y=one[what],
                     mode="lines",
                     line={"color": colour, "width": width, "dash": dash},
-                    name=f"trial {trial}" + (", the best" if place == 0 else ""),
+                    name=f"trial {trial}" + (", chosen" if trial == facts.attrs["chosen"] else ""),
                     legendgroup=f"{trial}",
                     legendrank=place,
                     showlegend=what == "validation",
@@ -117,9 +120,9 @@ class Folds(StudyFigure[pd.DataFrame]):
 
     title = "How sure the ranking is: the splits of each trial"
     how = (
-        "The complete trials from the best to the worst; each dot is one split, the bar their mean. Where the dots of "
-        "neighbours reach far past each other's bars, their order is mostly chance: `hpsearch confirm` tells which are "
-        "really different."
+        "The complete trials from the best of the search to the worst; each dot is one split, the bar their mean. "
+        "Where the dots of neighbours reach far past each other's bars, their order is mostly chance: `hpsearch "
+        "confirm` tells which are really different."
     )
 
     def facts(self, study: Snapshot) -> pd.DataFrame:
@@ -138,18 +141,25 @@ class Folds(StudyFigure[pd.DataFrame]):
         if len(best) == 1:
             return "There is a single split, so how sure a value is cannot be told."
         low, high, sign = best["value"].min(), best["value"].max(), objective(facts).sign
-        text = f"The splits of the best trial lie between {digits(low, 4)} and {digits(high, 4)}"
+        number, chosen = best["trial"].iloc[0], facts.attrs["chosen"]
+        text = (
+            f"The splits of trial {number}, the {foremost(facts)}, lie between {digits(low, 4)} and {digits(high, 4)}"
+        )
         within = sign * facts.groupby("rank")["mean"].first() <= (sign * best["value"]).max()
         if len(within) == 1:
             return f"{text}."
+        other = "" if chosen == number else f" The finals chose trial {chosen}."
         return (
             f"{text}; the means of {int(within.sum())} of the {len(within)} trials shown are better than the worst of "
-            "these."
+            f"these.{other}"
         )
 
     def draw(self, facts: pd.DataFrame) -> go.Figure:
         means = facts.groupby("rank").first().reset_index()
-        across: dict[str, Any] = {"title": {"text": "rank of the trial (1 is the best)"}, "range": [0, len(means) + 1]}
+        across: dict[str, Any] = {
+            "title": {"text": f"rank of the trial (1 is the {foremost(facts)})"},
+            "range": [0, len(means) + 1],
+        }
         across |= {"dtick": 1} if len(means) < 8 else {}
         drawn = figure(400, xaxis=across, yaxis=axis(label(objective(facts)).removeprefix("mean "), facts["value"]))
         spans = facts.groupby("rank")["value"].agg(["min", "max"])
@@ -198,10 +208,11 @@ class SizeFacts:
 class Size(StudyFigure[SizeFacts]):
     title = "What a larger network buys"
     how = (
-        "Each dot is a complete trial: how many weights and biases it has, and its value. The steps are the best value "
-        "with at most so many parameters (`hpsearch best --at-most`). The dashed line lies one "
-        "standard error from the best: trials beyond it can hardly be told from the best one, so the leftmost of them, "
-        "the diamond, is the small network to prefer where size matters (`hpsearch best --rule one-se`)."
+        "Each dot is a complete trial: how many weights and biases it has, and its value; the star is the chosen "
+        "one. The steps are the best value with at most so many parameters (`hpsearch best --at-most`). The dashed "
+        "line lies one standard error from the best value of the search: trials beyond it can hardly be told from that "
+        "one, so the leftmost of them, the diamond, is the small network to prefer where size matters (`hpsearch best "
+        "--rule one-se`)."
     )
 
     def facts(self, study: Snapshot) -> SizeFacts:
@@ -220,13 +231,24 @@ class Size(StudyFigure[SizeFacts]):
 
     def say(self, facts: SizeFacts) -> str:
         first = facts.trials.iloc[0]
-        text = f"The best trial has {plural(int(first['parameters']), 'parameter')}"
+        text = f"{called(facts.trials, int(first['number']))} has {plural(int(first['parameters']), 'parameter')}"
         if facts.chosen is None:
             return f"{text}; with a single split there is no standard error to compare others by."
         if facts.chosen == first["number"]:
-            return f"{text}, and no smaller one lies within a standard error of it."
+            return f"{text}, and no smaller one lies within a standard error of it.{self._shipped(facts.trials)}"
         small = facts.trials[facts.trials["number"] == facts.chosen].iloc[0]
-        return f"{text}; trial {facts.chosen} has {int(small['parameters']):,} and lies within a standard error of it."
+        return (
+            f"{text}; trial {facts.chosen} has {int(small['parameters']):,} and lies within a standard error of it."
+            f"{self._shipped(facts.trials)}"
+        )
+
+    @staticmethod
+    def _shipped(trials: pd.DataFrame) -> str:
+        """The chosen trial, if it is another than the first of the search."""
+        if trials.attrs["chosen"] == trials["number"].iloc[0]:
+            return ""
+        chosen = trials[trials["number"] == trials.attrs["chosen"]].iloc[0]
+        return f" The finals chose trial {int(chosen['number'])}, with {int(chosen['parameters']):,}."
 
     def draw(self, facts: SizeFacts) -> go.Figure:
         trials = facts.trials
@@ -246,10 +268,7 @@ class Size(StudyFigure[SizeFacts]):
                 name="best with at most so many",
                 hoverinfo="skip",
             )
-        looks: list[Look] = [
-            ("complete", trials.iloc[1:], {"color": COMPLETE, "size": 7, "opacity": 0.75}),
-            ("best", trials.iloc[:1], {"color": BEST, "size": 13, "symbol": "star"}),
-        ]
+        looks = _chosen_apart(trials)
         if facts.chosen is not None and facts.chosen != trials["number"].iloc[0]:
             small = trials[trials["number"] == facts.chosen]
             looks.append(
@@ -266,7 +285,7 @@ class Gap(StudyFigure[pd.DataFrame]):
     how = (
         "Each dot is a complete trial at its chosen checkpoint. On the diagonal a network does as well on new rows as "
         "on those it learnt from; the further above it, the more it has learnt by heart. Top right: too weak or badly "
-        "trained. Top left: overfitted. The aim is the lowest dot."
+        "trained. Top left: overfitted. The aim is the lowest dot. The star is the chosen trial."
     )
 
     def facts(self, study: Snapshot) -> pd.DataFrame:
@@ -282,13 +301,16 @@ class Gap(StudyFigure[pd.DataFrame]):
         return of_objective(study, in_headline(frame, ["training", "validation"], loss_metric(study)))
 
     def say(self, facts: pd.DataFrame) -> str:
-        best, medians = (
+        chosen = facts[facts["number"] == facts.attrs["chosen"]]
+        first = (chosen if len(chosen) else facts).iloc[0]
+        firsts, medians = (
             [digits(one[part], 4) for part in ("training", "validation")]
-            for one in (facts.iloc[0], facts.median(numeric_only=True))
+            for one in (first, facts.median(numeric_only=True))
         )
         name = loss_name(facts)
         return (
-            f"The best trial has a training {name} of {best[0]} and a validation {name} of {best[1]}; the median trial "
+            f"{called(facts, int(first['number']))} has a training {name} of {firsts[0]} and a validation {name} of "
+            f"{firsts[1]}; the median trial "
             f"{medians[0]} and {medians[1]}."
         )
 
@@ -305,15 +327,21 @@ class Gap(StudyFigure[pd.DataFrame]):
             ends = np.geomspace(low, high, 30) if low > 0 else np.array([low, high])
             line = {"color": PRUNED, "dash": "dash", "width": 1.5}
             drawn.add_scatter(x=ends, y=ends, mode="lines", line=line, name="no gap", hoverinfo="skip")
-        looks: list[Look] = [
-            ("complete", facts.iloc[1:], {"color": COMPLETE, "size": 7, "opacity": 0.75}),
-            ("best", facts.iloc[:1], {"color": BEST, "size": 13, "symbol": "star"}),
-        ]
+        looks = _chosen_apart(facts)
         told = "trial %{customdata}<br>training %{x:,.5~r}<br>validation %{y:,.5~r}"
         return _dots(drawn, looks, "training", "validation", told)
 
 
 Look = tuple[str, pd.DataFrame, dict[str, Any]]  # name, trials, marker
+
+
+def _chosen_apart(trials: pd.DataFrame) -> list[Look]:
+    """Complete trials, and the one of them that is shipped."""
+    chosen = trials["number"] == trials.attrs["chosen"]
+    return [
+        ("complete", trials[~chosen], {"color": COMPLETE, "size": 7, "opacity": 0.75}),
+        ("chosen", trials[chosen], STAR),
+    ]
 
 
 def _dots(drawn: go.Figure, looks: Sequence[Look], x: str, y: str, told: str) -> go.Figure:
