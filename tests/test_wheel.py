@@ -25,7 +25,7 @@ study: hpsearch.StudyResult = hpsearch.run("spiral.toml", trials=6)
 value: float | None = study.best.result.value
 model: Bundle = hpsearch.retrain("best.toml")
 hpsearch.report(study, "report.html")
-hpsearch.run(1)
+hpsearch.run("spiral.toml", trials="6")
 {"".join(f"reveal_type(hpsearch.{name}){chr(10)}" for name in package.__all__)}
 """
 
@@ -106,7 +106,7 @@ def test_a_users_program_is_type_checked_against_it(installed: Installed) -> Non
     said = installed.run("python", "-m", "mypy", "--strict", "program.py", status=1)
     errors = [line for line in said.splitlines() if ": error: " in line]
     assert len(errors) == 1, said
-    assert 'Argument 1 to "run" has incompatible type "int"' in errors[0]
+    assert 'Argument "trials" to "run" has incompatible type "str"' in errors[0]
     revealed = re.findall(r'Revealed type is "(.*)"$', said, re.M)
     assert len(revealed) == len(package.__all__)
     assert not {"Any", "object", "builtins.object"} & set(revealed)
