@@ -30,6 +30,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from sqlalchemy.exc import SQLAlchemyError
 
 from hpsearch.definition.study import StudyDefinition
 from hpsearch.errors import BundleError, HpsearchError, Setting, StorageError, one_line
@@ -197,10 +198,14 @@ def _client(tracking_uri: str | None) -> Iterator[MlflowClient]:
         from mlflow.exceptions import MlflowException
 
         where = _uri(tracking_uri)
+        must = "must be a tracking server or database of MLflow"
         try:
-            yield mlflow.MlflowClient(tracking_uri=where)
+            client = mlflow.MlflowClient(tracking_uri=where)
+        except (MlflowException, OSError, SQLAlchemyError) as error:
+            raise StorageError(must, one_line(error), where=_without_password(where)) from error
+        try:
+            yield client
         except MlflowException as error:
-            must = "must be a tracking server or database of MLflow"
             raise StorageError(must, one_line(error), where=_without_password(where)) from error
 
 

@@ -157,6 +157,7 @@ def test_a_server_that_is_not_there_is_refused_soon(client: Any, monkeypatch: py
 def test_mistakes_are_told_in_one_line(client: Any, place: Path, hpsearch: Callable[..., Outcome]) -> None:
     for arguments, said in (
         (("--tracking-uri", "nonsense:///x"), "must be a tracking server or database of MLflow"),
+        (("--tracking-uri", "sqlite:///small.toml/x.db"), "must be a tracking server or database of MLflow"),
         (("--tracking-uri", URI, "--model", "absent", "--experiment", "three"), "absent: must be a saved model"),
     ):
         done = hpsearch("export-mlflow", "small", *arguments)
