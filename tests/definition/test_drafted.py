@@ -114,4 +114,3 @@ def test_what_is_left_out_unasked_is_warned_of_where_it_is_called(frame: pd.Data
         assert hpsearch.run(odd, "kind", name="mine", overrides=short).name == "mine"
     assert {warning.filename for warning in caught} == {__file__}
     hpsearch.init(odd, "kind", overrides=["data.drop=['far', 'same']", "data.missing=['x']"])  # else an error here
-    hpsearch.init(frame, "kind")
