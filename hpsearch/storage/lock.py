@@ -17,7 +17,7 @@ from hpsearch.errors import StorageError, StorageLostError, StudyOwnedError, rea
 from hpsearch.storage.database import clear_errors, place
 from hpsearch.storage.stored_study import StoredStudy
 
-_ATTEMPTS, _PAUSE = 4, 0.02  # at a lock that may be held only by one who looks, and the seconds between two
+_ATTEMPTS, _PAUSE = 200, 0.01  # at a lock that is held only by those who look, and the seconds between two
 _HOLDER = text(
     "SELECT application_name FROM pg_stat_activity JOIN pg_locks USING (pid) "
     "WHERE locktype = 'advisory' AND ((classid::bigint << 32) | objid::bigint) = :key"
@@ -68,7 +68,7 @@ def _file_lock(stored: StoredStudy, database: Path) -> Iterator[None]:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 attempts += 1
-                if attempts < _ATTEMPTS:  # `is_owned` holds it for as long as it takes to look
+                if attempts < _ATTEMPTS and not _is_locked(path):  # those who look share it, for as long as that takes
                     file.close()
                     time.sleep(_PAUSE)
                     continue
