@@ -86,9 +86,11 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         with pytest.raises(KeyboardInterrupt):
             run(name, watch)
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    optuna.create_study(storage=url, study_name=STRANGE).optimize(lambda trial: trial.suggest_float("x", 0, 1), 2)
-    both = optuna.create_study(storage=url, study_name=TWO, directions=["maximize", "minimize"])
+    storage = optuna.storages.RDBStorage(url)
+    optuna.create_study(storage=storage, study_name=STRANGE).optimize(lambda trial: trial.suggest_float("x", 0, 1), 2)
+    both = optuna.create_study(storage=storage, study_name=TWO, directions=["maximize", "minimize"])
     both.optimize(lambda trial: (trial.suggest_float("x", 0, 1), 1.0), 3)
+    close(storage)
     storage = open_storage(url)
     view = View(storage, dashboard.annotate)
     ids = {study.study_name: study._study_id for study in storage.get_all_studies()}
@@ -144,8 +146,10 @@ def test_the_list_says_of_each_study_what_the_table_says(served: Served) -> None
 
 
 def test_the_best_of_two_objectives_is_that_of_the_first(served: Served) -> None:
-    study = optuna.load_study(study_name=TWO, storage=served.url)
-    assert float(listed(served)[TWO][3]) == pytest.approx(max(trial.values[0] for trial in study.trials), abs=1e-4)
+    storage = optuna.storages.RDBStorage(served.url)
+    values = [trial.values[0] for trial in optuna.load_study(study_name=TWO, storage=storage).trials]
+    close(storage)
+    assert float(listed(served)[TWO][3]) == pytest.approx(max(values), abs=1e-4)
     assert served.get(f"/studies/{served.ids[TWO]}")[0] == 200
     assert served.get(f"/api/studies/{served.ids[TWO]}")[0] == 200
 

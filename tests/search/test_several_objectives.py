@@ -22,6 +22,7 @@ from hpsearch.definition.samplers import SAMPLERS
 from hpsearch.definition.study import StudyDefinition
 from hpsearch.errors import DefinitionError, HpsearchError
 from hpsearch.search.proposer import Proposer
+from hpsearch.storage.database import close
 from hpsearch.storage.stored_study import objective_titles
 from hpsearch.storage.trial_result import TrialResult, front
 from hpsearch.validation.metrics import objective_metric
@@ -83,15 +84,17 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_stored_study_has_both_objectives_as_other_programs_read_them(ran: Path) -> None:
     url = at(ran.parent, "one")
-    study, trials = optuna.load_study(study_name="small", storage=url), hpsearch.load_trials("small", url)
+    storage = optuna.storages.RDBStorage(url)
+    study, trials = optuna.load_study(study_name="small", storage=storage), hpsearch.load_trials("small", url)
     assert [direction.name for direction in study.directions] == ["MINIMIZE", "MINIMIZE"]
     assert objective_titles(study.user_attrs) == ["mean validation loss", "parameters"]
     for trial, row in zip(study.trials, trials.to_dict("records"), strict=True):
         assert trial.state.name == row["state"]
         assert trial.values[1] == row["parameters"]
         assert math.isnan(row["value"]) or trial.values[0] == row["value"]
-    found = hpsearch.load_trials("small", url, front=True)
-    assert sorted(found["number"]) == sorted(trial.number for trial in study.best_trials)
+    found, best_trials = hpsearch.load_trials("small", url, front=True), study.best_trials
+    close(storage)
+    assert sorted(found["number"]) == sorted(trial.number for trial in best_trials)
     assert found["parameters"].is_monotonic_increasing
     assert found["value"].is_monotonic_decreasing
     assert len(found) < (trials["state"] == "COMPLETE").sum()

@@ -143,7 +143,9 @@ class World:
     def begin_run(self) -> None:
         """A new process, and all that had failed works again."""
         for engine in _ENGINES.values():
-            engine.dispose()  # a process's connections die with it
+            engine.dispose()
+        while _CONNECTIONS:
+            _CONNECTIONS.pop().close()  # a process's connections die with it
         self.dead, self.deaths, self.lost, self.owner = False, 0, "", False
 
     # ------------------------------------------------------------ the clock
@@ -333,6 +335,7 @@ class _Pending:
 
 
 _ENGINES: dict[tuple[str, bool], sqlalchemy.Engine] = {}
+_CONNECTIONS: list[Any] = []  # that were made since the last process began
 
 
 @contextmanager
@@ -375,6 +378,7 @@ def inhabited(world: World) -> Iterator[None]:
         if key not in _ENGINES:
             options["connect_args"] = {"timeout": 0}  # who would wait for a lock waits for itself: all is one thread
             _ENGINES[key] = real_engine(url, **options)
+            sqlalchemy.event.listen(_ENGINES[key], "connect", lambda made, record: _CONNECTIONS.append(made))
         return _ENGINES[key]
 
     event = sqlalchemy.engine.Engine, "before_cursor_execute", statement
