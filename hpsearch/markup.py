@@ -158,7 +158,7 @@ def learning_curve(
         whose: as ``trial 3``.
         epochs: of the checkpoints.
         training: of each checkpoint, one loss a split.
-        validation: likewise.
+        validation: likewise; of what is fitted for good, nothing.
         chosen: the epoch of the chosen one.
         root: what the square root of a mean is called, where that is shown in its place.
     """
@@ -167,7 +167,9 @@ def learning_curve(
         name: [(epoch, (sum(one) / len(one)) ** power) for epoch, one in zip(epochs, losses, strict=True) if one]
         for name, losses in {"training": training, "validation": validation}.items()
     }
-    return chart(f"Learning curve of {whose}: {root or 'mean loss'} over the splits", lines, "epoch", mark=chosen)
+    where = " over the splits" if lines["validation"] else " of their training"
+    lines = {name: points for name, points in lines.items() if points}
+    return chart(f"Learning curve of {whose}: {root or 'mean loss'}{where}", lines, "epoch", mark=chosen)
 
 
 def _thinned(points: Sequence[Point]) -> Sequence[Point]:

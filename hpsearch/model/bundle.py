@@ -27,7 +27,7 @@ from hpsearch.data.frames import expand_frame
 from hpsearch.data.preprocess import Scaling
 from hpsearch.data.target_scaling import to_plain
 from hpsearch.errors import BundleError, DataError, Setting, listed, located, reason
-from hpsearch.markup import table
+from hpsearch.markup import learning_curve, table
 from hpsearch.model.format import encode, pack, read
 from hpsearch.model.manifest import ARRAYS, REST
 from hpsearch.nn.network import NetworkShape
@@ -90,7 +90,13 @@ class Bundle:
         return "\n".join([f"Bundle that predicts {predicts}", *(f"  {name}: {value}" for name, value in others)])
 
     def _repr_html_(self) -> str:
-        return table(["", ""], self._facts(), f"A model that predicts {self.target_name!r}")
+        shown_facts = table(["", ""], self._facts(), f"A model that predicts {self.target_name!r}")
+        if not (curve := self.about.get("learning_curve")):
+            return shown_facts
+        root = objective_metric("loss", self.architecture.loss).root
+        one_each = [[loss] for loss in curve["training_loss"]]
+        name = None if root is None else root.title
+        return shown_facts + learning_curve("the networks", curve["epochs"], one_each, [[]] * len(one_each), None, name)
 
     def _facts(self) -> list[tuple[str, str]]:
         """What it is, for reading."""

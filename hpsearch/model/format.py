@@ -34,8 +34,8 @@ target.scale        and 1 of classes; ``scale`` is above 0
 target.transform    an object, see below, in a regression whose target is transformed too; else null or left out
 about               how the model came to be, for people: any keys. Of those that are read again ``not_features`` is
                     null or a list of texts, ``ranges`` an object of pairs of numbers by the names of columns,
-                    ``scorings`` an integer of at least 0, ``rows`` null or an object, ``evaluation``, ``origin`` and
-                    ``holdout`` null or objects, see below, ``as_exported`` true or false
+                    ``scorings`` an integer of at least 0, ``rows`` null or an object, ``evaluation``, ``origin``,
+                    ``holdout`` and ``learning_curve`` null or objects, see below, ``as_exported`` true or false
 ==================  ====================================================================================================
 
 Each of ``preprocessing.columns`` is an object with ``name`` (text, no two the same), ``kind`` (``numeric``,
@@ -119,6 +119,9 @@ averages of several networks).
 first may all be left out: ``objective`` (a metric that goes with the loss; ``loss`` if left out), ``corrected_value``,
 ``corrected_low`` and ``corrected_high`` (numbers or null) and ``corrected_is_about`` (text or null). The second has
 ``rows`` (an integer of at least 1) and ``loss`` (a number), and may have ``low`` and ``high`` (numbers or null).
+
+``about.learning_curve`` has exactly two lists of one length: ``epochs`` (integers of at least 0) and ``training_loss``
+(numbers), the mean of the members' data losses on the training rows at each checkpoint.
 
 Version 3 is read too. It is a model of one member: it has no ``network.members``, and its arrays no axis of members.
 """

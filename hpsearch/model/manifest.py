@@ -172,6 +172,17 @@ class HoldOutPart(ManifestPart):
     high: float | None = None
 
 
+class CurvePart(ManifestPart):
+    epochs: Annotated[list[Annotated[int, Field(ge=0)]], Field(fail_fast=True)]
+    training_loss: Annotated[list[float], Field(fail_fast=True)]
+
+    @model_validator(mode="after")
+    def _one_an_epoch(self) -> Self:
+        if len(self.training_loss) != len(self.epochs):
+            raise ValueError("one loss an epoch")
+        return self
+
+
 class About(ManifestPart):
     model_config = ConfigDict(extra="allow")
 
@@ -183,6 +194,7 @@ class About(ManifestPart):
     origin: OriginPart | None = None
     as_exported: bool = False
     holdout: HoldOutPart | None = None
+    learning_curve: CurvePart | None = None
 
 
 class Manifest(ManifestPart):

@@ -165,6 +165,10 @@ def fit_prepared(prepared: Prepared, config: Config) -> Bundle:
         "members": members,
         "trained_again": done.trained_again,
         "learning_rate_at_end": float(last.learning_rate[0]),
+        "learning_curve": {
+            "epochs": [point.epoch for point in done.checkpoints],
+            "training_loss": [float(point.training_loss.mean()) for point in done.checkpoints],
+        },
         "training": bundle.score(data) | _objective(bundle, data, definition) | {"penalty": float(last.penalty.mean())},
         "holdout": None,
     }

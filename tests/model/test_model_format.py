@@ -377,6 +377,8 @@ HOSTILE: dict[str, tuple[tuple[Any, ...], Any, str]] = {
     "a corrected score that is text": (("about", "origin"), {"corrected_low": "low"}, "origin.corrected_low"),
     "a hold-out that is a number": (("about", "holdout"), 5, "holdout"),
     "a hold-out without a loss": (("about", "holdout"), {"rows": 5}, "holdout.loss"),
+    "a curve of nothing": (("about", "learning_curve"), {"epochs": [1], "training_loss": []}, "one loss an epoch"),
+    "a curve of text": (("about", "learning_curve"), {"epochs": [1], "training_loss": ["x"]}, "learning_curve"),
     "version of another type": (("version",), True, "is of version True"),
     "a fraction of a version": (("version",), 3.0, "is of version 3.0"),
     "an earlier version": (("version",), 2, "is of version 2. Retrain it"),

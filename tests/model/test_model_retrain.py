@@ -100,3 +100,23 @@ def test_the_command_line_says_what_to_believe(exported: Path, hpsearch: Callabl
         assert "The hold-out was scored 2 times: it is no longer untouched." in again.out
         assert Bundle.load("model").about["scorings"] == 2
         assert "scored 2 times\n" in hpsearch("best", "small").out
+
+
+def test_a_model_shows_how_its_networks_learnt(tmp_path: Path) -> None:
+    definition = hpsearch.StudyDefinition.from_mapping(
+        {
+            "study": {"name": "shown", "seed": 1},
+            "data": {"source": "sklearn:wine"},
+            "train": {"epochs": 12, "evaluate_every": 3, "neurons": 4},
+            "retrain": {"members": 2},
+        }
+    )
+    bundle = hpsearch.retrain(definition)
+    curve = bundle.about["learning_curve"]
+    assert curve["epochs"] == [3, 6, 9, 12]
+    assert len(curve["training_loss"]) == 4
+    assert curve["training_loss"][-1] < curve["training_loss"][0]
+    again = bundle.save(tmp_path / "model") or hpsearch.Bundle.load(tmp_path / "model")
+    for one in (bundle, again):
+        assert "Learning curve of the networks: mean loss of their training" in one._repr_html_()
+        assert "<polyline" in one._repr_html_()
