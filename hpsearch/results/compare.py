@@ -156,11 +156,12 @@ class Compared:
         if low is None or high is None:
             return f"{first} is {how} {'than' if gain else 'as'} {second}; how sure that is cannot be told."
         between = f"95 % interval {rounded(low)} to {rounded(high)}"
+        if gain < 0:  # of how much worse, as the sentence says it
+            between = f"95 % interval {rounded(-high)} to {rounded(-low)}"
         if self.verdict == "alike":
             return f"The {self.rows:,} rows cannot tell {first} and {second} apart: {first} is {how}, {between}."
         if self.verdict == "worse":
             first, second, gain = second, first, -gain
-            between = f"95 % interval {rounded(-high)} to {rounded(-low)}"
         return f"{first} is better than {second} by {rounded(gain)}{unit} ({between})."
 
     def _gain(self) -> tuple[float, float | None, float | None]:
