@@ -42,7 +42,7 @@ def table(
     cells = [[(value, isinstance(value, int | float) and not isinstance(value, bool)) for value in row] for row in rows]
     numeric = [any(row[place][1] for row in cells) for place in range(len(heads))]
     head = "".join(
-        f'<th scope="col"{_right(right)}>{text(name)}</th>' for name, right in zip(heads, numeric, strict=True)
+        f'<th scope="col"{right_aligned(right)}>{text(name)}</th>' for name, right in zip(heads, numeric, strict=True)
     )
     # A first column of names needs no head beside each of them.
     names = [
@@ -51,7 +51,8 @@ def table(
     body = "".join(
         "<tr>"
         + "".join(
-            f"<td{_right(right)}{name}>{text(value)}</td>" for (value, right), name in zip(row, names, strict=True)
+            f"<td{right_aligned(right)}{name}>{text(value)}</td>"
+            for (value, right), name in zip(row, names, strict=True)
         )
         + "</tr>"
         for row in cells
@@ -63,7 +64,8 @@ def table(
     )
 
 
-def _right(right: bool) -> str:
+def right_aligned(right: bool) -> str:
+    """The attribute of a cell whose content stands at the right, if it does."""
     return ' class="right"' if right else ""
 
 

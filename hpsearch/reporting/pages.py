@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from hpsearch.markup import text
+from hpsearch.markup import right_aligned, text
 from hpsearch.numbers import plural, readable
 from hpsearch.reporting.overview import Standing
 from hpsearch.reporting.parts import part
@@ -134,7 +134,7 @@ def trials_page(study: Standing, trials: pd.DataFrame, by: str) -> str:
     rows = trials.sort_values(by, ascending=ascending, na_position="last", kind="stable")
     numeric = {name: pd.api.types.is_numeric_dtype(trials[name]) for name in columns}
     head = "".join(
-        f'<th scope="col"{_right(numeric[name])}{_sorted(name == by, ascending)}>'
+        f'<th scope="col"{right_aligned(numeric[name])}{_sorted(name == by, ascending)}>'
         f'<a href="?by={text(name)}">{text(name.replace("_", " "))}</a></th>'
         for name in columns
     )
@@ -162,12 +162,8 @@ def _trial(study: Standing, columns: Sequence[str], values: Sequence[Any], numer
         elif name == "state":
             shown_value = f'<span class="state {text(value)}">{text(str(value).lower())}</span>'
         head = f' data-head="{text(name.replace("_", " "))}"'
-        cells.append(f"<td{_right(numeric[name])}{head}>{shown_value}</td>")
+        cells.append(f"<td{right_aligned(numeric[name])}{head}>{shown_value}</td>")
     return f"<tr>{''.join(cells)}</tr>"
-
-
-def _right(right: bool) -> str:
-    return ' class="right"' if right else ""
 
 
 def _sorted(by_this: bool, ascending: bool) -> str:

@@ -116,7 +116,7 @@ def test_a_model_shows_how_its_networks_learnt(tmp_path: Path) -> None:
     assert curve["epochs"] == [3, 6, 9, 12]
     assert len(curve["training_loss"]) == 4
     assert curve["training_loss"][-1] < curve["training_loss"][0]
-    again = bundle.save(tmp_path / "model") or hpsearch.Bundle.load(tmp_path / "model")
-    for one in (bundle, again):
+    bundle.save(tmp_path / "model")
+    for one in (bundle, hpsearch.Bundle.load(tmp_path / "model")):
         assert "Learning curve of the networks: mean loss of their training" in one._repr_html_()
         assert "<polyline" in one._repr_html_()

@@ -166,7 +166,7 @@ def run_once(
     """Run a study as ``hpsearch.run`` does; returns whether it came to its end."""
     prepared = of.prepared
     if trials is not None:
-        prepared = copy(prepared)
+        prepared = copy(prepared)  # which keeps the splits of the finals, where ``replace`` would deal them anew
         object.__setattr__(prepared, "definition", prepared.definition.with_trials(trials))
 
     def on_progress(progress: Progress) -> None:

@@ -14,7 +14,7 @@ from plotly.subplots import make_subplots
 from hpsearch.arrays import Floats
 from hpsearch.numbers import digits, rounded
 from hpsearch.reporting.figures.study_figure import StudyFigure
-from hpsearch.reporting.figures.style import ALONE, CLASSES, COMPLETE, PRUNED, SHAPES, faint, figure, plain
+from hpsearch.reporting.figures.style import ALONE, CLASSES, COMPLETE, PRUNED, SHAPES, between, faint, figure, plain
 from hpsearch.reporting.snapshot import Snapshot
 from hpsearch.results.inspection import STRONGEST, Importance
 from hpsearch.validation.inspection import Effect
@@ -232,18 +232,8 @@ class Effects(StudyFigure[EffectsFacts]):
             return
         line = slice(0, len(x) - (effect.values[-1] is None)) if effect.on_grid else slice(0, 0)
         if few and effect.on_grid:
-            some = x[line]
             drawn.add_scatter(
-                x=[*some, *some[::-1]],
-                y=[*low[line], *high[line][::-1]],
-                fill="toself",
-                mode="lines",
-                line={"width": 0},
-                fillcolor=faint(colour, 0.18),
-                hoverinfo="skip",
-                showlegend=False,
-                legendgroup=f"class {place}",
-                **at,
+                **between(x[line], low[line].tolist(), high[line].tolist(), colour), legendgroup=f"class {place}", **at
             )
         marker = {"color": colour, "size": 5 if effect.on_grid else 8, "symbol": shape}
         if effect.on_grid:

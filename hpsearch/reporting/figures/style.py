@@ -79,6 +79,20 @@ def faint(colour: str, alpha: float) -> str:
     return f"rgba({red},{green},{blue},{alpha:g})"
 
 
+def between(x: Sequence[Any], low: Sequence[float], high: Sequence[float], colour: str) -> dict[str, Any]:
+    """What is between two lines over the same x, as a trace of lines that shows nothing by itself."""
+    return {
+        "x": [*x, *x[::-1]],
+        "y": [*low, *high[::-1]],
+        "fill": "toself",
+        "mode": "lines",
+        "line": {"width": 0},
+        "fillcolor": faint(colour, 0.18),
+        "hoverinfo": "skip",
+        "showlegend": False,
+    }
+
+
 def _ticks(low: float, high: float) -> list[float]:
     """Round numbers between two positive ones: 1, 2 and 5 of each decade, or fewer where there are many decades."""
     first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))

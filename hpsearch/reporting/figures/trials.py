@@ -24,7 +24,19 @@ from hpsearch.reporting.figures.search import (
     of_objective,
 )
 from hpsearch.reporting.figures.study_figure import StudyFigure
-from hpsearch.reporting.figures.style import BEST, COMPLETE, CORRECTED, PRUNED, STAR, WIDE, axis, faint, figure, joined
+from hpsearch.reporting.figures.style import (
+    BEST,
+    COMPLETE,
+    CORRECTED,
+    PRUNED,
+    STAR,
+    WIDE,
+    axis,
+    between,
+    faint,
+    figure,
+    joined,
+)
 from hpsearch.reporting.snapshot import Snapshot
 from hpsearch.storage.trial_result import fold_value, front, one_se_result, standard_error
 
@@ -79,17 +91,8 @@ class Curves(StudyFigure[pd.DataFrame]):
             epochs = one["epoch"].tolist()
             width = 2.5 if place == 0 else 1.5
             if place == 0:  # more bands would hide each other
-                drawn.add_scatter(
-                    x=epochs + epochs[::-1],
-                    y=one["low"].tolist() + one["high"].tolist()[::-1],
-                    fill="toself",
-                    mode="lines",
-                    line={"width": 0},
-                    fillcolor=faint(colour, 0.18),
-                    hoverinfo="skip",
-                    showlegend=False,
-                    legendgroup=f"{trial}",
-                )
+                ends = one["low"].tolist(), one["high"].tolist()
+                drawn.add_scatter(**between(epochs, *ends, colour), legendgroup=f"{trial}")
             for what, dash in (("training", "dot"), ("validation", "solid")):
                 drawn.add_scatter(
                     x=epochs,
