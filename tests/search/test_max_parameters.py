@@ -112,11 +112,19 @@ def cases(draw: st.DrawFn) -> tuple[tuple[dict[str, Any], dict[str, Any]], str, 
 
 
 BOTTLENECK = ({"hidden_layers": {"int": [0, 3]}, "neurons": {"int": [2, 64]}}, {}), "tpe", 0.0, 50, 10
+ONE_NUMBER = (
+    ({"learning_rate": {"choice": [0.01, 0.1, 1.0]}, "layer1": {"neurons": {"int": [1, 2]}}}, {"hidden_layers": 1}),
+    "cmaes",
+    0.0,
+    1,
+    0,
+)
 
 
 @settings(max_examples=5, deadline=None)
 @given(cases())
 @example(BOTTLENECK)
+@example(ONE_NUMBER)
 def test_whatever_is_searched_by_whatever_sampler_nothing_is_too_large(case: Any) -> None:
     require_small_enough(*case)
 
