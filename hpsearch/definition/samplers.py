@@ -140,13 +140,27 @@ class CmaEs(Sampler):
         return _keyed(build, study_seed, number)
 
 
+class NSGA2(Sampler):
+    """Genetic search for a front (NSGA-II, Deb et al. 2002); conditional dimensions independently.
+
+    Generations are made of complete trials. Which were parents is rebuilt on resuming by proposing again.
+    """
+
+    stateful: ClassVar[bool] = True
+
+    population_size: Annotated[int, Field(ge=2, description="complete trials of a generation")] = 50
+
+    def for_trial(self, sizes: NetworkSizes, study_seed: int, number: int) -> BaseSampler:
+        from optuna.samplers import NSGAIISampler
+
+        return _keyed(lambda seed: NSGAIISampler(seed=seed, population_size=self.population_size), study_seed, number)
+
+
 class GP(Sampler):
-    """Gaussian process with expected improvement; conditional dimensions independently.
+    """Gaussian process with expected improvement, or of the hypervolume; conditional dimensions independently.
 
     Repeats exactly where PyTorch does: on one machine and version, with one thread.
     """
-
-    several: ClassVar[bool] = False
 
     n_startup_trials: Annotated[int, Field(ge=1, description="random trials before the first model")] = 10
 
@@ -217,6 +231,7 @@ SAMPLERS: dict[str, type[Sampler]] = {
     "cmaes": CmaEs,
     "gp": GP,
     "grid": Grid,
+    "nsga2": NSGA2,
     "qmc": QMC,
     "random": Random,
     "tpe": TPE,

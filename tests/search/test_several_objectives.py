@@ -111,7 +111,11 @@ def test_what_is_shipped_has_the_best_loss(ran: Path) -> None:
 @pytest.mark.parametrize("sampler", SEVERAL)
 def test_with_every_sampler_a_stop_and_two_workers_change_nothing(small: Path, sampler: str) -> None:
     space = "hidden_layers = { int = [0, 2] }\nneurons = { choice = [1, 4, 16] }\nactivation = { choice = ['tanh'] }"
-    with_search(small, SEARCH.replace('{ name = "tpe", n_startup_trials = 4 }', f'"{sampler}"'), space)
+    if sampler == "gp":
+        pytest.importorskip("torch", reason="its size is out of proportion here")
+    few = {"gp": ", n_startup_trials = 4", "nsga2": ", population_size = 3"}.get(sampler, "")
+    named = f'{{ name = "{sampler}"{few} }}'
+    with_search(small, SEARCH.replace('{ name = "tpe", n_startup_trials = 4 }', named), space)
     hpsearch.run(small, storage=at(small.parent, "one"))
     hpsearch.run(small, trials=5, storage=at(small.parent, "two"))
     hpsearch.run(small, workers=2, storage=at(small.parent, "two"))
