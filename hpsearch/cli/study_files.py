@@ -15,6 +15,7 @@ from hpsearch.cli import completion, terminal
 from hpsearch.data.csv_format import KEYS, SETTABLE
 from hpsearch.errors import DefinitionError, HpsearchError, Setting
 from hpsearch.numbers import plural
+from hpsearch.regular_file import is_same_file, open_regular
 
 if TYPE_CHECKING:
     from hpsearch.definition.draft import Draft
@@ -130,7 +131,7 @@ def _from_rows(
     folder = Path() if path == _STDOUT else path.parent
     if path != _STDOUT:
         require_replaceable(path, force)
-        if path.resolve() == rows.resolve():
+        if is_same_file(path, rows):
             raise HpsearchError("must not be the file of rows", "is", "Name another with -o.", str(path))
     relative = Path(os.path.relpath(rows, folder)).as_posix()
     made = draft(rows, target, relative, "FILE" if path == _STDOUT else str(path), name, task, given)
@@ -222,7 +223,8 @@ def _is_earlier_schema(path: Path) -> bool:
     from hpsearch.definition.schema import is_schema
 
     try:
-        return is_schema(path.read_text(encoding="utf-8"))
+        with open_regular(path) as file:
+            return is_schema(file.read().decode())
     except (OSError, UnicodeDecodeError):
         return False
 

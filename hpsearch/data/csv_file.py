@@ -32,6 +32,7 @@ from hpsearch.data.table_file import (
 from hpsearch.data.unpack import UNPACKING_ERRORS, unpacked
 from hpsearch.errors import DataError, Setting, Text, located, one_line
 from hpsearch.numbers import plural
+from hpsearch.regular_file import open_regular
 
 BLOCK_ROWS = 1024  # taken to columns at a time
 INDEX = "index"  # what a first column without a name is called
@@ -64,7 +65,7 @@ def opened(path: Path) -> Iterator[BufferedReader]:
     """The bytes of a CSV file, unpacked if it is compressed; errors, also while it is read, name it."""
     with (
         reading(path, "CSV", UNPACKING_ERRORS),
-        open(0, "rb", closefd=False) if path == STDIN else path.open("rb") as packed,
+        open(0, "rb", closefd=False) if path == STDIN else open_regular(path) as packed,
     ):
         check_size(os.fstat(packed.fileno()).st_size)
         file = unpacked(packed)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from hpsearch.data.columns import Raw, column_error
 from hpsearch.data.frames import as_text, as_texts, ordered_as, series_column
-from hpsearch.data.matrix import give_memory_back, is_large
+from hpsearch.data.matrix import MOST_IN_MEMORY, give_memory_back, is_large
 from hpsearch.data.table_file import (
+    MOST_BYTES,
+    MOST_VALUES,
     Table,
     Wanted,
     check_lengths,
@@ -18,8 +21,17 @@ from hpsearch.data.table_file import (
     check_values,
     reading,
 )
-from hpsearch.errors import DataError, Setting
+from hpsearch.errors import DataError, Setting, located
 from hpsearch.extras import require
+from hpsearch.numbers import plural
+from hpsearch.regular_file import open_regular
+
+MOST_UNPACKED = 8 * MOST_VALUES  # bytes: numbers have eight each
+# Values that stand for themselves take a bit each at least, but for those that hardly ever differ. A table of few
+# values may fold them as it likes.
+MOST_FOLDED = 100
+FEW_ROWS = 1024  # read at once where each may be long
+_STEP_BY_STEP = ("DELTA_BYTE_ARRAY", "DELTA_LENGTH_BYTE_ARRAY")
 
 
 def read_parquet(path: Path, wanted: Wanted) -> Table:
@@ -35,15 +47,42 @@ def read_parquet(path: Path, wanted: Wanted) -> Table:
     import pyarrow.parquet
 
     with reading(path, "Parquet", (pyarrow.ArrowException,)):
-        check_size(path.stat().st_size)
-        with path.open("rb") as raw:
-            check_uncompressed(raw.read(16))
-        # Text that repeats is held once, from the start: a few bytes of a file may stand for gigabytes.
-        kinds = pyarrow.types
-        schema = pyarrow.parquet.read_schema(path)
-        text = [field.name for field in schema if kinds.is_string(field.type) or kinds.is_large_string(field.type)]
-        with pyarrow.parquet.ParquetFile(path, read_dictionary=text) as file:
-            return _read(file, wanted)
+        with open_regular(path) as raw:
+            check_size(os.fstat(raw.fileno()).st_size)
+            check_uncompressed(raw.peek(16)[:16])
+            # Text that repeats is held once, from the start: a few bytes of a file may stand for gigabytes.
+            metadata = pyarrow.parquet.read_metadata(raw)
+            steps = _unfolded_step_by_step(metadata, os.fstat(raw.fileno()).st_size)
+            text = {field.name for field in metadata.schema.to_arrow_schema() if _is_text(field.type)}
+            with pyarrow.parquet.ParquetFile(raw, metadata=metadata, read_dictionary=[*(text - steps)]) as file:
+                for name in text & steps:
+                    _check_text(name, (batch.column(0) for batch in file.iter_batches(FEW_ROWS, columns=[name])))
+                return _read(file, wanted)
+
+
+def _unfolded_step_by_step(metadata: Any, size: int) -> set[str]:
+    """The columns whose values may each repeat the one before, of a file that says what all others unfold to.
+
+    Args:
+        metadata: what the file says of itself.
+        size: its bytes.
+
+    Raises:
+        DataError: it would unfold to far more than that.
+    """
+    rows, columns, unpacked, found = metadata.num_rows, metadata.num_columns, 0, set()
+    for group in map(metadata.row_group, range(metadata.num_row_groups)):
+        for chunk in map(group.column, range(columns)):
+            unpacked += chunk.total_uncompressed_size
+            if any(encoding in _STEP_BY_STEP for encoding in chunk.encodings):
+                found.add(chunk.path_in_schema)
+    if unpacked > MOST_UNPACKED:
+        raise DataError(f"must unpack to at most {MOST_UNPACKED / 2**30:g} GiB", f"unpacks to {unpacked / 2**30:.2g}")
+    if rows * columns > max(MOST_IN_MEMORY, MOST_FOLDED * size):
+        must = f"must have at most {MOST_FOLDED} values a byte"
+        got = f"has {plural(rows, 'row')} of {columns:,} columns in {plural(size, 'byte')}"
+        raise DataError(must, got, "Do its values only repeat? Take a sample of its rows.")
+    return found
 
 
 def _read(file: Any, wanted: Wanted) -> Table:
@@ -90,17 +129,52 @@ def _read(file: Any, wanted: Wanted) -> Table:
 
 
 def _column(file: Any, name: str) -> Any:
-    """A column, in chunks."""
+    """A column, in chunks.
+
+    Raises:
+        DataError: it cannot be a column of rows, or its text is too long in all.
+    """
     from pyarrow import types
 
-    column = file.read([name]).column(name)
-    kind = column.type
+    kind = file.schema_arrow.field(name).type
     single = kind.value_type if types.is_dictionary(kind) else kind
-    if types.is_nested(single) or types.is_binary(single) or types.is_large_binary(single):
+    if types.is_nested(single) or any(is_binary(single) for is_binary in _binaries()):
         do = ("Leave it out: ", Setting("drop", [name]), ".")
         raise column_error(name, "must hold one number, boolean, text or date a row", f"holds {kind}", do)
+    column = file.read([name]).column(name)
     column.validate(full=True)  # a damaged file may have places beyond a dictionary's end
+    if len(column) != file.metadata.num_rows:
+        raise column_error(name, f"must have {plural(file.metadata.num_rows, 'value')}", f"has {len(column):,}")
+    _check_text(name, column.chunks)
     return column
+
+
+def _is_text(kind: Any) -> bool:
+    from pyarrow import types
+
+    return bool(types.is_string(kind) or types.is_large_string(kind))
+
+
+def _binaries() -> tuple[Callable[[Any], bool], ...]:
+    from pyarrow import types
+
+    return types.is_binary, types.is_large_binary, types.is_fixed_size_binary
+
+
+def _check_text(name: str, chunks: Iterable[Any]) -> None:
+    """Refuse text that would be too long if what repeats were written out."""
+    import pyarrow.compute as pc
+
+    total = 0
+    for chunk in chunks:
+        is_dictionary = hasattr(chunk, "dictionary")
+        if not _is_text(chunk.dictionary.type if is_dictionary else chunk.type):
+            return
+        lengths = pc.binary_length(chunk.dictionary if is_dictionary else chunk)
+        total += pc.sum(lengths.take(chunk.indices) if is_dictionary else lengths).as_py() or 0
+        if total > MOST_BYTES:
+            with located(f"column {name!r}"):
+                check_size(total)
 
 
 def _feature(name: str, column: Any, wanted: Wanted, rows: Sequence[int]) -> Raw:

@@ -9,6 +9,7 @@ from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from html import escape
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
@@ -38,6 +39,7 @@ from hpsearch.definition.wording import key_of, keys_by_section
 from hpsearch.errors import DefinitionError, Setting, did_you_mean, located, reason
 from hpsearch.nn.losses import LOSSES
 from hpsearch.numbers import plural
+from hpsearch.regular_file import open_regular
 from hpsearch.validation.config import ADDED, Config
 from hpsearch.validation.metric import Metric
 from hpsearch.validation.metrics import metrics_of, objective_metric
@@ -46,6 +48,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from optuna.pruners import BasePruner
     from optuna.samplers import BaseSampler
+
+MOST_CHARACTERS = 2**22  # of a study file
 
 # Keys of the identity that studies stored before them do not have: left out where they say what was always so.
 _LATER = {
@@ -147,11 +151,14 @@ class StudyDefinition(Section):
         path = Path(path)
         with located(str(path)):
             try:
-                text = path.read_text(encoding="utf-8-sig")
+                with TextIOWrapper(open_regular(path), "utf-8-sig") as file:
+                    text = file.read(MOST_CHARACTERS + 1)
+                if len(text) > MOST_CHARACTERS:
+                    raise DefinitionError(f"must have at most {MOST_CHARACTERS:,} characters", "has more")
                 raw = tomllib.loads(text)
             except OSError as error:
                 raise DefinitionError("must be a study file that can be read", reason(error)) from error
-            except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:  # the last of deep lists
                 raise DefinitionError("must be valid TOML", str(error)) from error
         _override(raw, overrides)
         with located(str(path)):

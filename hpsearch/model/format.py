@@ -131,7 +131,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -140,6 +139,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpsearch.errors import BundleError, one_line, reason
+from hpsearch.regular_file import open_regular
 from hpsearch.model.manifest import (
     ARRAYS,
     FORMAT,
@@ -252,19 +252,14 @@ def unpack(packed: bytes, manifest: Manifest, origin: str) -> dict[str, NDArray[
 
 
 def _read(path: Path, most: int) -> bytes:
-    """A regular file of limited size. A pipe without a writer does not block it."""
+    """A regular file of limited size."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-        with open(descriptor, "rb") as file:
-            status = os.fstat(descriptor)
-            if not stat.S_ISREG(status.st_mode):
-                raise BundleError("must be a regular file of a saved model", "is not", where=str(path))
-            content = b"" if status.st_size > most else file.read(most + 1)
-    except BundleError:
-        raise
-    except (OSError, ValueError) as error:  # a path with a NUL character is no value
-        got = f"{path.name}: {reason(error) if isinstance(error, OSError) else one_line(error)}"
+        with open_regular(path) as file:
+            size = os.fstat(file.fileno()).st_size
+            content = b"" if size > most else file.read(most + 1)
+    except OSError as error:
+        got = f"{path.name}: {reason(error)}"
         raise BundleError(f"must be a saved model with {REST} and {ARRAYS}", got, where=str(path.parent)) from error
-    if status.st_size > most or len(content) > most:
-        raise BundleError(f"must have at most {most:,} bytes", f"has {status.st_size:,}", where=str(path))
+    if size > most or len(content) > most:
+        raise BundleError(f"must have at most {most:,} bytes", f"has {size:,}", where=str(path))
     return content

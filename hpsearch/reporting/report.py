@@ -24,6 +24,7 @@ from hpsearch.definition.space import split_name
 from hpsearch.errors import HpsearchError
 from hpsearch.markup import counted, table, text
 from hpsearch.numbers import plural, score_text, setting_text
+from hpsearch.regular_file import open_regular
 from hpsearch.reporting.figures import BELIEF, FOUND, GROUPS, OF_COLUMNS
 from hpsearch.reporting.figures.search_space import PanelFacts
 from hpsearch.reporting.figures.study_figure import StudyFigure
@@ -79,7 +80,7 @@ def write_report(study: Snapshot, path: Path, force: bool = False, importance: b
 
 def _is_report(path: Path) -> bool:
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             begins = file.read(4096)
     except OSError:
         return False

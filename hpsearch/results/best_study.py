@@ -11,6 +11,7 @@ from hpsearch.atomic_write import require_replaceable, write_atomically
 from hpsearch.definition.study import StudyDefinition
 from hpsearch.definition.study_file import inline
 from hpsearch.numbers import plural
+from hpsearch.regular_file import open_regular
 from hpsearch.results.best import Best
 
 
@@ -34,7 +35,8 @@ def exported(best: Best) -> StudyDefinition:
 
 def _is_export(path: Path) -> bool:
     try:
-        return "origin" in tomllib.loads(path.read_text(encoding="utf-8"))
+        with open_regular(path) as file:
+            return "origin" in tomllib.load(file)
     except (OSError, ValueError):
         return False
 
