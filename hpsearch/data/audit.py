@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -16,6 +17,8 @@ from numpy.typing import NDArray
 from hpsearch.arrays import IntArray
 from hpsearch.data.csv_format import numbers_if
 from hpsearch.data.dataset import Dataset
+from hpsearch.data.matrix import MOST_IN_MEMORY
+from hpsearch.data.single_columns import columns_that_may_tell, leaves_for, single_precision
 from hpsearch.data.splits import SPLITTERS, Split
 from hpsearch.data.units import (
     MANY,
@@ -34,6 +37,7 @@ FEW = 0.02
 # A feature that alone is right this often, on rows that it was not looked at with, is likely the target in disguise.
 NEARLY_PERFECT = 0.99
 SAMPLED_ROWS = 5000  # of the check of single features
+MOST_TRIED = 500  # columns of that check: each takes a tree for every split
 FEWEST_AUDITED = 20  # to tell an identifier from a coincidence
 
 
@@ -71,6 +75,17 @@ class Audited:
     held_out: Dataset | None
     splits: Sequence[Split]
     splitter: str
+
+    @cached_property
+    def sampled(self) -> list[tuple[IntArray, IntArray]]:
+        """Training and validation rows of the splits of one repeat, of large ones the first."""
+        once = (split for split in self.splits if split.repeat == 0)
+        return [(split.training[:SAMPLED_ROWS], split.validation[:SAMPLED_ROWS]) for split in once]
+
+    @cached_property
+    def likely(self) -> list[str]:
+        """The columns that may tell the classes apart alone, the likeliest first."""
+        return columns_that_may_tell(self.data, [validation for _, validation in self.sampled], NEARLY_PERFECT)
 
 
 def _duplicates(audited: Audited) -> Iterator[Finding]:
@@ -192,8 +207,8 @@ def _time(audited: Audited) -> Iterator[Finding]:
 
 def _single_features(audited: Audited) -> Iterator[Finding]:
     """Features that alone predict the target almost perfectly."""
-    found = _tell_classes(audited) if audited.data.task == "classification" else _order_rows(audited.data)
-    for name, how in found:
+    classes, data = audited.data.task == "classification", audited.data
+    for name, how in _tell_classes(audited) if classes else _order_rows(data):
         yield Finding(
             "single-feature",
             "warning",
@@ -201,22 +216,33 @@ def _single_features(audited: Audited) -> Iterator[Finding]:
             "Such a column is often made from the target, or known only after it.",
             ("If it will not be known when predictions are made, leave it out", (": ", Setting("drop")), "."),
         )
+    do: Text = ("Leave out columns", (" (", Setting("drop"), ")"), " that are not needed, and more is looked at.")
+    if classes and len(audited.likely) > MOST_TRIED:
+        what = f"Of {len(audited.likely):,} columns that may predict the target alone, the likeliest {MOST_TRIED} were"
+        yield Finding("single-feature", "note", f"{what} tried.", "To try more would take too long.", do)
+    if not classes and (looked_at := len(_ranked(data))) < data.rows:
+        what = f"Whether a column orders the rows as the target does was looked at in {looked_at:,} of {data.rows:,}"
+        yield Finding("single-feature", "note", f"{what} rows.", "All would take too long.", do)
+
+
+def _ranked(data: Dataset) -> IntArray:
+    """The rows whose order is looked at: all, but of a large table some, evenly spaced."""
+    count = min(data.rows, max(SAMPLED_ROWS, MOST_IN_MEMORY // data.features.shape[1]))
+    return np.arange(count) * data.rows // count
 
 
 def _order_rows(data: Dataset) -> Iterator[tuple[str, str]]:
     """Columns that order the rows as a regression target does: the same, in whatever unit or on whatever scale."""
     from scipy.stats import rankdata
 
-    all_ranks = rankdata(data.labels)
+    rows = _ranked(data)
+    labels = data.labels[rows]
+    all_ranks = rankdata(labels)
     for name, place in data.columns.places.items():
-        values = data.features[:, place.start]
+        values = data.features[rows, place.start]
         there = ~np.isnan(values)
-        targets = data.labels[there]
-        if (
-            there.sum() < FEWEST_AUDITED
-            or place.stop - place.start > 2
-            or 0 in (np.ptp(values[there]), np.ptp(targets))
-        ):
+        targets = labels[there]
+        if there.sum() < FEWEST_AUDITED or place.stop - place.start > 2 or _is_constant(values[there], targets):
             continue
         ranks = all_ranks if there.all() else rankdata(targets)
         agreement = abs(float(np.corrcoef(rankdata(values[there]), ranks)[0, 1]))
@@ -224,20 +250,22 @@ def _order_rows(data: Dataset) -> Iterator[tuple[str, str]]:
             yield name, f"orders the rows as the target does: their ranks correlate with {agreement:.3f}"
 
 
+def _is_constant(*columns: NDArray[Any]) -> bool:
+    """Whether one of some columns has the same value in all rows."""
+    return any(column.min() == column.max() for column in columns)
+
+
 def _tell_classes(audited: Audited) -> Iterator[tuple[str, str]]:
     """Columns that alone tell the classes apart, out of fold."""
     from sklearn.metrics import recall_score
     from sklearn.tree import DecisionTreeClassifier
 
-    data, splits = audited.data, [split for split in audited.splits if split.repeat == 0]
-    pairs = [(split.training[:SAMPLED_ROWS], split.validation[:SAMPLED_ROWS]) for split in splits]
+    data, pairs = audited.data, audited.sampled
     truth = np.concatenate([data.labels[validation] for _, validation in pairs])
-    for name, place in data.columns.places.items():
-        one = data.features[:, place]
-        # As many thresholds as it takes to tell the classes apart along one axis, and no more to learn rows by heart.
-        # (Of categories one takes as many as there are.)
-        leaves = max(2 * len(data.class_names), one.shape[1] + 1)
-        tree = DecisionTreeClassifier(max_leaf_nodes=leaves, random_state=0)
+    tried = {*audited.likely[:MOST_TRIED]}
+    for name in (name for name in data.columns.places if name in tried):
+        one = single_precision(data.features[:, data.columns.places[name]])
+        tree = DecisionTreeClassifier(max_leaf_nodes=leaves_for(data, one.shape[1]), random_state=0)
         predictions = np.concatenate(
             [tree.fit(one[training], data.labels[training]).predict(one[validation]) for training, validation in pairs]
         )
