@@ -113,6 +113,13 @@ def is_number(text: str) -> bool:
 
 
 NUMBER, CORRECT = "must be a finite number", "Correct it or leave the row out."
+# Squares of larger ones, and sums of them, would be infinite.
+LARGEST = 1e100
+
+
+def too_large(name: str, value: object, row: int) -> DataError:
+    """Of a number of a column that no mean and deviation can be taken of."""
+    return column_error(name, f"must be a number between {-LARGEST:g} and {LARGEST:g}", f"is {value!s}", CORRECT, row)
 
 
 class _Units:
@@ -169,6 +176,7 @@ class Cells:
         self._rows = self._missing = self._others = 0
         self._odd: dict[str, int] = {}  # texts among numbers, a few of them, with their first rows
         self._units = _Units()
+        self._too_large: DataError | None = None  # of the first such number, if they are numbers
 
     def add(self, cells: Sequence[str], rows: Sequence[int]) -> None:
         """Take the next cells, and the numbers of their rows for errors.
@@ -178,7 +186,11 @@ class Cells:
         """
         self._rows += len(cells)
         if self._numbers is not None:
-            self._numbers.append(self._parse(cells, rows))
+            numbers = self._parse(cells, rows)
+            self._numbers.append(numbers)
+            if self._too_large is None and np.abs(numbers).max(initial=0, where=~np.isnan(numbers)) > LARGEST:
+                place = int((np.abs(numbers) > LARGEST).argmax())
+                self._too_large = too_large(self._name, numbers[place], rows[place])
         if self._kind == "date":
             self._days.append(np.array([self._day(cell.strip(), row) for cell, row in zip(cells, rows, strict=True)]))
         if self._codes is not None:
@@ -266,6 +278,8 @@ class Cells:
         if kind == "numeric":
             assert self._numbers is not None
             self._units.check(self._name)
+            if self._too_large is not None:
+                raise self._too_large
             raw = Raw(self._name, kind, np.concatenate(self._numbers))
             self._numbers.clear()  # the column holds them now, and other columns are to come
         elif kind == "date":
@@ -387,6 +401,8 @@ class Filled:
             raise column_error(self._name, "must not be empty", got, do, row)
         if self._numbers and (found := self._types.parse(text)):
             self._units.add(found[1], row, text)
+            if abs(float(found[0])) > LARGEST:
+                raise too_large(self._name, float(found[0]), row)
         elif self._numbers:
             classify = Setting("task", "classification")
             do = ("Correct it, leave the row out, or predict classes: ", classify, ".")

@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 EPOCH = datetime(1970, 1, 1)
+# Days from there to the ends of the calendar, in any time zone: no program writes dates beyond.
+FIRST, LAST = (float((end - EPOCH) // timedelta(days=1)) for end in (datetime(1, 1, 3), datetime(9999, 12, 29)))
 # Beside ISO, what can be read one way only; each with a time of day behind it or without.
 _CLEAR = ("%Y/%m/%d", "%d %b %Y", "%d %B %Y", "%b %d, %Y", "%B %d, %Y", "%d-%b-%Y")
 _CLOCKS = ("", " %H:%M", " %H:%M:%S")

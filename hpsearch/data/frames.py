@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hpsearch.data.cells import CORRECT, NUMBER, Cells, Types, some_value
+from hpsearch.data.cells import CORRECT, LARGEST, NUMBER, Cells, Types, some_value, too_large
 from hpsearch.data.columns import Kind, Plan, Raw, column_error
-from hpsearch.data.dates import days_of
+from hpsearch.data.dates import FIRST, LAST, days_of
 from hpsearch.errors import DataError, did_you_mean
 
 
@@ -47,7 +47,10 @@ def series_column(name: str, values: Any, types: Types, rows: Sequence[int]) -> 
     dtype = values.dtype
     if pd.api.types.is_datetime64_any_dtype(dtype) and types.kinds.get(name, "date") == "date":
         # In UTC, if they know how far they are from it.
-        return some_value(Raw(name, "date", days_of(values.to_numpy("datetime64[us]"))), types)
+        days = days_of(values.to_numpy("datetime64[us]"))
+        for row in np.flatnonzero((days < FIRST) | (days > LAST))[:1]:
+            raise out_of_calendar(name, rows[row])
+        return some_value(Raw(name, "date", days), types)
     text = isinstance(dtype, pd.CategoricalDtype | pd.StringDtype)
     kind: Kind | None = "categorical" if text else None
     if not text and pd.api.types.is_bool_dtype(dtype):
@@ -63,6 +66,8 @@ def series_column(name: str, values: Any, types: Types, rows: Sequence[int]) -> 
         if told in ("numeric", kind):
             for row in np.flatnonzero(np.isinf(numbers))[:1]:
                 raise column_error(name, NUMBER, f"is {numbers[row]}", CORRECT, rows[row])
+            for row in np.flatnonzero(np.abs(numbers) > LARGEST)[:1]:
+                raise too_large(name, numbers[row], rows[row])
             if kind == "numeric":
                 numbers[np.isin(numbers, types.numbers)] = np.nan
             return some_value(Raw(name, told, numbers), types)
@@ -71,6 +76,12 @@ def series_column(name: str, values: Any, types: Types, rows: Sequence[int]) -> 
     cells = Cells(name, types, kind)
     cells.add(as_texts(values), rows)
     return cells.finish()
+
+
+def out_of_calendar(name: str, row: int | None = None) -> DataError:
+    """Of a column of dates one of which no calendar has."""
+    do = "Correct it or leave the row out."
+    return column_error(name, "must be a date of the years 1 to 9999", "is none", do, row)
 
 
 def has_plain_numbers(frame: Any) -> bool:

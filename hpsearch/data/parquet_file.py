@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from hpsearch.data.columns import Raw, column_error
-from hpsearch.data.frames import as_text, as_texts, ordered_as, series_column
+from hpsearch.data.frames import as_text, as_texts, ordered_as, out_of_calendar, series_column
 from hpsearch.data.matrix import MOST_IN_MEMORY, give_memory_back, is_large
 from hpsearch.data.table_file import (
     MOST_BYTES,
@@ -21,7 +21,7 @@ from hpsearch.data.table_file import (
     check_values,
     reading,
 )
-from hpsearch.errors import DataError, Setting, located
+from hpsearch.errors import DataError, Setting, located, one_line
 from hpsearch.extras import require
 from hpsearch.numbers import plural
 from hpsearch.regular_file import open_regular
@@ -96,7 +96,7 @@ def _read(file: Any, wanted: Wanted) -> Table:
     rows: Sequence[int] = range(1, count + 1)
     labelled = None
     if wanted.drop_missing_target and wanted.target is not None:
-        labelled = [wanted.has_target(cell) for cell in _cells(_column(file, wanted.target))]
+        labelled = [wanted.has_target(cell) for cell in _cells(wanted.target, _column(file, wanted.target))]
         rows = [row for row, there in zip(rows, labelled, strict=True) if there]
         wanted.require_targets(len(rows), count - len(rows))
 
@@ -189,7 +189,7 @@ def _feature(name: str, column: Any, wanted: Wanted, rows: Sequence[int]) -> Raw
             say = ("Say that it holds dates: ", Setting("date", [name]), ", or leave") if date else ("Leave",)
             do = (*say, " it out (", drop, "), or if it orders the rows: ", time, ".")
             raise column_error(name, "must hold numbers, booleans or text", f"holds {kind}", do)
-        column = column.cast(pyarrow.timestamp("us", getattr(kind, "tz", None)), safe=False)
+        column = _in_microseconds(name, column)
     if pyarrow.types.is_decimal(kind):
         column = column.cast(pyarrow.float64(), safe=False)
     values = column.to_pandas(types_mapper={pyarrow.bool_(): pd.BooleanDtype()}.get)
@@ -200,21 +200,45 @@ def _feature(name: str, column: Any, wanted: Wanted, rows: Sequence[int]) -> Raw
 
 
 def _texts(name: str, column: Any, wanted: Wanted, rows: Sequence[int]) -> list[str]:
-    cells = _cells(column)
+    cells = _cells(name, column)
     check_lengths(name, cells, rows)
     texts = wanted.as_text(name)
     texts.add(cells, rows)
     return texts.finish()
 
 
-def _cells(column: Any) -> list[str]:
-    """How a CSV file would show the values."""
+def _cells(name: str, column: Any) -> list[str]:
+    """How a CSV file would show the values.
+
+    Raises:
+        DataError: values that Python has no object for.
+    """
     import pyarrow
 
-    if pyarrow.types.is_timestamp(column.type):
-        # datetime has microseconds at best.
-        moments = column.cast(pyarrow.timestamp("us", column.type.tz), safe=False).to_pylist()
-        return ["" if moment is None else moment.isoformat() for moment in moments]
-    if pyarrow.types.is_dictionary(column.type):
-        return as_texts(column.to_pandas())
-    return [*map(as_text, column.to_pylist())]
+    try:
+        if pyarrow.types.is_timestamp(column.type):
+            moments = _in_microseconds(name, column).to_pylist()
+            return ["" if moment is None else moment.isoformat() for moment in moments]
+        if pyarrow.types.is_dictionary(column.type):
+            return as_texts(column.to_pandas())
+        return [*map(as_text, column.to_pylist())]
+    except (ArithmeticError, ValueError, pyarrow.ArrowException) as error:
+        if isinstance(error, DataError):
+            raise
+        must = f"must hold values of the type {column.type} that can be read"
+        raise column_error(name, must, one_line(error), ("Leave it out: ", Setting("drop", [name]), ".")) from error
+
+
+def _in_microseconds(name: str, column: Any) -> Any:
+    """Dates and times as datetime has them, which has microseconds at best.
+
+    Raises:
+        DataError: one that is out of any calendar.
+    """
+    import pyarrow
+
+    kind = pyarrow.timestamp("us", getattr(column.type, "tz", None))
+    try:
+        return column.cast(kind, safe=getattr(column.type, "unit", "") != "ns")  # nanoseconds are cut off
+    except pyarrow.ArrowInvalid as error:
+        raise out_of_calendar(name) from error

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 _DOUBLE = np.finfo(np.float64)
 # Transformed values whose standard deviation is a smaller share of the greatest have lost what told them apart.
 LEAST_SPREAD = 1e-8
+_LEAST = 1000 / _DOUBLE.max  # of the values' logarithms: the bounds of lambda are divided by them
 
 
 def fit_lambda(values: NDArray[np.float64], weights: NDArray[np.float64] | None = None) -> float:
@@ -18,7 +19,7 @@ def fit_lambda(values: NDArray[np.float64], weights: NDArray[np.float64] | None 
     to the tolerance of the search for it, in a fraction of the time: ln(1 + |x|) is taken once. With weights
     each row is as many rows as it counts.
 
-    1 is the answer for values that are all alike, that are of both signs and so large that one side would overflow, or
+    1 is the answer for values that are all alike, that are next to 0, that are of both signs and so large that one side would overflow, or
     that the likeliest lambda would bring as near to each other as rounding is, as it does with some far from 0.
 
     Args:
@@ -53,6 +54,8 @@ def fit_lambda(values: NDArray[np.float64], weights: NDArray[np.float64] | None 
 
     # Values up to 20 times as large as these neither overflow nor vanish, nor do their squares.
     largest = np.log1p(min(20 * float(np.abs(values).max()), _DOUBLE.max))
+    if largest < _LEAST:
+        return 1.0
     low = (np.log(_DOUBLE.tiny) - np.log(_DOUBLE.eps)) / 2 / largest
     high = (np.log(_DOUBLE.max) + np.log(_DOUBLE.eps)) / 2 / largest
     if not len(above):

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from hpsearch.arrays import IntArray
 from hpsearch.data.columns import Impute, Plan, column_error
+from hpsearch.data.matrix import BLOCK_VALUES
 from hpsearch.data.power import fit_lambda
 from hpsearch.errors import DataError, Setting
 from hpsearch.transform import Encoding, encode, transform, yeo_johnson
@@ -164,21 +165,28 @@ def _power(training: TrainingRows) -> Scaling:
     shares = None if training.shares is None else training.shares[training.rows]
     count = len(training.rows)
     places = np.arange(min(count, LAMBDA_ROWS)) * count // min(count, LAMBDA_ROWS)  # evenly, whatever orders the rows
-    for feature in np.flatnonzero(training.numeric).tolist():  # one column's copies at a time
-        values = training.column(feature)
-        lambdas[feature] = fit_lambda(values[places], None if shares is None else shares[places])
-        transformed = yeo_johnson(values, lambdas[feature])[:, np.newaxis]
-        unit = _unit(transformed)
+    numbers = np.flatnonzero(training.numeric)
+    # A few columns' copies at a time, each column's values beside each other, so that sums are those of one column
+    # alone. Weighted sums are not: they are matrix products.
+    at_once = max(1, BLOCK_VALUES // count) if shares is None else 1
+    for some in (numbers[start : start + at_once] for start in range(0, len(numbers), at_once)):
+        transformed, units = np.empty((count, len(some)), order="F"), np.ones(len(some))
+        for place, feature in enumerate(some.tolist()):
+            values = training.column(feature)
+            lambdas[feature] = fit_lambda(values[places], None if shares is None else shares[places])
+            transformed[:, place] = yeo_johnson(values, lambdas[feature])
+            units[place] = _unit(transformed[:, place])
+        transformed /= units
         with np.errstate(invalid="ignore"):  # the weighted variance of what is constant may round below 0
-            scaler = StandardScaler().fit(transformed / unit, sample_weight=shares)
-        centre[feature], scale[feature] = scaler.mean_[0] * unit, scaler.scale_[0] * unit
+            scaler = StandardScaler().fit(transformed, sample_weight=shares)
+        centre[some], scale[some] = scaler.mean_ * units, scaler.scale_ * units
     return Scaling(centre, scale, lambdas=None if (lambdas == 1).all() else lambdas)
 
 
 def _unit(values: NDArray[np.float64]) -> float:
     """A power of 2 by which values can be divided before they are squared; 1 but for very large ones."""
     _, exponent = np.frexp(np.abs(values).max())
-    return 2.0 ** int(exponent) if exponent > 500 else 1.0
+    return 2.0 ** min(int(exponent), 1023) if exponent > 500 else 1.0
 
 
 # What is learnt from the training rows.

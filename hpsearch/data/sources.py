@@ -14,7 +14,7 @@ from typing import Annotated, Any, ClassVar
 import numpy as np
 from pydantic import ConfigDict, Field
 
-from hpsearch.data.cells import Filled, Types
+from hpsearch.data.cells import LARGEST, Filled, Types
 from hpsearch.data.column_keys import expand_declared
 from hpsearch.data.dataset import Dataset, Task
 from hpsearch.data.frame_source import Frame, gone
@@ -182,6 +182,10 @@ class PythonFunction(Source):
             plan=plan,
             task=self.task,
         )
+        for what, values in (("features", data.features), ("targets", data.labels)):
+            largest = max(np.fmax.reduce(values, axis=None), -np.fmin.reduce(values, axis=None))  # but for nan
+            if largest > LARGEST:
+                raise DataError(f"{what} must be between {-LARGEST:g} and {LARGEST:g}", f"one is {largest:g} from 0")
         data = replace(data, without_target=without)
         return _with_returned(data, metadata[0]) if metadata else data
 

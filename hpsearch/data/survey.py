@@ -14,7 +14,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hpsearch.data.cells import FEWEST_ROWS, MOST_CATEGORIES, MOST_ODD, OF_PROGRAMS, Types, is_number
+from hpsearch.data.cells import (
+    FEWEST_ROWS,
+    LARGEST,
+    MOST_CATEGORIES,
+    MOST_ODD,
+    OF_PROGRAMS,
+    Types,
+    is_number,
+    too_large,
+)
 from hpsearch.data.columns import Plan, Raw
 from hpsearch.data.csv_format import CsvFormat
 from hpsearch.data.csv_recogniser import recognise
@@ -249,6 +258,9 @@ def _surveyed(table: Table, source: str, target: str, task: Task | None, missing
     numbers = regression_targets(labels)
     if task is not None:
         numbers = [*map(float, labels)] if task == "regression" else None
+    for label, number in zip(labels, numbers or (), strict=numbers is not None):
+        if abs(number) > LARGEST:
+            raise too_large(target, label, table.rows[labels.index(label)])
     classes = Counter(labels) if numbers is None else None
     return Surveyed(
         source=source,

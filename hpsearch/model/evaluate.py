@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpsearch.arrays import Array, Floats, IntArray
-from hpsearch.data.cells import Types, is_number
+from hpsearch.data.cells import LARGEST, Types, is_number, too_large
 from hpsearch.data.dataset import Dataset
 from hpsearch.data.frame_table import PLACE
 from hpsearch.data.rare_classes import OTHER
@@ -353,6 +353,8 @@ def _targets(
                 row = f"row {table.rows[place]}"
                 raise DataError("must be a finite number", got, "Correct it or leave the row out.", (row, column))
             targets[place] = float(cells[place])
+            if abs(targets[place]) > LARGEST:
+                raise too_large(bundle.target_name, targets[place], table.rows[place])
         return targets, places
     label_of = {name: label for label, name in enumerate(bundle.class_names)}
     if all(name.lstrip("-").isdecimal() for name in label_of):  # with a row without a target, pandas writes 1 as 1.0
