@@ -29,7 +29,7 @@ def open_regular(path: str | Path) -> BufferedReader:
     try:
         _require_regular(os.stat(path).st_mode)  # before it is opened, and again in case it was exchanged
         flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-        file = open(os.open(path, flags), "rb")
+        file = os.fdopen(os.open(path, flags), "rb")
     except ValueError as error:
         raise OSError(errno.EINVAL, "its name holds a NUL byte") from error
     try:

@@ -195,11 +195,16 @@ def check(file: File, workers: Workers = None, set_: Set = None, as_json: Json =
     from hpsearch.search.objective import prepare
     from hpsearch.search.time_needed import time_needed
 
-    prepared = prepare(_definition(file, set_))
-    facts, findings = prepared.facts(), prepared.audit()
-    allow = prepared.definition.validation.allow
-    error = refusal(findings, allow)
-    needed = None if error is not None else time_needed(prepared, workers or usable_cores())
+    definition = _definition(file, set_)
+    with progress.shown_if_slow(quiet=as_json) as doing:
+        doing(progress.PREPARING)
+        prepared = prepare(definition)
+        facts, allow = prepared.facts(), definition.validation.allow
+        doing(progress.LEAKS)
+        findings = prepared.audit()
+        error = refusal(findings, allow)
+        doing(progress.TIMING)
+        needed = None if error is not None else time_needed(prepared, workers or usable_cores())
     if as_json:
         found = {"findings": [asdict(finding) for finding in findings], "time_needed": needed and asdict(needed)}
         _print_json({**facts, "column_types": prepared.columns(), **found})
@@ -580,7 +585,9 @@ def predict(
 
     decided = {"threshold": by_class(threshold, "threshold", "yes=0.1"), "cost": by_class(cost, "cost", "yes=10")}
     bundle = Bundle.load(model)
-    predicted = predict_file(bundle, rows, terminal.say_aside, spread=spread, keep=keep or (), **decided)
+    with progress.shown_if_slow() as doing:
+        doing("reading and predicting the rows")
+        predicted = predict_file(bundle, rows, terminal.say_aside, spread=spread, keep=keep or (), **decided)
     _emit(predicted, kind, output, as_json)
 
 
@@ -599,7 +606,9 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Score a saved model on labelled rows, beside what it was expected to score; nothing is stored."""
-    found = api.evaluate(model, rows, cost=by_class(cost, "cost", "yes=10"), notice=terminal.say_aside)
+    with progress.shown_if_slow() as doing:
+        doing("reading and scoring the rows")
+        found = api.evaluate(model, rows, cost=by_class(cost, "cost", "yes=10"), notice=terminal.say_aside)
     if as_json:
         _print_json({"model": str(model), **found.summary()})
     else:

@@ -123,6 +123,7 @@ def _from_rows(
     from hpsearch.data.table_file import STDIN
     from hpsearch.definition.draft import draft, study_name
     from hpsearch.definition.schema import FIRST_LINE
+    from hpsearch.reporting.progress import READING, shown_if_slow
 
     if rows == STDIN:
         must = "init must be given a file of rows, which the study file names"
@@ -134,7 +135,9 @@ def _from_rows(
         if is_same_file(path, rows):
             raise HpsearchError("must not be the file of rows", "is", "Name another with -o.", str(path))
     relative = Path(os.path.relpath(rows, folder)).as_posix()
-    made = draft(rows, target, relative, "FILE" if path == _STDOUT else str(path), name, task, given)
+    with shown_if_slow() as doing:
+        doing(READING)
+        made = draft(rows, target, relative, "FILE" if path == _STDOUT else str(path), name, task, given)
     if path == _STDOUT:
         typer.echo(made.text, nl=False)
         return

@@ -228,7 +228,7 @@ def _single_features(audited: Audited) -> Iterator[Finding]:
 def _ranked(data: Dataset) -> IntArray:
     """The rows whose order is looked at: all, but of a large table some, evenly spaced."""
     count = min(data.rows, max(SAMPLED_ROWS, MOST_IN_MEMORY // data.features.shape[1]))
-    return np.arange(count) * data.rows // count
+    return np.asarray(np.arange(count) * data.rows // count, np.intp)
 
 
 def _order_rows(data: Dataset) -> Iterator[tuple[str, str]]:

@@ -46,18 +46,17 @@ def read_parquet(path: Path, wanted: Wanted) -> Table:
     import pyarrow
     import pyarrow.parquet
 
-    with reading(path, "Parquet", (pyarrow.ArrowException,)):
-        with open_regular(path) as raw:
-            check_size(os.fstat(raw.fileno()).st_size)
-            check_uncompressed(raw.peek(16)[:16])
-            # Text that repeats is held once, from the start: a few bytes of a file may stand for gigabytes.
-            metadata = pyarrow.parquet.read_metadata(raw)
-            steps = _unfolded_step_by_step(metadata, os.fstat(raw.fileno()).st_size)
-            text = {field.name for field in metadata.schema.to_arrow_schema() if _is_text(field.type)}
-            with pyarrow.parquet.ParquetFile(raw, metadata=metadata, read_dictionary=[*(text - steps)]) as file:
-                for name in text & steps:
-                    _check_text(name, (batch.column(0) for batch in file.iter_batches(FEW_ROWS, columns=[name])))
-                return _read(file, wanted)
+    with reading(path, "Parquet", (pyarrow.ArrowException,)), open_regular(path) as raw:
+        check_size(os.fstat(raw.fileno()).st_size)
+        check_uncompressed(raw.peek(16)[:16])
+        # Text that repeats is held once, from the start: a few bytes of a file may stand for gigabytes.
+        metadata = pyarrow.parquet.read_metadata(raw)
+        steps = _unfolded_step_by_step(metadata, os.fstat(raw.fileno()).st_size)
+        text = {field.name for field in metadata.schema.to_arrow_schema() if _is_text(field.type)}
+        with pyarrow.parquet.ParquetFile(raw, metadata=metadata, read_dictionary=[*(text - steps)]) as file:
+            for name in text & steps:
+                _check_text(name, (batch.column(0) for batch in file.iter_batches(FEW_ROWS, columns=[name])))
+            return _read(file, wanted)
 
 
 def _unfolded_step_by_step(metadata: Any, size: int) -> set[str]:

@@ -19,8 +19,9 @@ def fit_lambda(values: NDArray[np.float64], weights: NDArray[np.float64] | None 
     to the tolerance of the search for it, in a fraction of the time: ln(1 + |x|) is taken once. With weights
     each row is as many rows as it counts.
 
-    1 is the answer for values that are all alike, that are next to 0, that are of both signs and so large that one side would overflow, or
-    that the likeliest lambda would bring as near to each other as rounding is, as it does with some far from 0.
+    1 is the answer for values that are all alike, that are next to 0, that are of both signs and so large that one side
+    would overflow, or that the likeliest lambda would bring as near to each other as rounding is, as it does with some
+    far from 0.
 
     Args:
         values: (n,), finite.

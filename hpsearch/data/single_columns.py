@@ -21,7 +21,7 @@ _LARGEST = np.finfo(np.float32).max
 
 def single_precision(values: NDArray[Any]) -> NDArray[np.float32]:
     """Values as scikit-learn's trees take them; what is too large for that becomes the largest."""
-    return np.clip(values, -_LARGEST, _LARGEST).astype(np.float32)
+    return np.asarray(np.clip(values, -_LARGEST, _LARGEST), np.float32)
 
 
 def leaves_for(data: Dataset, width: int) -> int:
@@ -69,9 +69,7 @@ def _on_one_axis(column: Column, block: NDArray[Any]) -> tuple[NDArray[Any] | No
     return single_precision(block[:, 0]), True
 
 
-def _least_loss(
-    values: NDArray[Any], labels: IntArray, costs: NDArray[np.float64], thresholds: int | None
-) -> float:
+def _least_loss(values: NDArray[Any], labels: IntArray, costs: NDArray[np.float64], thresholds: int | None) -> float:
     """What is lost at least by whoever predicts one class for rows of one value, and changes it so often.
 
     Args:
@@ -91,4 +89,5 @@ def _least_loss(
     # rows that no other pair has.
     differ = (classes[1:] != classes[:-1]) & alone[1:] & alone[:-1]
     of_pairs = np.where(differ, np.minimum(costs[classes[1:]], costs[classes[:-1]]), 0)
-    return lost + max(0.0, max(map(float, (of_pairs[::2].sum(), of_pairs[1::2].sum()))) - thresholds * costs.max())
+    pairs = max(float(of_pairs[::2].sum()), float(of_pairs[1::2].sum()))
+    return lost + max(0.0, pairs - thresholds * float(costs.max()))

@@ -139,7 +139,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpsearch.errors import BundleError, one_line, reason
-from hpsearch.regular_file import open_regular
 from hpsearch.model.manifest import (
     ARRAYS,
     FORMAT,
@@ -151,6 +150,7 @@ from hpsearch.model.manifest import (
     data_bytes,
     parse,
 )
+from hpsearch.regular_file import open_regular
 
 MOST_HEADER_BYTES = 2**20  # of a safetensors file
 _TYPES = {"F32": "float32", "F64": "float64"}  # as safetensors calls them

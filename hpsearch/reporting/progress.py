@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 Show = Callable[["RenderableType"], None]
 
 PREPARING = "reading and checking the rows, learning how to scale them"
+READING, LEAKS, TIMING = "reading and checking the rows", "looking for leaks", "estimating how long it will take"
 SOON = 3.0  # seconds within which few rows are ready; a million take a minute
+LASTS = 2.0  # seconds after which a command without a bar says what it is doing
 REFRESHES = 8  # a second
 _BAR = 24  # characters wide
 
@@ -95,6 +97,35 @@ def shown_steps(doing: str, quiet: bool) -> Iterator[Callable[[int, int], None]]
     else:
         _say(doing)
         yield lambda done, total: None
+
+
+@contextmanager
+def shown_if_slow(quiet: bool = False) -> Iterator[Callable[[str], None]]:
+    """Told what is being done; on a terminal, shows that and for how long once it lasts."""
+    if quiet or not sys.stderr.isatty():
+        yield lambda doing: None
+        return
+    from rich.console import Console
+    from rich.live import Live
+    from rich.text import Text
+
+    begun, done = time.monotonic(), [""]
+
+    def line() -> RenderableType:
+        minutes, seconds = divmod(round(time.monotonic() - begun), 60)
+        return Text(f"{done[-1]}  {minutes}:{seconds:02}", no_wrap=True, overflow="ellipsis")
+
+    terminal = Console(stderr=True, highlight=False)
+    live = Live(console=terminal, refresh_per_second=REFRESHES, transient=True, get_renderable=line)
+    lasts = threading.Timer(LASTS, live.start)
+    lasts.daemon = True
+    lasts.start()
+    try:
+        yield done.append
+    finally:
+        lasts.cancel()
+        lasts.join()
+        live.stop()
 
 
 @contextmanager
