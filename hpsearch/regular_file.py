@@ -31,7 +31,7 @@ def open_regular(path: str | Path) -> BufferedReader:
         flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
         file = os.fdopen(os.open(path, flags), "rb")
     except ValueError as error:
-        raise OSError(errno.EINVAL, "its name holds a NUL byte") from error
+        raise OSError(errno.EINVAL, "no file can have such a name") from error
     try:
         _require_regular(os.fstat(file.fileno()).st_mode)
     except OSError:
