@@ -225,7 +225,7 @@ def _cells(name: str, column: Any) -> list[str]:
         if isinstance(error, DataError):
             raise
         must = f"must hold values of the type {column.type} that can be read"
-        raise column_error(name, must, one_line(error), ("Leave it out: ", Setting("drop", [name]), ".")) from error
+        raise column_error(name, must, one_line(error), "Write them as another type.") from error
 
 
 def _in_microseconds(name: str, column: Any) -> Any:

@@ -241,13 +241,13 @@ def trees(data: Dataset, audited: Audited) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.campaign) for seed in range(1, 20))])
 def test_a_column_that_is_ruled_out_without_a_tree_could_not_have_told_the_classes_apart(seed: int) -> None:
     draw = np.random.default_rng(seed)
     rows, classes = 150, int(draw.integers(2, 4))
     labels = draw.permutation(np.arange(rows) % classes)
     raws = []
-    for place, noise in enumerate([0, 0.01, 0.05, 0.2, 1, 5] * 2):
+    for place, noise in enumerate([0, 0.01, 0.05, 0.2, 1, 5]):
         numbers = labels + noise * draw.normal(size=rows)
         numbers[draw.random(rows) < 0.02 * (place % 2)] = np.nan
         codes = np.where(draw.random(rows) < noise / 4, draw.integers(0, classes, rows), labels) * 2 + place % 2
