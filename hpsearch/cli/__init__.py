@@ -4,17 +4,32 @@ from __future__ import annotations
 
 import gc
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING
+
+from hpsearch.cli.interrupts import INTERRUPTED, interrupts
 
 if TYPE_CHECKING:
     from hpsearch.errors import Setting, Wording
 
-INTERRUPTED = 130
-
 
 def main() -> None:
     """The ``hpsearch`` command. Exit status: 0 done, 2 the caller's mistake, 1 anything else, 130 interrupted."""
+    signals = interrupts()
     gc.set_threshold(100_000)  # imports leave many objects and no garbage, and looking for it takes a tenth of a start
+    try:
+        _call()
+    except BaseException as error:
+        # What a library makes of an interrupt may be any error.
+        if not signals.came or (isinstance(error, SystemExit) and not error.code):
+            raise
+        with suppress(OSError):  # the terminal is gone
+            print("hpsearch: interrupted. Nothing that was finished is lost.", file=sys.stderr, flush=True)
+        signals.ends = True
+        sys.exit(INTERRUPTED)
+
+
+def _call() -> None:
     from hpsearch.cli.app import app
     from hpsearch.errors import HpsearchError
 
@@ -25,10 +40,6 @@ def main() -> None:
             raise
         print(f"hpsearch: {error.text(_wording())}", file=sys.stderr)
         sys.exit(error.exit_status)
-    except SystemExit as ended:
-        if ended.code == INTERRUPTED:
-            print("hpsearch: interrupted. Nothing that was finished is lost.", file=sys.stderr)
-        raise
 
 
 def _wording() -> Wording:
