@@ -51,7 +51,7 @@ class Interrupts:
         if self.came:
             end_at_once()
         self.came = True
-        with suppress(OSError, RuntimeError, ValueError):  # the terminal is gone, or was just being printed to
+        with suppress(RuntimeError):  # the signal came while something else was being printed
             print("hpsearch: ending; a second Ctrl-C or signal ends it at once.", file=sys.stderr, flush=True)
         raise KeyboardInterrupt
 
