@@ -94,8 +94,8 @@ def temporary(tmp_path: Path) -> dict[str, str]:
 
 def slow(path: Path) -> Path:
     """A study whose trials take long."""
-    text = SMALL.replace("epochs = 40", "epochs = 20000").replace("trials = 16", "trials = 6")
-    path.write_text(text.replace("evaluate_every = 8", "evaluate_every = 4000"), encoding="utf-8")
+    text = SMALL.replace("epochs = 40", "epochs = 5000").replace("trials = 16", "trials = 6")
+    path.write_text(text.replace("evaluate_every = 8", "evaluate_every = 1000"), encoding="utf-8")
     return path
 
 
@@ -136,10 +136,8 @@ def test_a_reader_that_left_ends_a_command_without_a_word_and_a_full_disk_with_o
     reading, writing = os.pipe()
     os.close(reading)
     full = os.open("/dev/full", os.O_WRONLY)
-    for output, word in (
-        (writing, ""),
-        (full, "hpsearch: standard output must be writable, but no space left on device.\n"),
-    ):
+    word = "hpsearch: standard output must be writable, but no space left on device.\n"
+    for output, said in ((writing, ""), (full, word)):
         command = [sys.executable, "-m", "hpsearch", "schema"]
         done = subprocess.run(command, stdout=output, stderr=subprocess.PIPE, text=True, check=False, cwd=tmp_path)
         os.close(output)
@@ -215,27 +213,25 @@ def test_a_second_signal_ends_at_once_and_the_study_goes_on_later(small: Path, n
 
 
 @pytest.mark.campaign
+@pytest.mark.parametrize("early", [True, False])
 @pytest.mark.parametrize("to", ["owner", "group"])
-def test_whatever_is_killed_when_nothing_stays_but_files_and_those_not_for_long(small: Path, to: str) -> None:
-    """As soon as there are workers, which still import what they need; and when they train."""
+def test_after_a_kill_no_process_stays_and_the_next_run_removes_the_files(small: Path, to: str, early: bool) -> None:
+    """As soon as there are workers, which still import what they need; or when they train."""
     slow(small)
     environment = temporary(small.parent)
-    for early in (True, False):
-        with ended(program("run", small, "--workers", "2", env=environment)) as process:
-            if not early:
-                wait_until_it_says(process, "1/6")
-            children = of(process, 4)
-            (os.kill if to == "owner" else os.killpg)(process.pid, signal.SIGKILL)
-            process.communicate(timeout=LONG)
-            assert_gone(children)
-        left = [*(small.parent / "tmp").iterdir()]
-        assert left
-        with ended(program("run", small, "--workers", "1", env=environment)) as another:
-            wait_until_it_says(another, "running 6 trials")
-            wait_until_it_says(another, "1/6")
-            assert not [path for path in left if path.exists()]
-            assert not [*Path("/dev/shm").glob(f"sem.loky-{process.pid}-*")]
-        another.wait()
+    with ended(program("run", small, "--workers", "2", env=environment)) as process:
+        if not early:
+            wait_until_it_says(process, "1/6")
+        children = of(process, 4)
+        (os.kill if to == "owner" else os.killpg)(process.pid, signal.SIGKILL)
+        process.communicate(timeout=LONG)
+        assert_gone(children)
+    left = [*(small.parent / "tmp").iterdir()]
+    assert left
+    with ended(program("run", small, "--workers", "1", env=environment)) as another:
+        wait_until_it_says(another, "/6")
+        assert not [path for path in left if path.exists()]
+        assert not [*Path("/dev/shm").glob(f"sem.loky-{process.pid}-*")]
 
 
 @pytest.mark.campaign
