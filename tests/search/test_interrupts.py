@@ -150,6 +150,7 @@ def finished(small: Path) -> Path:
     return small
 
 
+@pytest.mark.campaign
 def test_closed_streams_are_no_place_for_what_is_printed(finished: Path) -> None:
     """A database that is opened while standard output is closed would get its number, and what is printed."""
     before = Path("hpsearch.db").read_bytes()
@@ -337,7 +338,7 @@ def test_a_signal_while_a_file_is_written_leaves_the_old_one_or_the_new(
     """Sent as soon as a part of it lies there; whatever that leaves, the next run removes."""
     arguments = [command, "small", "-o", "out.html", "--force"]
     if command == "export":
-        hpsearch.retrain(finished).save("model")
+        hpsearch.run(finished, trials=2).retrain().save("model")
         arguments = ["export", "model", "-o", "out.html", "--format", "onnx", "--force"]
     subprocess.run([sys.executable, "-m", "hpsearch", *arguments], check=True, stdout=subprocess.DEVNULL)
     size = Path("out.html").stat().st_size
