@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from hpsearch.errors import HpsearchError, Setting, Text, reason
+from hpsearch.temporary import beside
 
 
 def write_atomically(
@@ -18,8 +19,8 @@ def write_atomically(
     """Write a file under a temporary name beside it, then give it its own; a file that is there is replaced.
 
     A new file's mode is what the process's umask makes of 0666; a file that is replaced keeps its own. Behind a
-    symbolic link the file that it names is replaced; into a pipe or a device the content is written as it is. A process
-    that is killed meanwhile leaves the temporary file, ``.NAME.PID.part``.
+    symbolic link the file that it names is replaced; into a pipe or a device the content is written as it is. What a
+    process that is killed meanwhile leaves is removed by the next that writes there.
 
     Args:
         path: the file; its folder must exist.
@@ -37,15 +38,12 @@ def write_atomically(
             with whole.open("wb") as file:
                 _fill(file, content)
             return
-        partial = whole.with_name(f".{whole.name[:40]}.{os.getpid()}.part")  # a name has at most 255 bytes
-        try:
+        with beside(whole) as partial:
             with partial.open("wb") as file:
                 _fill(file, content)
             if whole.exists():
                 partial.chmod(stat.S_IMODE(whole.stat().st_mode))
             os.replace(partial, whole)
-        finally:
-            partial.unlink(missing_ok=True)
     except OSError as error:
         raise failure("must be a file that can be written", reason(error), where=str(path)) from error
 

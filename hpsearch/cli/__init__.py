@@ -4,17 +4,40 @@ from __future__ import annotations
 
 import gc
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING
+
+from hpsearch.cli.interrupts import INTERRUPTED, interrupts
+from hpsearch.cli.streams import READER_GONE, open_streams
 
 if TYPE_CHECKING:
     from hpsearch.errors import Setting, Wording
 
-INTERRUPTED = 130
-
 
 def main() -> None:
     """The ``hpsearch`` command. Exit status: 0 done, 2 the caller's mistake, 1 anything else, 130 interrupted."""
+    output, signals = open_streams(), interrupts()
     gc.set_threshold(100_000)  # imports leave many objects and no garbage, and looking for it takes a tenth of a start
+    try:
+        _call()
+    except BaseException as error:
+        with suppress(OSError):
+            sys.stdout.flush()
+        done = isinstance(error, SystemExit) and not error.code
+        if signals.came and not done:  # what a library makes of an interrupt may be any error
+            print("hpsearch: interrupted. Nothing that was finished is lost.", file=sys.stderr)
+            signals.ends = True
+            sys.exit(INTERRUPTED)
+        if output.lost is not None and (done or isinstance(error, OSError)):
+            if output.lost.errno not in READER_GONE:
+                from hpsearch.errors import reason
+
+                print(f"hpsearch: standard output must be writable, but {reason(output.lost)}.", file=sys.stderr)
+            sys.exit(1)
+        raise
+
+
+def _call() -> None:
     from hpsearch.cli.app import app
     from hpsearch.errors import HpsearchError
 
@@ -25,10 +48,6 @@ def main() -> None:
             raise
         print(f"hpsearch: {error.text(_wording())}", file=sys.stderr)
         sys.exit(error.exit_status)
-    except SystemExit as ended:
-        if ended.code == INTERRUPTED:
-            print("hpsearch: interrupted. Nothing that was finished is lost.", file=sys.stderr)
-        raise
 
 
 def _wording() -> Wording:

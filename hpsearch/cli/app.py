@@ -14,7 +14,7 @@ from typer.core import TyperGroup
 from hpsearch import api
 from hpsearch.cli import completion, display, stored_studies, study_files, terminal
 from hpsearch.cli.options import File, Json, Set, Storage, Study, by_class, study_of
-from hpsearch.cli.process import duration, has_screen, terminated_as_interrupted, usable_cores
+from hpsearch.cli.process import duration, has_screen, usable_cores
 from hpsearch.numbers import plural
 from hpsearch.reporting import progress
 
@@ -140,7 +140,7 @@ def run(
         definition = definition.with_trials(trials)
     if fresh is not None:
         definition = definition.with_name(fresh)
-    with progress.shown_progress(definition, quiet=as_json) as on_progress, terminated_as_interrupted():
+    with progress.shown_progress(definition, quiet=as_json) as on_progress:
         result = api.run(
             definition,
             storage=storage,
@@ -506,7 +506,7 @@ def nested(
     from hpsearch.validation.score import as_plain
 
     definition = _definition(file, set_)
-    with progress.shown_progress(definition, quiet=as_json) as on_progress, terminated_as_interrupted():
+    with progress.shown_progress(definition, quiet=as_json) as on_progress:
         found = api.nested(
             definition,
             outer=outer,

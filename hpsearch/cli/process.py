@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from types import FrameType
 
 from hpsearch.errors import HpsearchError, Setting
 
@@ -39,17 +35,3 @@ def duration(text: str) -> float:
     if not match or float(match[1]) == 0:
         raise HpsearchError("must be a time like 90s, 10m or 2h", f"is {text!r}", where=Setting("timeout"))
     return float(match[1]) * _UNITS[match[2] or "s"]
-
-
-@contextmanager
-def terminated_as_interrupted() -> Iterator[None]:
-    """Take SIGTERM as Ctrl-C: both abandon the running trials and leave a study that goes on later."""
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import ctypes
 import mmap
-import os
-import tempfile
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -18,6 +16,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
+
+from hpsearch.temporary import TemporaryFolder
 
 MOST_IN_MEMORY = 2**24  # values: 64 MiB in single precision
 BLOCK_VALUES = 2**20  # written, looked at or taken at once
@@ -72,10 +72,10 @@ def table_of(shape: tuple[int, int], dtype: DTypeLike, some: Callable[[slice], N
 
 
 def _in_file(shape: tuple[int, int], dtype: np.dtype[Any], some: Callable[[slice], NDArray[Any]]) -> NDArray[Any]:
-    descriptor, name = tempfile.mkstemp(prefix="hpsearch-", suffix=".npy")
-    path = Path(name)
+    folder = TemporaryFolder()
+    path = folder.path / "table.npy"
     try:
-        with os.fdopen(descriptor, "w+b") as file:
+        with path.open("w+b") as file:
             header = {"descr": dtype.str, "fortran_order": False, "shape": shape}
             np.lib.format.write_array_header_1_0(file, header)
             offset = file.tell()
@@ -84,10 +84,10 @@ def _in_file(shape: tuple[int, int], dtype: np.dtype[Any], some: Callable[[slice
             file.flush()
             mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     except BaseException:
-        path.unlink()
+        folder.remove()
         raise
     _files[mapped] = path
-    weakref.finalize(mapped, path.unlink, missing_ok=True)
+    weakref.finalize(mapped, folder.remove)
     return np.ndarray(shape, dtype, buffer=mapped, offset=offset)
 
 

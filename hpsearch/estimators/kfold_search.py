@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 import uuid
 import warnings
@@ -55,6 +54,7 @@ from hpsearch.search.objective import divide
 from hpsearch.search.run import executor_for, owned
 from hpsearch.search.run import search as run_search
 from hpsearch.storage.stored_study import StoredStudy, stored_result
+from hpsearch.temporary import TemporaryFolder
 from hpsearch.validation.metrics import shown
 
 # The audit's checks that look at rows; what it says of columns is about those that a network sees.
@@ -475,5 +475,5 @@ def _storage(given: str | None) -> Iterator[str]:
     if given is not None:
         yield given
         return
-    with tempfile.TemporaryDirectory(prefix="hpsearch-") as folder:
-        yield f"sqlite:///{folder}/hpsearch.db"
+    with TemporaryFolder() as folder:
+        yield f"sqlite:///{folder.path}/hpsearch.db"

@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 import math
 import os
-import shutil
-import tempfile
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -34,6 +32,7 @@ from hpsearch.nn.network import NetworkShape
 from hpsearch.nn.passes import Architecture, averaged, predict
 from hpsearch.numbers import plural
 from hpsearch.target_transform import TargetTransform, in_own_unit
+from hpsearch.temporary import OLD, beside
 from hpsearch.threads import one_thread
 from hpsearch.transform import Encoding
 from hpsearch.validation.metrics import METRICS, objective_metric, shown
@@ -339,14 +338,13 @@ class Bundle:
         rest, arrays = encode(parts, self.arrays())
         try:
             folder.parent.mkdir(parents=True, exist_ok=True)
-            temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-            try:
-                (temporary / ARRAYS).write_bytes(arrays)
-                (temporary / REST).write_bytes(rest)
-                temporary.chmod(0o755)
-                _replace(temporary, folder)
-            finally:
-                shutil.rmtree(temporary, ignore_errors=True)
+            with beside(folder, folder=True) as temporary:
+                new = temporary / "new"
+                new.mkdir()
+                (new / ARRAYS).write_bytes(arrays)
+                (new / REST).write_bytes(rest)
+                new.chmod(0o755)
+                _replace(new, temporary / OLD, folder)
         except OSError as error:
             raise BundleError("must be a folder that can be written", reason(error), where=str(folder)) from error
 
@@ -394,7 +392,8 @@ def require_free(folder: Path, force: bool) -> None:
     if not folder.exists():
         try:
             folder.parent.mkdir(parents=True, exist_ok=True)
-            Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent)).rmdir()
+            with beside(folder, folder=True):
+                pass
         except OSError as error:
             raise BundleError("must be in a folder that can be written", reason(error), where=str(folder)) from error
         return
@@ -406,12 +405,15 @@ def require_free(folder: Path, force: bool) -> None:
         raise BundleError(("must be a saved model for ", forced, " to replace it"), "is not", where=str(folder))
 
 
-def _replace(temporary: Path, folder: Path) -> None:
-    """Put a folder in another's place; a crash leaves one of the two whole."""
-    if folder.exists():
-        old = Path(tempfile.mkdtemp(prefix=f".{folder.name}-old-", dir=folder.parent))
-        os.rename(folder, old / "model")
-        os.rename(temporary, folder)
-        shutil.rmtree(old)
-    else:
-        os.rename(temporary, folder)
+def _replace(new: Path, old: Path, folder: Path) -> None:
+    """Put a folder in another's place; whatever stops it leaves one of the two, or the next process puts it back."""
+    if not folder.exists():
+        os.rename(new, folder)
+        return
+    try:
+        os.rename(folder, old)
+        os.rename(new, folder)
+    except BaseException:
+        if not folder.exists():
+            os.rename(old, folder)
+        raise

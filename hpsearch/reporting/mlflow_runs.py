@@ -19,7 +19,6 @@ import math
 import os
 import re
 import sys
-import tempfile
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
@@ -43,6 +42,7 @@ from hpsearch.results.best_study import to_toml
 from hpsearch.results.tables import curves_table, finals_table, folds_table, trials_table
 from hpsearch.storage.stored_study import StoredStudy, stored_result
 from hpsearch.storage.trial_result import TrialResult
+from hpsearch.temporary import TemporaryFolder
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -269,22 +269,22 @@ class _Export:
         held_out = self._bundle.about.get("holdout") or {}
         metrics |= {f"holdout_{name}": value for name, value in held_out.items()}
         self._metrics(run, [(name, value, 0) for name, value in metrics.items()])
-        with tempfile.TemporaryDirectory() as folder:
-            place = Path(folder)
+        with TemporaryFolder() as folder:
+            place = folder.path
             write_report(Snapshot(stored, SECONDS), place / "report.html")
             (place / "best.toml").write_text(to_toml(best, best.definition.folder), encoding="utf-8")
             (place / "tables").mkdir()
             for name, table in TABLES.items():
                 table(stored).to_csv(place / "tables" / f"{name}.csv", index=False)
             self._model(place)
-            self._client.log_artifacts(run, folder)
+            self._client.log_artifacts(run, str(place))
 
     def _model(self, place: Path) -> None:
         """Write the model as MLflow has one."""
         from mlflow import pyfunc
 
-        with tempfile.TemporaryDirectory() as folder:
-            saved = Path(folder) / "bundle"
+        with TemporaryFolder() as folder:
+            saved = folder.path / "bundle"
             self._bundle.save(saved)
             pyfunc.save_model(
                 place / MODEL,

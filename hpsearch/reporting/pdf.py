@@ -6,10 +6,9 @@ import os
 import shutil
 import signal
 import subprocess
-import tempfile
-from pathlib import Path
 
 from hpsearch.errors import HpsearchError, Setting, Text
+from hpsearch.temporary import TemporaryFolder
 
 # As they are called on PATH, and where they lie on macOS and Windows. An environment may name another, as for Kaleido.
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "microsoft-edge", "msedge")
@@ -66,10 +65,10 @@ def printed(page: str, browser: str) -> bytes:
     Raises:
         HpsearchError: it prints nothing.
     """
-    with tempfile.TemporaryDirectory(prefix="hpsearch-", ignore_cleanup_errors=True) as folder:
-        html, pdf = Path(folder, "report.html"), Path(folder, "report.pdf")
+    with TemporaryFolder() as folder:
+        html, pdf, profile = (folder.path / name for name in ("report.html", "report.pdf", "profile"))
         html.write_text(page, encoding="utf-8")
-        said = _run([browser, *_FLAGS, f"--user-data-dir={folder}/profile", f"--print-to-pdf={pdf}", html.as_uri()])
+        said = _run([browser, *_FLAGS, f"--user-data-dir={profile}", f"--print-to-pdf={pdf}", html.as_uri()])
         if not pdf.is_file():
             raise HpsearchError(_MUST, f"{browser} {said}", _DO)
         return pdf.read_bytes()

@@ -5,11 +5,11 @@ All submit the same pure function, so the results are the same; they differ in s
 
 from __future__ import annotations
 
+import ctypes
 import os
 import pickle
-import shutil
 import signal
-import tempfile
+import sys
 import threading
 import time
 from abc import ABC, abstractmethod
@@ -28,6 +28,7 @@ from hpsearch.errors import HpsearchError, Setting, reason
 from hpsearch.search.objective import Prepared, TrialTask, evaluate
 from hpsearch.search.pruning import PriorTrial
 from hpsearch.storage.trial_result import TrialResult
+from hpsearch.temporary import TemporaryFolder, remove_left
 
 STARTED = 0  # the epoch of a message that says only that a trial has begun
 OnMessage = Callable[[int, int, float], None]  # trial number, epoch, mean objective
@@ -118,12 +119,10 @@ class Dump:
     features: Path
 
     @classmethod
-    def write(cls, prepared: Prepared) -> Dump:
-        folder = Path(tempfile.mkdtemp(prefix="hpsearch-"))
+    def write(cls, prepared: Prepared, folder: Path) -> Dump:
         try:
             return cls._written(prepared, folder)
         except OSError as error:
-            shutil.rmtree(folder, ignore_errors=True)
             do = "Set TMPDIR to a folder with more room, or train in one process: ", Setting("workers", 1), "."
             raise HpsearchError("must have room for the rows", reason(error), do, str(folder.parent)) from error
 
@@ -153,9 +152,6 @@ class Dump:
     def messages(self, number: int) -> Path:
         """The file that a running trial appends its messages to: no lock that a killed worker could keep."""
         return self.folder / f"trial-{number}.messages"
-
-    def remove(self) -> None:
-        shutil.rmtree(self.folder, ignore_errors=True)
 
 
 def _pickled(bare: Prepared) -> bytes:
@@ -206,11 +202,17 @@ def evaluate_dumped(dump: Dump, task: TrialTask, told: int) -> TrialResult:
         return evaluate(prepared, task, report)
 
 
-def begin_worker() -> None:
-    """Make a worker leave Ctrl-C to its owner, and end when its owner is gone, whatever ended it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+def begin_worker(owner: int) -> None:
+    """Make a worker leave to its owner what a terminal tells both, and end when its owner is gone, whatever ended it.
+
+    Args:
+        owner: its process number, from itself: who is started while its owner dies has another parent already.
+    """
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    owner = os.getppid()
+    if sys.platform == "linux":  # also when it is stopped
+        ctypes.CDLL(None).prctl(_SIGNAL_AT_PARENTS_DEATH, signal.SIGKILL)
 
     def end_with_owner() -> None:
         while os.getppid() == owner:
@@ -218,6 +220,9 @@ def begin_worker() -> None:
         os._exit(1)
 
     threading.Thread(target=end_with_owner, daemon=True).start()
+
+
+_SIGNAL_AT_PARENTS_DEATH = 1  # of prctl's options, as sys/prctl.h has them
 
 
 def warm_up() -> None:
@@ -234,10 +239,38 @@ def local_pool(workers: int) -> tuple[Executor, ShutDown]:
     one = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     # Arrays of a megabyte and more go back to the system when they are freed, so that workers stay small (glibc).
     memory = {"MALLOC_MMAP_THRESHOLD_": "1000000"}
-    pool = ProcessPoolExecutor(workers, initializer=begin_worker, env={**one, **memory})
+    ours = TemporaryFolder()  # its name says whose semaphores these are, should this process be killed
+    _start_trackers()
+    pool = ProcessPoolExecutor(workers, initializer=begin_worker, initargs=(os.getpid(),), env={**one, **memory})
     for _ in range(workers):  # they import while the owner prepares
         pool.submit(warm_up)
-    return pool, lambda: pool.shutdown(wait=True, kill_workers=True)
+
+    def shut_down() -> None:
+        pool.shutdown(wait=True, kill_workers=True)
+        ours.remove()
+        remove_left()  # by the workers, which were killed
+
+    return pool, shut_down
+
+
+def _start_trackers() -> None:
+    """Start the library's processes that remove what a killed owner leaves: silent, and deaf to a closed terminal."""
+    from multiprocessing import resource_tracker
+
+    from loky.backend.resource_tracker import ensure_running
+
+    before = os.environ.get("PYTHONWARNINGS")
+    os.environ["PYTHONWARNINGS"] = ",".join(filter(None, [before, "ignore:resource_tracker:UserWarning"]))
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})  # which a new process inherits
+    try:
+        ensure_running()
+        resource_tracker.ensure_running()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        if before is None:
+            del os.environ["PYTHONWARNINGS"]
+        else:
+            os.environ["PYTHONWARNINGS"] = before
 
 
 class LocalPoolExecutor(TrialExecutor):
@@ -253,11 +286,13 @@ class LocalPoolExecutor(TrialExecutor):
         """
         self._make = make
         self._dump: Dump | None = None
+        self._temporary: TemporaryFolder | None = None
         self._read: dict[int, int] = {}
         self._pool, self._shut_down = make()
 
     def start(self, prepared: Prepared, on_message: OnMessage) -> None:
-        self._on_message, self._dump, self._told = on_message, Dump.write(prepared), 0
+        self._temporary = TemporaryFolder()
+        self._on_message, self._dump, self._told = on_message, Dump.write(prepared, self._temporary.path), 0
 
     def submit(self, task: TrialTask) -> Future[TrialResult]:
         assert self._dump is not None  # started
@@ -296,5 +331,5 @@ class LocalPoolExecutor(TrialExecutor):
 
     def close(self) -> None:
         self._shut_down()
-        if self._dump is not None:
-            self._dump.remove()
+        if self._temporary is not None:
+            self._temporary.remove()

@@ -21,6 +21,7 @@ from hpsearch.search.progress import Logged
 from hpsearch.search.supervisor import Supervisor, TimeUpError
 from hpsearch.storage.lock import sole_owner
 from hpsearch.storage.stored_study import StoredStudy
+from hpsearch.temporary import remove_left
 
 # Of the time that is given, for the trials; the finalists of those told by then take what they need of the rest.
 SEARCH_SHARE = 0.7
@@ -113,6 +114,7 @@ def search(
     Returns:
         Whether it came to its end before the time was up.
     """
+    remove_left()
     supervisor = Supervisor(prepared, executor, timeout)
     ended, logged = True, Logged(prepared.definition.name, on_progress)
     try:

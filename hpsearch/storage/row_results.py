@@ -14,7 +14,6 @@ import io
 import zipfile
 import zlib
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -26,6 +25,7 @@ from sqlalchemy.engine import make_url
 from hpsearch.atomic_write import write_atomically
 from hpsearch.errors import StorageError, StorageLostError, one_line, reason
 from hpsearch.storage.trial_result import TrialResult
+from hpsearch.temporary import remove_left_beside
 from hpsearch.validation.cross_validate import RowResults
 from hpsearch.validation.layout import Layout
 
@@ -60,9 +60,7 @@ class RowResultFiles:
         Raises:
             StorageLostError: a folder that cannot be written.
         """
-        for partial in self.folder.glob(".*.part"):
-            with suppress(OSError):  # what cannot be removed does no harm
-                partial.unlink()
+        remove_left_beside(self.folder)
         self._write(self.folder / "layout.npz", vars(layout))
 
     def write(self, number: int, rows: RowResults) -> None:

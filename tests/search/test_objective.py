@@ -26,6 +26,7 @@ from hpsearch.search.executors import Dump
 from hpsearch.search.objective import Prepared, TrialTask, evaluate, prepare
 from hpsearch.search.pruning import PriorTrial
 from hpsearch.storage.trial_result import TrialResult
+from hpsearch.temporary import TemporaryFolder
 from hpsearch.validation.config import Config
 from hpsearch.validation.cross_validate import cross_validate
 
@@ -348,8 +349,11 @@ def test_rows_that_find_no_room_for_workers_are_refused_with_what_to_do(
     before, most = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (64, most))  # as on a full disk
     try:
-        with pytest.raises(HpsearchError, match=r"must have room for the rows, but .*Set TMPDIR to a folder with more"):
-            Dump.write(prepared)
+        with (
+            TemporaryFolder() as folder,
+            pytest.raises(HpsearchError, match=r"must have room for the rows, but .*Set TMPDIR to a folder with more"),
+        ):
+            Dump.write(prepared, folder.path)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (before, most))
     assert not [*Path("temporary").iterdir()]

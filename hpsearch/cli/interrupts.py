@@ -1,0 +1,95 @@
+"""Signals that end a command: the first gracefully, the second at once."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import signal
+import sys
+import threading
+from contextlib import suppress
+from functools import cache
+from types import FrameType
+from typing import Any, NoReturn
+
+INTERRUPTED = 130  # the exit status
+_ENDING = ("SIGINT", "SIGTERM", "SIGHUP")
+_AT_ONCE = threading.Lock()
+
+
+class Interrupts:
+    """From its making on, SIGINT, SIGTERM and SIGHUP raise KeyboardInterrupt; a second of them ends the process.
+
+    What is ignored when the process starts stays so: SIGHUP under ``nohup``, SIGINT of a script's background job.
+
+    Attributes:
+        came: whether there was one.
+        ends: whether the process ends for it.
+    """
+
+    def __init__(self) -> None:
+        self.came = self.ends = False
+        atexit.register(self._end)  # the first that is registered is the last that is called
+        if sys.platform == "win32" or threading.current_thread() is not threading.main_thread():
+            return
+        numbers = [getattr(signal, name) for name in _ENDING]
+        before = {number: signal.getsignal(number) for number in numbers}
+        self._before = {number: handler for number, handler in before.items() if handler is not signal.SIG_IGN}
+        for number in self._before:
+            signal.signal(number, self._interrupt)
+        self._unraisable_before = sys.unraisablehook
+        sys.unraisablehook = self._unraisable
+        # The main thread hears of a signal between two steps of Python only, not while a library waits for a lock of
+        # the database or computes. A second one must not wait for that.
+        listening, told = os.pipe()
+        os.set_blocking(told, False)
+        signal.set_wakeup_fd(told, warn_on_full_buffer=False)
+        threading.Thread(target=self._listen, args=(listening,), daemon=True).start()
+        os.register_at_fork(after_in_child=self._give_back)
+
+    def _interrupt(self, number: int, frame: FrameType | None) -> None:
+        if self.came:
+            end_at_once()
+        self.came = True
+        with suppress(RuntimeError):  # the signal came while something else was being printed
+            print("hpsearch: ending; a second Ctrl-C or signal ends it at once.", file=sys.stderr, flush=True)
+        raise KeyboardInterrupt
+
+    def _listen(self, listening: int) -> None:
+        heard = 0
+        while heard < 2:
+            heard += sum(number in self._before for number in os.read(listening, 64))
+        end_at_once()
+
+    def _end(self) -> None:
+        """What Python takes down from here on takes half a second, in which signals do what they did before."""
+        if self.ends:
+            with suppress(OSError):
+                sys.stdout.flush()
+            os._exit(INTERRUPTED)
+
+    def _unraisable(self, lost: Any) -> None:
+        if lost.exc_type is not None and issubclass(lost.exc_type, KeyboardInterrupt):  # it could not be raised there
+            end_at_once()
+        self._unraisable_before(lost)
+
+    def _give_back(self) -> None:
+        """A forked child's signals are its own, and no news for its parent."""
+        signal.set_wakeup_fd(-1)
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+
+@cache
+def interrupts() -> Interrupts:
+    """Those of this process."""
+    return Interrupts()
+
+
+def end_at_once() -> NoReturn:
+    """End this process without any clearing up; workers see that, and the next run removes what is left."""
+    if _AT_ONCE.acquire(blocking=False):  # the handler and the thread may both come here
+        show_cursor = b"\x1b[?25h" if os.isatty(2) else b""  # which a progress bar has hidden
+        with suppress(OSError):
+            os.write(2, show_cursor + b"hpsearch: ended at once. Nothing that was finished is lost.\n")
+    os._exit(INTERRUPTED)
