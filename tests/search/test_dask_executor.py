@@ -5,6 +5,8 @@ from __future__ import annotations
 import gc
 import json
 import os
+import platform
+import re
 import subprocess
 import sys
 import time
@@ -15,6 +17,7 @@ from pathlib import Path
 import distributed
 import pytest
 from conftest import commands
+from readmes import TEXTS
 from test_coordinator import assert_same, at, tables
 
 import hpsearch
@@ -37,6 +40,16 @@ def swept() -> Iterator[None]:
 
 # Another kernel of the same BLAS, as another processor would choose.
 OTHER = {"OPENBLAS_CORETYPE": "Nehalem"}
+# Prints the kernels of OpenBLAS and the targets of NumPy's loops that a process computes with.
+CHOSEN = """
+import json, threadpoolctl
+import numpy.lib.introspect as introspect
+loops = introspect.opt_func_info().values()
+print(json.dumps({
+    "kernels": [library["architecture"] for library in threadpoolctl.threadpool_info() if "architecture" in library],
+    "loops": sorted({types["current"] for loop in loops for types in loop.values()}),
+}))
+"""
 
 
 @contextmanager
@@ -178,3 +191,16 @@ def test_the_probe_is_the_same_in_every_process_of_this_machine() -> None:
     program = "from hpsearch.search.probe import probe; print(probe())"
     out = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
     assert out.strip() == probe()
+
+
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="is about x86-64")
+def test_the_variables_that_make_one_kind_of_machine_choose_code_that_every_avx2_processor_has() -> None:
+    """NumPy names its features anew now and then, and leaves out in silence what it does not know."""
+    found = dict(re.findall(r'^- `(\w+)="?([^"`]+)"?`$', TEXTS["hpsearch/search/README.md"], re.M))
+    assert set(found) == {"OPENBLAS_CORETYPE", "NPY_DISABLE_CPU_FEATURES"}
+    out = subprocess.run(
+        [sys.executable, "-c", CHOSEN], env={**os.environ, **found}, capture_output=True, text=True, check=True
+    ).stdout
+    chosen = json.loads(out)
+    assert set(chosen["kernels"]) == {"Haswell"}
+    assert not [target for target in chosen["loops"] if "AVX512" in target or "X86_V4" in target]
