@@ -234,6 +234,7 @@ class RetrainSection(Section):
     ] = 8
 
 
+_FIRST = {"study", "trial", "trials", "objective_value"}  # keys that every version wrote
 # Keys that earlier versions wrote: of an ensemble there was another score than the corrected one.
 _NO_LONGER = ("ensemble_value", "ensemble_low", "ensemble_high")
 
@@ -261,7 +262,8 @@ class OriginSection(Section):
     def _of_earlier_versions(cls, given: Any) -> Any:
         if not isinstance(given, Mapping):
             return given
-        if lacking := [key for key in ("configuration", "data_fingerprint") if key not in given]:
+        lacking = [key for key in ("configuration", "data_fingerprint") if key not in given]
+        if lacking and given.keys() >= _FIRST:
             raise DefinitionError(
                 "must be what `hpsearch best` writes",
                 f"has no {' and no '.join(lacking)}, as the first versions wrote it",
