@@ -29,10 +29,11 @@ if TYPE_CHECKING:
     from hpsearch.reporting.mlflow_runs import ExportedRuns
     from hpsearch.reporting.snapshot import Snapshot
     from hpsearch.results.best import Best
-    from hpsearch.results.compare import Asked, Compared
+    from hpsearch.results.choice import Asked
     from hpsearch.results.confirm import Confirmation
     from hpsearch.results.inspection import Importance
     from hpsearch.results.nested import Nested
+    from hpsearch.results.verdict import Compared
     from hpsearch.search.coordinator import Progress
     from hpsearch.search.time_needed import TimeNeeded
     from hpsearch.storage.stored_study import StoredStudy
@@ -519,7 +520,7 @@ def compare(
 def _asked(given: str | Path | StudyResult | Bundle, storage: str | None, stack: ExitStack) -> Asked:
     """What is to be compared; a study stays open as long as the stack."""
     from hpsearch.model.bundle import Bundle
-    from hpsearch.results.compare import Asked
+    from hpsearch.results.choice import Asked
 
     if isinstance(given, StudyResult):
         return Asked(given.name, stack.enter_context(open_study(given)))

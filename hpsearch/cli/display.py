@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from hpsearch.model.bundle import Bundle
     from hpsearch.model.export import Exported
     from hpsearch.results.best import Best
-    from hpsearch.results.compare import Compared
     from hpsearch.results.confirm import Confirmation
     from hpsearch.results.nested import Nested
+    from hpsearch.results.verdict import Compared
     from hpsearch.storage.trial_result import TrialResult
     from hpsearch.validation.cross_validate import CrossValidation
     from hpsearch.validation.metric import Metric

@@ -234,6 +234,11 @@ class RetrainSection(Section):
     ] = 8
 
 
+_FIRST = {"study", "trial", "trials", "objective_value"}  # keys that every version wrote
+# Keys that earlier versions wrote: of an ensemble there was another score than the corrected one.
+_NO_LONGER = ("ensemble_value", "ensemble_low", "ensemble_high")
+
+
 class OriginSection(Section):
     """``[origin]``: where an exported configuration came from; written by ``best``."""
 
@@ -251,3 +256,17 @@ class OriginSection(Section):
     corrected_is_about: Annotated[str | None, Field(description="which networks that is about")] = None
     configuration: Annotated[str, Field(description="fingerprint of the configuration that was exported")]
     data_fingerprint: Annotated[str, Field(description="of the rows searched with and those held out")]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_earlier_versions(cls, given: Any) -> Any:
+        if not isinstance(given, Mapping):
+            return given
+        lacking = [key for key in ("configuration", "data_fingerprint") if key not in given]
+        if lacking and given.keys() >= _FIRST:
+            raise DefinitionError(
+                "must be what `hpsearch best` writes",
+                f"has no {' and no '.join(lacking)}, as the first versions wrote it",
+                "Export the configuration again: `hpsearch best STUDY -o FILE`.",
+            )
+        return {key: value for key, value in given.items() if key not in _NO_LONGER}

@@ -72,6 +72,7 @@ _LATER = {
     "data.drop_missing_target": False,
     **{f"train.{name}": value for name, value in ADDED.items()},
 }
+UNNAMED: dict[str, Any] = json.loads(json.dumps(_LATER))  # as an identity would have them
 
 
 @dataclass(frozen=True)

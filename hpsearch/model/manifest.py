@@ -253,8 +253,8 @@ def parse(rest: bytes, origin: str) -> Manifest:
     if type(version) is not int or version not in (SINGLE_VERSION, VERSION):
         raise BundleError(
             f"must be a {FORMAT} of version {SINGLE_VERSION} or {VERSION}",
-            f"is of version {one_line(repr(version))}",
-            "Retrain it with this version of hpsearch.",
+            f"is of version {one_line(repr(version))}{_writer(plain)}",
+            "Retrain it with this version of hpsearch" + (", or use a later one." if _is_later(version) else "."),
             where=origin,
         )
     if not isinstance(signature, str) or not _signed(rest, signature):
@@ -271,6 +271,17 @@ def parse(rest: bytes, origin: str) -> Manifest:
     with located(origin):
         _check_whole(manifest)
     return manifest
+
+
+def _is_later(version: object) -> bool:
+    return type(version) is int and version > VERSION
+
+
+def _writer(plain: Mapping[str, Any]) -> str:
+    """Which hpsearch wrote a model, if it says so."""
+    about = plain.get("about")
+    version = about.get("hpsearch") if isinstance(about, Mapping) else None
+    return f", which hpsearch {one_line(version)} wrote" if isinstance(version, str) else ""
 
 
 def _first(error: ValidationError) -> str:

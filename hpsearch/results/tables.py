@@ -74,6 +74,7 @@ from hpsearch.errors import HpsearchError, did_you_mean
 from hpsearch.extras import require
 from hpsearch.storage.database import clear_errors, close, open_storage
 from hpsearch.storage.stored_study import StoredStudy, objective_of, stored_result
+from hpsearch.storage.study_format import require_known_format
 from hpsearch.storage.trial_result import TrialResult, best_result, front, standard_error
 from hpsearch.validation.score import SCORE_NAMES
 
@@ -199,6 +200,7 @@ def studies_table(url: str) -> pd.DataFrame:
 def _study_row(stored: StoredStudy, attributes: Mapping[str, Any]) -> dict[str, Any]:
     from hpsearch.search.correction import stored_score
 
+    require_known_format(attributes, stored.url, stored.name)
     trials = stored.trials()
     states = [trial.state.name for trial in trials]
     finished = (stored_result(trial) for trial in trials if trial.state.is_finished())

@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict
 
 from hpsearch.data.audit import Finding, refusal
-from hpsearch.definition.study import as_key
+from hpsearch.definition.study import UNNAMED, as_key
 from hpsearch.errors import DefinitionError, Setting
 from hpsearch.extras import require
 from hpsearch.search.baselines import store_comparison
@@ -21,6 +21,7 @@ from hpsearch.search.progress import Logged
 from hpsearch.search.supervisor import Supervisor, TimeUpError
 from hpsearch.storage.lock import sole_owner
 from hpsearch.storage.stored_study import StoredStudy
+from hpsearch.storage.study_format import FORMAT, KEY
 from hpsearch.temporary import remove_left
 
 # Of the time that is given, for the trials; the finalists of those told by then take what they need of the rest.
@@ -80,9 +81,9 @@ def owned(
         StudyChangedError: it was begun as another study.
     """
     audit = [asdict(finding) for finding in findings]
-    attributes = {"identity": prepared.identity(), **prepared.attributes(), "audit": audit}
+    attributes = {KEY: FORMAT, "identity": prepared.identity(), **prepared.attributes(), "audit": audit}
     with StoredStudy.create_or_open(url, prepared.definition.name, attributes, new) as stored, sole_owner(stored):
-        stored.require_same(attributes, allow_mixed)
+        stored.require_same(attributes, UNNAMED, allow_mixed)
         stored.refresh(attributes)
         yield stored
 

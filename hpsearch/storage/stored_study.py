@@ -31,6 +31,7 @@ from hpsearch.storage.database import (
 )
 from hpsearch.storage.quiet import quiet
 from hpsearch.storage.row_results import RowResultFiles
+from hpsearch.storage.study_format import require_known_format
 from hpsearch.storage.trial_result import MACHINE, TrialResult
 from hpsearch.validation.costs import COSTS
 from hpsearch.validation.cross_validate import EnsembleCurve
@@ -65,6 +66,7 @@ class Proposal:
 
 
 MOST_SHOWN = 80  # characters of a value in a message
+MOST_CHANGES = 5  # in one too
 _OURS, _NOT_OURS = "must be a study of hpsearch", "was not made by hpsearch"
 # One attribute each, because dashboards show attributes; all else of a result is in the one named _RECORD.
 _SHOWN = ("best_epoch", "machine", "parameters", "reason", "same_as", "seconds")  # and the score, by its name
@@ -99,7 +101,8 @@ class StoredStudy:
         """The study of this name, made with these attributes if it is new.
 
         Raises:
-            StorageError: a storage that cannot be opened or written; a study that is there, if it must be ``new``.
+            StorageError: a storage that cannot be opened or written; a study that is there, if it must be ``new``, or
+                that a later version wrote.
         """
         directions = [StudyDirection[objective_of(attributes).direction.upper()]]
         directions += [StudyDirection.MINIMIZE] * len(costs_of(attributes))
@@ -114,6 +117,8 @@ class StoredStudy:
             if new and not made:
                 raise name_taken(url, name)
             study_id = storage.get_study_id_from_name(name)
+            if not made:
+                require_known_format(storage.get_study_user_attrs(study_id), url, name)
         return cls(storage, url, name, study_id)
 
     @classmethod
@@ -128,6 +133,7 @@ class StoredStudy:
 
         Raises:
             UnknownStudyError: there is none, or it is not one of ours.
+            StorageError: a later version wrote it.
         """
         with closed_on_error(open_storage(url, owner=owner)) as storage, clear_errors(url):
             names = study_names(storage, url)
@@ -135,8 +141,10 @@ class StoredStudy:
                 hint = did_you_mean(name, names) if names else "It holds no study yet."
                 raise UnknownStudyError(f"There is no study {name!r} in {shown_url(url)}", do=hint)
             study = cls(storage, url, name, storage.get_study_id_from_name(name), rows)
-            if "definition" not in study.attributes:
+            attributes = study.attributes
+            if "definition" not in attributes:
                 raise UnknownStudyError(_OURS, _NOT_OURS, where=place(url, name))
+            require_known_format(attributes, url, name)
         return study
 
     def __enter__(self) -> StoredStudy:
@@ -178,11 +186,14 @@ class StoredStudy:
                 if stored.get(key) != value:
                     self.storage.set_study_user_attr(self.study_id, key, value)
 
-    def require_same(self, attributes: Mapping[str, Any], allow_mixed: bool = False) -> None:
+    def require_same(
+        self, attributes: Mapping[str, Any], unnamed: Mapping[str, Any], allow_mixed: bool = False
+    ) -> None:
         """Refuse to go on with a study whose ``identity`` is now another.
 
         Args:
             attributes: what would be stored of it now.
+            unnamed: what settings are that an identity does not name.
             allow_mixed: only the machine may be another.
 
         Raises:
@@ -194,21 +205,25 @@ class StoredStudy:
                 _OURS, _NOT_OURS, "Choose another name or storage.", where=place(self.url, self.name)
             )
         keys = [*stored, *(key for key in identity if key not in stored)]
+        stored, identity = {**unnamed, **stored}, {**unnamed, **identity}
         keys = [key for key in keys if stored.get(key) != identity.get(key) and not (allow_mixed and key == MACHINE)]
         if not keys:
             return
         settings = [key for key in keys if key not in _FINGERPRINTS]
-        changes = [f"{key} was {_short(stored.get(key))} and is {_short(identity.get(key))}" for key in settings]
+        changes = [f"{key} was {_setting(stored, key)} and is {_setting(identity, key)}" for key in settings]
         if keys != settings and not any(key.startswith(_DEALING) for key in settings):  # which make other rows of them
             began, now = (_rows_of(of["definition"]["data"]) for of in (self.attributes, attributes))
             those = "those that it was begun with" + (f", of {began}" if began != now else "")
             changes.insert(0, f"the rows of {now}, or how they are read, are not {those}")
+        if len(changes) > MOST_CHANGES:
+            changes = [*changes[:MOST_CHANGES], f"and {len(changes) - MOST_CHANGES} more"]
+        back = "Use those versions" if all(key.startswith("version.") for key in keys) else "Change it back"
         more = len(stored.get("search.enqueue", ())) > len(identity.get("search.enqueue", ()))
         raise StudyChangedError(
             "must be continued as it was begun",
             "; ".join(changes),
             (
-                "Change it back",
+                back,
                 *((" (if it began with earlier studies: ", Setting("from_study", "STUDY"), ")") if more else ()),
                 ", or begin another study: ",
                 Setting("study.name", "NAME"),
@@ -447,6 +462,10 @@ def _without_nan(value: Any) -> Any:
 def _rows_of(source: Mapping[str, Any]) -> str:
     """What the rows of a stored ``[data]`` are, or where."""
     return str(source.get("path", source.get("rows", source["source"])))
+
+
+def _setting(identity: Mapping[str, Any], key: str) -> str:
+    return _short(identity[key]) if key in identity else "not set"
 
 
 def _short(value: Any) -> str:

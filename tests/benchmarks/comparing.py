@@ -45,7 +45,8 @@ from hpsearch.definition.study import StudyDefinition
 from hpsearch.model.retrain import fit_prepared
 from hpsearch.nn.losses import LOSSES
 from hpsearch.results.best import find_best
-from hpsearch.results.compare import Asked, compare
+from hpsearch.results.choice import Asked
+from hpsearch.results.compare import compare
 from hpsearch.search.baselines import shipped_predictions
 from hpsearch.search.correction import definition_of
 from hpsearch.search.finals import choose, finals

@@ -441,5 +441,7 @@ def test_where_features_are_named_other_columns_are_ignored(tmp_path: Path, mixe
 def test_a_model_of_an_earlier_version_is_refused_saying_so(tmp_path: Path, fitted: hpsearch.Bundle) -> None:
     fitted.save(tmp_path / "model")
     edit(tmp_path / "model", version=1)
-    with pytest.raises(BundleError, match=r"of version 3 or 4, but is of version 1\. Retrain it"):
+    with pytest.raises(
+        BundleError, match=r"of version 3 or 4, but is of version 1, which hpsearch .* wrote\. Retrain it"
+    ):
         hpsearch.Bundle.load(tmp_path / "model")

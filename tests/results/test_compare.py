@@ -17,7 +17,7 @@ from scipy.stats import studentized_range
 
 import hpsearch
 from hpsearch.errors import DataError, HpsearchError, UnknownStudyError
-from hpsearch.results.compare import factor_of_any_pair
+from hpsearch.results.verdict import factor_of_any_pair
 from hpsearch.storage.stored_study import StoredStudy
 from hpsearch.validation.estimates import student
 from hpsearch.validation.layout import Layout

@@ -229,7 +229,7 @@ def test_the_default_is_the_same_study_as_before_there_was_a_choice(small: Path)
                 assert set(arrays) == {"losses", "predictions"}
     assert "objective" not in hpsearch.load_folds("small").columns
     hpsearch.run(with_objective(small, "loss"), trials=4)
-    with pytest.raises(StudyChangedError, match=r"search\.objective was None and is 'accuracy'"):
+    with pytest.raises(StudyChangedError, match=r"search\.objective was 'loss' and is 'accuracy'"):
         hpsearch.run(with_objective(small, "accuracy"))
     for file in (TOP / "studies").glob("*.toml"):
         assert "search.objective" not in StudyDefinition.from_file(file).identity()

@@ -265,7 +265,7 @@ def test_a_study_with_weights_that_scaled_its_rows_as_they_are_is_another(small:
     with open_study("small") as stored:
         before = {key: value for key, value in stored.attributes["identity"].items() if key != "scaling.weighted"}
         stored.refresh({"identity": before})
-    with pytest.raises(StudyChangedError, match=r"scaling\.weighted was None and is True"):
+    with pytest.raises(StudyChangedError, match=r"scaling\.weighted was not set and is True"):
         package.run(weighted)
 
 
