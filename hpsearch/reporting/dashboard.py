@@ -23,7 +23,7 @@ from hpsearch.reporting.view import View
 from hpsearch.results.best import find_best
 from hpsearch.storage.database import open_storage
 from hpsearch.storage.quiet import quiet
-from hpsearch.storage.stored_study import StoredStudy, objective_titles, stored_result
+from hpsearch.storage.stored_study import Moment, StoredStudy, objective_titles, stored_result
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 IDLE_SECONDS = 20  # without a word, or without reading what was asked for; then a connection is closed
@@ -63,7 +63,7 @@ def serve(
     token = None if host in LOOPBACK else secrets.token_urlsafe(24)
     storage = open_storage(url)
     view = View(storage, annotate)
-    guard = Guard(Site(Overview(storage, url), optuna_dashboard.wsgi(view), view.look), token)
+    guard = Guard(Site(Overview(storage, url), optuna_dashboard.wsgi(view), view.look, view.notes), token)
     try:
         server = waitress.create_server(guard, host=host, port=port, **SERVER)
     except (OSError, ValueError) as error:
@@ -107,14 +107,14 @@ def annotate(view: View, study: FrozenStudy, told_before: int) -> None:
 
     if "definition" not in study.user_attrs:
         return
-    stored = StoredStudy(view.storage, view.storage.url, study.study_name, study._study_id)
-    trials = [trial for trial in view.trials(study._study_id) if trial.state.is_finished()]
+    moment = Moment(study.user_attrs, view.trials(study._study_id))
+    stored = StoredStudy(view.storage, view.storage.url, study.study_name, study._study_id, moment=moment)
+    trials = [trial for trial in moment.trials if trial.state.is_finished()]
     results = [stored_result(trial) for trial in trials]
     with quiet():
         shown = view.study(study.study_name)
         for trial, result in list(zip(trials, results, strict=True))[told_before:]:
-            note: Any = optuna_dashboard.save_note
-            note(_Trial(shown, trial._trial_id), trial_note(result))
+            view.notes(study._study_id)[trial._trial_id] = trial_note(result)
         complete = any(result.value is not None for result in results)
         best = find_best(stored) if complete else None
         optuna_dashboard.save_note(shown, study_note(stored, best))
@@ -134,10 +134,3 @@ def _draw(shown: Any, snapshot: Snapshot) -> None:
     for name in DRAWN:
         with suppress(HpsearchError):  # nothing to draw yet
             optuna_dashboard.save_plotly_graph_object(shown, FIGURES[name].make(snapshot), graph_object_id=name)
-
-
-class _Trial:
-    """What the dashboard's note of a trial needs of it. (Optuna's own would have to be running.)"""
-
-    def __init__(self, study: Any, trial_id: int) -> None:
-        self.study, self.storage, self._trial_id = study, study._storage, trial_id

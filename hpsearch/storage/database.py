@@ -16,6 +16,8 @@ import optuna
 import sqlalchemy as sa
 import sqlalchemy.exc
 from optuna.storages import RDBStorage
+from optuna.study._frozen import FrozenStudy
+from sqlalchemy import orm
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.pool import StaticPool
 
@@ -143,6 +145,16 @@ def study_names(storage: RDBStorage, url: str) -> list[str]:
         return [study.study_name for study in storage.get_all_studies()]
 
 
+def frozen_study(storage: RDBStorage, study_id: int) -> FrozenStudy | None:
+    """One study as :meth:`get_all_studies` has it, without reading all the others; None if there is none."""
+    try:
+        name, directions = storage.get_study_name_from_id(study_id), storage.get_study_directions(study_id)
+        attributes = storage.get_study_user_attrs(study_id), storage.get_study_system_attrs(study_id)
+    except KeyError:
+        return None
+    return FrozenStudy(name, None, *attributes, study_id, directions=directions)
+
+
 @contextmanager
 def closed_on_error(storage: RDBStorage) -> Iterator[RDBStorage]:
     try:
@@ -218,8 +230,15 @@ def _use_wal(connection: Any, _record: Any) -> None:
 
 @contextmanager
 def one_transaction(storage: RDBStorage) -> Iterator[None]:
-    """Make every call on ``storage`` inside part of one database transaction. For a single-threaded owner."""
+    """Make every call on ``storage`` inside part of one database transaction. For a single-threaded owner.
+
+    What it reads stays true until it ends: no other process writes to an SQLite file meanwhile. (SQLite would otherwise
+    begin at the first statement that writes, and Python's module only then.) A server lets others write, and what is
+    read to be changed must be locked (:func:`lock_study`).
+    """
     with storage.engine.begin() as connection:
+        if storage.engine.dialect.name == "sqlite":
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
         storage.scoped_session.remove()
         storage.scoped_session.configure(bind=connection)
         try:
@@ -227,6 +246,35 @@ def one_transaction(storage: RDBStorage) -> Iterator[None]:
         finally:
             storage.scoped_session.remove()
             storage.scoped_session.configure(bind=storage.engine)
+
+
+@contextmanager
+def one_moment(storage: RDBStorage) -> Iterator[RDBStorage]:
+    """The storage as it was at one moment: whatever is read through it is of then. To be left soon, as a database keeps
+    what others write meanwhile apart; other threads may use the storage itself."""
+    with storage.engine.connect() as connection:
+        if storage.engine.dialect.name != "sqlite":
+            connection = connection.execution_options(isolation_level="REPEATABLE READ")
+        with connection.begin():
+            if storage.engine.dialect.name == "sqlite":
+                connection.exec_driver_sql("BEGIN")
+            then = RDBStorage.__new__(RDBStorage)  # its copy would open the database anew
+            vars(then).update(vars(storage))
+            then.scoped_session = orm.scoped_session(orm.sessionmaker(bind=connection))
+            try:
+                yield then
+            finally:
+                then.scoped_session.remove()
+
+
+def lock_study(storage: RDBStorage, study_id: int) -> None:
+    """Keep other processes that call this from the study until the transaction ends, in which this must be called.
+
+    It is the row that Optuna locks too; SQLite has no locks of rows, and leaves this out.
+    """
+    studies = sa.table("studies", sa.column("study_id"))
+    rows = sa.select(studies.c.study_id).where(studies.c.study_id == study_id).with_for_update()
+    storage.scoped_session().execute(rows)
 
 
 def replace_rows(

@@ -94,7 +94,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     storage = open_storage(url)
     view = View(storage, dashboard.annotate)
     ids = {study.study_name: study._study_id for study in storage.get_all_studies()}
-    yield Served(url, Site(Overview(storage, url), optuna_dashboard.wsgi(view), view.look), ids)
+    yield Served(url, Site(Overview(storage, url), optuna_dashboard.wsgi(view), view.look, view.notes), ids)
     close(storage)
 
 
