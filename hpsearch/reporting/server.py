@@ -17,9 +17,10 @@ OF_ADDRESS = 400  # of one address: so many that all of a proxy's browsers have 
 _THREADS = 8
 
 
-class Channel(HTTPChannel):
+class Channel(HTTPChannel):  # type: ignore[misc]
     """A connection, which counts as idle from when a request began to arrive until all of it is there."""
 
+    last_activity: float
     _begun: float | None = None
 
     def received(self, data: bytes) -> bool:

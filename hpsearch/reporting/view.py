@@ -17,6 +17,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from hpsearch.storage.counts import TrialCounts, trial_counts
 from hpsearch.storage.database import frozen_study, one_moment
+from hpsearch.storage.trials import all_trials
 
 REFRESH_SECONDS = 2.0  # between two looks at one study for news
 MOST_SHARE = 0.2  # of the time that may be spent on making notes and figures of a study that is running
@@ -96,7 +97,7 @@ class View(BaseStorage):
                 counts = trial_counts(then, study_id).get(study_id, TrialCounts())
                 # Of a trial that runs there may be news which are not counted.
                 if known.ended < 0 or counts != known.counts or "RUNNING" in counts.states:
-                    known.trials, known.counts = then.get_all_trials(study_id, deepcopy=False), counts
+                    known.trials, known.counts = all_trials(then, study_id), counts
             ended = sum(trial.state.is_finished() for trial in known.trials)
             if ended != known.ended or study.user_attrs != known.stored:
                 self._annotate(self, study, max(0, known.ended))

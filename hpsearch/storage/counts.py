@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from optuna.storages import RDBStorage
 
 from hpsearch.storage.database import clear_errors, close, closed_on_error, one_moment, open_storage
+from hpsearch.storage.trials import local_time
 
 _TRIALS = sa.table(
     "trials",
@@ -46,7 +47,7 @@ class TrialCounts:
 
     Attributes:
         states: how many are in each of Optuna's states, by its name; none that is 0.
-        last: when the last one ended, in the local time of the process that ran it; None before.
+        last: when the last one ended, in the local time of this process; None before.
         lowest: the lowest value of the complete ones, of the first objective; None if none is complete.
         highest: and the highest.
         lowest_trial: the number of the first trial with the lowest value; None where nobody asked.
@@ -78,7 +79,7 @@ def trial_counts(storage: RDBStorage, study_id: int | None = None) -> dict[int, 
     for study, state, count, last, lowest, highest in storage.scoped_session().execute(query):
         counts = found.setdefault(study, TrialCounts())
         counts.states[state] = count
-        counts.last = max(filter(None, (counts.last, last)), default=None)
+        counts.last = max(filter(None, (counts.last, local_time(last))), default=None)
         if state == "COMPLETE":
             counts.lowest, counts.highest = lowest, highest
     return found

@@ -7,7 +7,7 @@ import socket
 import sqlite3
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -24,6 +24,8 @@ from sqlalchemy.pool import StaticPool
 from hpsearch.errors import Setting, StorageError, StorageLostError
 from hpsearch.extras import require
 from hpsearch.storage.quiet import quiet
+
+BUSY_SECONDS = 30  # that a process waits for others that write, which take some milliseconds each
 
 
 @contextmanager
@@ -94,7 +96,7 @@ def open_storage(url: str, create: bool = False, owner: bool = False) -> RDBStor
     owner = owner or create
     if parsed.get_backend_name() == "sqlite":
         _check_sqlite(parsed.database, url, create)
-        options = {"connect_args": {"timeout": 30}}
+        options = {"connect_args": {"timeout": BUSY_SECONDS}}
         if owner:
             options["pool_events"] = [(_use_wal, "connect")]
     elif parsed.get_backend_name() == "postgresql":
@@ -103,7 +105,9 @@ def open_storage(url: str, create: bool = False, owner: bool = False) -> RDBStor
         # The owner's one connection holds its lock and does its writing, so they end together.
         name = f"hpsearch, process {os.getpid()} on {socket.gethostname()}"
         options = {"connect_args": {"application_name": name[:63]}, **({"poolclass": StaticPool} if owner else {})}
-    with quiet(), clear_errors(url), _closed_on_failure(options):
+    makes_file = create and parsed.get_backend_name() == "sqlite"
+    alone = _alone_in(Path(str(parsed.database)).parent) if makes_file else nullcontext()
+    with quiet(), clear_errors(url), _closed_on_failure(options), alone:
         try:
             return _connect(url if owner else _read_only(parsed), options, create)
         except ImportError as error:
@@ -190,6 +194,26 @@ def _connect(url: str, options: Mapping[str, Any], create: bool) -> RDBStorage:
             return _opened(url, options, create)
         time.sleep(seconds)
     return _opened(url, options, create)
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Make an SQLite file while no other process makes one in this folder: Optuna looks which tables are missing, and
+    fails where another process makes them at the same time. Who holds up all others is not waited for longer than a
+    write is; where folders cannot be locked, all is as it would be without."""
+    import fcntl
+
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):
+            for _ in range(100 * BUSY_SECONDS):
+                with suppress(BlockingIOError):
+                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                time.sleep(0.01)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _opened(url: str, options: Mapping[str, Any], create: bool) -> RDBStorage:

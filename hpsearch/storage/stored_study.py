@@ -34,6 +34,7 @@ from hpsearch.storage.database import (
 from hpsearch.storage.quiet import quiet
 from hpsearch.storage.row_results import RowResultFiles
 from hpsearch.storage.trial_result import MACHINE, TrialResult
+from hpsearch.storage.trials import all_trials
 from hpsearch.validation.costs import COSTS
 from hpsearch.validation.cross_validate import EnsembleCurve
 from hpsearch.validation.layout import Layout
@@ -260,7 +261,7 @@ class StoredStudy:
         if self.moment is not None:
             return self.moment.trials
         with clear_errors(self.url):
-            return self.storage.get_all_trials(self.study_id, deepcopy=False)
+            return all_trials(self.storage, self.study_id)
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
