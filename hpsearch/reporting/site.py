@@ -17,7 +17,6 @@ from hpsearch.reporting.overview import Overview, Standing
 from hpsearch.reporting.parts import part
 from hpsearch.reporting.snapshot import Snapshot
 from hpsearch.results.views import trials_view
-from hpsearch.storage.stored_study import StoredStudy
 
 _TYPE = "Content-Type"
 _HTML = "text/html; charset=utf-8"
@@ -107,22 +106,22 @@ class Site:
             if here not in pages.BARRED or not re.fullmatch(r"\d{1,9}-[0-9a-f]{8}", version):
                 return _nowhere(f"/studies/{study.study_id}/bar")
             return Answer(pages.bar_content(study, version, here))
-        stored = self.overview.stored(study)
         if page == "trials":
             if not study.ours:
                 return _to(f"/dashboard/studies/{study.study_id}/trials")
-            return Answer(pages.trials_page(study, trials_view(stored), query.get("by", "number")))
-        made = self._report(study, stored)
+            return Answer(pages.trials_page(study, trials_view(self.overview.stored(study)), query.get("by", "number")))
+        made = self._report(study)
         # A report has its own policy, which names its scripts by their hashes.
         policy = "frame-ancestors 'none'" if study.ours and study.counts.ended else pages.POLICY
         return Answer(made, headers=[(_TYPE, _HTML), ("Content-Security-Policy", policy)])
 
-    def _report(self, study: Standing, stored: StoredStudy) -> str:
+    def _report(self, study: Standing) -> str:
         """A study's page; while a newer one is being made, which may take seconds, the one before."""
         made = self._reports.setdefault(study.study_id, _Report())
         if made.version != study.version and made.lock.acquire(blocking=made.version is None):
             try:
                 if made.version != study.version:
+                    stored = self.overview.stored(study)
                     made.page, made.version = pages.study_page(study, Snapshot(stored)), study.version
             finally:
                 made.lock.release()

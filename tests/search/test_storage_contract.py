@@ -290,7 +290,7 @@ def test_trials_are_read_as_optuna_itself_does(small: Path, storage: str, monkey
             ours, theirs = stored.trials(), stored.storage.get_all_trials(stored.study_id)
             for one, other in zip(ours, theirs, strict=True):
                 known, wanted = vars(one), vars(other)
-                assert {**known, "_intermediate_values": None} == {**wanted, "_intermediate_values": None}
+                assert {**known, "intermediate_values": None} == {**wanted, "intermediate_values": None}
                 assert repr(one.intermediate_values) == repr(other.intermediate_values)
             assert len(ours) == 7
             assert {trial.state.name for trial in ours} >= {"RUNNING", "COMPLETE", "FAIL"}
