@@ -387,6 +387,7 @@ def test_noise_is_seldom_said_to_matter_and_truths_are_held() -> None:
     assert (found["found"] > 1 / 4).all()
 
 
+@pytest.mark.campaign
 def test_size_measures_storages_as_a_run_writes_them(tmp_path: Path) -> None:
     """What is filled in reads as a study that was run, and copies of it as studies."""
     filler, url = size.Filler(), f"sqlite:///{tmp_path}/size.db"

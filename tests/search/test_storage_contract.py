@@ -200,6 +200,7 @@ def test_a_reader_sees_one_moment_while_a_run_writes(small: Path, storage: str) 
     assert (seen.attributes, seen.trials()) != (now.attributes, now.trials())
 
 
+@pytest.mark.campaign
 def test_four_studies_at_once_in_a_new_storage_are_as_each_alone(
     small: Path, storage: str, reference: tuple[pd.DataFrame, ...]
 ) -> None:
