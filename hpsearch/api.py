@@ -49,14 +49,20 @@ def storage_url(given: str | None = None) -> str:
 
 
 def open_study(study: str | Path | StudyResult, storage: str | None = None, owner: bool = False) -> StoredStudy:
-    """A stored study, what ``run`` returned, or by its name or by its file; ``owner`` is for who then takes its lock
-    and writes."""
+    """A stored study, what ``run`` returned, or by its name or by its file, as it is at this moment; ``owner`` is for
+    who then takes its lock and writes."""
+    from hpsearch.storage.database import closed_on_error
     from hpsearch.storage.stored_study import StoredStudy
 
     if isinstance(study, StudyResult):
-        return StoredStudy.open(study.storage, study.name, owner, study.rows)
-    require_kind("study", study, _STORED, str, Path)
-    return StoredStudy.open(storage_url(storage), study_name(study), owner)
+        stored = StoredStudy.open(study.storage, study.name, owner, study.rows)
+    else:
+        require_kind("study", study, _STORED, str, Path)
+        stored = StoredStudy.open(storage_url(storage), study_name(study), owner)
+    if owner:
+        return stored
+    with closed_on_error(stored.storage):
+        return stored.at_one_moment()
 
 
 def study_name(study: str | Path, overrides: Sequence[str] = ()) -> str:

@@ -33,7 +33,8 @@ def study_out_of_fold(definition: StudyDefinition, data: Dataset, url: str) -> O
     origin, train = definition.origin, definition.train
     if origin is None or origin.configuration != train.fingerprint or len(data.class_names) != 2:
         return None
-    with suppress(StorageError), StoredStudy.open(url, origin.study) as stored:
+    with suppress(StorageError), StoredStudy.open(url, origin.study) as live:
+        stored = live.at_one_moment()
         trials, of_study = stored.trials(), definition_of(stored)
         known = stored.attributes["identity"]["data.fingerprint"] == data.fingerprint and origin.trial < len(trials)
         if not known or not trials[origin.trial].state.is_finished():

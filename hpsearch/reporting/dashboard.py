@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import secrets
 import socket
 import warnings
@@ -23,21 +22,9 @@ from hpsearch.reporting.view import View
 from hpsearch.results.best import find_best
 from hpsearch.storage.database import open_storage
 from hpsearch.storage.quiet import quiet
-from hpsearch.storage.stored_study import StoredStudy, objective_titles, stored_result
+from hpsearch.storage.stored_study import Moment, StoredStudy, objective_titles, stored_result
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
-IDLE_SECONDS = 20  # without a word, or without reading what was asked for; then a connection is closed
-SERVER = {
-    "threads": 8,
-    "ident": None,
-    "connection_limit": 600,  # so many that who comes while idle ones are still open is let in
-    "channel_timeout": IDLE_SECONDS,
-    "cleanup_interval": 5,
-    "max_request_header_size": 16384,
-    "max_request_body_size": 1024,
-    "asyncore_use_poll": True,  # select ends at file 1023
-    "log_socket_errors": False,  # of those who left
-}
 DRAWN = ("curves", "folds", "size", "gap")  # of the figures, those that are cheap enough to be drawn again and again
 
 
@@ -57,21 +44,20 @@ def serve(
         HpsearchError: the storage cannot be opened or the port cannot be had.
     """
     import optuna_dashboard
-    import waitress
+
+    from hpsearch.reporting.server import listening
 
     host = "127.0.0.1" if host == "localhost" else host  # which may mean two addresses
     token = None if host in LOOPBACK else secrets.token_urlsafe(24)
     storage = open_storage(url)
     view = View(storage, annotate)
-    guard = Guard(Site(Overview(storage, url), optuna_dashboard.wsgi(view), view.look), token)
+    guard = Guard(Site(Overview(storage, url), optuna_dashboard.wsgi(view), view.look, view.notes), token)
     try:
-        server = waitress.create_server(guard, host=host, port=port, **SERVER)
+        server = listening(guard, host, port)
     except (OSError, ValueError) as error:
         got = one_line(error).lower()
         others = ("Choose others with ", Setting("host"), " and ", Setting("port"), ".")
         raise HpsearchError(f"The address {host} and the port {port} must be free", got, others) from error
-    drop_slow_readers(server.socket, IDLE_SECONDS)
-    logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # a browser's six requests at once are no news
     guard.hosts = hosts_of(host, server.effective_port, names)  # the port is known once the server listens
     shown = socket.gethostname() if host in ("0.0.0.0", "::") else host
     address = f"[{shown}]" if ":" in shown else shown
@@ -82,12 +68,6 @@ def serve(
         server.run()
     finally:
         server.close()
-
-
-def drop_slow_readers(listening: socket.socket, seconds: int) -> None:
-    """Have the system end connections whose other side does not read, which waitress would keep; macOS cannot."""
-    if hasattr(socket, "TCP_USER_TIMEOUT"):
-        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 1000 * seconds)
 
 
 def hosts_of(host: str, port: int, names: tuple[str, ...] = ()) -> frozenset[str]:
@@ -107,14 +87,14 @@ def annotate(view: View, study: FrozenStudy, told_before: int) -> None:
 
     if "definition" not in study.user_attrs:
         return
-    stored = StoredStudy(view.storage, view.storage.url, study.study_name, study._study_id)
-    trials = [trial for trial in view.trials(study._study_id) if trial.state.is_finished()]
+    moment = Moment(study.user_attrs, view.trials(study._study_id))
+    stored = StoredStudy(view.storage, view.storage.url, study.study_name, study._study_id, moment=moment)
+    trials = [trial for trial in moment.trials if trial.state.is_finished()]
     results = [stored_result(trial) for trial in trials]
     with quiet():
         shown = view.study(study.study_name)
         for trial, result in list(zip(trials, results, strict=True))[told_before:]:
-            note: Any = optuna_dashboard.save_note
-            note(_Trial(shown, trial._trial_id), trial_note(result))
+            view.notes(study._study_id)[trial._trial_id] = trial_note(result)
         complete = any(result.value is not None for result in results)
         best = find_best(stored) if complete else None
         optuna_dashboard.save_note(shown, study_note(stored, best))
@@ -134,10 +114,3 @@ def _draw(shown: Any, snapshot: Snapshot) -> None:
     for name in DRAWN:
         with suppress(HpsearchError):  # nothing to draw yet
             optuna_dashboard.save_plotly_graph_object(shown, FIGURES[name].make(snapshot), graph_object_id=name)
-
-
-class _Trial:
-    """What the dashboard's note of a trial needs of it. (Optuna's own would have to be running.)"""
-
-    def __init__(self, study: Any, trial_id: int) -> None:
-        self.study, self.storage, self._trial_id = study, study._storage, trial_id

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -19,7 +18,7 @@ from hpsearch.errors import HpsearchError
 from hpsearch.search.coordinator import trials_wanted
 from hpsearch.search.correction import is_scored, stored_score
 from hpsearch.storage.counts import TrialCounts, trial_counts
-from hpsearch.storage.database import clear_errors
+from hpsearch.storage.database import clear_errors, frozen_study, one_moment
 from hpsearch.storage.lock import is_owned
 from hpsearch.storage.stored_study import StoredStudy, stored_result
 from hpsearch.validation.metric import Metric
@@ -72,7 +71,10 @@ class Overview:
         Raises:
             StorageError: a database that cannot be read.
         """
-        return self._standings(lambda _: True)
+        with clear_errors(self.url), one_moment(self.storage) as then:
+            studies = sorted(then.get_all_studies(), key=lambda study: -study._study_id)
+            counts = trial_counts(then)
+            return [self._standing(then, study, counts.get(study._study_id, TrialCounts())) for study in studies]
 
     def study(self, study_id: int) -> Standing | None:
         """Of one study; None if there is none of this number.
@@ -80,19 +82,21 @@ class Overview:
         Raises:
             StorageError: a database that cannot be read.
         """
-        return next(iter(self._standings(lambda study: study._study_id == study_id)), None)
-
-    def _standings(self, wanted: Callable[[FrozenStudy], bool]) -> list[Standing]:
-        with clear_errors(self.url):
-            studies = sorted(filter(wanted, self.storage.get_all_studies()), key=lambda study: -study._study_id)
-        counts = trial_counts(self.storage, self.url)
-        return [self._standing(study, counts.get(study._study_id, TrialCounts())) for study in studies]
+        with clear_errors(self.url), one_moment(self.storage) as then:
+            study = frozen_study(then, study_id)
+            if study is None:
+                return None
+            return self._standing(then, study, trial_counts(then, study_id).get(study_id, TrialCounts()))
 
     def stored(self, study: Standing) -> StoredStudy:
-        """The study itself."""
-        return StoredStudy(self.storage, self.url, study.name, study.study_id)
+        """The study itself, as it is now.
 
-    def _standing(self, study: FrozenStudy, counts: TrialCounts) -> Standing:
+        Raises:
+            StorageError: a database that cannot be read.
+        """
+        return StoredStudy(self.storage, self.url, study.name, study.study_id).at_one_moment()
+
+    def _standing(self, then: RDBStorage, study: FrozenStudy, counts: TrialCounts) -> Standing:
         attributes, study_id = study.user_attrs, study._study_id
         highest = study.directions[0] is StudyDirection.MAXIMIZE
         best = counts.highest if highest else counts.lowest
@@ -101,7 +105,7 @@ class Overview:
         state: State = "unknown"
         wanted = corrected = None
         if ours:
-            stored = StoredStudy(self.storage, self.url, study.study_name, study_id)
+            stored = StoredStudy(then, self.url, study.study_name, study_id)
             corrected = stored_score(attributes, counts.ended)
             wanted = None if definition is None else self._trials_wanted(stored, definition, attributes, counts.ended)
             state = _state(is_owned(stored), counts, wanted, definition, attributes)

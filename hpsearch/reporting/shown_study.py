@@ -16,7 +16,8 @@ def in_a_line(name: str, url: str) -> str:
     """As ``<Study 'wine' in sqlite:///hpsearch.db, 60 trials: …; best search score 0.0512 (trial 51)>``."""
     where = f"Study {name!r} in {shown_url(url)}"
     try:
-        with StoredStudy.open(url, name) as stored:
+        with StoredStudy.open(url, name) as live:
+            stored = live.at_one_moment()
             states, results = _read(stored)
             best, metric = best_result(results, stored.metric), stored.metric
     except HpsearchError as error:  # it was deleted, or its storage is gone
@@ -28,7 +29,8 @@ def in_a_line(name: str, url: str) -> str:
 def as_html(name: str, url: str) -> str:
     """The trials, the history of the search, and the best configuration."""
     try:
-        with StoredStudy.open(url, name) as stored:
+        with StoredStudy.open(url, name) as live:
+            stored = live.at_one_moment()
             states, results = _read(stored)
             complete = any(result.value is not None for result in results)
             best = find_best(stored)._repr_html_() if complete else "<p>No trial is complete.</p>"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs
@@ -16,7 +17,6 @@ from hpsearch.reporting.overview import Overview, Standing
 from hpsearch.reporting.parts import part
 from hpsearch.reporting.snapshot import Snapshot
 from hpsearch.results.views import trials_view
-from hpsearch.storage.stored_study import StoredStudy
 
 _TYPE = "Content-Type"
 _HTML = "text/html; charset=utf-8"
@@ -57,11 +57,13 @@ class Site:
         overview: of the studies.
         interactive: optuna-dashboard.
         look: has what it shows of a study brought up to date, by the study's number.
+        notes: of a study's trials, by the study's number and Optuna's of the trial.
     """
 
     overview: Overview
     interactive: Application
     look: Callable[[int], None]
+    notes: Callable[[int], Mapping[int, str]]
     _reports: dict[int, _Report] = field(default_factory=dict)
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
@@ -104,22 +106,22 @@ class Site:
             if here not in pages.BARRED or not re.fullmatch(r"\d{1,9}-[0-9a-f]{8}", version):
                 return _nowhere(f"/studies/{study.study_id}/bar")
             return Answer(pages.bar_content(study, version, here))
-        stored = self.overview.stored(study)
         if page == "trials":
             if not study.ours:
                 return _to(f"/dashboard/studies/{study.study_id}/trials")
-            return Answer(pages.trials_page(study, trials_view(stored), query.get("by", "number")))
-        made = self._report(study, stored)
+            return Answer(pages.trials_page(study, trials_view(self.overview.stored(study)), query.get("by", "number")))
+        made = self._report(study)
         # A report has its own policy, which names its scripts by their hashes.
         policy = "frame-ancestors 'none'" if study.ours and study.counts.ended else pages.POLICY
         return Answer(made, headers=[(_TYPE, _HTML), ("Content-Security-Policy", policy)])
 
-    def _report(self, study: Standing, stored: StoredStudy) -> str:
+    def _report(self, study: Standing) -> str:
         """A study's page; while a newer one is being made, which may take seconds, the one before."""
         made = self._reports.setdefault(study.study_id, _Report())
         if made.version != study.version and made.lock.acquire(blocking=made.version is None):
             try:
                 if made.version != study.version:
+                    stored = self.overview.stored(study)
                     made.page, made.version = pages.study_page(study, Snapshot(stored)), study.version
             finally:
                 made.lock.release()
@@ -132,7 +134,8 @@ class Site:
         """Hand on, with what is asked about brought up to date, and with our links in its pages."""
         if found := re.match(r"/(?:api/studies|csv)/(\d{1,9})(?:/|$)", path):
             self.look(int(found[1]))
-        if not path.startswith("/dashboard/"):
+        of_study = re.fullmatch(r"/api/studies/(\d{1,9})", path)
+        if of_study is None and not path.startswith("/dashboard/"):
             return self.interactive(environ, start_response)
         got: list[Any] = []
         asked = {name: value for name, value in environ.items() if name not in _CONDITIONS} | {"REQUEST_METHOD": "GET"}
@@ -142,12 +145,29 @@ class Site:
         finally:
             getattr(chunks, "close", lambda: None)()
         status, headers = got
-        of_study = re.match(r"/dashboard/studies/(\d+)", path)
-        links = pages.links_of(int(of_study[1])).encode() if of_study else b""
-        body = body.replace(b"</head>", _HEAD, 1).replace(b"<body>", b"<body>" + links, 1)
+        if of_study is None:
+            body = _with_links(path, body)
+        elif status.startswith("200"):
+            body = _with_notes(body, self.notes(int(of_study[1])))
         kept = [header for header in headers if header[0].lower() not in _OF_FILES]
         start_response(status, [*kept, ("Content-Length", str(len(body)))])
         return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]
+
+
+def _with_links(path: str, page: bytes) -> bytes:
+    """A page of optuna-dashboard's with our links."""
+    of_study = re.match(r"/dashboard/studies/(\d+)", path)
+    links = pages.links_of(int(of_study[1])).encode() if of_study else b""
+    return page.replace(b"</head>", _HEAD, 1).replace(b"<body>", b"<body>" + links, 1)
+
+
+def _with_notes(study: bytes, notes: Mapping[int, str]) -> bytes:
+    """What optuna-dashboard says of a study, with our notes of its trials."""
+    content = json.loads(study)
+    for trial in (*content["trials"], *content["best_trials"]):
+        if (note := notes.get(trial["trial_id"])) is not None:
+            trial["note"] = {"version": 1, "body": note}
+    return json.dumps(content).encode()
 
 
 def _to(address: str) -> Answer:

@@ -15,6 +15,10 @@ from optuna.study import StudyDirection
 from optuna.study._frozen import FrozenStudy
 from optuna.trial import FrozenTrial, TrialState
 
+from hpsearch.storage.counts import TrialCounts, trial_counts
+from hpsearch.storage.database import frozen_study, one_moment
+from hpsearch.storage.trials import all_trials
+
 REFRESH_SECONDS = 2.0  # between two looks at one study for news
 MOST_SHARE = 0.2  # of the time that may be spent on making notes and figures of a study that is running
 
@@ -39,15 +43,19 @@ class Annotations:
     """What is shown beside a stored study.
 
     Attributes:
-        attributes: as the dashboard's own functions write them.
+        attributes: of the study, as the dashboard's own functions write them.
+        notes: of trials, by Optuna's number of the trial. As attributes, all of them would be gone through for each.
         trials: as they were when those were written: a trial is shown with its note, or as running.
+        counts: of those trials.
         ended: how many of them had ended; -1 before the first look.
         stored: the study's own attributes then, which say what its finals found.
         due: when to look again, on the monotonic clock.
     """
 
     attributes: dict[str, Any] = field(default_factory=dict)
+    notes: dict[int, str] = field(default_factory=dict)
     trials: list[FrozenTrial] = field(default_factory=list)
+    counts: TrialCounts = field(default_factory=TrialCounts)
     ended: int = -1
     stored: Mapping[str, Any] = field(default_factory=dict)
     due: float = 0.0
@@ -80,10 +88,16 @@ class View(BaseStorage):
             return
         try:
             begun = time.monotonic()
-            study = next((one for one in self.storage.get_all_studies() if one._study_id == study_id), None)
-            if study is None or begun < known.due:  # somebody else looked while this one waited
+            if begun < known.due:  # somebody else looked while this one waited
                 return
-            known.trials = self.storage.get_all_trials(study_id, deepcopy=False)
+            with one_moment(self.storage) as then:
+                study = frozen_study(then, study_id)
+                if study is None:
+                    return
+                counts = trial_counts(then, study_id).get(study_id, TrialCounts())
+                # Of a trial that runs there may be news which are not counted.
+                if known.ended < 0 or counts != known.counts or "RUNNING" in counts.states:
+                    known.trials, known.counts = all_trials(then, study_id), counts
             ended = sum(trial.state.is_finished() for trial in known.trials)
             if ended != known.ended or study.user_attrs != known.stored:
                 self._annotate(self, study, max(0, known.ended))
@@ -103,6 +117,10 @@ class View(BaseStorage):
     def trials(self, study_id: int) -> list[FrozenTrial]:
         """A study's trials with all that is stored of them."""
         return self._annotations.setdefault(study_id, Annotations()).trials
+
+    def notes(self, study_id: int) -> dict[int, str]:
+        """The notes of a study's trials, by Optuna's number of the trial; for who writes them too."""
+        return self._annotations.setdefault(study_id, Annotations()).notes
 
     def study(self, name: str) -> optuna.Study:
         """The study for the dashboard's functions to write about."""

@@ -184,6 +184,7 @@ def _origin(url: str, bundle: Bundle) -> StoredStudy | None:
     except StorageError:
         return None
     with suppress(StorageError, HpsearchError):
+        stored = stored.at_one_moment()
         same = stored.attributes["identity"]["data.fingerprint"] == bundle.about["data_fingerprint"]
         if same and find_best(stored).config.fingerprint == origin["configuration"]:
             return stored

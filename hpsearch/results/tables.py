@@ -72,10 +72,11 @@ import pandas as pd
 from hpsearch.atomic_write import write_atomically
 from hpsearch.errors import HpsearchError, did_you_mean
 from hpsearch.extras import require
-from hpsearch.storage.database import clear_errors, close, open_storage
+from hpsearch.storage.counts import TrialCounts, listed
 from hpsearch.storage.stored_study import StoredStudy, objective_of, stored_result
 from hpsearch.storage.study_format import require_known_format
-from hpsearch.storage.trial_result import TrialResult, best_result, front, standard_error
+from hpsearch.storage.trial_result import TrialResult, front, standard_error
+from hpsearch.validation.metric import Metric
 from hpsearch.validation.score import SCORE_NAMES
 
 _FOLD_TYPES = {
@@ -187,33 +188,30 @@ def _means(folds: Sequence[Mapping[str, Any]], names: Iterable[str]) -> dict[str
 
 def studies_table(url: str) -> pd.DataFrame:
     """One row a study of a storage; studies that are not ours are left out."""
-    storage = open_storage(url)
-    try:
-        with clear_errors(url):
-            summaries = [study for study in storage.get_all_studies() if "definition" in study.user_attrs]
-        rows = [_study_row(StoredStudy(storage, url, s.study_name, s._study_id), s.user_attrs) for s in summaries]
-    finally:
-        close(storage)
-    return frame_of(rows, _STUDY_TYPES)
+    return studies_and_objectives(url)[0]
 
 
-def _study_row(stored: StoredStudy, attributes: Mapping[str, Any]) -> dict[str, Any]:
+def studies_and_objectives(url: str) -> tuple[pd.DataFrame, dict[str, Metric]]:
+    """One row a study, and the objective of each by its name, as they were at one moment."""
+    studies = [study for study in listed(url) if "definition" in study[1]]
+    for name, attributes, _ in studies:
+        require_known_format(attributes, url, name)
+    metrics = {name: objective_of(attributes) for name, attributes, _ in studies}
+    return frame_of([_study_row(*study, metrics[study[0]]) for study in studies], _STUDY_TYPES), metrics
+
+
+def _study_row(name: str, attributes: Mapping[str, Any], counts: TrialCounts, metric: Metric) -> dict[str, Any]:
     from hpsearch.search.correction import stored_score
 
-    require_known_format(attributes, stored.url, stored.name)
-    trials = stored.trials()
-    states = [trial.state.name for trial in trials]
-    finished = (stored_result(trial) for trial in trials if trial.state.is_finished())
-    best = best_result(finished, objective_of(attributes))
-    fixed = stored_score(attributes, sum(trial.state.is_finished() for trial in trials))
+    fixed, states, highest = stored_score(attributes, counts.ended), counts.states, metric.direction == "maximize"
     return {
-        "study": stored.name,
+        "study": name,
         "source": attributes["definition"]["data"]["source"],
-        "trials": len(states),
-        **{key.lower(): states.count(key) for key in ("COMPLETE", "PRUNED", "RUNNING")},
-        "failed": states.count("FAIL"),
-        "best_trial": None if best is None else best.number,
-        "best_value": None if best is None else best.value,
+        "trials": sum(states.values()),
+        **{key.lower(): states.get(key, 0) for key in ("COMPLETE", "PRUNED", "RUNNING")},
+        "failed": states.get("FAIL", 0),
+        "best_trial": counts.highest_trial if highest else counts.lowest_trial,
+        "best_value": counts.highest if highest else counts.lowest,
         "corrected": fixed and fixed.value,
         "corrected_low": fixed and fixed.low,
         "corrected_high": fixed and fixed.high,

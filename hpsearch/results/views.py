@@ -11,9 +11,8 @@ from collections.abc import Sequence
 import pandas as pd
 
 from hpsearch.results.metrics_table import metrics_table
-from hpsearch.results.tables import curves_table, finals_table, folds_table, studies_table, trials_table
-from hpsearch.storage.database import clear_errors, close, open_storage
-from hpsearch.storage.stored_study import StoredStudy, objective_of
+from hpsearch.results.tables import curves_table, finals_table, folds_table, studies_and_objectives, trials_table
+from hpsearch.storage.stored_study import StoredStudy
 from hpsearch.validation.metric import Metric
 from hpsearch.validation.metrics import objective_metric
 from hpsearch.validation.score import SCORE_NAMES
@@ -78,24 +77,13 @@ def metrics_view(stored: StoredStudy, trial: int | None = None) -> pd.DataFrame:
 
 def studies_view(url: str) -> pd.DataFrame:
     """The studies: what they found, then how their trials ended; scores as headlines show them."""
-    table, metrics = studies_table(url), _objectives(url)
+    table, metrics = studies_and_objectives(url)
     for name in ("best_value", "corrected", "corrected_low", "corrected_high"):
         pairs = zip(table["study"].tolist(), table[name].tolist(), strict=True)
         table[name] = pd.Series([metrics[study].in_headline(value) for study, value in pairs], dtype="float64")
     table.insert(1, "score", pd.Series([metrics[study].headline.title for study in table["study"]], dtype="str"))
     first = ["study", "score", "corrected", "corrected_low", "corrected_high", "best_value", "best_trial", "trials"]
     return _ordered(table, first)
-
-
-def _objectives(url: str) -> dict[str, Metric]:
-    """Of each study, by its name."""
-    storage = open_storage(url)
-    try:
-        with clear_errors(url):
-            studies = [study for study in storage.get_all_studies() if "definition" in study.user_attrs]
-        return {study.study_name: objective_of(study.user_attrs) for study in studies}
-    finally:
-        close(storage)
 
 
 def _loss(stored: StoredStudy) -> Metric:

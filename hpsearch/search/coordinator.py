@@ -153,11 +153,15 @@ class Coordinator(Work):
             self._proposer.add(proposal, self._results)
 
     def _ask(self) -> None:
-        end = min(self._wanted(), len(self._results) + self._definition.search.in_flight)
-        while len(self._proposals) < end:
-            proposal = self._proposer.propose(self._results)
+        for proposal in self._propose():
             self._stored.add(proposal)
-            self._add_proposal(proposal)
+
+    def _propose(self) -> Sequence[Proposal]:
+        """The trials that are to be under way now and are not yet: to be stored before anything else is done."""
+        end, before = min(self._wanted(), len(self._results) + self._definition.search.in_flight), len(self._proposals)
+        while len(self._proposals) < end:
+            self._add_proposal(self._proposer.propose(self._results))
+        return self._proposals[before:]
 
     def _add_proposal(self, proposal: Proposal) -> None:
         configuration = self._definition.config(proposal.chosen).model_dump_json()
@@ -176,10 +180,13 @@ class Coordinator(Work):
     def _tell(self, result: TrialResult) -> None:
         self._stored.write_row_results(result)
         result = replace(result, rows=None)
+        self._add_result(result)
+        # Before the transaction: while one is open, no other study of an SQLite file can be written.
+        asked = self._propose()
         with self._stored.transaction():
             self._stored.tell(result)
-            self._add_result(result)
-            self._ask()
+            for proposal in asked:
+                self._stored.add(proposal)
         self._on_progress(self._progress())
 
     # ------------------------------------------------------------ what the supervisor asks

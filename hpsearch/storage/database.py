@@ -7,7 +7,7 @@ import socket
 import sqlite3
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -16,12 +16,16 @@ import optuna
 import sqlalchemy as sa
 import sqlalchemy.exc
 from optuna.storages import RDBStorage
+from optuna.study._frozen import FrozenStudy
+from sqlalchemy import orm
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.pool import StaticPool
 
 from hpsearch.errors import Setting, StorageError, StorageLostError
 from hpsearch.extras import require
 from hpsearch.storage.quiet import quiet
+
+BUSY_SECONDS = 30  # that a process waits for others that write, which take some milliseconds each
 
 
 @contextmanager
@@ -92,7 +96,7 @@ def open_storage(url: str, create: bool = False, owner: bool = False) -> RDBStor
     owner = owner or create
     if parsed.get_backend_name() == "sqlite":
         _check_sqlite(parsed.database, url, create)
-        options = {"connect_args": {"timeout": 30}}
+        options = {"connect_args": {"timeout": BUSY_SECONDS}}
         if owner:
             options["pool_events"] = [(_use_wal, "connect")]
     elif parsed.get_backend_name() == "postgresql":
@@ -101,7 +105,9 @@ def open_storage(url: str, create: bool = False, owner: bool = False) -> RDBStor
         # The owner's one connection holds its lock and does its writing, so they end together.
         name = f"hpsearch, process {os.getpid()} on {socket.gethostname()}"
         options = {"connect_args": {"application_name": name[:63]}, **({"poolclass": StaticPool} if owner else {})}
-    with quiet(), clear_errors(url), _closed_on_failure(options):
+    makes_file = create and parsed.get_backend_name() == "sqlite"
+    alone = _alone_in(Path(str(parsed.database)).parent) if makes_file else nullcontext()
+    with quiet(), clear_errors(url), _closed_on_failure(options), alone:
         try:
             return _connect(url if owner else _read_only(parsed), options, create)
         except ImportError as error:
@@ -143,6 +149,16 @@ def study_names(storage: RDBStorage, url: str) -> list[str]:
         return [study.study_name for study in storage.get_all_studies()]
 
 
+def frozen_study(storage: RDBStorage, study_id: int) -> FrozenStudy | None:
+    """One study as :meth:`get_all_studies` has it, without reading all the others; None if there is none."""
+    try:
+        name, directions = storage.get_study_name_from_id(study_id), storage.get_study_directions(study_id)
+        attributes = storage.get_study_user_attrs(study_id), storage.get_study_system_attrs(study_id)
+    except KeyError:
+        return None
+    return FrozenStudy(name, None, *attributes, study_id, directions=directions)
+
+
 @contextmanager
 def closed_on_error(storage: RDBStorage) -> Iterator[RDBStorage]:
     try:
@@ -178,6 +194,26 @@ def _connect(url: str, options: Mapping[str, Any], create: bool) -> RDBStorage:
             return _opened(url, options, create)
         time.sleep(seconds)
     return _opened(url, options, create)
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Make an SQLite file while no other process makes one in this folder: Optuna looks which tables are missing, and
+    fails where another process makes them at the same time. Who holds up all others is not waited for longer than a
+    write is; where folders cannot be locked, all is as it would be without."""
+    import fcntl
+
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):
+            for _ in range(100 * BUSY_SECONDS):
+                with suppress(BlockingIOError):
+                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                time.sleep(0.01)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _opened(url: str, options: Mapping[str, Any], create: bool) -> RDBStorage:
@@ -218,8 +254,15 @@ def _use_wal(connection: Any, _record: Any) -> None:
 
 @contextmanager
 def one_transaction(storage: RDBStorage) -> Iterator[None]:
-    """Make every call on ``storage`` inside part of one database transaction. For a single-threaded owner."""
+    """Make every call on ``storage`` inside part of one database transaction. For a single-threaded owner.
+
+    What it reads stays true until it ends: no other process writes to an SQLite file meanwhile. (SQLite would otherwise
+    begin at the first statement that writes, and Python's module only then.) A server lets others write, and what is
+    read to be changed must be locked (:func:`lock_study`).
+    """
     with storage.engine.begin() as connection:
+        if storage.engine.dialect.name == "sqlite":
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
         storage.scoped_session.remove()
         storage.scoped_session.configure(bind=connection)
         try:
@@ -227,6 +270,35 @@ def one_transaction(storage: RDBStorage) -> Iterator[None]:
         finally:
             storage.scoped_session.remove()
             storage.scoped_session.configure(bind=storage.engine)
+
+
+@contextmanager
+def one_moment(storage: RDBStorage) -> Iterator[RDBStorage]:
+    """The storage as it was at one moment: whatever is read through it is of then. To be left soon, as a database keeps
+    what others write meanwhile apart; other threads may use the storage itself."""
+    with storage.engine.connect() as connection:
+        if storage.engine.dialect.name != "sqlite":
+            connection = connection.execution_options(isolation_level="REPEATABLE READ")
+        with connection.begin():
+            if storage.engine.dialect.name == "sqlite":
+                connection.exec_driver_sql("BEGIN")
+            then = RDBStorage.__new__(RDBStorage)  # its copy would open the database anew
+            vars(then).update(vars(storage))
+            then.scoped_session = orm.scoped_session(orm.sessionmaker(bind=connection))
+            try:
+                yield then
+            finally:
+                then.scoped_session.remove()
+
+
+def lock_study(storage: RDBStorage, study_id: int) -> None:
+    """Keep other processes that call this from the study until the transaction ends, in which this must be called.
+
+    It is the row that Optuna locks too; SQLite has no locks of rows, and leaves this out.
+    """
+    studies = sa.table("studies", sa.column("study_id"))
+    rows = sa.select(studies.c.study_id).where(studies.c.study_id == study_id).with_for_update()
+    storage.scoped_session().execute(rows)
 
 
 def replace_rows(

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,8 @@ from hpsearch.storage.database import (
     clear_errors,
     close,
     closed_on_error,
+    lock_study,
+    one_moment,
     one_transaction,
     open_storage,
     place,
@@ -33,6 +35,7 @@ from hpsearch.storage.quiet import quiet
 from hpsearch.storage.row_results import RowResultFiles
 from hpsearch.storage.study_format import require_known_format
 from hpsearch.storage.trial_result import MACHINE, TrialResult
+from hpsearch.storage.trials import all_trials
 from hpsearch.validation.costs import COSTS
 from hpsearch.validation.cross_validate import EnsembleCurve
 from hpsearch.validation.layout import Layout
@@ -83,10 +86,19 @@ _IN_RECORD["pruner_attributes"] = "pruner_marks"
 
 
 @dataclass(frozen=True)
+class Moment:
+    """What a storage held of a study at one moment: its attributes, and its trials by number."""
+
+    attributes: dict[str, Any]
+    trials: list[FrozenTrial]
+
+
+@dataclass(frozen=True)
 class StoredStudy:
     """One study in a storage: what its coordinator writes and everyone reads. A context manager: leaving it closes.
 
-    ``rows`` are those that it was run on, where they are given from Python: nothing of them is stored.
+    ``rows`` are those that it was run on, where they are given from Python: nothing of them is stored. With a
+    ``moment`` all that is read is of then, whatever a run has written since; without, each reading is of its own time.
     """
 
     storage: RDBStorage
@@ -94,6 +106,7 @@ class StoredStudy:
     name: str
     study_id: int
     rows: Any = field(default=None, repr=False, compare=False)
+    moment: Moment | None = field(default=None, repr=False, compare=False)
     _trial_ids: dict[int, int] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @classmethod
@@ -153,8 +166,20 @@ class StoredStudy:
     def __exit__(self, *_: object) -> None:
         close(self.storage)
 
+    def at_one_moment(self) -> StoredStudy:
+        """The study as it is now, read once: for whatever shows several things that must agree.
+
+        Raises:
+            StorageError: a database that cannot be read.
+        """
+        with clear_errors(self.url), one_moment(self.storage) as storage:
+            then = replace(self, storage=storage, moment=None)
+            return replace(self, moment=Moment(then.attributes, then.trials()))
+
     @property
     def attributes(self) -> dict[str, Any]:
+        if self.moment is not None:
+            return self.moment.attributes
         with clear_errors(self.url):
             return self.storage.get_study_user_attrs(self.study_id)
 
@@ -180,8 +205,8 @@ class StoredStudy:
 
     def refresh(self, attributes: Mapping[str, Any]) -> None:
         """Bring up to date what is stored of the study's file: where it lies may have changed, and how many trials."""
-        stored = self.attributes
         with self.transaction():
+            stored = self.storage.get_study_user_attrs(self.study_id)
             for key, value in attributes.items():
                 if stored.get(key) != value:
                     self.storage.set_study_user_attr(self.study_id, key, value)
@@ -234,15 +259,24 @@ class StoredStudy:
 
     def record_scoring(self, entry: Mapping[str, Any]) -> int:
         """Store that the hold-out was scored; returns how often it had been before."""
-        earlier: list[Any] = self.attributes.get(SCORINGS, [])
-        with self.transaction():
-            self.storage.set_study_user_attr(self.study_id, SCORINGS, [*earlier, dict(entry)])
+        earlier: list[Any] = self._change(SCORINGS, lambda known: [*(known or ()), dict(entry)]) or []
         return len(earlier)
+
+    def _change(self, key: str, change: Callable[[Any], Any]) -> Any:
+        """Make another value of an attribute's, None where it has none, in one transaction: of several processes that
+        do so at once none loses what another wrote. Returns the value before."""
+        with self.transaction():
+            lock_study(self.storage, self.study_id)
+            before = self.storage.get_study_user_attrs(self.study_id).get(key)
+            self.storage.set_study_user_attr(self.study_id, key, change(before))
+        return before
 
     def trials(self) -> list[FrozenTrial]:
         """All trials, by number."""
+        if self.moment is not None:
+            return self.moment.trials
         with clear_errors(self.url):
-            return self.storage.get_all_trials(self.study_id, deepcopy=False)
+            return all_trials(self.storage, self.study_id)
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -330,10 +364,7 @@ class StoredStudy:
         self._check_file()
         if result.rows is not None:
             self.final_row_results.write(result.number, result.rows)
-        earlier = self.attributes.get(_FINALS, {})
-        with self.transaction():
-            finals = {**earlier, str(result.number): _of_final(result)}
-            self.storage.set_study_user_attr(self.study_id, _FINALS, finals)
+        self._change(_FINALS, lambda earlier: {**(earlier or {}), str(result.number): _of_final(result)})
 
     def fewer_rows(self) -> TrialResult | None:
         """What became of the chosen finalist where it trained on fewer rows; None where that was not evaluated."""

@@ -20,6 +20,7 @@ import pandas as pd
 import pytest
 import replays
 import rows
+import size
 import start
 from curve_strategies import STRATEGIES, Curves, by_optuna, never, stopping
 from league_tools import Ours, Problem, loss, searched_network
@@ -384,3 +385,22 @@ def test_noise_is_seldom_said_to_matter_and_truths_are_held() -> None:
     held, columns = found["truth held"].mean(), 3 * 3 * 30
     assert held > 0.95 - 3 * np.sqrt(0.05 * 0.95 / columns) - 0.03  # columns of a table are not independent
     assert (found["found"] > 1 / 4).all()
+
+
+@pytest.mark.campaign
+def test_size_measures_storages_as_a_run_writes_them(tmp_path: Path) -> None:
+    """What is filled in reads as a study that was run, and copies of it as studies."""
+    filler, url = size.Filler(), f"sqlite:///{tmp_path}/size.db"
+    filler.fill(url, "size", 30)
+    found = size.reading(url, "size", tmp_path)
+    assert all(seconds >= 0 for seconds in found.values())
+    trials = hpsearch.load_trials("size", url)
+    assert (trials["state"] == "COMPLETE").all()
+    assert len(trials) == len(trials["learning_rate"].unique()) == 30
+    assert hpsearch.load_best("size", url).corrected is not None
+    assert size.commits(filler, url, "size", 30, count=2) > 0
+    size.copy_studies(tmp_path / "size.db", 2)
+    listed = hpsearch.load_studies(url).set_index("study")
+    assert listed.index.tolist() == ["size", "size-1", "size-2"]
+    pd.testing.assert_series_equal(listed.loc["size"], listed.loc["size-2"], check_names=False)
+    pd.testing.assert_frame_equal(hpsearch.load_trials("size-2", url), hpsearch.load_trials("size", url))

@@ -17,13 +17,13 @@ from wsgiref.util import setup_testing_defaults
 import optuna
 import optuna_dashboard
 import pytest
-import waitress
 from stored import variant
 
 import hpsearch
 from hpsearch.reporting import dashboard, pages
 from hpsearch.reporting.guard import Application
 from hpsearch.reporting.overview import Overview
+from hpsearch.reporting.server import listening
 from hpsearch.reporting.site import Site
 from hpsearch.reporting.view import View
 from hpsearch.storage.database import close, open_storage
@@ -94,7 +94,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     storage = open_storage(url)
     view = View(storage, dashboard.annotate)
     ids = {study.study_name: study._study_id for study in storage.get_all_studies()}
-    yield Served(url, Site(Overview(storage, url), optuna_dashboard.wsgi(view), view.look), ids)
+    yield Served(url, Site(Overview(storage, url), optuna_dashboard.wsgi(view), view.look, view.notes), ids)
     close(storage)
 
 
@@ -281,9 +281,7 @@ def test_what_is_served_of_trials_and_studies_can_be_read(served: Served) -> Non
 
 @pytest.mark.campaign
 def test_two_hundred_who_say_nothing_and_ten_who_do_not_read_keep_nobody_out(served: Served) -> None:
-    quick = {**dashboard.SERVER, "channel_timeout": 2, "cleanup_interval": 1}
-    server = waitress.create_server(served.site, host="127.0.0.1", port=0, **quick)
-    dashboard.drop_slow_readers(server.socket, seconds=2)
+    server = listening(served.site, "127.0.0.1", 0, idle_seconds=2)
     threading.Thread(target=server.run, daemon=True).start()
     place = ("127.0.0.1", server.effective_port)
     idle = [socket.create_connection(place) for _ in range(200)]

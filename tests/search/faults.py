@@ -23,6 +23,7 @@ import hpsearch.search.coordinator
 import hpsearch.search.executors
 import hpsearch.search.proposer
 import hpsearch.storage.lock
+import hpsearch.storage.stored_study
 
 SERVER = multiprocessing.get_context("forkserver")
 # What a run imports is imported by the server, once. (It does not find modules of the tests.)
@@ -56,6 +57,14 @@ def run_and_stay(study: str, storage: str, workers: int, told: int, flag: str) -
             time.sleep(600)
 
     hpsearch.run(study, storage=storage, workers=workers, watch=watch)
+
+
+def record_scorings(storage: str, process: int, count: int, begin: Any, known: Any) -> None:
+    """Record so many looks at a hold-out as fast as they go, and say how often it had been looked at before each."""
+    with hpsearch.storage.stored_study.StoredStudy.open(storage, "small") as stored:
+        begin.wait(60)
+        for number in range(count):
+            known.put(stored.record_scoring({"configuration": f"{process}, {number}"}))
 
 
 @contextmanager

@@ -19,14 +19,15 @@ import pandas as pd
 import pytest
 import sqlalchemy
 from conftest import SMALL, Outcome
-from faults import owner
+from faults import SERVER, owner, record_scorings, run
+from optuna.trial import TrialState
 from test_coordinator import assert_same, at, tables
 
 import hpsearch as package
 from hpsearch.errors import StorageLostError, StudyChangedError, StudyOwnedError, UnknownStudyError
 from hpsearch.search.coordinator import Progress
 from hpsearch.storage.quiet import quiet
-from hpsearch.storage.stored_study import Proposal, StoredStudy
+from hpsearch.storage.stored_study import SCORINGS, Proposal, StoredStudy
 from hpsearch.storage.trial_result import TrialResult
 
 PASSWORD = "correct-horse-battery"
@@ -154,6 +155,68 @@ def test_an_owner_that_ends_sets_its_study_free_and_another_is_not_held(small: P
     assert told == [1]
 
 
+def test_looks_at_a_hold_out_by_several_processes_at_once_are_all_recorded(small: Path, storage: str) -> None:
+    package.run(small, storage=storage, trials=1)
+    processes, each, known = 4, 8, SERVER.Queue()
+    begin = SERVER.Barrier(processes)
+    running = [
+        SERVER.Process(target=record_scorings, args=(storage, number, each, begin, known))
+        for number in range(processes)
+    ]
+    for process in running:
+        process.start()
+    before = [known.get(timeout=60) for _ in range(processes * each)]
+    for process in running:
+        process.join()
+    with StoredStudy.open(storage, "small") as stored:
+        entries = [entry["configuration"] for entry in stored.attributes[SCORINGS]]
+    assert sorted(entries) == sorted(f"{process}, {number}" for process in range(processes) for number in range(each))
+    assert sorted(before) == list(range(processes * each)), "each was told of another number before"
+
+
+def test_a_reader_sees_one_moment_while_a_run_writes(small: Path, storage: str) -> None:
+    """What is read at once agrees, whatever is written between two of its statements."""
+    package.run(small, storage=storage, trials=2)
+    with StoredStudy.open(storage, "small") as reading, StoredStudy.open(storage, "small", owner=True) as writing:
+        numbers = iter(range(2, 100))
+
+        def write(connection: sqlalchemy.Connection, *rest: object) -> None:
+            if connection.engine is reading.storage.engine:
+                with writing.transaction():
+                    writing.add(Proposal(number := next(numbers), {}, {}))
+                    writing.tell(TrialResult(number, "FAIL", None, 0, 0.0, reason="planted"))
+                    writing.storage.set_study_user_attr(writing.study_id, "told", number)
+
+        sqlalchemy.event.listen(sqlalchemy.engine.Engine, "after_cursor_execute", write)
+        try:
+            seen = reading.at_one_moment()
+        finally:
+            sqlalchemy.event.remove(sqlalchemy.engine.Engine, "after_cursor_execute", write)
+        now = reading.at_one_moment()
+    assert len(now.trials()) > 6, "there was a write between any two statements of the reader"
+    told = seen.attributes.get("told", 1)
+    assert [trial.number for trial in seen.trials()] == [*range(told + 1)]
+    assert all(trial.state.is_finished() for trial in seen.trials())
+    assert (seen.attributes, seen.trials()) != (now.attributes, now.trials())
+
+
+@pytest.mark.campaign
+def test_four_studies_at_once_in_a_new_storage_are_as_each_alone(
+    small: Path, storage: str, reference: tuple[pd.DataFrame, ...]
+) -> None:
+    names = [f"study{number}" for number in range(4)]
+    for name in names:
+        (small.parent / f"{name}.toml").write_text(SMALL.replace('"small"', f'"{name}"'), encoding="utf-8")
+    running = [SERVER.Process(target=run, args=(str(small.parent / f"{name}.toml"), storage, 1)) for name in names]
+    for process in running:
+        process.start()
+    for process in running:
+        process.join()
+    assert [process.exitcode for process in running] == [0] * 4, "none is refused"
+    for name in names:
+        assert_same(tables(storage, name), reference)
+
+
 def test_a_changed_study_and_an_unknown_one_are_refused(small: Path, storage: str) -> None:
     package.run(small, storage=storage, trials=1)
     with pytest.raises(StudyChangedError, match=r"study\.seed was 3 and is 4"):
@@ -210,6 +273,31 @@ def test_passwords_are_in_no_output(small: Path, postgres: str, hpsearch: Callab
         assert outcome.status == (0 if arguments[0] in ("best", "run") and wrong not in arguments else 2)
         for secret in (PASSWORD, "wrong-password"):
             assert secret not in outcome.out + outcome.err
+
+
+def test_trials_are_read_as_optuna_itself_does(small: Path, storage: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    package.run(small, storage=storage, trials=3)
+    monkeypatch.setenv("TZ", "Asia/Kolkata")
+    time.tzset()
+    try:
+        with StoredStudy.open(storage, "small", owner=True) as stored, quiet():
+            study = optuna.load_study(study_name="small", storage=stored.storage)
+            study.ask({"x": optuna.distributions.FloatDistribution(0, 1)})
+            for value in (float("nan"), float("inf"), 0.5):
+                trial = study.ask({"of": optuna.distributions.CategoricalDistribution(["a", None, 2.5])})
+                trial.report(value, 1)
+                stored.storage.set_trial_system_attr(trial._trial_id, "system", [value == value])
+                study.tell(trial, None if value != value else value, state=None if value == value else TrialState.FAIL)
+            ours, theirs = stored.trials(), stored.storage.get_all_trials(stored.study_id)
+            for one, other in zip(ours, theirs, strict=True):
+                known, wanted = vars(one), vars(other)
+                assert {**known, "intermediate_values": None} == {**wanted, "intermediate_values": None}
+                assert repr(one.intermediate_values) == repr(other.intermediate_values)
+            assert len(ours) == 7
+            assert {trial.state.name for trial in ours} >= {"RUNNING", "COMPLETE", "FAIL"}
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 def test_rows_are_written_as_optuna_itself_would(small: Path, storage: str) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -75,6 +77,19 @@ def test_a_storage_that_cannot_be_is_refused(tmp_path: Path, monkeypatch: pytest
     with pytest.raises(StorageError, match="storage"):
         open_storage(url, create=True)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_several_may_make_a_storage_at_once(tmp_path: Path) -> None:
+    begin = threading.Barrier(6)
+
+    def make(number: int) -> str:
+        begin.wait(60)
+        with StoredStudy.create_or_open(f"sqlite:///{tmp_path / 'new.db'}", f"s{number}", {"definition": {}}) as made:
+            return made.name
+
+    with ThreadPoolExecutor(6) as pool:
+        assert sorted(pool.map(make, range(6))) == [f"s{number}" for number in range(6)]
+    assert {path.name for path in tmp_path.iterdir()} == {"new.db"}
 
 
 def test_reading_makes_no_storage(tmp_path: Path) -> None:

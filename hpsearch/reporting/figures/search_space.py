@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -64,9 +65,8 @@ class Importance(StudyFigure[pd.DataFrame]):
             )
         with quiet(), warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # that few trials have a hyperparameter: the words say so
-            study_ = optuna.load_study(study_name=study.stored.name, storage=study.stored.storage)
             evaluator = optuna.importance.PedAnovaImportanceEvaluator(target_quantile=max(0.1, _GOOD / len(complete)))
-            found = optuna.importance.get_param_importances(study_, evaluator=evaluator)
+            found = optuna.importance.get_param_importances(_apart(study, complete), evaluator=evaluator)
         rows = sorted(found.items(), key=lambda item: (-item[1], item[0]))
         return pd.DataFrame(rows, columns=["hyperparameter", "importance"])
 
@@ -96,6 +96,17 @@ class Importance(StudyFigure[pd.DataFrame]):
             hovertemplate="%{y}: %{x:.1%}<extra></extra>",
         )
         return drawn
+
+
+def _apart(study: Snapshot, trials: Sequence[optuna.trial.FrozenTrial]) -> optuna.Study:
+    """The study with these trials' values and hyperparameters, as they were read: Optuna would read them again."""
+    memory, stored = optuna.storages.InMemoryStorage(), study.stored
+    number = memory.create_new_study(stored.storage.get_study_directions(stored.study_id), stored.name)
+    for trial in trials:
+        bare = copy.copy(trial)
+        bare.user_attrs, bare.system_attrs, bare.intermediate_values = {}, {}, {}
+        memory.create_new_trial(number, bare)
+    return optuna.load_study(study_name=stored.name, storage=memory)
 
 
 def _require_space(study: Snapshot) -> Mapping[str, Dimension]:
