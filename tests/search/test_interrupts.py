@@ -315,9 +315,11 @@ def test_commands_that_train_or_read_end_by_every_signal(small: Path, command: s
     if command == "check":
         rows = pd.DataFrame({f"x{column}": range(500_000) for column in range(40)})
         rows.assign(y=rows["x0"] % 3).to_csv(small.with_name("rows.csv"), index=False)
-        small.write_text('[study]\nname = "read"\n[data]\ncsv = "rows.csv"\ntarget = "y"\n[train]\nepochs = 2\n')
+        small.write_text(
+            '[study]\nname = "read"\n[data]\nsource = "csv"\npath = "rows.csv"\ntarget = "y"\n[train]\nepochs = 2\n'
+        )
     else:
-        slow(small)
+        small.write_text(slow(small).read_text().partition("[space]")[0], encoding="utf-8")
     settings = [] if command == "check" else ["--set", "train.epochs=200000"]
     with ended(program(command, small, *settings, env=temporary(small.parent))) as process:
         running = psutil.Process(process.pid)
