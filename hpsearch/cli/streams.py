@@ -6,7 +6,7 @@ import errno
 import io
 import os
 import sys
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -41,16 +41,18 @@ class Stream(io.RawIOBase):
         return os.isatty(self._number)
 
     def write(self, content: ReadableBuffer) -> int:
-        size = memoryview(content).nbytes
-        if self.lost is not None:  # which is raised once
-            return size
-        try:
-            return os.write(self._number, content)
-        except OSError as error:
-            self.lost = error
-            if self._must_be_written:
-                raise
-            return size
+        """Write all of it: a stream of text lies right on this one, as a buffer between would write twice what a signal
+        interrupts, and refuse what its handler has to say."""
+        rest = memoryview(content).cast("B")
+        size = len(rest)
+        while len(rest) and self.lost is None:  # which is raised once
+            try:
+                rest = rest[os.write(self._number, rest) :]
+            except OSError as error:
+                self.lost = error
+                if self._must_be_written:
+                    raise
+        return size
 
 
 def open_streams() -> Stream:
@@ -78,7 +80,7 @@ def open_streams() -> Stream:
 
 def _text(stream: Stream, before: TextIO | None) -> io.TextIOWrapper:
     """A stream of text that writes as the one before."""
-    buffer = io.BufferedWriter(stream)
+    buffer: Any = stream
     if not isinstance(before, io.TextIOWrapper):
         return io.TextIOWrapper(buffer, "utf-8", "backslashreplace")
     return io.TextIOWrapper(
