@@ -87,7 +87,8 @@ def _unfolded_step_by_step(metadata: Any, size: int) -> set[str]:
 def _read(file: Any, wanted: Wanted) -> Table:
     import pyarrow
 
-    names, count = file.schema_arrow.names, file.metadata.num_rows
+    schema, count = file.schema_arrow, file.metadata.num_rows  # the first is made anew each time
+    names = schema.names
     features = wanted.among(names)
     if not count:
         raise DataError("must have rows", "has none")
@@ -95,12 +96,12 @@ def _read(file: Any, wanted: Wanted) -> Table:
     rows: Sequence[int] = range(1, count + 1)
     labelled = None
     if wanted.drop_missing_target and wanted.target is not None:
-        labelled = [wanted.has_target(cell) for cell in _cells(wanted.target, _column(file, wanted.target))]
+        labelled = [wanted.has_target(cell) for cell in _cells(wanted.target, _column(file, schema, wanted.target))]
         rows = [row for row, there in zip(rows, labelled, strict=True) if there]
         wanted.require_targets(len(rows), count - len(rows))
 
     def column(name: str) -> Any:
-        found = _column(file, name)
+        found = _column(file, schema, name)
         return found if labelled is None else found.filter(pyarrow.array(labelled))
 
     large = is_large(count, len(features))
@@ -127,7 +128,7 @@ def _read(file: Any, wanted: Wanted) -> Table:
     )
 
 
-def _column(file: Any, name: str) -> Any:
+def _column(file: Any, schema: Any, name: str) -> Any:
     """A column, in chunks.
 
     Raises:
@@ -135,7 +136,7 @@ def _column(file: Any, name: str) -> Any:
     """
     from pyarrow import types
 
-    kind = file.schema_arrow.field(name).type
+    kind = schema.field(name).type
     single = kind.value_type if types.is_dictionary(kind) else kind
     if types.is_nested(single) or any(is_binary(single) for is_binary in _binaries()):
         do = ("Leave it out: ", Setting("drop", [name]), ".")
