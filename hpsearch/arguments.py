@@ -9,7 +9,7 @@ from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
-from hpsearch.errors import DefinitionError, Setting
+from hpsearch.errors import DefinitionError, Setting, shown
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -54,8 +54,8 @@ def require_kind(name: str, value: object, must: str, *kinds: type) -> None:
 def refused(name: str, must: str, value: object) -> DefinitionError:
     """The error of an argument that is something else."""
     plain = isinstance(value, str | int | float | Path | None)
-    shown = repr(value) if plain else f"of type {type(value).__name__}"
-    return DefinitionError(f"must be {must}", f"is {shown}", where=Setting(name))
+    text = shown(value) if plain else f"of type {type(value).__name__}"
+    return DefinitionError(f"must be {must}", f"is {text}", where=Setting(name))
 
 
 def _is_whole(value: Any) -> bool:

@@ -13,19 +13,16 @@ from hpsearch.data.columns import Impute, Kind, Plan, Raw
 from hpsearch.data.dates import is_form
 from hpsearch.data.encodings import ENCODINGS
 from hpsearch.data.frames import frame_columns
-from hpsearch.errors import DataError, DefinitionError, HpsearchError, Setting, did_you_mean
+from hpsearch.errors import DataError, DefinitionError, HpsearchError, Setting, cut, did_you_mean
 from hpsearch.one_of import one_of
+from hpsearch.refusals import refusal
 
+# What a value must be, in Python's words.
 _KINDS = {
     "dict_type": "a dict",
-    "int_type": "an integer",
     "mapping_type": "a dict",
     "model_type": "a dict of keys, as {'categorical': ['city']}",
-    "string_type": "text",
-    "too_short": "a list of at least 2",
-    "tuple_type": "a list",
 }
-_BOUNDS = {"greater_than_equal": "at least", "less_than_equal": "at most"}
 
 Names = Annotated[tuple[str, ...], Field(strict=False)]
 
@@ -162,16 +159,11 @@ def _checked(keys: Mapping[str, Any]) -> FrameColumns:
 
 def _refusal(problem: Any) -> DataError:
     """What pydantic found wrong, in the words for settings."""
-    kind, place, context = problem["type"], ("columns", *map(str, problem["loc"])), problem.get("ctx", {})
-    where, got, found = Setting(" ".join(place)), f"is {problem['input']!r}", context.get("error")
-    if isinstance(found, HpsearchError):
-        # Without ``must`` it is a sentence of its own.
-        return DataError(found.must, found.got, found.do, (where if found.must else " ".join(place), *found.where))
-    if kind == "extra_forbidden":
-        do = did_you_mean(place[-1], [*FrameColumns.model_fields])
-        return DataError(f"has no key {place[-1]!r}", do=do, where=Setting(" ".join(place[:-1])))
-    if kind == "literal_error":
-        return DataError(f"must be {context['expected']}", got, where=where)
-    if kind in _BOUNDS:
-        return DataError(f"must be {_BOUNDS[kind]} {next(iter(context.values()))}", got, where=where)
-    return DataError(f"must be {_KINDS[kind]}" if kind in _KINDS else problem["msg"], got, where=where)
+    keys = [*map(cut, map(str, problem["loc"]))]
+    found = refusal(problem, str(problem["loc"][-1]) if keys else "", FrameColumns.model_fields, _KINDS)
+    own = isinstance(problem.get("ctx", {}).get("error"), HpsearchError)
+    unknown = problem["type"] == "extra_forbidden"
+    name = " ".join(["columns", *(keys[:-1] if unknown else keys)])
+    # An error of ours without ``must`` is a sentence of its own.
+    where = name if own and not found.must else Setting(name)
+    return DataError(found.must, found.got, found.do, (where, *found.where))

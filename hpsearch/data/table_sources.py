@@ -26,6 +26,7 @@ from hpsearch.data.table_file import Table, Wanted, check_values
 from hpsearch.data.table_reader import read_table
 from hpsearch.data.units import first_of_each
 from hpsearch.errors import DataError, DefinitionError, Setting, located
+from hpsearch.limits import MOST_ROWS
 from hpsearch.numbers import plural
 from hpsearch.one_of import one_of
 
@@ -68,7 +69,7 @@ class LabelledTable(ColumnKeys, ColumnRoles):
         Field(description="what becomes of rows whose class has few: left out, or of one class `other`"),
     ] = "keep"
     smallest_class: Annotated[
-        int, Field(ge=2, description="of rare_classes: a class of fewer rows is rare; 10 if not given")
+        int, Field(ge=2, le=MOST_ROWS, description="of rare_classes: a class of fewer rows is rare; 10 if not given")
     ] = 10
 
     drop_missing_target: Annotated[

@@ -35,7 +35,8 @@ from hpsearch.definition.sections import (
 )
 from hpsearch.definition.space import Space, configure
 from hpsearch.definition.wording import key_of, keys_by_section
-from hpsearch.errors import DefinitionError, Setting, did_you_mean, located, reason
+from hpsearch.errors import DefinitionError, Setting, did_you_mean, located, one_line, reason, shown
+from hpsearch.limits import MOST_CHECKPOINTS, MOST_PARAMETERS, MOST_SPLITS, MOST_STUDY_EPOCHS
 from hpsearch.nn.losses import LOSSES
 from hpsearch.numbers import plural
 from hpsearch.validation.config import ADDED, Config
@@ -68,6 +69,10 @@ _LATER = {
     "data.drop_missing_target": False,
     **{f"train.{name}": value for name, value in ADDED.items()},
 }
+
+
+_TOML = "must be valid TOML"
+_MOST_BYTES = 2**24  # of a study file; a list of ten thousand columns has a hundredth of it
 
 
 @dataclass(frozen=True)
@@ -146,13 +151,8 @@ class StudyDefinition(Section):
         require_kind("path", path, "a study file's name", str, Path)
         path = Path(path)
         with located(str(path)):
-            try:
-                text = path.read_text(encoding="utf-8-sig")
-                raw = tomllib.loads(text)
-            except OSError as error:
-                raise DefinitionError("must be a study file that can be read", reason(error)) from error
-            except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-                raise DefinitionError("must be valid TOML", str(error)) from error
+            text = _text_of(path)
+            raw = _parsed(text)
         _override(raw, overrides)
         with located(str(path)):
             definition = cls.from_mapping(raw, path.resolve().parent)
@@ -213,6 +213,7 @@ class StudyDefinition(Section):
             )
         for known in self.search.enqueue:
             self.space.check_chosen(known)
+        self._check_sizes()
         if self.search.sampler.finite and self.search.initial_design.name != "sampler":
             raise DefinitionError(
                 "must be 'sampler' where the sampler proposes every configuration once",
@@ -230,7 +231,7 @@ class StudyDefinition(Section):
         if self.holdout.fresh and not self.data.redrawable:
             raise DefinitionError(
                 "must go with generated data",
-                f"{self.data.source!r} cannot be drawn again",
+                f"{shown(self.data.source)} cannot be drawn again",
                 "Use fraction = 0.2.",
                 where=Setting("holdout.fresh"),
             )
@@ -359,6 +360,42 @@ class StudyDefinition(Section):
                 f"is {splitter!r}",
                 ("Use ", Setting("splitter", "group" if SPLITTERS[splitter].needs == "groups" else "kfold"), "."),
                 where=Setting("validation.splitter"),
+            )
+
+    def _check_sizes(self) -> None:
+        """Refuse numbers that are each within their bounds and together ask for more than a machine has.
+
+        Raises:
+            DefinitionError: networks of too many parameters, too many checkpoints, splits or epochs.
+        """
+        most = self.sizes().largest
+        if self.search.max_parameters is None and most > MOST_PARAMETERS:
+            raise DefinitionError(
+                f"must choose networks of at most {MOST_PARAMETERS:,} weights and biases",
+                f"can choose some of {most:,}",
+                ("Narrow it, or set ", Setting("search.max_parameters"), "."),
+                where=Setting("space"),
+            )
+        checkpoints = self.most_epochs // self.evaluate_every
+        if checkpoints > MOST_CHECKPOINTS:
+            raise DefinitionError(
+                f"must give at most {MOST_CHECKPOINTS:,} checkpoints",
+                f"{self.most_epochs:,} epochs have {checkpoints:,}",
+                where=Setting("train.evaluate_every"),
+            )
+        finals = self.validation.n_splits * self.search.finalist_repeats if self.finalists else 0
+        if finals > 10 * MOST_SPLITS:
+            raise DefinitionError(
+                f"must give at most {10 * MOST_SPLITS:,} splits",
+                f"of {self.validation.n_splits:,} splits they are {finals:,}",
+                where=Setting("search.finalist_repeats"),
+            )
+        epochs = self.trials * self.validation.n_splits * self.validation.repeats * self.most_epochs
+        if epochs > MOST_STUDY_EPOCHS:
+            raise DefinitionError(
+                f"must have at most {MOST_STUDY_EPOCHS:,} epochs in all: trials × splits × repeats × epochs",
+                f"has {epochs:,}",
+                where=Setting("search"),
             )
 
     @property
@@ -550,6 +587,45 @@ def _problem(error: ValidationError) -> DefinitionError:
     return first_problem(error, StudyDefinition)
 
 
+def _text_of(path: Path) -> str:
+    """The text of a study file.
+
+    Raises:
+        DefinitionError: it cannot be read: no file, or a pipe or a device, which may never end.
+    """
+    must = "must be a study file that can be read"
+    try:
+        if not path.is_file() and not path.is_dir() and path.exists():
+            raise DefinitionError(must, "is no regular file")
+        with path.open("rb") as file:
+            content = file.read(_MOST_BYTES + 1)
+        if len(content) > _MOST_BYTES:
+            raise DefinitionError(must, f"has more than {_MOST_BYTES:,} bytes")
+        return content.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
+    except OSError as error:
+        raise DefinitionError(must, reason(error)) from error
+    except UnicodeDecodeError as error:
+        raise DefinitionError(_TOML, str(error)) from error
+    except ValueError as error:  # no path can have the character 0
+        raise DefinitionError(must, str(error)) from error
+
+
+def _parsed(text: str) -> dict[str, Any]:
+    """The tables of a TOML text.
+
+    Raises:
+        DefinitionError: it is none.
+    """
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise DefinitionError(_TOML, one_line(error)) from error
+    except ValueError as error:  # Python reads no integer of more digits
+        raise DefinitionError(_TOML, "an integer in it has thousands of digits") from error
+    except RecursionError as error:
+        raise DefinitionError(_TOML, "it has too many lists or tables inside each other") from error
+
+
 def tables(overrides: Sequence[str]) -> dict[str, Any]:
     """The tables of a study file that ``section.key=value`` alone say.
 
@@ -571,18 +647,21 @@ def parsed_override(text: str) -> tuple[list[str], str, Any]:
     *path, key = name.strip().split(".")
     if not equals or not path or not key:
         raise DefinitionError(
-            "must read section.key=value, as in search.trials=20", f"is {text!r}", where=Setting("overrides")
+            "must read section.key=value, as in search.trials=20", f"is {shown(text)}", where=Setting("overrides")
         )
     try:
         return path, key, tomllib.loads(f"value = {value}")["value"]
     except tomllib.TOMLDecodeError:
         return path, key, value.strip()
+    except (ValueError, RecursionError) as error:
+        must = "must have a value that TOML can have"
+        raise DefinitionError(must, f"is {shown(text)}", where=Setting("overrides")) from error
 
 
 def _override(raw: dict[str, Any], overrides: Sequence[str]) -> None:
     """Set each ``section.key=value`` in a study file's tables."""
     if isinstance(overrides, str):
-        raise DefinitionError("must be a list of texts", f"is {overrides!r}", where=Setting("overrides"))
+        raise DefinitionError("must be a list of texts", f"is {shown(overrides)}", where=Setting("overrides"))
     for text in overrides:
         _override_one(raw, text)
 
@@ -594,6 +673,8 @@ def _override_one(raw: dict[str, Any], text: str) -> None:
         table = table.setdefault(part, {})
         if not isinstance(table, dict):
             raise DefinitionError(
-                "must name a key in a table", f"of {text!r} {part!r} is {table!r}", where=Setting("overrides")
+                "must name a key in a table",
+                f"of {shown(text)} {shown(part)} is {shown(table)}",
+                where=Setting("overrides"),
             )
     table[key] = value

@@ -504,7 +504,7 @@ def test_a_regressor_stops_early_at_its_best_checkpoint() -> None:
             {"target_scaling": "logg"},
             "MLPRegressor: Unknown target scaling 'logg'. Choose one of: log, power, standard. Did",
         ),
-        ({"dropout": 1.0}, "MLPRegressor: dropout must be a number of at least 0 and below 1, or a list of them"),
+        ({"dropout": 1.0}, "MLPRegressor: dropout must be a number from 0 to 0.999, or a list of them"),
     ],
 )
 def test_what_is_not_for_a_quantity_is_refused(parameters: dict[str, Any], said: str) -> None:
