@@ -9,7 +9,7 @@ from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
-from hpsearch.errors import DefinitionError, Setting, shown
+from hpsearch.errors import DefinitionError, Setting, quoted
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -54,7 +54,7 @@ def require_kind(name: str, value: object, must: str, *kinds: type) -> None:
 def refused(name: str, must: str, value: object) -> DefinitionError:
     """The error of an argument that is something else."""
     plain = isinstance(value, str | int | float | Path | None)
-    text = shown(value) if plain else f"of type {type(value).__name__}"
+    text = quoted(value) if plain else f"of type {type(value).__name__}"
     return DefinitionError(f"must be {must}", f"is {text}", where=Setting(name))
 
 

@@ -69,7 +69,7 @@ Wording = Callable[[Setting], str]
 def as_argument(setting: Setting) -> str:
     """How Python writes a setting: ``drop`` or ``drop=['name']``."""
     name = setting.name.rpartition(".")[2]
-    return f"{name}={shown(setting.value, MOST_TO_COPY)}" if setting.has_value else name
+    return f"{name}={quoted(setting.value, MOST_TO_COPY)}" if setting.has_value else name
 
 
 def worded(text: Text, wording: Wording) -> str:
@@ -127,7 +127,7 @@ class HpsearchError(Exception):
             return worded(text, wording)
 
         places = list(self.where)
-        subject = f"{said(places.pop())} " if places and isinstance(places[-1], Setting) else ""
+        subject = f"{cut(said(places.pop()), MOST_TO_COPY)} " if places and isinstance(places[-1], Setting) else ""
         place = ", ".join(cut(said(of), MOST_TO_COPY) for of in places)
         sentence = ", but ".join(filter(None, map(said, (self.must, self.got))))
         line = " ".join(filter(None, (f"{place}:" if place else "", f"{subject}{sentence}.", said(self.do))))
@@ -211,10 +211,10 @@ def did_you_mean(name: object, valid: Iterable[str]) -> str:
     near = alike or difflib.get_close_matches(asked, [other for other in names if len(other) <= MOST_SHOWN], n=1)
     listed_names = ", ".join(cut(other) for other in names[:_MOST_LISTED])
     more = f" and {len(names) - _MOST_LISTED:,} more" if len(names) > _MOST_LISTED else ""
-    return f"Choose one of: {listed_names}{more}." + (f" Did you mean {shown(near[0])}?" if near else "")
+    return f"Choose one of: {listed_names}{more}." + (f" Did you mean {quoted(near[0])}?" if near else "")
 
 
-def shown(value: object, most: int = MOST_SHOWN) -> str:
+def quoted(value: object, most: int = MOST_SHOWN) -> str:
     """A value that somebody gave, as a message shows it: as Python writes it, in one line, cut where it is long."""
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= 10**most:
         count = int(abs(value).bit_length() * math.log10(2)) + 1  # Python itself refuses to write thousands of digits

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from hpsearch.errors import DefinitionError, HpsearchError, did_you_mean, shown
+from hpsearch.errors import DefinitionError, HpsearchError, did_you_mean, quoted
 
 _KINDS = {
     "bool_type": "true or false",
@@ -38,12 +38,12 @@ def refusal(problem: Any, key: str, valid: Iterable[str], kinds: Mapping[str, st
         valid: the keys that there are.
         kinds: what a value must be by pydantic's name of the problem, where the caller's user has another word for it.
     """
-    kind, got, context = problem["type"], f"is {shown(problem['input'])}", problem.get("ctx", {})
+    kind, got, context = problem["type"], f"is {quoted(problem['input'])}", problem.get("ctx", {})
     error = context.get("error")
     if isinstance(error, HpsearchError):
         return DefinitionError(error.must, error.got, error.do, error.where)
     if kind == "extra_forbidden":
-        return DefinitionError(f"has no key {shown(key)}", do=did_you_mean(key, valid))
+        return DefinitionError(f"has no key {quoted(key)}", do=did_you_mean(key, valid))
     if kind == "missing":
         return DefinitionError("is missing")
     if kind == "string_pattern_mismatch":

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from hpsearch.errors import HpsearchError, Setting
+from hpsearch.errors import HpsearchError, Setting, quoted
 
 _UNITS = {"s": 1, "m": 60, "h": 3600}
 
@@ -37,7 +37,7 @@ def duration(text: str) -> float:
     """
     match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", text.strip())
     if not match or float(match[1]) == 0:
-        raise HpsearchError("must be a time like 90s, 10m or 2h", f"is {text!r}", where=Setting("timeout"))
+        raise HpsearchError("must be a time like 90s, 10m or 2h", f"is {quoted(text)}", where=Setting("timeout"))
     return float(match[1]) * _UNITS[match[2] or "s"]
 
 

@@ -21,7 +21,7 @@ from hpsearch.data.frame_source import Frame, gone
 from hpsearch.data.frames import as_text, has_plain_numbers
 from hpsearch.data.source import Source
 from hpsearch.data.table_sources import METADATA, Csv, Parquet, with_metadata
-from hpsearch.errors import DataError, DefinitionError, Setting, did_you_mean, located, one_line, shown
+from hpsearch.errors import DataError, DefinitionError, Setting, did_you_mean, located, one_line, quoted
 from hpsearch.numbers import plural
 
 _MOST_DRAWN = 10_000_000  # rows that are generated, in memory
@@ -155,7 +155,7 @@ class PythonFunction(Source):
         parts = self.source.split(":")
         if len(parts) != 3 or not all(name.isidentifier() for name in [*parts[1].split("."), parts[2]]):
             raise DefinitionError(
-                "must read 'python:module:function'", f"is {shown(self.source)}", where=Setting("source")
+                "must read 'python:module:function'", f"is {quoted(self.source)}", where=Setting("source")
             )
         with located(self.source):
             return self._dataset(self._call(parts[1], parts[2], folder, seed))
@@ -236,7 +236,7 @@ def _with_returned(data: Dataset, metadata: Any) -> Dataset:
     texts = {name: [*map(as_text, values)] for name, values in metadata.items()}
     for name, cells in texts.items():
         if len(cells) != data.rows:
-            raise DataError(f"{name!r} must have {plural(data.rows, 'value')} like the rows", f"has {len(cells)}")
+            raise DataError(f"{quoted(name)} must have {plural(data.rows, 'value')} like the rows", f"has {len(cells)}")
         Filled(name, Types()).add(cells, range(data.rows))
     return with_metadata(data, texts, {name: name for name in texts})
 
@@ -305,6 +305,6 @@ def source_class(name: str) -> type[Source]:
         return PythonFunction
     if name not in SOURCES:
         raise DefinitionError(
-            "must name a source of rows", f"is {shown(name)}", did_you_mean(name, SOURCES), where=Setting("source")
+            "must name a source of rows", f"is {quoted(name)}", did_you_mean(name, SOURCES), where=Setting("source")
         )
     return SOURCES[name]

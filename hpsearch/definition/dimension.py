@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 import numpy as np
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
-from hpsearch.errors import DefinitionError, shown
+from hpsearch.errors import DefinitionError, quoted
 from hpsearch.limits import MOST_CHOICES, MOST_STEPS
 
 if TYPE_CHECKING:
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 def _low_and_high(value: Any) -> Any:
     if value is not None and (not isinstance(value, list | tuple) or len(value) != 2):
-        raise DefinitionError("must be [low, high]", f"is {shown(value)}")
+        raise DefinitionError("must be [low, high]", f"is {quoted(value)}")
     return value if value is None else tuple(value)
 
 
 def _choices(value: Any) -> Any:
     plain = isinstance(value, list | tuple) and all(isinstance(item, bool | int | float | str) for item in value)
     if value is not None and (not plain or any(isinstance(item, float) and not isfinite(item) for item in value)):
-        raise DefinitionError("must be a list of finite numbers, text, true or false", f"is {shown(value)}")
+        raise DefinitionError("must be a list of finite numbers, text, true or false", f"is {quoted(value)}")
     return value if value is None else tuple(value)
 
 
@@ -64,7 +64,7 @@ class Dimension(BaseModel):
     @classmethod
     def _forward(cls, step: float | int | None) -> float | int | None:
         if step is not None and step <= 0:
-            raise DefinitionError("must be above 0", f"is {shown(step)}")
+            raise DefinitionError("must be above 0", f"is {quoted(step)}")
         return step
 
     @model_validator(mode="after")
@@ -81,16 +81,16 @@ class Dimension(BaseModel):
             elif self.log or self.step is not None:
                 must = "must have neither log nor step beside choice"
         elif kinds[0][0] > kinds[0][1]:
-            must, got = "must have its low end first", f"is {shown(list(kinds[0]))}"
+            must, got = "must have its low end first", f"is {quoted(list(kinds[0]))}"
         elif self.log and (kinds[0][0] <= 0 or self.step is not None):
             must = "must have a low end above 0 and no step where log is true"
         elif self.int_ is not None and self.step is not None and self.step != int(self.step):
-            must, got = "must have a whole step", f"it is {shown(self.step)}"
+            must, got = "must have a whole step", f"it is {quoted(self.step)}"
         elif self.step is not None and (kinds[0][1] - kinds[0][0]) / self.step > MOST_STEPS:
-            must, got = f"must have at most {MOST_STEPS:,} steps", f"steps of {shown(self.step)} are more"
+            must, got = f"must have at most {MOST_STEPS:,} steps", f"steps of {quoted(self.step)} are more"
         elif self.step is not None and not _divides(self.step, *kinds[0]):
             must = "must have a step that divides its range"
-            got = f"{shown(self.step)} does not divide {shown(list(kinds[0]))}"
+            got = f"{quoted(self.step)} does not divide {quoted(list(kinds[0]))}"
         if must:
             raise DefinitionError(must, got)
         return self

@@ -9,7 +9,7 @@ from typing import Annotated, Any, get_args, get_origin
 from pydantic import BaseModel, RootModel, ValidationError
 
 from hpsearch.definition.registered import Registered
-from hpsearch.errors import DefinitionError, Setting, cut
+from hpsearch.errors import DefinitionError, Setting, cut, quoted
 from hpsearch.refusals import refusal
 
 
@@ -75,7 +75,7 @@ class _Place:
         for part in map(str, loc):
             if union is not None:  # the tag of its member
                 kind = union.kinds[part]
-                keys += (f"{union.names(kind)[0]!r}:",) if union.short else ()
+                keys += (f"{quoted(union.names(kind)[0])}:",) if union.short else ()
                 union = None
                 continue
             if kind is None:  # within a value

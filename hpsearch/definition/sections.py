@@ -16,7 +16,7 @@ from hpsearch.definition.initial_design import INITIAL_DESIGNS, BySampler, Initi
 from hpsearch.definition.pruners import PRUNERS, Median, Pruner
 from hpsearch.definition.registered import Registered, Section, by_name
 from hpsearch.definition.samplers import SAMPLERS, TPE, Sampler
-from hpsearch.errors import DefinitionError, Setting, shown
+from hpsearch.errors import DefinitionError, Setting, quoted
 from hpsearch.limits import MOST_KNOWN, MOST_PARAMETERS, MOST_REPEATS, MOST_ROWS, MOST_SPLITS, MOST_TRIALS
 from hpsearch.one_of import one_of
 from hpsearch.validation.costs import COSTS
@@ -32,10 +32,10 @@ class StudySection(Section):
 
 def _with_a_source(given: Any) -> Mapping[str, Any]:
     if not isinstance(given, Mapping):
-        raise DefinitionError("must be a table", f"is {shown(given)}")
+        raise DefinitionError("must be a table", f"is {quoted(given)}")
     if not isinstance(name := given.get("source"), str):
         raise DefinitionError(
-            "must be text that names where the rows come from", f"is {shown(name)}", where=Setting("source")
+            "must be text that names where the rows come from", f"is {quoted(name)}", where=Setting("source")
         )
     return given
 
@@ -81,7 +81,7 @@ class ValidationSection(Section):
 
     allow: Annotated[
         tuple[Annotated[str, one_of(CHECKS, "check")], ...],
-        Field(strict=False, description="errors of the leakage audit to overrule, by name"),
+        Field(strict=False, fail_fast=True, description="errors of the leakage audit to overrule, by name"),
     ] = ()
 
     @field_validator("n_splits")
@@ -95,7 +95,7 @@ class ValidationSection(Section):
     @model_validator(mode="after")
     def _goes_together(self) -> Self:
         kind, given, must = SPLITTERS[self.splitter], self.model_fields_set, ""
-        named = f"splitter = {self.splitter!r}"
+        named = f"splitter = {quoted(self.splitter)}"
         if self.repeats > 1 and not kind.shuffles:
             must = f"must have repeats = 1 with {named}: its repeats are all the same"
         elif self.repeats > 1 and not self.shuffle:
@@ -155,7 +155,7 @@ class SearchSection(Section):
     ] = "loss"
     objectives: Annotated[
         tuple[Annotated[str, one_of((*METRICS, *COSTS), "objective")], ...] | None,
-        Field(strict=False, description="the objective, and what is to be small as well: parameters"),
+        Field(strict=False, fail_fast=True, description="the objective, and what is to be small as well: parameters"),
     ] = None
     max_parameters: Annotated[
         int | None,
@@ -168,7 +168,7 @@ class SearchSection(Section):
     in_flight: Annotated[int, Field(ge=1, le=1000, description="trials asked before the oldest is told")] = 8
     enqueue: Annotated[
         tuple[dict[str, bool | int | float | str], ...],
-        Field(strict=False, max_length=MOST_KNOWN, description="known configurations to begin with"),
+        Field(strict=False, max_length=MOST_KNOWN, fail_fast=True, description="known configurations to begin with"),
     ] = ()
     initial_design: Annotated[
         InitialDesign,
@@ -198,7 +198,7 @@ class SearchSection(Section):
         if named[0] in COSTS:
             raise DefinitionError(
                 "must begin with what is predicted well, such as loss",
-                f"is {shown(list(named))}",
+                f"is {quoted(list(named))}",
                 where=Setting("objectives"),
             )
         alone = [*named] == [table["objective"]]
@@ -212,7 +212,7 @@ class SearchSection(Section):
         if not self.objectives:
             must = "must name an objective"
         elif self.objectives[0] != self.objective:
-            must, got = "must begin with objective where both are given", f"that is {self.objective!r}"
+            must, got = "must begin with objective where both are given", f"that is {quoted(self.objective)}"
         elif len(set(self.objectives)) < len(self.objectives) or not set(self.objectives[1:]) <= set(COSTS):
             must = f"must have behind its first one only {', '.join(COSTS)}, and none twice"
         if must:
@@ -221,7 +221,7 @@ class SearchSection(Section):
             able = ", ".join(name for name, kind in SAMPLERS.items() if kind.several)
             raise DefinitionError(
                 "must be a sampler for several objectives",
-                f"is {self.sampler.name!r}",
+                f"is {quoted(self.sampler.name)}",
                 f"Use one of: {able}.",
                 where=Setting("sampler"),
             )

@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, ConfigDict, RootModel, ValidationError
 
 from hpsearch.definition.dimension import Dimension
 from hpsearch.definition.problems import first_problem
-from hpsearch.errors import DefinitionError, Setting, cut, did_you_mean, shown
+from hpsearch.errors import DefinitionError, Setting, cut, did_you_mean, quoted
 from hpsearch.nn.layers import ACTIVATIONS
 from hpsearch.nn.optimizers import OPTIMIZERS
 from hpsearch.validation.config import PER_HIDDEN_LAYER, PER_LAYER, SHARED, Config, used_by
@@ -47,7 +47,7 @@ def _by_name(raw: Any) -> Any:
         valid = PER_LAYER if layer is not None else SEARCHABLE
         if key not in valid:
             where = () if layer is None else Setting(f"layer{layer}")
-            raise DefinitionError(f"has no hyperparameter {shown(key)}", do=did_you_mean(key, valid), where=where)
+            raise DefinitionError(f"has no hyperparameter {quoted(key)}", do=did_you_mean(key, valid), where=where)
     return flat
 
 
@@ -94,7 +94,7 @@ class Space(RootModel[Annotated[dict[str, Dimension], BeforeValidator(_by_name)]
                 if not replaced and isinstance(getattr(train, key), tuple):
                     raise DefinitionError(
                         ("must be one number for all layers where ", Setting("space"), " searches hidden_layers"),
-                        f"is {shown(list(getattr(train, key)))}",
+                        f"is {quoted(list(getattr(train, key)))}",
                         where=Setting(f"train.{key}"),
                     )
         deepest = max(searched.extremes) if searched is not None else train.depth
@@ -166,10 +166,10 @@ class Space(RootModel[Annotated[dict[str, Dimension], BeforeValidator(_by_name)]
         for name, value in chosen.items():
             if name not in self.dimensions:
                 known = did_you_mean(name, self.dimensions)
-                raise DefinitionError("is not searched", do=known, where=Setting(f"search.enqueue: {shown(name)}"))
+                raise DefinitionError("is not searched", do=known, where=Setting(f"search.enqueue: {quoted(name)}"))
             if not self.dimensions[name].contains(value):
                 must = f"must be in its range, {cut(self.dimensions[name].describe())}"
-                raise DefinitionError(must, f"is {shown(value)}", where=Setting(f"search.enqueue: {name}"))
+                raise DefinitionError(must, f"is {quoted(value)}", where=Setting(f"search.enqueue: {name}"))
 
     def grid(self, train: Config) -> list[dict[str, Any]]:
         """Every configuration of a space of choices and steps, in order.

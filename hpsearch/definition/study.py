@@ -35,7 +35,7 @@ from hpsearch.definition.sections import (
 )
 from hpsearch.definition.space import Space, configure
 from hpsearch.definition.wording import key_of, keys_by_section
-from hpsearch.errors import DefinitionError, Setting, did_you_mean, located, one_line, reason, shown
+from hpsearch.errors import DefinitionError, Setting, cut, did_you_mean, located, one_line, quoted, reason
 from hpsearch.limits import MOST_CHECKPOINTS, MOST_PARAMETERS, MOST_SPLITS, MOST_STUDY_EPOCHS
 from hpsearch.nn.losses import LOSSES
 from hpsearch.numbers import plural
@@ -217,7 +217,7 @@ class StudyDefinition(Section):
         if self.search.sampler.finite and self.search.initial_design.name != "sampler":
             raise DefinitionError(
                 "must be 'sampler' where the sampler proposes every configuration once",
-                f"is {self.search.initial_design.name!r}",
+                f"is {quoted(self.search.initial_design.name)}",
                 "Leave it out.",
                 where=Setting("search.initial_design"),
             )
@@ -231,7 +231,7 @@ class StudyDefinition(Section):
         if self.holdout.fresh and not self.data.redrawable:
             raise DefinitionError(
                 "must go with generated data",
-                f"{shown(self.data.source)} cannot be drawn again",
+                f"{quoted(self.data.source)} cannot be drawn again",
                 "Use fraction = 0.2.",
                 where=Setting("holdout.fresh"),
             )
@@ -342,7 +342,7 @@ class StudyDefinition(Section):
         if self.search.objective not in fitting:
             raise DefinitionError(
                 f"must be a metric of a {task}",
-                f"is {self.search.objective!r}",
+                f"is {quoted(self.search.objective)}",
                 f"Choose one of: {', '.join(fitting)}.",
                 where=Setting("search.objective"),
             )
@@ -357,7 +357,7 @@ class StudyDefinition(Section):
         if SPLITTERS[splitter].stratifies and task == "regression":
             raise DefinitionError(
                 "must not need classes where a regression target is predicted",
-                f"is {splitter!r}",
+                f"is {quoted(splitter)}",
                 ("Use ", Setting("splitter", "group" if SPLITTERS[splitter].needs == "groups" else "kfold"), "."),
                 where=Setting("validation.splitter"),
             )
@@ -502,8 +502,8 @@ class StudyDefinition(Section):
             DefinitionError: the rows of this study come from elsewhere.
         """
         if not isinstance(self.data, Frame):
-            must = f"must be {Frame.NAME!r} where the rows are given from Python"
-            raise DefinitionError(must, f"is {self.data.source!r}", where=Setting("data.source")).worded(as_key)
+            must = f"must be {quoted(Frame.NAME)} where the rows are given from Python"
+            raise DefinitionError(must, f"is {quoted(self.data.source)}", where=Setting("data.source")).worded(as_key)
         changed = self._with("data", {"rows": FrameRows.of(rows)})
         changed._location = self._location
         return changed
@@ -580,7 +580,7 @@ def _problem(error: ValidationError) -> DefinitionError:
     problems = {problem["loc"]: problem["type"] for problem in error.errors() if len(problem["loc"]) == 1}
     for (name,), kind in problems.items():
         if kind == "extra_forbidden":
-            return DefinitionError(f"There is no section [{name}]", do=did_you_mean(name, sections))
+            return DefinitionError(f"There is no section [{cut(str(name))}]", do=did_you_mean(name, sections))
     for (name,), kind in problems.items():
         if kind == "missing":
             return DefinitionError(f"The section [{name}] is missing", do="Every study needs [study] and [data].")
@@ -647,7 +647,7 @@ def parsed_override(text: str) -> tuple[list[str], str, Any]:
     *path, key = name.strip().split(".")
     if not equals or not path or not key:
         raise DefinitionError(
-            "must read section.key=value, as in search.trials=20", f"is {shown(text)}", where=Setting("overrides")
+            "must read section.key=value, as in search.trials=20", f"is {quoted(text)}", where=Setting("overrides")
         )
     try:
         return path, key, tomllib.loads(f"value = {value}")["value"]
@@ -655,13 +655,13 @@ def parsed_override(text: str) -> tuple[list[str], str, Any]:
         return path, key, value.strip()
     except (ValueError, RecursionError) as error:
         must = "must have a value that TOML can have"
-        raise DefinitionError(must, f"is {shown(text)}", where=Setting("overrides")) from error
+        raise DefinitionError(must, f"is {quoted(text)}", where=Setting("overrides")) from error
 
 
 def _override(raw: dict[str, Any], overrides: Sequence[str]) -> None:
     """Set each ``section.key=value`` in a study file's tables."""
     if isinstance(overrides, str):
-        raise DefinitionError("must be a list of texts", f"is {shown(overrides)}", where=Setting("overrides"))
+        raise DefinitionError("must be a list of texts", f"is {quoted(overrides)}", where=Setting("overrides"))
     for text in overrides:
         _override_one(raw, text)
 
@@ -674,7 +674,7 @@ def _override_one(raw: dict[str, Any], text: str) -> None:
         if not isinstance(table, dict):
             raise DefinitionError(
                 "must name a key in a table",
-                f"of {shown(text)} {shown(part)} is {shown(table)}",
+                f"of {quoted(text)} {quoted(part)} is {quoted(table)}",
                 where=Setting("overrides"),
             )
     table[key] = value

@@ -28,7 +28,7 @@ from hpsearch.data.sources import Memory
 from hpsearch.data.splits import SPLITTERS
 from hpsearch.definition.sections import SearchSection
 from hpsearch.definition.study import StudyDefinition
-from hpsearch.errors import DefinitionError, HpsearchError, Setting, located
+from hpsearch.errors import DefinitionError, HpsearchError, Setting, located, quoted
 from hpsearch.estimators.arguments import (
     checked_rows,
     class_names,
@@ -318,13 +318,15 @@ class KFoldSearchCV(CallbackSupportMixin, MetaEstimatorMixin, BaseEstimator):
                 fits = int(value) >= 1 if name == "workers" else int(value) != 0
             if not fits:
                 what = "at least 1" if name == "workers" else "at least 1, or -1 for all processors"
-                raise DefinitionError(f"must be an integer of {what}", f"is {value!r}", where=Setting(name))
+                raise DefinitionError(f"must be an integer of {what}", f"is {quoted(value)}", where=Setting(name))
         if self.n_jobs is None:
             return int(self.workers)
         asked = int(self.n_jobs) if self.n_jobs > 0 else max(1, cpu_count() + 1 + int(self.n_jobs))  # as joblib counts
         if self.workers not in (1, asked):
             must = "must be left out where ", Setting("workers"), " says how many processes train"
-            raise DefinitionError(must, f"is {self.n_jobs!r} beside {self.workers!r}", where=Setting("n_jobs"))
+            raise DefinitionError(
+                must, f"is {quoted(self.n_jobs)} beside {quoted(self.workers)}", where=Setting("n_jobs")
+            )
         return asked
 
     def _rows(self, parts: Parts, X: Any, y: Any, groups: Any, sample_weight: Any) -> _Rows:
@@ -379,7 +381,7 @@ class KFoldSearchCV(CallbackSupportMixin, MetaEstimatorMixin, BaseEstimator):
         known = self.enqueue
         if not isinstance(known, list | tuple) or not all(isinstance(chosen, Mapping) for chosen in known):
             must = "must be a list of dicts, a value by parameter"
-            raise DefinitionError(must, f"is {known!r}", where=Setting("enqueue"))
+            raise DefinitionError(must, f"is {quoted(known)}", where=Setting("enqueue"))
         return [by_own_name(chosen, prefix, "enqueue") for chosen in known]
 
     def _retrain(self, parts: Parts) -> dict[str, Any]:

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpsearch.arrays import Array, Floats, IntArray
-from hpsearch.errors import BundleError, DataError, Setting, did_you_mean
+from hpsearch.errors import BundleError, DataError, Setting, did_you_mean, quoted
 from hpsearch.validation.estimates import Estimate, mean_of_rows
 
 PARTS = 10  # that the rows are dealt into: for each the threshold is chosen on the others
@@ -102,7 +102,9 @@ def _one_class(class_names: Sequence[str], given: Mapping[str, float], setting: 
         raise DataError("must name one class", f"names {len(given)}", where=setting)
     ((name, value),) = given.items()
     if name not in class_names:
-        raise DataError("must name a class of the model", f"names {name!r}", did_you_mean(name, class_names), setting)
+        raise DataError(
+            "must name a class of the model", f"names {quoted(name)}", did_you_mean(name, class_names), setting
+        )
     return name, float(value)
 
 

@@ -43,7 +43,7 @@ from hpsearch.arrays import Array, Floats, IntArray
 from hpsearch.data.splits import SPLITTERS
 from hpsearch.data.units import independent_units
 from hpsearch.definition.study import StudyDefinition
-from hpsearch.errors import DataError, HpsearchError, Setting, StorageError, did_you_mean
+from hpsearch.errors import DataError, HpsearchError, Setting, StorageError, did_you_mean, quoted
 from hpsearch.markup import table, text
 from hpsearch.model.bundle import Bundle
 from hpsearch.model.retrain import fit_prepared
@@ -59,7 +59,7 @@ from hpsearch.search.correction import (
 )
 from hpsearch.search.finals import choose, finals
 from hpsearch.search.objective import prepare
-from hpsearch.storage.stored_study import MOST_SHOWN, StoredStudy, stored_result
+from hpsearch.storage.stored_study import StoredStudy, stored_result
 from hpsearch.storage.trial_result import TrialResult, fold_value
 from hpsearch.validation.estimates import LEVEL, student
 from hpsearch.validation.layout import Layout
@@ -572,14 +572,14 @@ def _metric(first: StudyDefinition, second: StudyDefinition, name: str | None) -
         if name not in known:
             raise HpsearchError(
                 f"must be a metric of {first.data.predicts}",
-                f"is {name!r}",
+                f"is {quoted(name)}",
                 did_you_mean(name, known),
                 Setting("metric"),
             )
         if name == "loss" and first.loss != second.loss:
             raise HpsearchError(
                 "must be a metric that both have",
-                f"the studies train on {first.loss!r} and {second.loss!r}",
+                f"the studies train on {quoted(first.loss)} and {quoted(second.loss)}",
                 did_you_mean("log_loss" if "log_loss" in known else "mse", known),
                 Setting("metric"),
             )
@@ -603,18 +603,13 @@ def _require_same_rows(first: StoredStudy, second: StoredStudy) -> None:
         return
     keys = ["data.source", "data.path", *(key for key in ours if key.startswith(("data.", "holdout.", "study.seed")))]
     settings = [key for key in dict.fromkeys(keys) if key not in what and ours.get(key) != theirs.get(key)]
-    named = [f"{key} is {_short(ours.get(key))} and {_short(theirs.get(key))}" for key in settings[:MOST_NAMED]]
+    named = [f"{key} is {quoted(ours.get(key))} and {quoted(theirs.get(key))}" for key in settings[:MOST_NAMED]]
     raise DataError(
         "Studies must have the same rows and hold-out to be compared",
         f"{first.name!r} and {second.name!r} {' and '.join(what[key] for key in differ)}: "
         + (", ".join(named) if named else "their data have changed in between"),
         "Run one of them again with the other's rows, hold-out and seed.",
     )
-
-
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= MOST_SHOWN else f"{text[: MOST_SHOWN - 1]}…"
 
 
 # ---------------------------------------------------------------- a saved model

@@ -17,7 +17,15 @@ from optuna.storages import RDBStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from hpsearch.errors import Setting, StorageError, StorageLostError, StudyChangedError, UnknownStudyError, did_you_mean
+from hpsearch.errors import (
+    Setting,
+    StorageError,
+    StorageLostError,
+    StudyChangedError,
+    UnknownStudyError,
+    did_you_mean,
+    quoted,
+)
 from hpsearch.storage.database import (
     clear_errors,
     close,
@@ -64,7 +72,6 @@ class Proposal:
         return cls(trial.number, trial.params, trial.distributions, trial.system_attrs)
 
 
-MOST_SHOWN = 80  # characters of a value in a message
 _OURS, _NOT_OURS = "must be a study of hpsearch", "was not made by hpsearch"
 # One attribute each, because dashboards show attributes; all else of a result is in the one named _RECORD.
 _SHOWN = ("best_epoch", "machine", "parameters", "reason", "same_as", "seconds")  # and the score, by its name
@@ -133,7 +140,7 @@ class StoredStudy:
             names = study_names(storage, url)
             if name not in names:
                 hint = did_you_mean(name, names) if names else "It holds no study yet."
-                raise UnknownStudyError(f"There is no study {name!r} in {shown_url(url)}", do=hint)
+                raise UnknownStudyError(f"There is no study {quoted(name)} in {shown_url(url)}", do=hint)
             study = cls(storage, url, name, storage.get_study_id_from_name(name), rows)
             if "definition" not in study.attributes:
                 raise UnknownStudyError(_OURS, _NOT_OURS, where=place(url, name))
@@ -198,7 +205,7 @@ class StoredStudy:
         if not keys:
             return
         settings = [key for key in keys if key not in _FINGERPRINTS]
-        changes = [f"{key} was {_short(stored.get(key))} and is {_short(identity.get(key))}" for key in settings]
+        changes = [f"{key} was {quoted(stored.get(key))} and is {quoted(identity.get(key))}" for key in settings]
         if keys != settings and not any(key.startswith(_DEALING) for key in settings):  # which make other rows of them
             began, now = (_rows_of(of["definition"]["data"]) for of in (self.attributes, attributes))
             those = "those that it was begun with" + (f", of {began}" if began != now else "")
@@ -447,9 +454,3 @@ def _without_nan(value: Any) -> Any:
 def _rows_of(source: Mapping[str, Any]) -> str:
     """What the rows of a stored ``[data]`` are, or where."""
     return str(source.get("path", source.get("rows", source["source"])))
-
-
-def _short(value: Any) -> str:
-    """A value in a message of one line."""
-    text = repr(value)
-    return text if len(text) <= MOST_SHOWN else f"{text[: MOST_SHOWN - 1]}…"

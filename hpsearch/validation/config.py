@@ -20,7 +20,7 @@ from pydantic import (
 from hpsearch.data.dataset import Task
 from hpsearch.data.preprocess import SCALINGS
 from hpsearch.data.target_scaling import TARGET_SCALINGS
-from hpsearch.errors import DefinitionError, Setting, shown
+from hpsearch.errors import DefinitionError, Setting, quoted
 from hpsearch.limits import (
     LARGEST,
     LEAST_CLASS_WEIGHT,
@@ -62,7 +62,7 @@ def _one_or_list(kind: type[int] | type[float], what: str, holds: Callable[[Any]
         for item in values:
             fits = isinstance(item, int if kind is int else int | float) and not isinstance(item, bool)
             if not fits or not holds(item):
-                raise DefinitionError(f"must be {what}, or a list of them", f"is {shown(value)}")
+                raise DefinitionError(f"must be {what}, or a list of them", f"is {quoted(value)}")
         return tuple(kind(item) for item in values) if isinstance(value, list | tuple) else kind(value)
 
     return BeforeValidator(check)
@@ -70,7 +70,7 @@ def _one_or_list(kind: type[int] | type[float], what: str, holds: Callable[[Any]
 
 def _batch_size(value: Any) -> Any:
     if value != "full" and (not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= MOST_ROWS):
-        raise DefinitionError(f"must be an integer from 1 to {MOST_ROWS:,} or 'full'", f"is {shown(value)}")
+        raise DefinitionError(f"must be an integer from 1 to {MOST_ROWS:,} or 'full'", f"is {quoted(value)}")
     return value
 
 
@@ -81,7 +81,7 @@ def _class_weight(value: Any) -> Any:
     numbers = all(isinstance(weight, int | float) and not isinstance(weight, bool) for weight in weights)
     if not numbers or not all(not weight or LEAST_CLASS_WEIGHT <= weight <= MOST_CLASS_WEIGHT for weight in weights):
         must = f"must be 'balanced', or by class 0 or a number from {LEAST_CLASS_WEIGHT:g} to {MOST_CLASS_WEIGHT:g}"
-        raise DefinitionError(must, f"is {shown(value)}")
+        raise DefinitionError(must, f"is {quoted(value)}")
     return {name: float(weight) for name, weight in value.items()}
 
 
@@ -190,7 +190,7 @@ class Config(BaseModel):
         if parameters > MOST_PARAMETERS:
             raise DefinitionError(
                 f"must give at most {MOST_PARAMETERS:,} weights and biases",
-                f"hidden layers of {shown(list(widths))} neurons have {parameters:,} between them",
+                f"hidden layers of {quoted(list(widths))} neurons have {parameters:,} between them",
                 where=Setting("neurons"),
             )
         checkpoints = self.epochs // self.checkpoint_epochs
@@ -230,7 +230,7 @@ class Config(BaseModel):
             what = "a regression target" if task == "regression" else "classes"
             raise DefinitionError(
                 f"must be for {what}, which is what the rows have to predict",
-                f"is {shown(name)}",
+                f"is {quoted(name)}",
                 f"Choose one of: {', '.join(fitting)}.",
                 where=Setting("loss"),
             )
@@ -241,7 +241,7 @@ class Config(BaseModel):
         if task == "classification" and self.target_scaling != "standard":
             raise DefinitionError(
                 "must go with a regression target",
-                f"is {self.target_scaling!r} where classes are predicted",
+                f"is {quoted(self.target_scaling)} where classes are predicted",
                 "Leave it out.",
                 Setting("target_scaling"),
             )
