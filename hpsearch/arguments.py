@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 from hpsearch.errors import DefinitionError, Setting, quoted
+from hpsearch.limits import MOST_REPEATS, MOST_SECONDS, MOST_WORKERS
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -63,7 +64,12 @@ def _is_whole(value: Any) -> bool:
 
 
 def _is_duration(value: Any) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool) and float(value) >= 0  # not nan
+    number = isinstance(value, Real) and not isinstance(value, bool)
+    return number and bool(0 <= value <= MOST_SECONDS)  # not nan
+
+
+def _whole(least: int, most: int) -> tuple[str, Callable[[Any], bool]]:
+    return f"a whole number from {least} to {most:,}", lambda value: _is_whole(value) and least <= value <= most
 
 
 def _is_text(value: Any) -> bool:
@@ -101,7 +107,7 @@ _RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "metric": _TEXT,
     "name": _TEXT,
     "notice": _FUNCTION,
-    "outer": ("a whole number, 2 or more", lambda value: _is_whole(value) and value >= 2),
+    "outer": _whole(2, MOST_REPEATS),
     "output": _PATH,
     "overrides": (
         "a list of texts",
@@ -109,7 +115,7 @@ _RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     ),
     "path": _PATH,
     "progress": _BOOLEAN,
-    "repeats": _WHOLE,
+    "repeats": ("a whole number of at most 1,000", lambda value: _is_whole(value) and value <= MOST_REPEATS),
     "reuse": _BOOLEAN,
     "rule": _TEXT,
     "scheduler": _TEXT,
@@ -117,11 +123,11 @@ _RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "storage": _TEXT,
     "target": _TEXT,
     "task": _TEXT,
-    "timeout": ("a number of seconds, 0 or more", _is_duration),
+    "timeout": (f"a number of seconds from 0 to {MOST_SECONDS:,}", _is_duration),
     "top": _WHOLE,
     "tracking_uri": _TEXT,
     "trial": _WHOLE,
     "trials": _WHOLE,
     "watch": _FUNCTION,
-    "workers": ("a whole number, 1 or more", lambda value: _is_whole(value) and value >= 1),
+    "workers": _whole(1, MOST_WORKERS),
 }

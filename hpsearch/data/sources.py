@@ -24,7 +24,7 @@ from hpsearch.data.table_sources import METADATA, Csv, Parquet, with_metadata
 from hpsearch.errors import DataError, DefinitionError, Setting, did_you_mean, located, one_line, quoted
 from hpsearch.numbers import plural
 
-_MOST_DRAWN = 10_000_000  # rows that are generated, in memory
+_MOST_DRAWN = 1_000_000  # rows that are generated, in memory
 
 
 class Packaged(Source):
@@ -44,7 +44,7 @@ class Toy(Packaged):
     redrawable: ClassVar[bool] = True
 
     samples: Annotated[int, Field(ge=1, le=_MOST_DRAWN, description="rows of each class")] = 100
-    classes: Annotated[int, Field(ge=2, le=1000, description="classes")] = 3
+    classes: Annotated[int, Field(ge=2, le=256, description="classes")] = 3
 
     @model_validator(mode="after")
     def _not_too_many(self) -> Self:

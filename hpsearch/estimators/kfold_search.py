@@ -48,6 +48,7 @@ from hpsearch.estimators.regressor import MLPRegressor
 from hpsearch.estimators.spaces import by_own_name, ranges
 from hpsearch.estimators.splitting import validation_of
 from hpsearch.estimators.wording import wording_of
+from hpsearch.limits import MOST_WORKERS
 from hpsearch.results.best import find_best
 from hpsearch.results.tables import trials_table
 from hpsearch.search.coordinator import Progress
@@ -312,13 +313,13 @@ class KFoldSearchCV(CallbackSupportMixin, MetaEstimatorMixin, BaseEstimator):
 
     def _workers(self) -> int:
         """How many processes train."""
-        for name in ("workers", "n_jobs"):
+        for name, least in (("workers", 1), ("n_jobs", -MOST_WORKERS)):
             value, fits = getattr(self, name), name == "n_jobs" and self.n_jobs is None
             if isinstance(value, int | np.integer) and not isinstance(value, bool):
-                fits = int(value) >= 1 if name == "workers" else int(value) != 0
+                fits = least <= int(value) <= MOST_WORKERS and value != 0
             if not fits:
-                what = "at least 1" if name == "workers" else "at least 1, or -1 for all processors"
-                raise DefinitionError(f"must be an integer of {what}", f"is {quoted(value)}", where=Setting(name))
+                what = f"from 1 to {MOST_WORKERS:,}{', or -1 for all processors' if least < 0 else ''}"
+                raise DefinitionError(f"must be an integer {what}", f"is {quoted(value)}", where=Setting(name))
         if self.n_jobs is None:
             return int(self.workers)
         asked = int(self.n_jobs) if self.n_jobs > 0 else max(1, cpu_count() + 1 + int(self.n_jobs))  # as joblib counts

@@ -81,7 +81,7 @@ def test_the_defaults_do_not_overfit(seed: int) -> None:
 @pytest.mark.parametrize(
     ("parameters", "said"),
     [
-        ({"neurons": 0}, "MLPClassifier: neurons must be an integer of at least 1, or a list of them, but is 0."),
+        ({"neurons": 0}, "MLPClassifier: neurons must be an integer from 1 to 1,000,000, or a list of them, but is 0."),
         ({"learning_rate": -1.0}, "MLPClassifier: learning_rate must be above 0.0, but is -1.0."),
         ({"optimizer": "adm"}, "MLPClassifier: Unknown optimizer 'adm'. Choose one of: adagrad, adam, rmsprop, sgd. "),
         ({"neurons": [4, 4], "hidden_layers": 3}, "MLPClassifier: neurons must have one value a hidden layer: 3"),
