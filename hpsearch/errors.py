@@ -249,7 +249,9 @@ def one_line(error: object, most: int = 200) -> str:
 
 def listed(names: Sequence[object], most: int = 5) -> str:
     """The first few of some names, and how many more there are."""
-    return ", ".join(map(str, names[:most])) + (f" and {len(names) - most} more" if len(names) > most else "")
+    return ", ".join(cut(str(name)) for name in names[:most]) + (
+        f" and {len(names) - most} more" if len(names) > most else ""
+    )
 
 
 def reason(error: OSError) -> str:

@@ -52,7 +52,7 @@ class Dimension(BaseModel):
     float_: Annotated[tuple[float, float] | None, BeforeValidator(_low_and_high)] = Field(
         None, alias="float", description="[lowest, highest]"
     )
-    choice: Annotated[tuple[bool | int | float | str, ...] | None, BeforeValidator(_choices)] = Field(
+    choice: Annotated[tuple[bool | _Int64 | float | str, ...] | None, BeforeValidator(_choices)] = Field(
         None, description="the values to try"
     )
     log: bool = Field(False, description="on a logarithmic axis; the low end is above 0")

@@ -190,7 +190,7 @@ class MLPClassifier(ClassifierMixin, NetworkEstimator):
             )
         X, y, weights, _ = checked_rows(self, X, y, sample_weight, first=first)
         if unknown := sorted(set(np.unique(y).tolist()) - set(every.tolist())):
-            must, got = f"must hold the classes {every.tolist()}", f"holds {quoted(unknown[0])}"
+            must, got = f"must hold the classes {quoted(every.tolist())}", f"holds {quoted(unknown[0])}"
             raise DefinitionError(must, got, where=Setting("y"))
         names = class_names(every)
         labels = np.searchsorted(every, y).astype(np.intp)
