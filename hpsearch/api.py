@@ -527,9 +527,9 @@ def _asked(given: str | Path | StudyResult | Bundle, storage: str | None, stack:
         return Asked(given.about.get("study") or "model", model=given)
     text = str(given)
     study, _, number = text.rpartition(":")
-    if study and number.isdecimal():
+    if study and number.isdecimal() and len(number) < 10:
         return Asked(text, stack.enter_context(open_study(study, storage)), int(number))
-    is_model = Path(text).is_dir()
+    is_model = os.path.isdir(text)  # False of a name that no file can have
     if is_model and os.sep not in text:
         from hpsearch.storage.names import stored_names
 

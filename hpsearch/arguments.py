@@ -80,7 +80,7 @@ _BOOLEAN = "True or False", lambda value: isinstance(value, bool)
 _FUNCTION = "a function", callable
 _PATH = "text or a Path", lambda value: isinstance(value, str | Path)
 _TEXT = "text", _is_text
-_WHOLE = "a whole number", _is_whole
+_WHOLE = "a whole number, of at most 18 digits", lambda value: _is_whole(value) and abs(value) < 10**18
 
 # What an argument must be, by its name: one name means the same in all functions. Which numbers a function can do with
 # is its own to say.

@@ -70,7 +70,7 @@ def test_a_value_of_another_type_is_refused_in_a_line_that_names_the_argument(na
         ({"progress": "yes"}, "^progress must be True or False, but is 'yes'\\.$"),
         ({"watch": 3}, "^watch must be a function, but is 3\\.$"),
         ({"overrides": ["a.b=1", 3]}, "overrides must be a list of texts, but is of type list"),
-        ({"trials": 2.0}, "^trials must be a whole number, but is 2.0\\.$"),
+        ({"trials": 2.0}, "^trials must be a whole number, of at most 18 digits, but is 2.0\\.$"),
         ({"storage": Path("x.db")}, "^storage must be text, but is PosixPath"),
     ],
 )

@@ -23,9 +23,14 @@ def _low_and_high(value: Any) -> Any:
     return value if value is None else tuple(value)
 
 
+def _fits(number: float) -> bool:
+    """Whether there is room for a number in 64 bits."""
+    return -(2**63) <= number < 2**63 if isinstance(number, int) else isfinite(number)
+
+
 def _choices(value: Any) -> Any:
     plain = isinstance(value, list | tuple) and all(isinstance(item, bool | int | float | str) for item in value)
-    if value is not None and (not plain or any(isinstance(item, float) and not isfinite(item) for item in value)):
+    if value is not None and (not plain or any(isinstance(item, int | float) and not _fits(item) for item in value)):
         raise DefinitionError("must be a list of finite numbers, text, true or false", f"is {quoted(value)}")
     return value if value is None else tuple(value)
 

@@ -54,7 +54,7 @@ def by_own_name(given: Mapping[Any, Any], prefix: str, where: str) -> dict[str, 
         name = str(key).removeprefix(prefix)
         if "__" in name:
             must = f"must be of parameters of the network{f', as {prefix}neurons' if prefix else ''}"
-            raise DefinitionError(must, f"{key!r} is none", where=Setting(where))
+            raise DefinitionError(must, f"{quoted(key)} is none", where=Setting(where))
         if name in found:
             raise DefinitionError("must name each parameter once", f"{quoted(name)} stands twice", where=Setting(where))
         found[name] = value
@@ -67,7 +67,7 @@ def _range(name: str, value: Any) -> dict[str, Any]:
         for key in value:
             if key not in known:
                 raise DefinitionError(
-                    f"has no key {key!r}", do=did_you_mean(key, known), where=Setting(f"space.{name}")
+                    f"has no key {quoted(key)}", do=did_you_mean(key, known), where=Setting(f"space.{name}")
                 )
         return dict(plain(value))
     if isinstance(value, list | tuple | np.ndarray):

@@ -128,9 +128,9 @@ def validation_of(
 
 def _of_integer(folds: int, y: NDArray[Any], classes: bool) -> Any:
     if folds < 2:
-        raise DefinitionError(_MUST, f"is {folds}", where=Setting("cv"))
+        raise DefinitionError(_MUST, f"is {quoted(folds)}", where=Setting("cv"))
     if folds > len(y):
-        raise DataError(f"must be at most the number of rows, {len(y)}", f"is {folds}", where=Setting("cv"))
+        raise DataError(f"must be at most the number of rows, {len(y)}", f"is {quoted(folds)}", where=Setting("cv"))
     return (StratifiedKFold if classes else KFold)(folds, shuffle=True)
 
 

@@ -63,7 +63,7 @@ def is_there(url: str) -> bool:
         StorageError: not a URL.
     """
     parsed = _parsed(url)
-    return parsed.get_backend_name() != "sqlite" or (bool(parsed.database) and Path(str(parsed.database)).exists())
+    return parsed.get_backend_name() != "sqlite" or (bool(parsed.database) and os.path.exists(str(parsed.database)))
 
 
 def _parsed(url: str) -> URL:
@@ -164,13 +164,15 @@ def _check_sqlite(database: str | None, url: str, create: bool) -> None:
             "must name a file, as sqlite:///hpsearch.db does", f"is {quoted(url)}", where=Setting("storage")
         )
     path = Path(database)
-    if not create and not path.exists():
+    if not create and not os.path.exists(path):  # a name may be longer than any file has
         raise StorageError(
-            f"There is no storage {path}",
+            f"There is no storage {cut(str(path), MOST_TO_COPY)}",
             do=("Run a study first, or give ", Setting("storage"), " the URL of another."),
         )
-    if not path.parent.is_dir():
-        raise StorageError("must be in a folder that exists", f"{path.parent} does not", where=place(url))
+    if not os.path.isdir(path.parent):
+        raise StorageError(
+            "must be in a folder that exists", f"{cut(str(path.parent), MOST_TO_COPY)} does not", where=place(url)
+        )
 
 
 def _connect(url: str, options: Mapping[str, Any], create: bool) -> RDBStorage:
