@@ -344,7 +344,7 @@ def test_debug_shows_the_traceback(small: Path, monkeypatch: pytest.MonkeyPatch)
 def test_when_no_trial_completes_the_reason_is_said(small: Path, hpsearch: Call) -> None:
     small.write_text(
         small.read_text()
-        .replace("float = [1e-3, 1.0], log = true", "choice = [1e30, 1e31]")
+        .replace("float = [1e-3, 1.0], log = true", "choice = [1e30, 5e29]")
         .replace('adam", "sgd', "sgd")
     )
     outcome = hpsearch("run", small)

@@ -82,7 +82,7 @@ def test_the_defaults_do_not_overfit(seed: int) -> None:
     ("parameters", "said"),
     [
         ({"neurons": 0}, "MLPClassifier: neurons must be an integer from 1 to 1,000,000, or a list of them, but is 0."),
-        ({"learning_rate": -1.0}, "MLPClassifier: learning_rate must be above 0.0, but is -1.0."),
+        ({"learning_rate": -1.0}, "MLPClassifier: learning_rate must be at least 1e-30, but is -1.0."),
         ({"optimizer": "adm"}, "MLPClassifier: Unknown optimizer 'adm'. Choose one of: adagrad, adam, rmsprop, sgd. "),
         ({"neurons": [4, 4], "hidden_layers": 3}, "MLPClassifier: neurons must have one value a hidden layer: 3"),
         ({"class_weight": {7: 2.0}}, "class_weight must name classes of the data, but '7' is none."),
