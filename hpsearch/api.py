@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hpsearch.arguments import checked, require_kind
-from hpsearch.errors import HpsearchError, Setting, as_argument, located
+from hpsearch.errors import HpsearchError, Setting, as_argument, located, quoted
 from hpsearch.numbers import plural
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def study_name(study: str | Path, overrides: Sequence[str] = ()) -> str:
         if overrides:
             raise HpsearchError(
                 "must go with a study's file",
-                f"{text!r} is a name, which has no keys",
+                f"{quoted(text)} is a name, which has no keys",
                 "Leave it out.",
                 Setting("overrides"),
             )
@@ -534,15 +534,17 @@ def _asked(given: str | Path | StudyResult | Bundle, storage: str | None, stack:
         return Asked(given.about.get("study") or "model", model=given)
     text = str(given)
     study, _, number = text.rpartition(":")
-    if study and number.isdecimal():
+    if study and number.isdecimal() and len(number) < 10:
         return Asked(text, stack.enter_context(open_study(study, storage)), int(number))
-    is_model = Path(text).is_dir()
+    is_model = os.path.isdir(text)  # False of a name that no file can have
     if is_model and os.sep not in text:
         from hpsearch.storage.names import stored_names
 
         if text in stored_names(storage_url(storage)):
             raise HpsearchError(
-                f"{text!r} must be one thing", "is a study and a folder", f"For the folder: {os.path.join('.', text)}."
+                f"{quoted(text)} must be one thing",
+                "is a study and a folder",
+                f"For the folder: {os.path.join('.', text)}.",
             )
     if is_model:
         return Asked(text, model=Bundle.load(text))

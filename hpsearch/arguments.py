@@ -9,7 +9,8 @@ from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
-from hpsearch.errors import DefinitionError, Setting
+from hpsearch.errors import DefinitionError, Setting, quoted
+from hpsearch.limits import MOST_REPEATS, MOST_SECONDS, MOST_WORKERS
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -54,8 +55,8 @@ def require_kind(name: str, value: object, must: str, *kinds: type) -> None:
 def refused(name: str, must: str, value: object) -> DefinitionError:
     """The error of an argument that is something else."""
     plain = isinstance(value, str | int | float | Path | None)
-    shown = repr(value) if plain else f"of type {type(value).__name__}"
-    return DefinitionError(f"must be {must}", f"is {shown}", where=Setting(name))
+    text = quoted(value) if plain else f"of type {type(value).__name__}"
+    return DefinitionError(f"must be {must}", f"is {text}", where=Setting(name))
 
 
 def _is_whole(value: Any) -> bool:
@@ -63,7 +64,12 @@ def _is_whole(value: Any) -> bool:
 
 
 def _is_duration(value: Any) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool) and float(value) >= 0  # not nan
+    number = isinstance(value, Real) and not isinstance(value, bool)
+    return number and bool(0 <= value <= MOST_SECONDS)  # not nan
+
+
+def _whole(least: int, most: int) -> tuple[str, Callable[[Any], bool]]:
+    return f"a whole number from {least} to {most:,}", lambda value: _is_whole(value) and least <= value <= most
 
 
 def _is_text(value: Any) -> bool:
@@ -74,7 +80,7 @@ _BOOLEAN = "True or False", lambda value: isinstance(value, bool)
 _FUNCTION = "a function", callable
 _PATH = "text or a Path", lambda value: isinstance(value, str | Path)
 _TEXT = "text", _is_text
-_WHOLE = "a whole number", _is_whole
+_WHOLE = "a whole number, of at most 18 digits", lambda value: _is_whole(value) and abs(value) < 10**18
 
 # What an argument must be, by its name: one name means the same in all functions. Which numbers a function can do with
 # is its own to say.
@@ -101,7 +107,7 @@ _RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "metric": _TEXT,
     "name": _TEXT,
     "notice": _FUNCTION,
-    "outer": ("a whole number, 2 or more", lambda value: _is_whole(value) and value >= 2),
+    "outer": _whole(2, MOST_REPEATS),
     "output": _PATH,
     "overrides": (
         "a list of texts",
@@ -109,7 +115,7 @@ _RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     ),
     "path": _PATH,
     "progress": _BOOLEAN,
-    "repeats": _WHOLE,
+    "repeats": ("a whole number of at most 1,000", lambda value: _is_whole(value) and value <= MOST_REPEATS),
     "reuse": _BOOLEAN,
     "rule": _TEXT,
     "scheduler": _TEXT,
@@ -117,11 +123,11 @@ _RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "storage": _TEXT,
     "target": _TEXT,
     "task": _TEXT,
-    "timeout": ("a number of seconds, 0 or more", _is_duration),
+    "timeout": (f"a number of seconds from 0 to {MOST_SECONDS:,}", _is_duration),
     "top": _WHOLE,
     "tracking_uri": _TEXT,
     "trial": _WHOLE,
     "trials": _WHOLE,
     "watch": _FUNCTION,
-    "workers": ("a whole number, 1 or more", lambda value: _is_whole(value) and value >= 1),
+    "workers": _whole(1, MOST_WORKERS),
 }

@@ -27,6 +27,7 @@ caller that knows says how it is written (:attr:`HpsearchError.wording`) and add
 from __future__ import annotations
 
 import difflib
+import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -34,6 +35,9 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 _NAME_ALONE: Any = object()
+MOST_SHOWN = 80  # characters of a value in a message
+MOST_TO_COPY = 400  # of a file's path, and of what to set a setting to: a person needs them whole
+_MOST_LISTED = 40  # names that may be meant
 
 
 @dataclass(frozen=True)
@@ -65,7 +69,7 @@ Wording = Callable[[Setting], str]
 def as_argument(setting: Setting) -> str:
     """How Python writes a setting: ``drop`` or ``drop=['name']``."""
     name = setting.name.rpartition(".")[2]
-    return f"{name}={setting.value!r}" if setting.has_value else name
+    return f"{name}={quoted(setting.value, MOST_TO_COPY)}" if setting.has_value else name
 
 
 def worded(text: Text, wording: Wording) -> str:
@@ -123,10 +127,11 @@ class HpsearchError(Exception):
             return worded(text, wording)
 
         places = list(self.where)
-        subject = f"{said(places.pop())} " if places and isinstance(places[-1], Setting) else ""
-        place = ", ".join(map(said, places))
+        subject = f"{cut(said(places.pop()), MOST_TO_COPY)} " if places and isinstance(places[-1], Setting) else ""
+        place = ", ".join(cut(said(of), MOST_TO_COPY) for of in places)
         sentence = ", but ".join(filter(None, map(said, (self.must, self.got))))
-        return " ".join(filter(None, (f"{place}:" if place else "", f"{subject}{sentence}.", said(self.do))))
+        line = " ".join(filter(None, (f"{place}:" if place else "", f"{subject}{sentence}.", said(self.do))))
+        return printable(line)
 
     def __str__(self) -> str:
         return self.text(self.wording)
@@ -197,22 +202,56 @@ class ExportError(BundleError):
 
 
 def did_you_mean(name: object, valid: Iterable[str]) -> str:
-    """The valid names, and the nearest one if there is one: what to do about an unknown name."""
-    names = sorted(valid)
-    alike = [other for other in names if other.strip().lower() == str(name).strip().lower()]  # but for blanks
-    near = alike or difflib.get_close_matches(str(name), names, n=1)
-    return f"Choose one of: {', '.join(names)}." + (f" Did you mean {near[0]!r}?" if near else "")
+    """The valid names, and the nearest one if there is one: what to do about an unknown name.
+
+    Of very many names the nearest few; long ones are cut.
+    """
+    names, asked = sorted(map(str, valid)), str(name)[:MOST_SHOWN]
+    alike = [other for other in names if other.strip().lower() == asked.strip().lower()]  # but for blanks
+    near = alike or difflib.get_close_matches(asked, [other for other in names if len(other) <= MOST_SHOWN], n=1)
+    listed_names = ", ".join(cut(other) for other in names[:_MOST_LISTED])
+    more = f" and {len(names) - _MOST_LISTED:,} more" if len(names) > _MOST_LISTED else ""
+    return f"Choose one of: {listed_names}{more}." + (f" Did you mean {quoted(near[0])}?" if near else "")
+
+
+def quoted(value: object, most: int = MOST_SHOWN) -> str:
+    """A value that somebody gave, as a message shows it: as Python writes it, in one line, cut where it is long."""
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= 10**most:
+        count = int(abs(value).bit_length() * math.log10(2)) + 1  # Python itself refuses to write thousands of digits
+        return f"an integer of about {count:,} digits"
+    if isinstance(value, str):
+        text = repr(cut(value, most))
+        return text if len(text) <= most + 2 else f"{cut(text, most + 1)}{text[-1]}"  # escapes are longer
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # an integer of thousands of digits in it; a list in a list in a list …
+        return f"of type {type(value).__name__}"
+    return cut(printable(" ".join(text.split())) if "\n" in text else printable(text), most)
+
+
+def cut(text: str, most: int = MOST_SHOWN) -> str:
+    """A text, or its beginning and … where it is longer."""
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+def printable(text: str) -> str:
+    """A text in one line that does nothing to a terminal: what is no character to be printed is escaped."""
+    if text.isprintable():
+        return text
+    return "".join(of if of.isprintable() else repr(of)[1:-1] for of in text)
 
 
 def one_line(error: object, most: int = 200) -> str:
     """What another program's error, or another text, says, in one line that is not long; without a full stop."""
     text = " ".join((reason(error) if isinstance(error, OSError) else str(error)).split()).rstrip(".")
-    return text if len(text) <= most else f"{text[:most]} …"
+    return printable(text if len(text) <= most else f"{text[:most]} …")
 
 
 def listed(names: Sequence[object], most: int = 5) -> str:
     """The first few of some names, and how many more there are."""
-    return ", ".join(map(str, names[:most])) + (f" and {len(names) - most} more" if len(names) > most else "")
+    return ", ".join(cut(str(name)) for name in names[:most]) + (
+        f" and {len(names) - most} more" if len(names) > most else ""
+    )
 
 
 def reason(error: OSError) -> str:

@@ -10,7 +10,7 @@ from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema
 from pydantic_core.core_schema import no_info_after_validator_function
 
-from hpsearch.errors import DefinitionError, did_you_mean
+from hpsearch.errors import DefinitionError, did_you_mean, quoted
 
 
 def one_of(registry: Collection[str], what: str) -> OneOf:
@@ -33,5 +33,5 @@ class OneOf:
 
     def _check(self, value: str) -> str:
         if value not in self.registry:
-            raise DefinitionError(got=f"Unknown {self.what} {value!r}", do=did_you_mean(value, self.registry))
+            raise DefinitionError(got=f"Unknown {self.what} {quoted(value)}", do=did_you_mean(value, self.registry))
         return value

@@ -62,15 +62,15 @@ def test_a_value_of_another_type_is_refused_in_a_line_that_names_the_argument(na
 @pytest.mark.parametrize(
     ("arguments", "why"),
     [
-        ({"workers": "2"}, "^workers must be a whole number, 1 or more, but is '2'\\.$"),
-        ({"workers": 0}, "^workers must be a whole number, 1 or more, but is 0\\.$"),
-        ({"timeout": "x"}, "^timeout must be a number of seconds, 0 or more, but is 'x'\\.$"),
+        ({"workers": "2"}, "^workers must be a whole number from 1 to 1,000, but is '2'\\.$"),
+        ({"workers": 0}, "^workers must be a whole number from 1 to 1,000, but is 0\\.$"),
+        ({"timeout": "x"}, "^timeout must be a number of seconds from 0 to 1,000,000,000, but is 'x'\\.$"),
         ({"timeout": -1}, "but is -1"),
         ({"timeout": float("nan")}, "but is nan"),
         ({"progress": "yes"}, "^progress must be True or False, but is 'yes'\\.$"),
         ({"watch": 3}, "^watch must be a function, but is 3\\.$"),
         ({"overrides": ["a.b=1", 3]}, "overrides must be a list of texts, but is of type list"),
-        ({"trials": 2.0}, "^trials must be a whole number, but is 2.0\\.$"),
+        ({"trials": 2.0}, "^trials must be a whole number, of at most 18 digits, but is 2.0\\.$"),
         ({"storage": Path("x.db")}, "^storage must be text, but is PosixPath"),
     ],
 )
@@ -94,7 +94,7 @@ def test_names_and_numbers_of_arguments_are_python_s_own_to_refuse() -> None:
         (lambda: hpsearch.figures.curves(3), "study must be a study's name, its file, or what run returned, but is 3"),
         (lambda: hpsearch.StudyResult("a", "sqlite:///a.db").best_at_most("x"), "at_most must be a whole number"),
         (lambda: hpsearch.load_best(hpsearch.StudyDefinition.from_mapping(DEFINITION)), "of type StudyDefinition"),
-        (lambda: hpsearch.nested("a.toml", outer=1), "outer must be a whole number, 2 or more, but is 1"),
+        (lambda: hpsearch.nested("a.toml", outer=1), "outer must be a whole number from 2 to 1,000, but is 1"),
         (lambda: hpsearch.cross_validate(hpsearch.StudyResult("a", "b")), "but is of type StudyResult"),
     ],
 )

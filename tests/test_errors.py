@@ -5,10 +5,23 @@ from __future__ import annotations
 import copy
 import pickle
 
+import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from hpsearch import errors
-from hpsearch.errors import DataError, DefinitionError, HpsearchError, Setting, as_argument, did_you_mean, located
+from hpsearch.errors import (
+    MOST_SHOWN,
+    DataError,
+    DefinitionError,
+    HpsearchError,
+    Setting,
+    as_argument,
+    did_you_mean,
+    located,
+    quoted,
+)
 
 KINDS = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, HpsearchError)]
 
@@ -38,6 +51,40 @@ def option(setting: Setting) -> str:
 )
 def test_the_fields_become_a_line(error: HpsearchError, text: str) -> None:
     assert str(error) == text
+
+
+@given(st.text() | st.integers() | st.floats() | st.binary() | st.lists(st.text() | st.integers() | st.none()))
+def test_a_value_is_shown_as_python_writes_it_or_cut_in_one_line(value: object) -> None:
+    text = quoted(value)
+    assert text.isprintable()
+    assert len(text) <= MOST_SHOWN + 2  # quotes
+    if len(repr(value)) <= MOST_SHOWN:
+        assert text == repr(value)
+    elif not isinstance(value, int):
+        assert "…" in text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (10**5000, "an integer of about 5,001 digits"),
+        (-(16**9000), "an integer of about 10,838 digits"),
+        ([10**5000], "of type list"),
+        ("a\nb\x1b[31m\u202e\ud800", r"'a\nb\x1b[31m\u202e\ud800'"),
+        ("x" * 5000, f"'{'x' * 79}…'"),
+        (pd.DataFrame({"a": [1, 2]}), "a 0 1 1 2"),
+    ],
+    ids=["digits", "negative", "list", "escapes", "long", "table"],
+)
+def test_a_hostile_value_is_shown_in_one_short_line(value: object, text: str) -> None:
+    assert quoted(value) == text
+
+
+def test_an_error_is_one_line_whatever_its_parts_are() -> None:
+    error = DataError("must be\nfew", "are \x1b[31mred", "Try\tit.", ("a\nb", "x" * 5000, Setting("y" * 5000)))
+    assert str(error).isprintable()
+    assert len(str(error)) < 1000
+    assert len(did_you_mean("x" * 5000, [f"{'y' * 5000}{n}" for n in range(10_000)])) < 5000
 
 
 @pytest.mark.parametrize(("name", "valid"), [("y", " y "), ("Y", "y"), ("specie", "species")])

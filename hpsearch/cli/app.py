@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import json
+import re
 import webbrowser
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperGroup
+from typer.exceptions import TyperException
 
 from hpsearch import api
 from hpsearch.cli import completion, display, stored_studies, study_files, terminal
 from hpsearch.cli.options import File, Json, Set, Storage, Study, by_class, study_of
 from hpsearch.cli.process import duration, has_screen, usable_cores
+from hpsearch.errors import MOST_SHOWN, cut, printable
+from hpsearch.limits import MOST_REPEATS, MOST_TRIALS, MOST_WORKERS
 from hpsearch.numbers import plural
 from hpsearch.reporting import progress
 
@@ -25,12 +31,31 @@ if TYPE_CHECKING:
 
 
 class WholeSentences(TyperGroup):
-    """Lists the commands with all that their help says, where click would cut it at the end of a line."""
+    """Lists the commands with all that their help says, where typer would cut it at the end of a line."""
 
     def format_commands(self, ctx: typer.Context, formatter: Any) -> None:  # type: ignore[override]
         for command in self.commands.values():
             command.short_help = command.help
         super().format_commands(ctx, formatter)
+
+    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]
+        with _long_words_cut():
+            return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]
+        with _long_words_cut():
+            return super().invoke(ctx)
+
+
+@contextmanager
+def _long_words_cut() -> Iterator[None]:
+    """What typer says of a wrong call, which repeats what was given, is cut as our own messages are."""
+    try:
+        yield
+    except TyperException as error:
+        if isinstance(said := getattr(error, "message", None), str):
+            error.message = re.sub(rf"\S{{{MOST_SHOWN + 1},}}", lambda found: cut(found[0]), printable(said))
+        raise
 
 
 app = typer.Typer(
@@ -64,7 +89,10 @@ Cost = Annotated[
 Workers = Annotated[
     int | None,
     typer.Option(
-        min=1, envvar="HPSEARCH_WORKERS", help="Processes that train; by default the cores, at most in_flight."
+        min=1,
+        max=MOST_WORKERS,
+        envvar="HPSEARCH_WORKERS",
+        help="Processes that train; by default the cores, at most in_flight.",
     ),
 ]
 Output = Annotated[Path | None, typer.Option("-o", "--output", help="Write to this file instead of the terminal.")]
@@ -104,7 +132,9 @@ app.command(cls=study_files.ExampleLast)(study_files.init)
 @app.command()
 def run(
     file: File,
-    trials: Annotated[int | None, typer.Option(min=1, help="Trials in all, instead of the file's number.")] = None,
+    trials: Annotated[
+        int | None, typer.Option(min=1, max=MOST_TRIALS, help="Trials in all, instead of the file's number.")
+    ] = None,
     workers: Workers = None,
     timeout: Annotated[
         str | None, typer.Option(metavar="TIME", help="Stop after 90s, 10m or 2h; run again to go on.")
@@ -369,8 +399,12 @@ def _for_people(kind: Format | None, output: Path | None, as_json: bool) -> bool
 @app.command()
 def importance(
     study: Study,
-    repeats: Annotated[int, typer.Option(min=1, help="Times that a column's values are dealt to the rows anew.")] = 10,
-    seed: Annotated[int | None, typer.Option(min=0, help="Of the deals, instead of the study's.")] = None,
+    repeats: Annotated[
+        int, typer.Option(min=1, max=MOST_REPEATS, help="Times that a column's values are dealt to the rows anew.")
+    ] = 10,
+    seed: Annotated[
+        int | None, typer.Option(min=0, max=2**63 - 1, help="Of the deals, instead of the study's.")
+    ] = None,
     storage: Storage = None,
     kind: TableFormat = None,
     output: Output = None,
@@ -449,7 +483,9 @@ def best(
 def confirm(
     study: Study,
     top: Annotated[int, typer.Option(min=1, help="How many of the best trials.")] = 5,
-    repeats: Annotated[int, typer.Option(min=1, help="Times that the rows are dealt into folds anew.")] = 3,
+    repeats: Annotated[
+        int, typer.Option(min=1, max=MOST_REPEATS, help="Times that the rows are dealt into folds anew.")
+    ] = 3,
     storage: Storage = None,
     set_: Set = None,
     as_json: Json = False,
@@ -496,7 +532,9 @@ def compare(
 @app.command()
 def nested(
     file: File,
-    outer: Annotated[int, typer.Option(min=2, help="Outer splits; the whole search runs inside each.")] = 5,
+    outer: Annotated[
+        int, typer.Option(min=2, max=MOST_REPEATS, help="Outer splits; the whole search runs inside each.")
+    ] = 5,
     workers: Workers = None,
     storage: Storage = None,
     set_: Set = None,

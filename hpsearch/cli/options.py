@@ -10,7 +10,7 @@ import typer
 
 from hpsearch import api
 from hpsearch.cli import completion
-from hpsearch.errors import HpsearchError, Setting
+from hpsearch.errors import HpsearchError, Setting, quoted
 
 File = Annotated[Path, typer.Argument(help="A study file (TOML).", show_default=False)]
 Study = Annotated[
@@ -44,7 +44,7 @@ def by_class(text: str | None, name: str, example: str) -> dict[str, float] | No
     with suppress(ValueError):
         if of_class:
             return {of_class: float(number)}
-    raise HpsearchError(f"must read CLASS=NUMBER, as in {example}", f"is {text!r}", where=Setting(name))
+    raise HpsearchError(f"must read CLASS=NUMBER, as in {example}", f"is {quoted(text)}", where=Setting(name))
 
 
 def study_of(study: str, overrides: list[str] | None) -> str:

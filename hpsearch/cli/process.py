@@ -6,7 +6,8 @@ import os
 import re
 import sys
 
-from hpsearch.errors import HpsearchError, Setting
+from hpsearch.errors import HpsearchError, Setting, quoted
+from hpsearch.limits import MOST_SECONDS
 
 _UNITS = {"s": 1, "m": 60, "h": 3600}
 
@@ -32,6 +33,7 @@ def duration(text: str) -> float:
         HpsearchError: anything else, or nothing.
     """
     match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", text.strip())
-    if not match or float(match[1]) == 0:
-        raise HpsearchError("must be a time like 90s, 10m or 2h", f"is {text!r}", where=Setting("timeout"))
-    return float(match[1]) * _UNITS[match[2] or "s"]
+    seconds = float(match[1]) * _UNITS[match[2] or "s"] if match else 0.0
+    if not 0 < seconds <= MOST_SECONDS:
+        raise HpsearchError("must be a time like 90s, 10m or 2h", f"is {quoted(text)}", where=Setting("timeout"))
+    return seconds

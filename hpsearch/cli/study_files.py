@@ -13,7 +13,7 @@ from typer.core import TyperCommand
 from hpsearch.atomic_write import require_replaceable, write_atomically
 from hpsearch.cli import completion, terminal
 from hpsearch.data.csv_format import KEYS, SETTABLE
-from hpsearch.errors import DefinitionError, HpsearchError, Setting
+from hpsearch.errors import DefinitionError, HpsearchError, Setting, quoted
 from hpsearch.numbers import plural
 from hpsearch.regular_file import is_same_file, open_regular
 
@@ -157,7 +157,7 @@ def _given(overrides: Sequence[str]) -> Mapping[str, Any]:
     given: dict[str, Any] = raw.pop("data", {})
     if raw or not {*given} <= {*SETTABLE}:
         must = f"must read data.KEY=VALUE, with one of {', '.join(SETTABLE)}"
-        raise DefinitionError(must, f"is {' '.join(overrides)!r}", where=Setting("overrides"))
+        raise DefinitionError(must, f"is {quoted(' '.join(overrides))}", where=Setting("overrides"))
     return given
 
 
@@ -169,7 +169,7 @@ def _say(made: Draft, path: Path) -> None:
         "is a regression target" if found.classes is None else f"has {plural(len(found.classes), 'class', 'classes')}"
     )
     columns = f"{plural(len(found.columns), 'column')} to predict from"
-    terminal.say(f"{plural(found.rows, 'row')}; {found.target!r} {task}; {columns}.")
+    terminal.say(f"{plural(found.rows, 'row')}; {quoted(found.target)} {task}; {columns}.")
     if changes := found.csv.changes():
         written = ", ".join(f"{key} = {as_toml(value)}" for key, value in changes.items())
         terminal.say(f"Recognised how the file is written: {written}.")

@@ -29,7 +29,7 @@ from hpsearch.data.units import (
     numbered,
     numbers_of_unlike_targets,
 )
-from hpsearch.errors import DataError, Setting, Text, Wording, as_argument, listed, worded
+from hpsearch.errors import DataError, Setting, Text, Wording, as_argument, listed, quoted, worded
 from hpsearch.numbers import plural
 
 # Rows that agree in all but the target are no leak while they are this few: points on a grid may meet by chance.
@@ -212,7 +212,7 @@ def _single_features(audited: Audited) -> Iterator[Finding]:
         yield Finding(
             "single-feature",
             "warning",
-            f"The column {name!r} alone {how}.",
+            f"The column {quoted(name)} alone {how}.",
             "Such a column is often made from the target, or known only after it.",
             ("If it will not be known when predictions are made, leave it out", (": ", Setting("drop")), "."),
         )
@@ -284,7 +284,7 @@ def _identifiers(audited: Audited) -> Iterator[Finding]:
             yield Finding(
                 "identifier",
                 "warning",
-                f"The column {name!r} holds another whole number in each of {data.rows} rows.",
+                f"The column {quoted(name)} holds another whole number in each of {data.rows} rows.",
                 "A number that names its row can only be learnt by heart, or tells in which order rows were kept.",
                 ("Leave it out", (": ", Setting("drop")), "."),
             )
@@ -354,9 +354,9 @@ def _numbers_as_text(audited: Audited) -> Iterator[Finding]:
             yield Finding(
                 "numbers-as-text",
                 "warning",
-                f"The column {column.name!r} is categorical, and all of "
+                f"The column {quoted(column.name)} is categorical, and all of "
                 f"{plural(len(column.categories), 'category', 'categories')} may be numbers, as "
-                f"{column.categories[0]!r}.",
+                f"{quoted(column.categories[0])}.",
                 "Categories are learnt one by one: that one number is larger than another is lost.",
                 (("If they are numbers, say how they are written: ", *settings, "."),),
             )

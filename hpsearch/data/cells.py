@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from hpsearch.data import dates
 from hpsearch.data.columns import Kind, Plan, Raw, column_error
 from hpsearch.data.csv_format import CsvFormat, numbers_if
-from hpsearch.errors import DataError, Setting, Text, listed
+from hpsearch.errors import DataError, Setting, Text, listed, quoted
 from hpsearch.numbers import plural
 
 # Cells that hold no value, however they are written in small and capital letters.
@@ -141,7 +141,7 @@ class _Units:
         """
         if len(self._first) > 1:
             (_, (first, known)), (_, (row, cell)), *_ = self._first.items()
-            got = f"is {cell!r}, and {known!r} in row {first}"
+            got = f"is {quoted(cell)}, and {quoted(known)} in row {first}"
             raise column_error(name, "must have the same unit in every row, or none", got, CORRECT, row)
 
 
@@ -207,13 +207,13 @@ class Cells:
     def _no_date(self, text: str, row: int) -> DataError:
         if self._form:
             must, do = f"must be a date of the form {self._form}", CORRECT
-            return column_error(self._name, must, f"is {text!r}", do, row)
+            return column_error(self._name, must, f"is {quoted(text)}", do, row)
         must = "must be a date that can be read one way only, like 2026-03-31, 2026-03-31T09:30 or 31 Mar 2026"
         forms = dates.forms_of([text])
         if not forms:
-            return column_error(self._name, must, f"is {text!r}", CORRECT, row)
+            return column_error(self._name, must, f"is {quoted(text)}", CORRECT, row)
         settings = [part for form in forms for part in (" or ", Setting("date_format", {self._name: form}))][1:]
-        return column_error(self._name, must, f"is {text!r}", ("Say which is meant: ", *settings, "."), row)
+        return column_error(self._name, must, f"is {quoted(text)}", ("Say which is meant: ", *settings, "."), row)
 
     def _parse(self, cells: Sequence[str], rows: Sequence[int]) -> NDArray[np.float64]:
         try:
@@ -239,7 +239,7 @@ class Cells:
             return float(found[0])
         else:
             if self._kind == "numeric":
-                raise column_error(self._name, NUMBER, f"is {text!r}", CORRECT, row)
+                raise column_error(self._name, NUMBER, f"is {quoted(text)}", CORRECT, row)
             if len(self._odd) <= MOST_ODD:
                 self._odd.setdefault(text, row)
             self._others += 1
@@ -261,11 +261,11 @@ class Cells:
         if self._types.is_missing(text):
             return -1
         if self._kind == "boolean" and text.lower() not in {**BOOLEANS, **DIGITS}:
-            raise column_error(self._name, "must be true, false, yes, no, 1 or 0", f"is {text!r}", CORRECT, row)
+            raise column_error(self._name, "must be true, false, yes, no, 1 or 0", f"is {quoted(text)}", CORRECT, row)
         if self._order and text not in self._order:
             must = f"must be one of {listed([*map(repr, self._order)], 20)}"
             means = "Correct it, put it in its place in ", Setting("order"), ", or say that it means no value: "
-            raise column_error(self._name, must, f"is {text!r}", (*means, Setting("missing", [text]), "."), row)
+            raise column_error(self._name, must, f"is {quoted(text)}", (*means, Setting("missing", [text]), "."), row)
         return self._categories.setdefault(text, len(self._categories))
 
     def finish(self) -> Raw:
@@ -317,8 +317,11 @@ class Cells:
     def _mixed(self, present: int) -> DataError:
         """Of a few values among numbers that are none."""
         (text, row), *others = self._odd.items()
-        and_others = f" (and elsewhere {listed([repr(other) for other, _ in others], MOST_ODD - 1)})" if others else ""
-        got = f"is {text!r}{and_others}, while {present - self._others} of {present} values of the column are numbers"
+        and_others = (
+            f" (and elsewhere {listed([quoted(other) for other, _ in others], MOST_ODD - 1)})" if others else ""
+        )
+        numbers = f"{present - self._others} of {present} values of the column are numbers"
+        got = f"is {quoted(text)}{and_others}, while {numbers}"
         written = numbers_if([*self._odd])
         how = ((") or how numbers are written (", *written),) if written else ()
         categorical = ("say that the column is categorical (", Setting("categorical", [self._name]), *how, ").")
@@ -394,7 +397,7 @@ class Filled:
         """A cell that was not met before, checked, with its number, if it is one, as Python writes it."""
         text = cell.strip()
         if self._types.is_empty(text):
-            got = f"means no value ({cell!r})" if text else "is empty"
+            got = f"means no value ({quoted(cell)})" if text else "is empty"
             do: Text = "Fill it in or leave the row out."
             if self._target:
                 do = ("Fill it in, or leave all such rows out: ", Setting("drop_missing_target", True), ".")
@@ -406,7 +409,7 @@ class Filled:
         elif self._numbers:
             classify = Setting("task", "classification")
             do = ("Correct it, leave the row out, or predict classes: ", classify, ".")
-            raise column_error(self._name, f"{NUMBER} to be predicted as one", f"is {cell!r}", do, row)
+            raise column_error(self._name, f"{NUMBER} to be predicted as one", f"is {quoted(cell)}", do, row)
         return self._types.plain(cell)
 
     def finish(self) -> list[str]:

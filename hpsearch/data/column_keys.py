@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any, Self
 
@@ -13,21 +14,18 @@ from hpsearch.data.columns import Impute, Kind, Plan, Raw
 from hpsearch.data.dates import is_form
 from hpsearch.data.encodings import ENCODINGS
 from hpsearch.data.frames import frame_columns
-from hpsearch.errors import DataError, DefinitionError, HpsearchError, Setting, did_you_mean
+from hpsearch.errors import DataError, DefinitionError, HpsearchError, Setting, cut, did_you_mean, quoted
 from hpsearch.one_of import one_of
+from hpsearch.refusals import refusal
 
+# What a value must be, in Python's words.
 _KINDS = {
     "dict_type": "a dict",
-    "int_type": "an integer",
     "mapping_type": "a dict",
     "model_type": "a dict of keys, as {'categorical': ['city']}",
-    "string_type": "text",
-    "too_short": "a list of at least 2",
-    "tuple_type": "a list",
 }
-_BOUNDS = {"greater_than_equal": "at least", "less_than_equal": "at most"}
 
-Names = Annotated[tuple[str, ...], Field(strict=False)]
+Names = Annotated[tuple[str, ...], Field(strict=False, fail_fast=True)]
 
 
 class ColumnKeys(BaseModel):
@@ -68,18 +66,17 @@ class ColumnKeys(BaseModel):
             where = Setting(f"date_format {name}")
             if name not in (*self.date, also_date):
                 must, belongs = "must be of a column of dates", ("It belongs to columns of ", Setting("date"), ".")
-                raise DefinitionError(must, f"{name!r} is none", belongs, where)
+                raise DefinitionError(must, f"{quoted(name)} is none", belongs, where)
             if not is_form(form):
                 do = "Write day, month and year as %d, %m and %Y, a time of day as %H:%M or %H:%M:%S."
-                raise DefinitionError("must say how a date is written, to the day", f"is {form!r}", do, where)
+                raise DefinitionError("must say how a date is written, to the day", f"is {quoted(form)}", do, where)
         for name, order in self.order.items():
             where, types = Setting(f"order {name}"), Types(missing=self.missing)
-            twice = [text for text in order if order.count(text) > 1]
-            if twice:
-                raise DefinitionError("must name each category once", f"{twice[0]!r} stands twice", where=where)
+            for text in repeated(order):
+                raise DefinitionError("must name each category once", f"{quoted(text)} stands twice", where=where)
             if unmeant := types.no_categories(order):
                 must = "must name categories without blanks around them that do not mean no value"
-                raise DefinitionError(must, f"{unmeant[0]!r} is none", where=where)
+                raise DefinitionError(must, f"{quoted(unmeant[0])} is none", where=where)
         if "most_categories" in self.model_fields_set and "frequent" not in self.encode.values():
             belongs = ("It belongs to columns of ", Setting("encode"), ".")
             raise DefinitionError(
@@ -125,11 +122,16 @@ class FrameColumns(ColumnKeys):
 
     @model_validator(mode="after")
     def _can_be(self) -> Self:
-        twice = [name for name in self.said if self.said.count(name) > 1]
-        if twice:
-            raise DefinitionError("must use each column once", f"{twice[0]!r} is named twice")
+        for name in repeated(self.said):
+            raise DefinitionError("must use each column once", f"{quoted(name)} is named twice")
         self.check_kinds()
         return self
+
+
+def repeated(names: Sequence[str]) -> list[str]:
+    """Those that stand more than once, in order."""
+    counts = Counter(names)
+    return [name for name, count in counts.items() if count > 1]
 
 
 def expand_declared(frame: Any, keys: Mapping[str, Any], classes: int) -> tuple[NDArray[Any], Plan]:
@@ -147,7 +149,7 @@ def expand_declared(frame: Any, keys: Mapping[str, Any], classes: int) -> tuple[
     names = [*map(str, frame.columns)]
     for name in columns.said:
         if name not in names:
-            raise DataError(f"must have a column {name!r}", "has not", did_you_mean(name, names))
+            raise DataError(f"must have a column {quoted(name)}", "has not", did_you_mean(name, names))
     raws = frame_columns(frame, columns.types)
     plan = columns.plan(raws, classes)
     return plan.expand(raws)[0], plan
@@ -162,16 +164,11 @@ def _checked(keys: Mapping[str, Any]) -> FrameColumns:
 
 def _refusal(problem: Any) -> DataError:
     """What pydantic found wrong, in the words for settings."""
-    kind, place, context = problem["type"], ("columns", *map(str, problem["loc"])), problem.get("ctx", {})
-    where, got, found = Setting(" ".join(place)), f"is {problem['input']!r}", context.get("error")
-    if isinstance(found, HpsearchError):
-        # Without ``must`` it is a sentence of its own.
-        return DataError(found.must, found.got, found.do, (where if found.must else " ".join(place), *found.where))
-    if kind == "extra_forbidden":
-        do = did_you_mean(place[-1], [*FrameColumns.model_fields])
-        return DataError(f"has no key {place[-1]!r}", do=do, where=Setting(" ".join(place[:-1])))
-    if kind == "literal_error":
-        return DataError(f"must be {context['expected']}", got, where=where)
-    if kind in _BOUNDS:
-        return DataError(f"must be {_BOUNDS[kind]} {next(iter(context.values()))}", got, where=where)
-    return DataError(f"must be {_KINDS[kind]}" if kind in _KINDS else problem["msg"], got, where=where)
+    keys = [*map(cut, map(str, problem["loc"]))]
+    found = refusal(problem, str(problem["loc"][-1]) if keys else "", FrameColumns.model_fields, _KINDS)
+    own = isinstance(problem.get("ctx", {}).get("error"), HpsearchError)
+    unknown = problem["type"] == "extra_forbidden"
+    name = " ".join(["columns", *(keys[:-1] if unknown else keys)])
+    # An error of ours without ``must`` is a sentence of its own.
+    where = name if own and not found.must else Setting(name)
+    return DataError(found.must, found.got, found.do, (where, *found.where))

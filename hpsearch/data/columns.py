@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from hpsearch.arrays import IntArray
 from hpsearch.data.dates import PARTS, calendar
 from hpsearch.data.matrix import table_of
-from hpsearch.errors import DataError, Setting, Text, listed
+from hpsearch.errors import DataError, Setting, Text, listed, quoted
 from hpsearch.numbers import plural
 
 Kind = Literal["boolean", "categorical", "date", "numeric", "ordered"]
@@ -30,7 +30,7 @@ FeatureKind = Literal["boolean", "indicator", "numeric", "one-hot"]
 
 def column_error(name: str, must: Text, got: Text = "", do: Text = "", row: int | None = None) -> DataError:
     """The refusal of a column, or of its value in a row."""
-    column = f"column {name!r}"
+    column = f"column {quoted(name)}"
     return DataError(must, got, do, where=column if row is None else (f"row {row}", column))
 
 
@@ -179,7 +179,7 @@ class Plan:
         names = self.feature_names
         if len(set(names)) < len(names):
             twice = next(name for i, name in enumerate(names) if name in names[:i])
-            raise DataError("features must have different names", f"{twice!r} stands twice", "Rename a column.")
+            raise DataError("features must have different names", f"{quoted(twice)} stands twice", "Rename a column.")
 
     @classmethod
     def declare(cls, raws: Sequence[Raw], impute: Impute = "median", missing: tuple[str, ...] = ()) -> Plan:
@@ -272,12 +272,14 @@ class Plan:
                     names = [raw.categories[code] for code in np.unique(raw.values[unseen])]
                     how = {"frequent": "one of the others", "target": "one of which nothing is known"}
                     notices.append(
-                        f"Column {column.name!r}: {_rows(unseen)} a category that training had not "
+                        f"Column {quoted(column.name)}: {_rows(unseen)} a category that training had not "
                         f"({listed([*map(repr, names)])}), taken as {how.get(column.encoding or '', _NONE)}."
                     )
             if not column.indicator and missing.any():
                 what = f"taken as {_NONE}" if column.kind == "categorical" else "filled as training would"
-                notices.append(f"Column {column.name!r}: {_rows(missing)} no value, where training always had: {what}.")
+                notices.append(
+                    f"Column {quoted(column.name)}: {_rows(missing)} no value, where training always had: {what}."
+                )
         numbers = [raw.values.dtype for raw in raws if raw.kind != "categorical"]
         narrow = bool(numbers) and all(dtype == np.float32 for dtype in numbers)
 

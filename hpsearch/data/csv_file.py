@@ -30,7 +30,7 @@ from hpsearch.data.table_file import (
     reading,
 )
 from hpsearch.data.unpack import UNPACKING_ERRORS, unpacked
-from hpsearch.errors import DataError, Setting, Text, located, one_line
+from hpsearch.errors import DataError, Setting, Text, located, one_line, quoted
 from hpsearch.numbers import plural
 from hpsearch.regular_file import open_regular
 
@@ -149,7 +149,9 @@ def separated(file: BufferedReader, types: Types) -> Iterator[None]:
         do: Text = ("Say so: ", Setting("separator", likely), ".")
         if types.told:
             do = "Write it as the rows that the model was trained on were written."
-        raise DataError(f"must be separated by {used!r}", f"its header has {likely!r} and no {used!r}", do) from error
+        raise DataError(
+            f"must be separated by {quoted(used)}", f"its header has {quoted(likely)} and no {quoted(used)}", do
+        ) from error
 
 
 def _first_line(file: BufferedReader, csv_format: CsvFormat) -> str:
@@ -187,7 +189,7 @@ def _fitted(
             continue
         more = next((i for i in range(len(cells) - 1, width - 1, -1) if cells[i].strip()), None)
         if more is not None and more < len(first):
-            got = f"column {more + 1} has none, and {cells[more]!r} in it"
+            got = f"column {more + 1} has none, and {quoted(cells[more])} in it"
             raise DataError("every column must have a name", got, where=f"row {number}")
         if len(cells) < width or more is not None:
             must, names_row = (

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from typing import Any, Literal
 
-from hpsearch.errors import DefinitionError, Part, Setting
+from hpsearch.errors import DefinitionError, Part, Setting, quoted
 
 Decimal = Literal[".", ","]
 Thousands = Literal[".", ",", " ", "'"]
@@ -47,17 +47,17 @@ class CsvFormat:
     def __post_init__(self) -> None:
         if len(self.separator) != 1 or self.separator.isalnum() or self.separator in '"\r\n\0':
             must = "must be one character, no letter, digit or quote"
-            raise DefinitionError(must, f"is {self.separator!r}", where=Setting("separator"))
+            raise DefinitionError(must, f"is {quoted(self.separator)}", where=Setting("separator"))
         if self.thousands == self.decimal:
             other = "," if self.decimal == "." else "."
             do = ("Is it ", Setting("decimal", other), "?")
             raise DefinitionError(
-                "must not be the decimal mark", f"is {self.thousands!r} too", do, Setting("thousands")
+                "must not be the decimal mark", f"is {quoted(self.thousands)} too", do, Setting("thousands")
             )
         for unit in self.units:
             if not _UNIT.fullmatch(unit):
                 must = "must be signs or words without digits and without blanks around them"
-                raise DefinitionError(must, f"one is {unit!r}", where=Setting("units"))
+                raise DefinitionError(must, f"one is {quoted(unit)}", where=Setting("units"))
 
     @cached_property
     def plain(self) -> bool:

@@ -23,7 +23,7 @@ from hpsearch.data.columns import column_error
 from hpsearch.data.csv_file import UTF16_MARKS, column_names, opened, rows_of, separated
 from hpsearch.data.csv_format import SEPARATORS, SIGNS, WAYS, CsvFormat, Decimal, Encoding, Thousands, Way, ways_of
 from hpsearch.data.table_file import MOST_BYTES
-from hpsearch.errors import DataError, Setting, located
+from hpsearch.errors import DataError, Setting, located, quoted
 
 LOOKED_AT = 20_000  # rows; what comes later must be written as they are
 MOST_CELLS = 2**20  # of them, which are held in memory
@@ -129,7 +129,7 @@ def _require_first(path: Path, target: str, as_said: CsvFormat) -> None:
             rows.extend(islice(rows_of(file, replace(as_said, separator=separator)), SEPARATED))
         row = next((row for row, cells in rows if len(cells) > 1 and target in cells), None)
         if row is not None and len([*filter(str.strip, rows[0][1])]) <= 1:
-            must, got = "must begin with the line of its columns' names", f"{target!r} stands in row {row}"
+            must, got = "must begin with the line of its columns' names", f"{quoted(target)} stands in row {row}"
             raise DataError(must, got, "Remove the lines above it.", where=str(path))
 
 
@@ -226,8 +226,8 @@ def _decimal(found: list[_Numbers], separator: str) -> Decimal:
             return "."  # such files were always read, and what is no number is text
         point, comma = sure["."], sure[","]
         do = ("Say what stands before decimals: ", Setting("decimal", ","), " or ", Setting("decimal", "."), ".")
-        must = f"must be written as column {point.name!r} is, which has {point.marked!r}"
-        raise column_error(comma.name, must, f"has {comma.marked!r}", do)
+        must = f"must be written as column {quoted(point.name)} is, which has {quoted(point.marked)}"
+        raise column_error(comma.name, must, f"has {quoted(comma.marked)}", do)
     if "." in sure:
         return "."
     # Between commas, what can be a plain number always was one.
@@ -244,8 +244,8 @@ def _either(numbers: _Numbers) -> DataError:
     """The refusal of numbers that have decimals in one way and thousands in another."""
     mark = "," if "," in (numbers.marked or "") else "."
     do = ("Say what stands before decimals: ", Setting("decimal", ","), " or ", Setting("decimal", "."), ".")
-    got = f"every value can be either, as {numbers.marked!r}"
-    must = f"must show whether {mark!r} stands before decimals or between thousands"
+    got = f"every value can be either, as {quoted(numbers.marked)}"
+    must = f"must show whether {quoted(mark)} stands before decimals or between thousands"
     return column_error(numbers.name, must, got, do)
 
 
@@ -259,7 +259,7 @@ def _thousands(found: list[_Numbers], decimal: Decimal) -> Thousands | None:
                 needed.setdefault(mark, numbers)
     if len(needed) > 1:
         (mark, one), (other, another), *_ = needed.items()
-        must = f"must have the same between thousands as column {one.name!r}, which has {mark!r}"
+        must = f"must have the same between thousands as column {quoted(one.name)}, which has {quoted(mark)}"
         do = ("Say what it is: ", Setting("thousands", mark), " or ", Setting("thousands", other), ".")
-        raise column_error(another.name, must, f"has {other!r}", do)
+        raise column_error(another.name, must, f"has {quoted(other)}", do)
     return next(iter(needed), None)

@@ -16,7 +16,7 @@ from hpsearch.arrays import IntArray
 from hpsearch.data.columns import Plan
 from hpsearch.data.given import GivenSplits, Preprocessing
 from hpsearch.data.matrix import blocks, let_go, table_of
-from hpsearch.errors import DataError, Setting
+from hpsearch.errors import DataError, Setting, quoted
 from hpsearch.numbers import plural
 
 # What is predicted: one of some classes, or a number, the regression target.
@@ -123,7 +123,7 @@ class Dataset:
             for row, column in np.argwhere(~np.isfinite(some) if plan is None else np.isinf(some))[:1]:
                 raise DataError(
                     "every value must be a finite number",
-                    f"row {part.start + row}, column {names[column]!r} is {some[row, column]}",
+                    f"row {part.start + row}, column {quoted(names[column])} is {some[row, column]}",
                     "Fill or leave out such rows.",
                 )
         let_go(table)  # before labels are sorted
@@ -146,7 +146,7 @@ class Dataset:
                 raise DataError("a regression needs different targets", f"every target is {labels[0]}")
             return cls(table, labels, names, (), target_name, plan=plan)
         if len(found) < 2:
-            raise DataError("a classifier needs at least two classes", f"every target is {found[0]!r}")
+            raise DataError("a classifier needs at least two classes", f"every target is {quoted(found[0])}")
         classes = tuple(class_names) if class_names is not None else found
         return cls(table, labels, names, classes, target_name, plan=plan)
 

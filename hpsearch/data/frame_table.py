@@ -9,7 +9,7 @@ from hpsearch.data.columns import Raw, column_error
 from hpsearch.data.frames import as_texts, ordered_as, series_column
 from hpsearch.data.matrix import is_large
 from hpsearch.data.table_file import Table, Wanted, check_values
-from hpsearch.errors import DataError, Setting, located
+from hpsearch.errors import DataError, Setting, located, quoted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,9 +46,11 @@ def require_frame(rows: Any) -> pd.DataFrame:
     for place, name in enumerate(rows.columns):
         if not isinstance(name, str) or not name.strip():
             do = "Rename them: frame.columns = frame.columns.astype(str)." if not isinstance(name, str) else ""
-            raise DataError("columns must have names that are text", f"column {place} is called {name!r}", do, PLACE)
+            raise DataError(
+                "columns must have names that are text", f"column {place} is called {quoted(name)}", do, PLACE
+            )
     for name in rows.columns[rows.columns.duplicated()]:
-        raise DataError("column names must differ", f"{name!r} stands twice", where=PLACE)
+        raise DataError("column names must differ", f"{quoted(name)} stands twice", where=PLACE)
     return rows
 
 
@@ -67,7 +69,7 @@ def _read(frame: pd.DataFrame, wanted: Wanted) -> Table:
     indices = [name for name in frame.index.names if name is not None and name not in names]
     if wanted.target in indices:
         do = "Make a column of it: frame.reset_index()."
-        raise DataError(f"must have a column {wanted.target!r}", "has an index of that name", do)
+        raise DataError(f"must have a column {quoted(wanted.target)}", "has an index of that name", do)
     features = wanted.among(names)
     if not len(frame):
         raise DataError("must have rows", "has none")

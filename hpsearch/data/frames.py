@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from hpsearch.data.cells import CORRECT, LARGEST, NUMBER, Cells, Types, some_value, too_large
 from hpsearch.data.columns import Kind, Plan, Raw, column_error
 from hpsearch.data.dates import FIRST, LAST, days_of
-from hpsearch.errors import DataError, did_you_mean
+from hpsearch.errors import DataError, did_you_mean, quoted
 
 
 def as_text(value: Any) -> str:
@@ -125,7 +125,7 @@ def expand_frame(plan: Plan, frame: Any) -> tuple[NDArray[np.float64], list[str]
     """
     for name in plan.names:
         if name not in frame.columns:
-            raise DataError(f"must have a column {name!r}", "has not", did_you_mean(name, frame.columns))
+            raise DataError(f"must have a column {quoted(name)}", "has not", did_you_mean(name, frame.columns))
     frame = frame[list(plan.names)]
     if frame.shape[1] > len(plan.names):
         raise DataError("must have each column once", "has one of them twice")

@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from hpsearch.data.table_file import Table
-from hpsearch.errors import DataError, Setting, Text
+from hpsearch.errors import DataError, Setting, Text, quoted
 from hpsearch.numbers import plural
 
 OTHER = "other"  # the class that they become together
@@ -27,7 +27,7 @@ def _check_other(labels: Sequence[str], rare: Set[str], smallest: int) -> None:
     count = sum(label in rare for label in labels)
     drop: Text = ("Leave their rows out: ", Setting("rare_classes", "drop"), ".")
     if rare and OTHER in labels:
-        raise DataError(f"must have no class {OTHER!r} where rare classes become it", "has one", drop)
+        raise DataError(f"must have no class {quoted(OTHER)} where rare classes become it", "has one", drop)
     if 0 < count < smallest:
         must = f"must have at least {plural(smallest, 'row')} of rare classes where they become one"
         raise DataError(must, f"has {count}", drop)

@@ -9,10 +9,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Self
 
 import numpy as np
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, model_validator
 
 from hpsearch.data.cells import LARGEST, Filled, Types
 from hpsearch.data.column_keys import expand_declared
@@ -21,8 +21,10 @@ from hpsearch.data.frame_source import Frame, gone
 from hpsearch.data.frames import as_text, has_plain_numbers
 from hpsearch.data.source import Source
 from hpsearch.data.table_sources import METADATA, Csv, Parquet, with_metadata
-from hpsearch.errors import DataError, DefinitionError, Setting, did_you_mean, located, one_line
+from hpsearch.errors import DataError, DefinitionError, Setting, did_you_mean, located, one_line, quoted
 from hpsearch.numbers import plural
+
+_MOST_DRAWN = 1_000_000  # rows that are generated, in memory
 
 
 class Packaged(Source):
@@ -41,8 +43,17 @@ class Toy(Packaged):
     predicts: ClassVar[Task] = "classification"
     redrawable: ClassVar[bool] = True
 
-    samples: Annotated[int, Field(ge=1, description="rows of each class")] = 100
-    classes: Annotated[int, Field(ge=2, description="classes")] = 3
+    samples: Annotated[int, Field(ge=1, le=_MOST_DRAWN, description="rows of each class")] = 100
+    classes: Annotated[int, Field(ge=2, le=256, description="classes")] = 3
+
+    @model_validator(mode="after")
+    def _not_too_many(self) -> Self:
+        if self.samples * self.classes > _MOST_DRAWN:
+            must = f"must give at most {_MOST_DRAWN:,} rows"
+            raise DefinitionError(
+                must, f"of {self.classes:,} classes they are {self.samples * self.classes:,}", where=Setting("samples")
+            )
+        return self
 
     def load(self, folder: Path, seed: int) -> Dataset:
         import nnfs.datasets
@@ -64,7 +75,7 @@ class Sine(Packaged):
     predicts: ClassVar[Task] = "regression"
     redrawable: ClassVar[bool] = False
 
-    samples: Annotated[int, Field(ge=2, description="rows")] = 1000
+    samples: Annotated[int, Field(ge=2, le=_MOST_DRAWN, description="rows")] = 1000
 
     def load(self, folder: Path, seed: int) -> Dataset:
         import nnfs.datasets
@@ -143,7 +154,9 @@ class PythonFunction(Source):
     def load(self, folder: Path, seed: int) -> Dataset:
         parts = self.source.split(":")
         if len(parts) != 3 or not all(name.isidentifier() for name in [*parts[1].split("."), parts[2]]):
-            raise DefinitionError("must read 'python:module:function'", f"is {self.source!r}", where=Setting("source"))
+            raise DefinitionError(
+                "must read 'python:module:function'", f"is {quoted(self.source)}", where=Setting("source")
+            )
         with located(self.source):
             return self._dataset(self._call(parts[1], parts[2], folder, seed))
 
@@ -227,7 +240,7 @@ def _with_returned(data: Dataset, metadata: Any) -> Dataset:
     texts = {name: [*map(as_text, values)] for name, values in metadata.items()}
     for name, cells in texts.items():
         if len(cells) != data.rows:
-            raise DataError(f"{name!r} must have {plural(data.rows, 'value')} like the rows", f"has {len(cells)}")
+            raise DataError(f"{quoted(name)} must have {plural(data.rows, 'value')} like the rows", f"has {len(cells)}")
         Filled(name, Types()).add(cells, range(data.rows))
     return with_metadata(data, texts, {name: name for name in texts})
 
@@ -296,6 +309,6 @@ def source_class(name: str) -> type[Source]:
         return PythonFunction
     if name not in SOURCES:
         raise DefinitionError(
-            "must name a source of rows", f"is {name!r}", did_you_mean(name, SOURCES), where=Setting("source")
+            "must name a source of rows", f"is {quoted(name)}", did_you_mean(name, SOURCES), where=Setting("source")
         )
     return SOURCES[name]

@@ -13,7 +13,7 @@ from hpsearch import seeds
 from hpsearch.arrays import IntArray
 from hpsearch.data.dataset import Dataset
 from hpsearch.data.matrix import index_type, let_go
-from hpsearch.errors import DataError, Setting
+from hpsearch.errors import DataError, Setting, quoted
 from hpsearch.numbers import plural
 
 
@@ -221,7 +221,7 @@ def _check_rows(data: Dataset, splitter: str, options: SplitOptions) -> None:
     if counts.min() < n_splits:
         raise DataError(
             f"needs at least as many rows of every class as there are folds, {n_splits}",
-            f"class {data.class_names[counts.argmin()]!r} has {counts.min()}",
+            f"class {quoted(data.class_names[counts.argmin()])} has {counts.min()}",
             ("Use fewer folds or a splitter that is not stratified, or ", *_OF_RARE_CLASSES),
             where=Setting("splitter", splitter),
         )
@@ -234,7 +234,7 @@ def _check_classes(data: Dataset, training: IntArray, of: str) -> None:
     for absent in np.flatnonzero(~present)[:1]:
         raise DataError(
             f"the training rows of {of} must hold every class",
-            f"have no row of class {data.class_names[absent]!r}",
+            f"have no row of class {quoted(data.class_names[absent])}",
             (
                 *("Set ", Setting("shuffle", True), " or ", Setting("splitter", "stratified"), ", or "),
                 *_OF_RARE_CLASSES,
@@ -259,7 +259,7 @@ def hold_out(data: Dataset, fraction: float, splitter: str, study_seed: int) -> 
     if stratify is not None and (counts := np.bincount(stratify)).min() < 2:
         raise DataError(
             "needs at least 2 rows of every class where rows are stratified",
-            f"class {data.class_names[counts.argmin()]!r} has one",
+            f"class {quoted(data.class_names[counts.argmin()])} has one",
             ("Use another splitter, or ", *_OF_RARE_CLASSES),
             Setting("holdout_fraction", fraction),
         )

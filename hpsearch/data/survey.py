@@ -32,7 +32,7 @@ from hpsearch.data.dates import EPOCH, forms_of, parse, readings
 from hpsearch.data.frame_table import PLACE, read_frame
 from hpsearch.data.table_file import Table, Wanted
 from hpsearch.data.table_reader import format_of, read_table
-from hpsearch.errors import DataError, Setting, listed, located
+from hpsearch.errors import DataError, Setting, listed, located, quoted
 from hpsearch.numbers import plural
 
 if TYPE_CHECKING:
@@ -247,14 +247,14 @@ def _surveyed(table: Table, source: str, target: str, task: Task | None, missing
             left_out[raw.name] = LeftOut(because)
         elif raw.kind == "categorical" and (forms := forms_of(raw.categories)):
             text, meant = next((text, found) for text in raw.categories if (found := readings(text, forms)))
-            why = f"holds dates, of which {text!r} may mean {' or '.join(map(as_date, meant))}"
+            why = f"holds dates, of which {quoted(text)} may mean {' or '.join(map(as_date, meant))}"
             left_out[raw.name] = LeftOut(why, forms=tuple(forms))
         elif because := _why_no_feature(raw):
             left_out[raw.name] = LeftOut(because)
     columns = tuple(raw for raw in raws if raw.name not in left_out)
     if not columns:
-        first = "".join(f": {name!r} {found.why}" for name, found in [*left_out.items()][:1])
-        raise DataError(f"must have a column to predict from beside {target!r}", f"has none{first}")
+        first = "".join(f": {quoted(name)} {found.why}" for name, found in [*left_out.items()][:1])
+        raise DataError(f"must have a column to predict from beside {quoted(target)}", f"has none{first}")
     numbers = regression_targets(labels)
     if task is not None:
         numbers = [*map(float, labels)] if task == "regression" else None

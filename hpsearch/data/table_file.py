@@ -9,7 +9,7 @@ from pathlib import Path
 
 from hpsearch.data.cells import Filled, Types
 from hpsearch.data.columns import Raw, column_error
-from hpsearch.errors import DataError, HpsearchError, Setting, did_you_mean, located, one_line
+from hpsearch.errors import DataError, HpsearchError, Setting, did_you_mean, located, one_line, quoted
 from hpsearch.numbers import plural
 
 # The rows are held in memory, and trained on again and again.
@@ -75,7 +75,7 @@ class Wanted:
         known = set(header)
         for name in [*self.texts, *self.kept, *self.required, *(self.features or ()), *self.types.kinds]:
             if name not in known:
-                raise DataError(f"must have a column {name!r}", "has not", did_you_mean(name, header))
+                raise DataError(f"must have a column {quoted(name)}", "has not", did_you_mean(name, header))
         others = {*self.texts, *self.ignored} - {*self.types.kinds}  # a date may order the rows and be a feature
         if self.features is None:
             return [name for name in header if name not in others]
@@ -176,7 +176,7 @@ def _check_header(header: Sequence[str]) -> None:
         if "\0" in name:
             raise DataError("must be text", f"column {i + 1} holds a NUL byte", "Save it as UTF-8.")
         if name in known:
-            raise DataError("column names must differ", f"{name!r} stands twice")
+            raise DataError("column names must differ", f"{quoted(name)} stands twice")
         known.add(name)
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from hpsearch.arrays import IntArray
-from hpsearch.data.column_keys import ColumnKeys, Names
+from hpsearch.data.column_keys import ColumnKeys, Names, repeated
 from hpsearch.data.csv_format import CsvFormat, Decimal, Encoding, Thousands
 from hpsearch.data.dataset import Dataset, Task
 from hpsearch.data.dates import parse
@@ -25,7 +25,8 @@ from hpsearch.data.source import Source
 from hpsearch.data.table_file import Table, Wanted, check_values
 from hpsearch.data.table_reader import read_table
 from hpsearch.data.units import first_of_each
-from hpsearch.errors import DataError, DefinitionError, Setting, located
+from hpsearch.errors import DataError, DefinitionError, Setting, located, quoted
+from hpsearch.limits import MOST_ROWS
 from hpsearch.numbers import plural
 from hpsearch.one_of import one_of
 
@@ -68,7 +69,7 @@ class LabelledTable(ColumnKeys, ColumnRoles):
         Field(description="what becomes of rows whose class has few: left out, or of one class `other`"),
     ] = "keep"
     smallest_class: Annotated[
-        int, Field(ge=2, description="of rare_classes: a class of fewer rows is rare; 10 if not given")
+        int, Field(ge=2, le=MOST_ROWS, description="of rare_classes: a class of fewer rows is rare; 10 if not given")
     ] = 10
 
     drop_missing_target: Annotated[
@@ -82,13 +83,12 @@ class LabelledTable(ColumnKeys, ColumnRoles):
         if self.time in self.date:
             uses.remove(self.time)
         for names in ([*uses, *(self.features or ())], [*uses, *self.said]):
-            twice = [name for name in names if names.count(name) > 1]
-            if twice:
-                must, got = "must use each column once", f"{twice[0]!r} is named twice"
+            if twice := repeated(names):
+                must, got = "must use each column once", f"{quoted(twice[0])} is named twice"
         if self.features is not None and self.drop:
             must, got = "must have either features or drop", "has both: what is no feature is left out"
         elif self.features is not None and (strange := set(self.said) - set(self.features)):
-            must, got = "must give kinds of features only", f"{min(strange)!r} is none"
+            must, got = "must give kinds of features only", f"{quoted(min(strange))} is none"
         self.check_kinds(self.time)
         if self.task == "regression" and self.rare_classes != "keep":
             raise DefinitionError("must go with classes", "a regression target is predicted", where=_RARE)
@@ -267,7 +267,7 @@ def _as_weights(texts: list[str]) -> NDArray[np.float64]:
                 continue
         raise DataError(
             "must hold weights, finite numbers of at least 0",
-            f"row {row} of the data has {text!r}",
+            f"row {row} of the data has {quoted(text)}",
             "Correct it or leave the row out.",
         )
     weights = np.array([float(text) for text in texts])
@@ -299,6 +299,6 @@ def with_metadata(data: Dataset, texts: Mapping[str, list[str]], columns: Mappin
     metadata: dict[str, Any] = {}
     for kind, column in columns.items():
         name, parse = METADATA[kind]
-        with located(f"column {column!r}"):
+        with located(f"column {quoted(column)}"):
             metadata[name] = parse(texts[column])
     return replace(data, **metadata)

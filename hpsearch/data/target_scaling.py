@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpsearch.data.power import fit_lambda
+from hpsearch.errors import quoted
 from hpsearch.target_transform import LogTransform, PowerTransform, TargetTransform, require_above
 
 # Predictions leave the range of the training targets by at most its width, where the way back is not a straight line.
@@ -122,7 +123,7 @@ def from_plain(plain: Mapping[str, Any]) -> TargetTransform:
     constants = {name: np.array([value], np.float64) for name, value in plain.items() if name != "scaling"}
     kind = TARGET_SCALINGS[plain["scaling"]].transform
     if kind is None or {field.name for field in fields(kind)} != set(constants):
-        raise ValueError(f"are not those of {plain['scaling']!r}")
+        raise ValueError(f"are not those of {quoted(plain['scaling'])}")
     return kind(**constants)
 
 

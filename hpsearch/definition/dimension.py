@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from decimal import Decimal, InvalidOperation
 from math import isfinite
 from typing import TYPE_CHECKING, Annotated, Any, Self
@@ -9,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 import numpy as np
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
-from hpsearch.errors import DefinitionError
+from hpsearch.errors import DefinitionError, quoted
+from hpsearch.limits import MOST_CHOICES, MOST_STEPS
 
 if TYPE_CHECKING:
     from optuna.trial import Trial
@@ -17,14 +19,19 @@ if TYPE_CHECKING:
 
 def _low_and_high(value: Any) -> Any:
     if value is not None and (not isinstance(value, list | tuple) or len(value) != 2):
-        raise DefinitionError("must be [low, high]", f"is {value!r}")
+        raise DefinitionError("must be [low, high]", f"is {quoted(value)}")
     return value if value is None else tuple(value)
+
+
+def _fits(number: float) -> bool:
+    """Whether there is room for a number in 64 bits."""
+    return -(2**63) <= number < 2**63 if isinstance(number, int) else isfinite(number)
 
 
 def _choices(value: Any) -> Any:
     plain = isinstance(value, list | tuple) and all(isinstance(item, bool | int | float | str) for item in value)
-    if value is not None and (not plain or any(isinstance(item, float) and not isfinite(item) for item in value)):
-        raise DefinitionError("must be a list of finite numbers, text, true or false", f"is {value!r}")
+    if value is not None and (not plain or any(isinstance(item, int | float) and not _fits(item) for item in value)):
+        raise DefinitionError("must be a list of finite numbers, text, true or false", f"is {quoted(value)}")
     return value if value is None else tuple(value)
 
 
@@ -36,22 +43,25 @@ def _divides(step: float, low: float, high: float) -> bool:
         return False
 
 
+_Int64 = Annotated[int, Field(ge=-(2**63), lt=2**63)]
+
+
 class Dimension(BaseModel):
     """The range of one hyperparameter: exactly one of ``int``, ``float`` or ``choice``."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, populate_by_name=True, allow_inf_nan=False)
 
-    int_: Annotated[tuple[int, int] | None, BeforeValidator(_low_and_high)] = Field(
+    int_: Annotated[tuple[_Int64, _Int64] | None, BeforeValidator(_low_and_high)] = Field(
         None, alias="int", description="[lowest, highest], whole numbers"
     )
     float_: Annotated[tuple[float, float] | None, BeforeValidator(_low_and_high)] = Field(
         None, alias="float", description="[lowest, highest]"
     )
-    choice: Annotated[tuple[bool | int | float | str, ...] | None, BeforeValidator(_choices)] = Field(
+    choice: Annotated[tuple[bool | _Int64 | float | str, ...] | None, BeforeValidator(_choices)] = Field(
         None, description="the values to try"
     )
     log: bool = Field(False, description="on a logarithmic axis; the low end is above 0")
-    step: float | int | None = Field(
+    step: float | _Int64 | None = Field(
         None, description="from value to value; it divides the range", json_schema_extra={"exclusiveMinimum": 0}
     )
 
@@ -59,7 +69,7 @@ class Dimension(BaseModel):
     @classmethod
     def _forward(cls, step: float | int | None) -> float | int | None:
         if step is not None and step <= 0:
-            raise DefinitionError("must be above 0", f"is {step!r}")
+            raise DefinitionError("must be above 0", f"is {quoted(step)}")
         return step
 
     @model_validator(mode="after")
@@ -69,18 +79,23 @@ class Dimension(BaseModel):
         if len(kinds) != 1:
             must = "must have exactly one of int and float, each [low, high], and choice, a list"
         elif self.choice is not None:
-            if not self.choice or len(set(self.choice)) < len(self.choice):
+            if len(self.choice) > MOST_CHOICES:
+                must, got = f"must offer at most {MOST_CHOICES:,} choices", f"has {len(self.choice):,}"
+            elif not self.choice or len(set(self.choice)) < len(self.choice):
                 must = "must offer at least one choice, and none of them twice"
             elif self.log or self.step is not None:
                 must = "must have neither log nor step beside choice"
         elif kinds[0][0] > kinds[0][1]:
-            must, got = "must have its low end first", f"is {list(kinds[0])}"
+            must, got = "must have its low end first", f"is {quoted(list(kinds[0]))}"
         elif self.log and (kinds[0][0] <= 0 or self.step is not None):
             must = "must have a low end above 0 and no step where log is true"
         elif self.int_ is not None and self.step is not None and self.step != int(self.step):
-            must, got = "must have a whole step", f"it is {self.step}"
+            must, got = "must have a whole step", f"it is {quoted(self.step)}"
+        elif self.step is not None and (kinds[0][1] - kinds[0][0]) / self.step > MOST_STEPS:
+            must, got = f"must have at most {MOST_STEPS:,} steps", f"steps of {quoted(self.step)} are more"
         elif self.step is not None and not _divides(self.step, *kinds[0]):
-            must, got = "must have a step that divides its range", f"{self.step} does not divide {list(kinds[0])}"
+            must = "must have a step that divides its range"
+            got = f"{quoted(self.step)} does not divide {quoted(list(kinds[0]))}"
         if must:
             raise DefinitionError(must, got)
         return self
@@ -143,19 +158,21 @@ class Dimension(BaseModel):
         low, high = self._ends
         if not isinstance(value, int if self.int_ is not None else int | float) or isinstance(value, bool):
             return False
+        if not low <= value <= high:
+            return False
         steps = (value - low) / self.step if self.step else 0.0
-        return bool(low <= value <= high and abs(steps - round(steps)) < 1e-9)
+        return abs(steps - round(steps)) < 1e-9
 
-    def all(self) -> tuple[Any, ...] | None:
+    def all(self) -> Iterator[Any] | None:
         """Every value, if they can be counted; None for a range of floats without step, or one on a log scale."""
         if self.choice is not None:
-            return self.choice
+            return iter(self.choice)
         low, high = self._ends
         if self.log or (self.float_ is not None and self.step is None):
             return None
         step = self.step or 1
-        values = tuple(low + step * i for i in range(int((high - low) / step + 1e-9) + 1))
-        return tuple(map(int, values)) if self.int_ is not None else values
+        values = (low + step * i for i in range(int((high - low) / step + 1e-9) + 1))
+        return map(int, values) if self.int_ is not None else values
 
     def whole_numbers(self) -> tuple[int, ...]:
         """Every value of a range or of choices of whole numbers, on whatever axis."""

@@ -37,7 +37,7 @@ from hpsearch.definition.draft_text import (
 from hpsearch.definition.problems import first_problem
 from hpsearch.definition.sections import StudySection
 from hpsearch.definition.study import as_key
-from hpsearch.errors import DataError, Setting, listed, located
+from hpsearch.errors import DataError, Setting, listed, located, quoted
 from hpsearch.numbers import plural
 
 MOST_SINGLE = 0.05  # of the rows, that are left out as no other is of their class
@@ -70,10 +70,12 @@ class Draft:
         """What of the table is not used as it stands, and why: sentences, by the key of ``[data]`` that says it."""
         found, lines = self.found, defaultdict[str, list[str]](list)
         for name, why in found.left_out.items():
-            lines["drop"].append(f"Left out: {name!r}, which {left_out_because(name, why)}.")
+            lines["drop"].append(f"Left out: {quoted(name)}, which {left_out_because(name, why)}.")
         for name, odd in found.odd.items():
             where = f", first in {odd.where}" if odd.where else ""
-            lines["missing"].append(f"Taken for no value: {listed([*map(repr, odd.values)])} in {name!r}{where}.")
+            lines["missing"].append(
+                f"Taken for no value: {listed([*map(quoted, odd.values)])} in {quoted(name)}{where}."
+            )
         if self.single:
             become = "Left out" if self.rare_classes == "drop" else "Made one class, other"
             rows = f"the rows of {listed([*map(repr, self.single)])}, classes of one row each"
@@ -250,8 +252,8 @@ def _first_way(data: Dataset) -> tuple[SplitPlan, bool]:
             some_have = plural(len(single), "has", "have")
             raise DataError(
                 "the target must hold numbers, or classes with at least 2 rows each",
-                f"of the {plural(len(data.class_names), 'class', 'classes')} of {data.target_name!r} {some_have} one, "
-                f"as {single[0]!r}",
+                f"of the {plural(len(data.class_names), 'class', 'classes')} of {quoted(data.target_name)} "
+                f"{some_have} one, as {quoted(single[0])}",
                 (
                     "Leave such rows out (",
                     *(Setting("rare_classes", "drop"), "), make them one class (", Setting("rare_classes", "other")),

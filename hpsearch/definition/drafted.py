@@ -12,7 +12,7 @@ from hpsearch.data.dataset import Task
 from hpsearch.data.frame_source import FrameRows
 from hpsearch.definition.draft import draft, draft_frame
 from hpsearch.definition.study import StudyDefinition, as_key, tables
-from hpsearch.errors import DefinitionError, Setting, as_argument, located
+from hpsearch.errors import DefinitionError, Setting, as_argument, located, quoted
 
 
 def _as_argument(setting: Setting) -> str:
@@ -45,7 +45,9 @@ def drafted(
     in_file = isinstance(rows, str | Path)
     keys = {f"data.{key}" for key in (SETTABLE if in_file else ("rare_classes",))}
     if task not in (None, *get_args(Task)):
-        raise DefinitionError(f"must be one of {', '.join(get_args(Task))}", f"is {task!r}", where=Setting("task"))
+        raise DefinitionError(
+            f"must be one of {', '.join(get_args(Task))}", f"is {quoted(task)}", where=Setting("task")
+        )
     asked = tables(overrides).get("data", {})  # refuses what is no such text
     told = [override for override in overrides if override.partition("=")[0].strip() in keys]
     given = tables(told).get("data", {})

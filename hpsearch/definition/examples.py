@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from hpsearch.errors import HpsearchError, did_you_mean
+from hpsearch.errors import HpsearchError, did_you_mean, quoted
 
 _PACKAGE = Path(__file__).parent.parent
 
@@ -42,7 +42,7 @@ def load(name: str) -> Example:
 
     known = names()
     if name not in known:
-        raise HpsearchError(got=f"Unknown example {name!r}", do=did_you_mean(name, known))
+        raise HpsearchError(got=f"Unknown example {quoted(name)}", do=did_you_mean(name, known))
     text = (_folder() / f"{name}.toml").read_text(encoding="utf-8")
     path = tomllib.loads(text)["data"].get("path")
     return Example(text, None if path is None else (path, (_folder() / path).read_bytes()))

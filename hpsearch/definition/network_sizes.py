@@ -52,6 +52,14 @@ class NetworkSizes:
         """The parameters of the smallest network that can be chosen."""
         return min(self._smallest_of_depth.values())
 
+    @property
+    def largest(self) -> int:
+        """The parameters of the largest network that can be chosen, of whatever size."""
+        own = self.space.dimensions
+        widest = {name: max(ranged.extremes) for name, ranged in own.items() if split_name(name)[1] == "neurons"}
+        deepest = {"hidden_layers": max(own["hidden_layers"].extremes)} if "hidden_layers" in own else {}
+        return self.of({**widest, **deepest})
+
     def depth(self, depth: int) -> int:
         """The nearest number of hidden layers with which a network fits, of two the larger; there must be one."""
         fitting = [of for of, size in self._smallest_of_depth.items() if self.most is None or size <= self.most]

@@ -9,26 +9,8 @@ from typing import Annotated, Any, get_args, get_origin
 from pydantic import BaseModel, RootModel, ValidationError
 
 from hpsearch.definition.registered import Registered
-from hpsearch.errors import DefinitionError, HpsearchError, Setting, did_you_mean
-
-_TYPES = {
-    "bool_type": "true or false",
-    "dict_type": "a table",
-    "float_type": "a number",
-    "finite_number": "a finite number",
-    "int_type": "an integer",
-    "list_type": "a list",
-    "model_type": "a table",
-    "string_type": "text",
-    "tuple_type": "a list",
-    "too_long": "shorter",
-}
-_BOUNDS = {
-    "greater_than_equal": ("at least", "ge"),
-    "greater_than": ("above", "gt"),
-    "less_than_equal": ("at most", "le"),
-    "less_than": ("below", "lt"),
-}
+from hpsearch.errors import DefinitionError, Setting, cut, quoted
+from hpsearch.refusals import refusal
 
 
 def first_problem(error: ValidationError, model: type[BaseModel]) -> DefinitionError:
@@ -49,7 +31,7 @@ def first_problem(error: ValidationError, model: type[BaseModel]) -> DefinitionE
     keys = [*place.keys, *(part.name for part in found.where if isinstance(part, Setting))]
     if not found.must or problem["type"] == "extra_forbidden":
         keys = keys[:-1]
-    name = " ".join(filter(None, [".".join(keys[:2]), *keys[2:]]))
+    name = " ".join(filter(None, [".".join(map(cut, keys[:2])), *map(cut, keys[2:])]))
     found.where = (Setting(name),) if name else ()
     others = len({other.keys for _, other in problems}) - 1  # several of one key are what each kind of it says
     if others:
@@ -59,23 +41,8 @@ def first_problem(error: ValidationError, model: type[BaseModel]) -> DefinitionE
 
 
 def _fields(problem: Any, place: _Place) -> DefinitionError:
-    kind, got, context = problem["type"], f"is {problem['input']!r}", problem.get("ctx", {})
-    error = context.get("error")
-    if isinstance(error, HpsearchError):
-        return DefinitionError(error.must, error.got, error.do, error.where)
-    if kind == "extra_forbidden":
-        valid = [field.alias or name for name, field in place.owner.model_fields.items()]
-        return DefinitionError(f"has no key {place.keys[-1]!r}", do=did_you_mean(place.keys[-1], valid))
-    if kind == "missing":
-        return DefinitionError("is missing")
-    if kind == "string_pattern_mismatch":
-        return DefinitionError(f"must match {context['pattern']}", got)
-    if kind == "literal_error":
-        return DefinitionError(f"must be {context['expected']}", got)
-    if kind in _BOUNDS:
-        word, limit = _BOUNDS[kind]
-        return DefinitionError(f"must be {word} {context[limit]}", got)
-    return DefinitionError(f"must be {_TYPES[kind]}" if kind in _TYPES else problem["msg"], got)
+    valid = [field.alias or name for name, field in place.owner.model_fields.items()]
+    return refusal(problem, place.keys[-1] if place.keys else "", valid)
 
 
 def _model_of(annotation: Any) -> type[BaseModel] | None:
@@ -108,7 +75,7 @@ class _Place:
         for part in map(str, loc):
             if union is not None:  # the tag of its member
                 kind = union.kinds[part]
-                keys += (f"{union.names(kind)[0]!r}:",) if union.short else ()
+                keys += (f"{quoted(union.names(kind)[0])}:",) if union.short else ()
                 union = None
                 continue
             if kind is None:  # within a value

@@ -11,9 +11,17 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field
 
 from hpsearch.definition.registered import Section
+from hpsearch.limits import MOST_EPOCHS, MOST_TRIALS
 
 if TYPE_CHECKING:
     from optuna.pruners import BasePruner
+
+
+_Startup = Annotated[int, Field(ge=0, le=MOST_TRIALS, description="complete trials before the first may be pruned")]
+_Warmup = Annotated[int, Field(ge=0, le=MOST_EPOCHS, description="epochs before a trial may be pruned")]
+_Fewest = Annotated[int, Field(ge=1, le=MOST_TRIALS, description="trials with a value at an epoch before it counts")]
+_Reduction = Annotated[int, Field(ge=2, le=1000, description="one in this many is promoted")]
+_Bootstrap = Annotated[int, Field(ge=0, le=MOST_TRIALS, description="trials at a rung before the first promotion")]
 
 
 class Pruner(Section, ABC):
@@ -34,9 +42,9 @@ class Pruner(Section, ABC):
 class Median(Pruner):
     """Stops a trial whose best mean objective so far is worse than the median of earlier trials' there."""
 
-    n_startup_trials: Annotated[int, Field(ge=0, description="complete trials before the first may be pruned")] = 5
-    n_warmup_steps: Annotated[int, Field(ge=0, description="epochs before a trial may be pruned")] = 0
-    n_min_trials: Annotated[int, Field(ge=1, description="trials with a value at an epoch before it counts")] = 1
+    n_startup_trials: _Startup = 5
+    n_warmup_steps: _Warmup = 0
+    n_min_trials: _Fewest = 1
 
     def build(self, least: int, most: int) -> BasePruner | None:
         from optuna.pruners import MedianPruner
@@ -48,9 +56,9 @@ class Percentile(Pruner):
     """Stops a trial that is not among the best ``percentile`` per cent of earlier trials at the same epoch."""
 
     percentile: Annotated[float, Field(ge=0, le=100, description="per cent of trials to keep")] = 25.0
-    n_startup_trials: Annotated[int, Field(ge=0, description="complete trials before the first may be pruned")] = 5
-    n_warmup_steps: Annotated[int, Field(ge=0, description="epochs before a trial may be pruned")] = 0
-    n_min_trials: Annotated[int, Field(ge=1, description="trials with a value at an epoch before it counts")] = 1
+    n_startup_trials: _Startup = 5
+    n_warmup_steps: _Warmup = 0
+    n_min_trials: _Fewest = 1
 
     def build(self, least: int, most: int) -> BasePruner | None:
         from optuna.pruners import PercentilePruner
@@ -63,9 +71,9 @@ class Percentile(Pruner):
 class SuccessiveHalving(Pruner):
     """Asynchronous successive halving (Li et al. 2020): a rung every ``reduction_factor`` times the epochs before."""
 
-    reduction_factor: Annotated[int, Field(ge=2, description="one in this many is promoted")] = 4
-    min_early_stopping_rate: Annotated[int, Field(ge=0, description="rungs left out at the beginning")] = 0
-    bootstrap_count: Annotated[int, Field(ge=0, description="trials at a rung before the first promotion")] = 0
+    reduction_factor: _Reduction = 4
+    min_early_stopping_rate: Annotated[int, Field(ge=0, le=100, description="rungs left out at the beginning")] = 0
+    bootstrap_count: _Bootstrap = 0
 
     def build(self, least: int, most: int) -> BasePruner | None:
         from optuna.pruners import SuccessiveHalvingPruner
@@ -76,8 +84,8 @@ class SuccessiveHalving(Pruner):
 class Hyperband(Pruner):
     """Several successive halvings side by side (Li et al. 2018); a trial's own follows from study name and number."""
 
-    reduction_factor: Annotated[int, Field(ge=2, description="one in this many is promoted")] = 3
-    bootstrap_count: Annotated[int, Field(ge=0, description="trials at a rung before the first promotion")] = 0
+    reduction_factor: _Reduction = 3
+    bootstrap_count: _Bootstrap = 0
 
     def build(self, least: int, most: int) -> BasePruner | None:
         from optuna.pruners import HyperbandPruner

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
-from hpsearch.errors import DefinitionError, did_you_mean
+from hpsearch.errors import DefinitionError, did_you_mean, quoted
 
 
 class Section(BaseModel):
@@ -83,12 +83,12 @@ def by_name(registry: Mapping[str, type[BaseModel]], what: str) -> Registered:
     def read(given: Any) -> Mapping[str, Any]:
         table = {"name": given} if isinstance(given, str) else given
         if not isinstance(table, Mapping) or not isinstance(table.get("name"), str):
-            raise DefinitionError("must be a name, alone or as 'name' with its options", f"is {given!r}")
+            raise DefinitionError("must be a name, alone or as 'name' with its options", f"is {quoted(given)}")
         return table
 
     def kind_of(name: str) -> type[BaseModel]:
         if name not in registry:
-            raise DefinitionError(got=f"Unknown {what} {name!r}", do=did_you_mean(name, registry))
+            raise DefinitionError(got=f"Unknown {what} {quoted(name)}", do=did_you_mean(name, registry))
         return registry[name]
 
     return Registered(registry, "name", read, kind_of, short=True)

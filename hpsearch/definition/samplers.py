@@ -16,12 +16,16 @@ from pydantic import Field
 
 from hpsearch.definition.registered import Section
 from hpsearch.extras import require
+from hpsearch.limits import MOST_TRIALS
 from hpsearch.seeds import keyed_seed
 
 if TYPE_CHECKING:
     from optuna.samplers import BaseSampler
 
     from hpsearch.definition.network_sizes import NetworkSizes
+
+
+_Startup = Annotated[int, Field(ge=1, le=MOST_TRIALS, description="random trials before the first model")]
 
 
 class Sampler(Section, ABC):
@@ -58,8 +62,8 @@ class Sampler(Section, ABC):
 class TPE(Sampler):
     """Tree-structured Parzen estimator (Bergstra et al. 2011), multivariate, layers that exist together jointly."""
 
-    n_startup_trials: Annotated[int, Field(ge=1, description="random trials before the first model")] = 10
-    n_ei_candidates: Annotated[int, Field(ge=1, description="candidates drawn for each proposal")] = 24
+    n_startup_trials: _Startup = 10
+    n_ei_candidates: Annotated[int, Field(ge=1, le=10_000, description="candidates drawn for each proposal")] = 24
 
     def for_trial(self, sizes: NetworkSizes, study_seed: int, number: int) -> BaseSampler:
         from optuna.samplers import TPESampler
@@ -122,7 +126,9 @@ class CmaEs(Sampler):
     stateful: ClassVar[bool] = True
     several: ClassVar[bool] = False
 
-    n_startup_trials: Annotated[int, Field(ge=1, description="random trials before the first generation")] = 1
+    n_startup_trials: Annotated[
+        int, Field(ge=1, le=MOST_TRIALS, description="random trials before the first generation")
+    ] = 1
 
     def for_trial(self, sizes: NetworkSizes, study_seed: int, number: int) -> BaseSampler:
         from optuna.samplers import CmaEsSampler, RandomSampler
@@ -148,7 +154,7 @@ class NSGA2(Sampler):
 
     stateful: ClassVar[bool] = True
 
-    population_size: Annotated[int, Field(ge=2, description="complete trials of a generation")] = 50
+    population_size: Annotated[int, Field(ge=2, le=10_000, description="complete trials of a generation")] = 50
 
     def for_trial(self, sizes: NetworkSizes, study_seed: int, number: int) -> BaseSampler:
         from optuna.samplers import NSGAIISampler
@@ -162,7 +168,7 @@ class GP(Sampler):
     Repeats exactly where PyTorch does: on one machine and version, with one thread.
     """
 
-    n_startup_trials: Annotated[int, Field(ge=1, description="random trials before the first model")] = 10
+    n_startup_trials: _Startup = 10
 
     def for_trial(self, sizes: NetworkSizes, study_seed: int, number: int) -> BaseSampler:
         from optuna.samplers import GPSampler, RandomSampler

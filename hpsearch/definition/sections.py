@@ -16,7 +16,8 @@ from hpsearch.definition.initial_design import INITIAL_DESIGNS, BySampler, Initi
 from hpsearch.definition.pruners import PRUNERS, Median, Pruner
 from hpsearch.definition.registered import Registered, Section, by_name
 from hpsearch.definition.samplers import SAMPLERS, TPE, Sampler
-from hpsearch.errors import DefinitionError, Setting
+from hpsearch.errors import DefinitionError, Setting, quoted
+from hpsearch.limits import MOST_KNOWN, MOST_PARAMETERS, MOST_REPEATS, MOST_ROWS, MOST_SPLITS, MOST_TRIALS
 from hpsearch.one_of import one_of
 from hpsearch.validation.costs import COSTS
 from hpsearch.validation.metrics import METRICS
@@ -31,10 +32,10 @@ class StudySection(Section):
 
 def _with_a_source(given: Any) -> Mapping[str, Any]:
     if not isinstance(given, Mapping):
-        raise DefinitionError("must be a table", f"is {given!r}")
+        raise DefinitionError("must be a table", f"is {quoted(given)}")
     if not isinstance(name := given.get("source"), str):
         raise DefinitionError(
-            "must be text that names where the rows come from", f"is {name!r}", where=Setting("source")
+            "must be text that names where the rows come from", f"is {quoted(name)}", where=Setting("source")
         )
     return given
 
@@ -67,10 +68,12 @@ class ValidationSection(Section):
     """``[validation]``: how the rows that are not held out are split."""
 
     splitter: Annotated[str, one_of(SPLITTERS, "splitter"), Field(description="how rows are split")] = "kfold"
-    n_splits: Annotated[int, Field(ge=1, description="folds; of shuffle, draws")] = 5
-    repeats: Annotated[int, Field(ge=1, description="times the rows are dealt into folds")] = 1
+    n_splits: Annotated[int, Field(ge=1, le=MOST_SPLITS, description="folds; of shuffle, draws")] = 5
+    repeats: Annotated[int, Field(ge=1, le=MOST_REPEATS, description="times the rows are dealt into folds")] = 1
     shuffle: Annotated[bool, Field(description="deal the rows in random order")] = True
-    gap: Annotated[int, Field(ge=0, description="of timeseries: rows left out before each validation part")] = 0
+    gap: Annotated[
+        int, Field(ge=0, le=MOST_ROWS, description="of timeseries: rows left out before each validation part")
+    ] = 0
     fraction: Annotated[float, Field(gt=0, lt=1, description="of shuffle: share of the rows that validates")] = 0.2
     checkpoint: Annotated[
         Literal["best", "last"], Field(description="the point of the mean curve that is a trial's value")
@@ -78,7 +81,7 @@ class ValidationSection(Section):
 
     allow: Annotated[
         tuple[Annotated[str, one_of(CHECKS, "check")], ...],
-        Field(strict=False, description="errors of the leakage audit to overrule, by name"),
+        Field(strict=False, fail_fast=True, description="errors of the leakage audit to overrule, by name"),
     ] = ()
 
     @field_validator("n_splits")
@@ -92,7 +95,7 @@ class ValidationSection(Section):
     @model_validator(mode="after")
     def _goes_together(self) -> Self:
         kind, given, must = SPLITTERS[self.splitter], self.model_fields_set, ""
-        named = f"splitter = {self.splitter!r}"
+        named = f"splitter = {quoted(self.splitter)}"
         if self.repeats > 1 and not kind.shuffles:
             must = f"must have repeats = 1 with {named}: its repeats are all the same"
         elif self.repeats > 1 and not self.shuffle:
@@ -107,6 +110,9 @@ class ValidationSection(Section):
             must = 'must have shuffle = true with splitter = "shuffle"'
         if must:
             raise DefinitionError(must)
+        if self.n_splits * self.repeats > MOST_SPLITS:
+            must = f"must have at most {MOST_SPLITS:,} splits in all"
+            raise DefinitionError(must, f"{self.repeats:,} repeats of {self.n_splits:,} are more")
         return self
 
     @property
@@ -131,7 +137,9 @@ class SearchSection(Section):
     checkpoint as of every other; what it says there does not count, as at the last epoch.
     """
 
-    trials: Annotated[int | None, Field(ge=1, description="trials in all; 100 by default, 1 without a space")] = None
+    trials: Annotated[
+        int | None, Field(ge=1, le=MOST_TRIALS, description="trials in all; 100 by default, 1 without a space")
+    ] = None
     sampler: Annotated[Sampler, by_name(SAMPLERS, "sampler"), _named("what proposes trials", "tpe")] = TPE(name="tpe")
     pruner: Annotated[Pruner, by_name(PRUNERS, "pruner"), _named("what stops trials early", "median")] = Median(
         name="median"
@@ -147,15 +155,20 @@ class SearchSection(Section):
     ] = "loss"
     objectives: Annotated[
         tuple[Annotated[str, one_of((*METRICS, *COSTS), "objective")], ...] | None,
-        Field(strict=False, description="the objective, and what is to be small as well: parameters"),
+        Field(strict=False, fail_fast=True, description="the objective, and what is to be small as well: parameters"),
     ] = None
     max_parameters: Annotated[
-        int | None, Field(ge=1, description="weights and biases that a network may have; larger choices are narrowed")
+        int | None,
+        Field(
+            ge=1,
+            le=MOST_PARAMETERS,
+            description="weights and biases that a network may have; larger choices are narrowed",
+        ),
     ] = None
-    in_flight: Annotated[int, Field(ge=1, description="trials asked before the oldest is told")] = 8
+    in_flight: Annotated[int, Field(ge=1, le=1000, description="trials asked before the oldest is told")] = 8
     enqueue: Annotated[
         tuple[dict[str, bool | int | float | str], ...],
-        Field(strict=False, description="known configurations to begin with"),
+        Field(strict=False, max_length=MOST_KNOWN, fail_fast=True, description="known configurations to begin with"),
     ] = ()
     initial_design: Annotated[
         InitialDesign,
@@ -163,7 +176,8 @@ class SearchSection(Section):
         _named("where the search begins, after enqueue", "sampler"),
     ] = BySampler(name="sampler")
     stop: Annotated[
-        int | None, Field(ge=1, description="end when so many trials told brought no gain above a standard error")
+        int | None,
+        Field(ge=1, le=MOST_TRIALS, description="end when so many trials told brought no gain above a standard error"),
     ] = None
     finalists: Annotated[
         int | None,
@@ -184,7 +198,7 @@ class SearchSection(Section):
         if named[0] in COSTS:
             raise DefinitionError(
                 "must begin with what is predicted well, such as loss",
-                f"is {list(named)}",
+                f"is {quoted(list(named))}",
                 where=Setting("objectives"),
             )
         alone = [*named] == [table["objective"]]
@@ -198,7 +212,7 @@ class SearchSection(Section):
         if not self.objectives:
             must = "must name an objective"
         elif self.objectives[0] != self.objective:
-            must, got = "must begin with objective where both are given", f"that is {self.objective!r}"
+            must, got = "must begin with objective where both are given", f"that is {quoted(self.objective)}"
         elif len(set(self.objectives)) < len(self.objectives) or not set(self.objectives[1:]) <= set(COSTS):
             must = f"must have behind its first one only {', '.join(COSTS)}, and none twice"
         if must:
@@ -207,7 +221,7 @@ class SearchSection(Section):
             able = ", ".join(name for name, kind in SAMPLERS.items() if kind.several)
             raise DefinitionError(
                 "must be a sampler for several objectives",
-                f"is {self.sampler.name!r}",
+                f"is {quoted(self.sampler.name)}",
                 f"Use one of: {able}.",
                 where=Setting("sampler"),
             )
@@ -243,8 +257,8 @@ class OriginSection(Section):
     """``[origin]``: where an exported configuration came from; written by ``best``."""
 
     study: Annotated[str, Field(description="the study's name")]
-    trial: Annotated[int, Field(ge=0, description="the trial's number")]
-    trials: Annotated[int, Field(ge=1, description="trials that the study had told by then")]
+    trial: Annotated[int, Field(ge=0, le=MOST_TRIALS, description="the trial's number")]
+    trials: Annotated[int, Field(ge=1, le=MOST_TRIALS, description="trials that the study had told by then")]
     objective: Annotated[str, one_of(METRICS, "objective"), Field(description="what the study searched for")] = "loss"
     objective_value: Annotated[float, Field(description="its mean over splits, the best of them: optimistic")]
     accuracy: Annotated[float | None, Field(description="mean over splits of the trial's accuracy; of classes")] = None

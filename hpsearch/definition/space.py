@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BeforeValidator, ConfigDict, RootModel, ValidationError
 
 from hpsearch.definition.dimension import Dimension
 from hpsearch.definition.problems import first_problem
-from hpsearch.errors import DefinitionError, Setting, did_you_mean
+from hpsearch.errors import DefinitionError, Setting, cut, did_you_mean, quoted
 from hpsearch.nn.layers import ACTIVATIONS
 from hpsearch.nn.optimizers import OPTIMIZERS
 from hpsearch.validation.config import PER_HIDDEN_LAYER, PER_LAYER, SHARED, Config, used_by
@@ -28,7 +29,7 @@ _ABSENT = object()
 _FIRST = ("hidden_layers", "optimizer", "activation")
 # What a network without hidden layers has not.
 _OF_HIDDEN_LAYERS = (*PER_HIDDEN_LAYER, "activation", "leaky_slope")
-_LAYER = re.compile(r"layer([1-9]\d*)")
+_LAYER = re.compile(r"layer([1-9]\d{0,5})")  # as many layers as there can never be
 
 
 def _by_name(raw: Any) -> Any:
@@ -46,7 +47,7 @@ def _by_name(raw: Any) -> Any:
         valid = PER_LAYER if layer is not None else SEARCHABLE
         if key not in valid:
             where = () if layer is None else Setting(f"layer{layer}")
-            raise DefinitionError(f"has no hyperparameter {key!r}", do=did_you_mean(key, valid), where=where)
+            raise DefinitionError(f"has no hyperparameter {quoted(key)}", do=did_you_mean(key, valid), where=where)
     return flat
 
 
@@ -93,7 +94,7 @@ class Space(RootModel[Annotated[dict[str, Dimension], BeforeValidator(_by_name)]
                 if not replaced and isinstance(getattr(train, key), tuple):
                     raise DefinitionError(
                         ("must be one number for all layers where ", Setting("space"), " searches hidden_layers"),
-                        f"is {list(getattr(train, key))}",
+                        f"is {quoted(list(getattr(train, key)))}",
                         where=Setting(f"train.{key}"),
                     )
         deepest = max(searched.extremes) if searched is not None else train.depth
@@ -165,10 +166,10 @@ class Space(RootModel[Annotated[dict[str, Dimension], BeforeValidator(_by_name)]
         for name, value in chosen.items():
             if name not in self.dimensions:
                 known = did_you_mean(name, self.dimensions)
-                raise DefinitionError("is not searched", do=known, where=Setting(f"search.enqueue: {name!r}"))
+                raise DefinitionError("is not searched", do=known, where=Setting(f"search.enqueue: {quoted(name)}"))
             if not self.dimensions[name].contains(value):
-                must = f"must be in its range, {self.dimensions[name].describe()}"
-                raise DefinitionError(must, f"is {value!r}", where=Setting(f"search.enqueue: {name}"))
+                must = f"must be in its range, {cut(self.dimensions[name].describe())}"
+                raise DefinitionError(must, f"is {quoted(value)}", where=Setting(f"search.enqueue: {name}"))
 
     def grid(self, train: Config) -> list[dict[str, Any]]:
         """Every configuration of a space of choices and steps, in order.
@@ -185,13 +186,15 @@ class Space(RootModel[Annotated[dict[str, Dimension], BeforeValidator(_by_name)]
                     do="List the values to try as its choice.",
                     where=Setting(f"space.{name}"),
                 )
-            points = [
+            some = tuple(islice(values, MOST_POINTS + 1))  # a range may have more than memory has room for
+            grown = (
                 {**point, **({name: value} if value is not _ABSENT else {})}
                 for point in points
-                for value in (values if self.exists(name, point, train) else (_ABSENT,))
-            ]
+                for value in (some if self.exists(name, point, train) else (_ABSENT,))
+            )
+            points = [*islice(grown, MOST_POINTS + 1)]
             if len(points) > MOST_POINTS:
-                must = f"must have at most {MOST_POINTS} configurations for a grid"
+                must = f"must have at most {MOST_POINTS:,} configurations for a grid"
                 raise DefinitionError(must, "has more", where=Setting("space"))
         return points
 

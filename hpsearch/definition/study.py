@@ -36,7 +36,8 @@ from hpsearch.definition.sections import (
 )
 from hpsearch.definition.space import Space, configure
 from hpsearch.definition.wording import key_of, keys_by_section
-from hpsearch.errors import DefinitionError, Setting, did_you_mean, located, reason
+from hpsearch.errors import DefinitionError, Setting, cut, did_you_mean, located, one_line, quoted, reason
+from hpsearch.limits import MOST_CHECKPOINTS, MOST_PARAMETERS, MOST_SPLITS, MOST_STUDY_EPOCHS
 from hpsearch.nn.losses import LOSSES
 from hpsearch.numbers import plural
 from hpsearch.regular_file import open_regular
@@ -73,6 +74,9 @@ _LATER = {
     **{f"train.{name}": value for name, value in ADDED.items()},
 }
 UNNAMED: dict[str, Any] = json.loads(json.dumps(_LATER))  # as an identity would have them
+
+
+_TOML = "must be valid TOML"
 
 
 @dataclass(frozen=True)
@@ -151,16 +155,8 @@ class StudyDefinition(Section):
         require_kind("path", path, "a study file's name", str, Path)
         path = Path(path)
         with located(str(path)):
-            try:
-                with TextIOWrapper(open_regular(path), "utf-8-sig") as file:
-                    text = file.read(MOST_CHARACTERS + 1)
-                if len(text) > MOST_CHARACTERS:
-                    raise DefinitionError(f"must have at most {MOST_CHARACTERS:,} characters", "has more")
-                raw = tomllib.loads(text)
-            except OSError as error:
-                raise DefinitionError("must be a study file that can be read", reason(error)) from error
-            except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:  # the last of deep lists
-                raise DefinitionError("must be valid TOML", str(error)) from error
+            text = _text_of(path)
+            raw = _parsed(text)
         _override(raw, overrides)
         with located(str(path)):
             definition = cls.from_mapping(raw, path.resolve().parent)
@@ -221,10 +217,11 @@ class StudyDefinition(Section):
             )
         for known in self.search.enqueue:
             self.space.check_chosen(known)
+        self._check_sizes()
         if self.search.sampler.finite and self.search.initial_design.name != "sampler":
             raise DefinitionError(
                 "must be 'sampler' where the sampler proposes every configuration once",
-                f"is {self.search.initial_design.name!r}",
+                f"is {quoted(self.search.initial_design.name)}",
                 "Leave it out.",
                 where=Setting("search.initial_design"),
             )
@@ -238,7 +235,7 @@ class StudyDefinition(Section):
         if self.holdout.fresh and not self.data.redrawable:
             raise DefinitionError(
                 "must go with generated data",
-                f"{self.data.source!r} cannot be drawn again",
+                f"{quoted(self.data.source)} cannot be drawn again",
                 "Use fraction = 0.2.",
                 where=Setting("holdout.fresh"),
             )
@@ -349,7 +346,7 @@ class StudyDefinition(Section):
         if self.search.objective not in fitting:
             raise DefinitionError(
                 f"must be a metric of a {task}",
-                f"is {self.search.objective!r}",
+                f"is {quoted(self.search.objective)}",
                 f"Choose one of: {', '.join(fitting)}.",
                 where=Setting("search.objective"),
             )
@@ -364,9 +361,45 @@ class StudyDefinition(Section):
         if SPLITTERS[splitter].stratifies and task == "regression":
             raise DefinitionError(
                 "must not need classes where a regression target is predicted",
-                f"is {splitter!r}",
+                f"is {quoted(splitter)}",
                 ("Use ", Setting("splitter", "group" if SPLITTERS[splitter].needs == "groups" else "kfold"), "."),
                 where=Setting("validation.splitter"),
+            )
+
+    def _check_sizes(self) -> None:
+        """Refuse numbers that are each within their bounds and together ask for more than a machine has.
+
+        Raises:
+            DefinitionError: networks of too many parameters, too many checkpoints, splits or epochs.
+        """
+        most = self.sizes().largest
+        if self.search.max_parameters is None and most > MOST_PARAMETERS:
+            raise DefinitionError(
+                f"must choose networks of at most {MOST_PARAMETERS:,} weights and biases",
+                f"can choose some of {most:,}",
+                ("Narrow it, or set ", Setting("search.max_parameters"), "."),
+                where=Setting("space"),
+            )
+        checkpoints = self.most_epochs // self.evaluate_every
+        if checkpoints > MOST_CHECKPOINTS:
+            raise DefinitionError(
+                f"must give at most {MOST_CHECKPOINTS:,} checkpoints",
+                f"{self.most_epochs:,} epochs have {checkpoints:,}",
+                where=Setting("train.evaluate_every"),
+            )
+        finals = self.validation.n_splits * self.search.finalist_repeats if self.finalists else 0
+        if finals > 10 * MOST_SPLITS:
+            raise DefinitionError(
+                f"must give at most {10 * MOST_SPLITS:,} splits",
+                f"of {self.validation.n_splits:,} splits they are {finals:,}",
+                where=Setting("search.finalist_repeats"),
+            )
+        epochs = self.trials * self.validation.n_splits * self.validation.repeats * self.most_epochs
+        if epochs > MOST_STUDY_EPOCHS:
+            raise DefinitionError(
+                f"must have at most {MOST_STUDY_EPOCHS:,} epochs in all: trials × splits × repeats × epochs",
+                f"has {epochs:,}",
+                where=Setting("search"),
             )
 
     @property
@@ -473,8 +506,8 @@ class StudyDefinition(Section):
             DefinitionError: the rows of this study come from elsewhere.
         """
         if not isinstance(self.data, Frame):
-            must = f"must be {Frame.NAME!r} where the rows are given from Python"
-            raise DefinitionError(must, f"is {self.data.source!r}", where=Setting("data.source")).worded(as_key)
+            must = f"must be {quoted(Frame.NAME)} where the rows are given from Python"
+            raise DefinitionError(must, f"is {quoted(self.data.source)}", where=Setting("data.source")).worded(as_key)
         changed = self._with("data", {"rows": FrameRows.of(rows)})
         changed._location = self._location
         return changed
@@ -551,11 +584,45 @@ def _problem(error: ValidationError) -> DefinitionError:
     problems = {problem["loc"]: problem["type"] for problem in error.errors() if len(problem["loc"]) == 1}
     for (name,), kind in problems.items():
         if kind == "extra_forbidden":
-            return DefinitionError(f"There is no section [{name}]", do=did_you_mean(name, sections))
+            return DefinitionError(f"There is no section [{cut(str(name))}]", do=did_you_mean(name, sections))
     for (name,), kind in problems.items():
         if kind == "missing":
             return DefinitionError(f"The section [{name}] is missing", do="Every study needs [study] and [data].")
     return first_problem(error, StudyDefinition)
+
+
+def _text_of(path: Path) -> str:
+    """The text of a study file.
+
+    Raises:
+        DefinitionError: it cannot be read.
+    """
+    try:
+        with TextIOWrapper(open_regular(path), "utf-8-sig") as file:
+            text = file.read(MOST_CHARACTERS + 1)
+    except OSError as error:
+        raise DefinitionError("must be a study file that can be read", reason(error)) from error
+    except UnicodeDecodeError as error:
+        raise DefinitionError(_TOML, str(error)) from error
+    if len(text) > MOST_CHARACTERS:
+        raise DefinitionError(f"must have at most {MOST_CHARACTERS:,} characters", "has more")
+    return text
+
+
+def _parsed(text: str) -> dict[str, Any]:
+    """The tables of a TOML text.
+
+    Raises:
+        DefinitionError: it is none.
+    """
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise DefinitionError(_TOML, one_line(error)) from error
+    except ValueError as error:  # Python reads no integer of more digits
+        raise DefinitionError(_TOML, "an integer in it has thousands of digits") from error
+    except RecursionError as error:
+        raise DefinitionError(_TOML, "it has too many lists or tables inside each other") from error
 
 
 def tables(overrides: Sequence[str]) -> dict[str, Any]:
@@ -579,18 +646,21 @@ def parsed_override(text: str) -> tuple[list[str], str, Any]:
     *path, key = name.strip().split(".")
     if not equals or not path or not key:
         raise DefinitionError(
-            "must read section.key=value, as in search.trials=20", f"is {text!r}", where=Setting("overrides")
+            "must read section.key=value, as in search.trials=20", f"is {quoted(text)}", where=Setting("overrides")
         )
     try:
         return path, key, tomllib.loads(f"value = {value}")["value"]
     except tomllib.TOMLDecodeError:
         return path, key, value.strip()
+    except (ValueError, RecursionError) as error:
+        must = "must have a value that TOML can have"
+        raise DefinitionError(must, f"is {quoted(text)}", where=Setting("overrides")) from error
 
 
 def _override(raw: dict[str, Any], overrides: Sequence[str]) -> None:
     """Set each ``section.key=value`` in a study file's tables."""
     if isinstance(overrides, str):
-        raise DefinitionError("must be a list of texts", f"is {overrides!r}", where=Setting("overrides"))
+        raise DefinitionError("must be a list of texts", f"is {quoted(overrides)}", where=Setting("overrides"))
     for text in overrides:
         _override_one(raw, text)
 
@@ -602,6 +672,8 @@ def _override_one(raw: dict[str, Any], text: str) -> None:
         table = table.setdefault(part, {})
         if not isinstance(table, dict):
             raise DefinitionError(
-                "must name a key in a table", f"of {text!r} {part!r} is {table!r}", where=Setting("overrides")
+                "must name a key in a table",
+                f"of {quoted(text)} {quoted(part)} is {quoted(table)}",
+                where=Setting("overrides"),
             )
     table[key] = value

@@ -18,7 +18,7 @@ from hpsearch.data.frames import as_text
 from hpsearch.data.table_sources import as_groups
 from hpsearch.definition.problems import first_problem
 from hpsearch.definition.sections import RetrainSection
-from hpsearch.errors import DataError, Setting, located
+from hpsearch.errors import DataError, Setting, located, quoted
 from hpsearch.estimators.pipelines import number_type_of, told_apart
 from hpsearch.estimators.wording import wording_of
 from hpsearch.numbers import plural
@@ -162,7 +162,7 @@ def classes_of(y: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.intp]]:
     if len(classes) < 2:
         raise DataError(
             "A classifier needs rows of at least two classes",
-            f"all {len(y)} that count are of one class, {classes.tolist()[0]!r}",
+            f"all {len(y)} that count are of one class, {quoted(classes.tolist()[0])}",
             "Add rows of another.",
         )
     return classes, labels.astype(np.intp)

@@ -15,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from hpsearch.arrays import FloatArray
 from hpsearch.data.dataset import Dataset
 from hpsearch.data.frames import expand_frame
-from hpsearch.errors import DefinitionError, Setting, located
+from hpsearch.errors import DefinitionError, Setting, located, quoted
 from hpsearch.estimators.arguments import config_of, members_of, require_frame, seed_of
 from hpsearch.estimators.wording import wording_of
 from hpsearch.model.bundle import Bundle
@@ -118,7 +118,7 @@ class NetworkEstimator(BaseEstimator):
             value = getattr(self, name)
             if not isinstance(value, Real) or not holds(value):
                 where = (type(self).__name__, Setting(name))
-                raise DefinitionError(f"must be a number {what}", f"is {value!r}", where=where)
+                raise DefinitionError(f"must be a number {what}", f"is {quoted(value)}", where=where)
         return EarlyStopping(self.validation_fraction, self.n_iter_no_change, self.tol)
 
     def _predictions(self, X: Any) -> FloatArray:

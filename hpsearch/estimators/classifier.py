@@ -12,7 +12,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import column_or_1d
 
 from hpsearch.arrays import FloatArray
-from hpsearch.errors import DefinitionError, Setting
+from hpsearch.errors import DefinitionError, Setting, quoted
 from hpsearch.estimators.arguments import checked_rows, class_names, classes_of, config_of, dataset
 from hpsearch.estimators.base import NetworkEstimator, assign, trains_on_all_rows
 
@@ -185,12 +185,12 @@ class MLPClassifier(ClassifierMixin, NetworkEstimator):
         if isinstance(self.class_weight, str):
             raise DefinitionError(
                 "partial_fit must be told what each class counts",
-                (Setting("class_weight"), f" is {self.class_weight!r}"),
+                (Setting("class_weight"), f" is {quoted(self.class_weight)}"),
                 "Use a dict.",
             )
         X, y, weights, _ = checked_rows(self, X, y, sample_weight, first=first)
         if unknown := sorted(set(np.unique(y).tolist()) - set(every.tolist())):
-            must, got = f"must hold the classes {every.tolist()}", f"holds {unknown[0]!r}"
+            must, got = f"must hold the classes {quoted(every.tolist())}", f"holds {quoted(unknown[0])}"
             raise DefinitionError(must, got, where=Setting("y"))
         names = class_names(every)
         labels = np.searchsorted(every, y).astype(np.intp)

@@ -27,7 +27,7 @@ from hpsearch.data.sources import Memory
 from hpsearch.data.splits import SPLITTERS
 from hpsearch.definition.sections import SearchSection
 from hpsearch.definition.study import StudyDefinition
-from hpsearch.errors import DefinitionError, HpsearchError, Setting, located
+from hpsearch.errors import DefinitionError, HpsearchError, Setting, located, quoted
 from hpsearch.estimators.arguments import (
     checked_rows,
     class_names,
@@ -47,6 +47,7 @@ from hpsearch.estimators.regressor import MLPRegressor
 from hpsearch.estimators.spaces import by_own_name, ranges
 from hpsearch.estimators.splitting import validation_of
 from hpsearch.estimators.wording import wording_of
+from hpsearch.limits import MOST_WORKERS
 from hpsearch.results.best import find_best
 from hpsearch.results.tables import trials_table
 from hpsearch.search.coordinator import Progress
@@ -312,19 +313,21 @@ class KFoldSearchCV(CallbackSupportMixin, MetaEstimatorMixin, BaseEstimator):
 
     def _workers(self) -> int:
         """How many processes train."""
-        for name in ("workers", "n_jobs"):
+        for name, least in (("workers", 1), ("n_jobs", -MOST_WORKERS)):
             value, fits = getattr(self, name), name == "n_jobs" and self.n_jobs is None
             if isinstance(value, int | np.integer) and not isinstance(value, bool):
-                fits = int(value) >= 1 if name == "workers" else int(value) != 0
+                fits = least <= int(value) <= MOST_WORKERS and value != 0
             if not fits:
-                what = "at least 1" if name == "workers" else "at least 1, or -1 for all processors"
-                raise DefinitionError(f"must be an integer of {what}", f"is {value!r}", where=Setting(name))
+                what = f"from 1 to {MOST_WORKERS:,}{', or -1 for all processors' if least < 0 else ''}"
+                raise DefinitionError(f"must be an integer {what}", f"is {quoted(value)}", where=Setting(name))
         if self.n_jobs is None:
             return int(self.workers)
         asked = int(self.n_jobs) if self.n_jobs > 0 else max(1, cpu_count() + 1 + int(self.n_jobs))  # as joblib counts
         if self.workers not in (1, asked):
             must = "must be left out where ", Setting("workers"), " says how many processes train"
-            raise DefinitionError(must, f"is {self.n_jobs!r} beside {self.workers!r}", where=Setting("n_jobs"))
+            raise DefinitionError(
+                must, f"is {quoted(self.n_jobs)} beside {quoted(self.workers)}", where=Setting("n_jobs")
+            )
         return asked
 
     def _rows(self, parts: Parts, X: Any, y: Any, groups: Any, sample_weight: Any) -> _Rows:
@@ -379,7 +382,7 @@ class KFoldSearchCV(CallbackSupportMixin, MetaEstimatorMixin, BaseEstimator):
         known = self.enqueue
         if not isinstance(known, list | tuple) or not all(isinstance(chosen, Mapping) for chosen in known):
             must = "must be a list of dicts, a value by parameter"
-            raise DefinitionError(must, f"is {known!r}", where=Setting("enqueue"))
+            raise DefinitionError(must, f"is {quoted(known)}", where=Setting("enqueue"))
         return [by_own_name(chosen, prefix, "enqueue") for chosen in known]
 
     def _retrain(self, parts: Parts) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from hpsearch.errors import DefinitionError, Setting, did_you_mean
+from hpsearch.errors import DefinitionError, Setting, did_you_mean, quoted
 from hpsearch.estimators.arguments import plain
 
 _LAYER = re.compile(r"layer[1-9]\d*")
@@ -33,7 +33,7 @@ def ranges(space: Any, prefix: str = "") -> dict[str, Any]:
     """
     if not isinstance(space, Mapping):
         must = "must be a dict of choices, distributions or ranges by parameter"
-        raise DefinitionError(must, f"is {space!r}", where=Setting("space"))
+        raise DefinitionError(must, f"is {quoted(space)}", where=Setting("space"))
     found: dict[str, Any] = {}
     for given, value in by_own_name(space, prefix, "space").items():
         if _LAYER.fullmatch(given) and isinstance(value, Mapping) and not set(_RANGES) & set(value):
@@ -54,9 +54,9 @@ def by_own_name(given: Mapping[Any, Any], prefix: str, where: str) -> dict[str, 
         name = str(key).removeprefix(prefix)
         if "__" in name:
             must = f"must be of parameters of the network{f', as {prefix}neurons' if prefix else ''}"
-            raise DefinitionError(must, f"{key!r} is none", where=Setting(where))
+            raise DefinitionError(must, f"{quoted(key)} is none", where=Setting(where))
         if name in found:
-            raise DefinitionError("must name each parameter once", f"{name!r} stands twice", where=Setting(where))
+            raise DefinitionError("must name each parameter once", f"{quoted(name)} stands twice", where=Setting(where))
         found[name] = value
     return found
 
@@ -67,7 +67,7 @@ def _range(name: str, value: Any) -> dict[str, Any]:
         for key in value:
             if key not in known:
                 raise DefinitionError(
-                    f"has no key {key!r}", do=did_you_mean(key, known), where=Setting(f"space.{name}")
+                    f"has no key {quoted(key)}", do=did_you_mean(key, known), where=Setting(f"space.{name}")
                 )
         return dict(plain(value))
     if isinstance(value, list | tuple | np.ndarray):
@@ -75,7 +75,7 @@ def _range(name: str, value: Any) -> dict[str, Any]:
     if (found := _of_distribution(value)) is not None:
         return found
     frozen = getattr(getattr(value, "dist", None), "name", None)
-    got = f"is {value!r}" if frozen is None else f"is {frozen}, with {_arguments(value)}"
+    got = f"is {quoted(value)}" if frozen is None else f"is {frozen}, with {_arguments(value)}"
     raise DefinitionError(_MUST, got, where=Setting(f"space.{name}"))
 
 
@@ -95,5 +95,5 @@ def _of_distribution(value: Any) -> dict[str, Any] | None:
 
 
 def _arguments(value: Any) -> str:
-    given = [*map(repr, plain(value.args)), *(f"{key}={plain(item)!r}" for key, item in value.kwds.items())]
+    given = [*map(repr, plain(value.args)), *(f"{key}={quoted(plain(item))}" for key, item in value.kwds.items())]
     return ", ".join(given) or "no arguments"

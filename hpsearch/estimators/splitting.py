@@ -22,7 +22,7 @@ from sklearn.model_selection import (
 
 from hpsearch.arrays import IntArray
 from hpsearch.data.given import GivenSplits
-from hpsearch.errors import DataError, DefinitionError, Setting, one_line
+from hpsearch.errors import DataError, DefinitionError, Setting, one_line, quoted
 from hpsearch.numbers import plural
 
 # scikit-learn's splitters that a study deals with its own seed: what they are called there.
@@ -107,7 +107,7 @@ def validation_of(
     if isinstance(cv, int | np.integer) and not isinstance(cv, bool):
         cv = _of_integer(int(cv), y, classes)
     if isinstance(cv, bool | str):
-        raise DefinitionError(_MUST, f"is {cv!r}", where=Setting("cv"))
+        raise DefinitionError(_MUST, f"is {quoted(cv)}", where=Setting("cv"))
     if not hasattr(cv, "split"):
         return {"splitter": "predefined"}, Listed(_listed(cv, len(y), counting))
     if classes and type(cv) in (StratifiedKFold, RepeatedStratifiedKFold) and (rarest := _rarest(y)) < _folds(cv):
@@ -128,9 +128,9 @@ def validation_of(
 
 def _of_integer(folds: int, y: NDArray[Any], classes: bool) -> Any:
     if folds < 2:
-        raise DefinitionError(_MUST, f"is {folds}", where=Setting("cv"))
+        raise DefinitionError(_MUST, f"is {quoted(folds)}", where=Setting("cv"))
     if folds > len(y):
-        raise DataError(f"must be at most the number of rows, {len(y)}", f"is {folds}", where=Setting("cv"))
+        raise DataError(f"must be at most the number of rows, {len(y)}", f"is {quoted(folds)}", where=Setting("cv"))
     return (StratifiedKFold if classes else KFold)(folds, shuffle=True)
 
 
@@ -164,14 +164,14 @@ def _in_words(cv: Any) -> dict[str, Any] | None:
 def _listed(cv: Any, count: int, counting: NDArray[np.bool_] | None) -> Pairs:
     """The splits that are listed, of the rows that count."""
     if not isinstance(cv, Iterable):
-        raise DefinitionError(_MUST, f"is {cv!r}", where=Setting("cv"))
+        raise DefinitionError(_MUST, f"is {quoted(cv)}", where=Setting("cv"))
     places = np.arange(count)
     if counting is not None:
         places = np.where(counting, np.cumsum(counting) - 1, -1)
     pairs = []
     for number, pair in enumerate(cv):
         if not isinstance(pair, list | tuple) or len(pair) != 2:
-            raise DefinitionError(_MUST, f"split {number} is {pair!r}", where=Setting("cv"))
+            raise DefinitionError(_MUST, f"split {number} is {quoted(pair)}", where=Setting("cv"))
         pairs.append(_checked(pair, number, count, places))
     if not pairs:
         raise DefinitionError(_MUST, "lists no split", where=Setting("cv"))

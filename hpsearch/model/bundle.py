@@ -24,7 +24,7 @@ from hpsearch.data.frame_table import require_frame
 from hpsearch.data.frames import expand_frame
 from hpsearch.data.preprocess import Scaling
 from hpsearch.data.target_scaling import to_plain
-from hpsearch.errors import BundleError, DataError, Setting, listed, located, reason
+from hpsearch.errors import BundleError, DataError, Setting, listed, located, quoted, reason
 from hpsearch.markup import learning_curve, table
 from hpsearch.model.format import encode, pack, read
 from hpsearch.model.manifest import ARRAYS, REST
@@ -89,7 +89,7 @@ class Bundle:
         return "\n".join([f"Bundle that predicts {predicts}", *(f"  {name}: {value}" for name, value in others)])
 
     def _repr_html_(self) -> str:
-        shown_facts = table(["", ""], self._facts(), f"A model that predicts {self.target_name!r}")
+        shown_facts = table(["", ""], self._facts(), f"A model that predicts {quoted(self.target_name)}")
         if not (curve := self.about.get("learning_curve")):
             return shown_facts
         root = objective_metric("loss", self.architecture.loss).root
@@ -104,7 +104,7 @@ class Bundle:
         kind = f"one of {listed(self.class_names)}" if self.class_names else "a number"
         names = listed(self.plan.names)
         facts = [
-            ("predicts", f"{self.target_name!r}, {kind}"),
+            ("predicts", f"{quoted(self.target_name)}, {kind}"),
             ("from", names),
             ("networks", f"{self.members} × {widths}"),
         ]
@@ -177,7 +177,7 @@ class Bundle:
             DataError: as there, or a model of a regression.
         """
         if not self.class_names:
-            got = f"this model predicts the regression target {self.target_name!r}"
+            got = f"this model predicts the regression target {quoted(self.target_name)}"
             raise DataError("Probabilities need classes", got, "Use predict.")
         return self.predictions(self._features(rows, notice))
 
@@ -249,7 +249,7 @@ class Bundle:
                 first = f"{values[far[0]]:.6g} for prediction {far[0] + 1}"
                 trained = f"far outside what was trained on, {low:.6g} to {high:.6g}"
                 lines.append(
-                    f"Column {name!r}: {rows} a value {trained}, the first {first}: such predictions are guesses."
+                    f"Column {quoted(name)}: {rows} a value {trained}, the first {first}: such predictions are guesses."
                 )
         return lines
 

@@ -20,7 +20,7 @@ from hpsearch.data.rare_classes import OTHER
 from hpsearch.data.table_file import STDIN, Table, Wanted
 from hpsearch.data.table_sources import with_metadata
 from hpsearch.data.units import independent_units
-from hpsearch.errors import DataError, listed, located
+from hpsearch.errors import DataError, listed, located, quoted
 from hpsearch.markup import table
 from hpsearch.model.bundle import Bundle
 from hpsearch.model.predict_file import features_of, read_rows, types_of
@@ -309,7 +309,9 @@ def _read(bundle: Bundle, rows: Path | pd.DataFrame, notice: Callable[[str], Non
         there = {kind: column for kind, column in columns.items() if column in table.texts}
         for kind in columns.keys() - there.keys():
             as_it_is = "rows are taken as independent" if kind == "group" else "each row counts as one"
-            notice(f"There is no column {columns[kind]!r}, by which the study had the {kind} of rows: {as_it_is}.")
+            notice(
+                f"There is no column {quoted(columns[kind])}, by which the study had the {kind} of rows: {as_it_is}."
+            )
         types = types_of(bundle, rows)
         labels, places = _targets(bundle, table, types, notice)
         names = bundle.plan.feature_names, bundle.class_names, bundle.target_name
@@ -318,7 +320,7 @@ def _read(bundle: Bundle, rows: Path | pd.DataFrame, notice: Callable[[str], Non
         if data.weights is not None:
             places = places[data.weights[places] > 0]
         if not len(places):
-            must = f"must have a row with a target in {bundle.target_name!r} to be evaluated"
+            must = f"must have a row with a target in {quoted(bundle.target_name)} to be evaluated"
             raise DataError(must, "has none", "To predict its rows: `hpsearch predict`.")
         data = data.take(places)
     units = None if known.get("in_time") else independent_units(data)
@@ -344,12 +346,12 @@ def _targets(
     given, is_missing = [cell.strip() for cell in table.texts[bundle.target_name]], _is_missing(bundle, types)
     places = np.array([place for place, cell in enumerate(given) if not is_missing(cell)], np.intp)
     cells = [*map(types.plain, given)]
-    column = f"column {bundle.target_name!r}"
+    column = f"column {quoted(bundle.target_name)}"
     if not bundle.class_names:
         targets = np.zeros(len(cells))
         for place in places.tolist():
             if not is_number(cells[place]):
-                got = f"is {cells[place]!r}"
+                got = f"is {quoted(cells[place])}"
                 row = f"row {table.rows[place]}"
                 raise DataError("must be a finite number", got, "Correct it or leave the row out.", (row, column))
             targets[place] = float(cells[place])
@@ -364,7 +366,7 @@ def _targets(
         label_of |= {cell: label_of[name] for cell, name in as_name.items() if name in label_of}
     unknown = [place for place in places.tolist() if cells[place] not in label_of]
     rare_classes = (bundle.about.get("evaluation") or {}).get("rare_classes")
-    names = list(dict.fromkeys(repr(cells[place]) for place in unknown))
+    names = list(dict.fromkeys(quoted(cells[place]) for place in unknown))
     rows = plural(len(unknown), "row has", "rows have")
     if unknown and OTHER in label_of and rare_classes == "other":
         label_of |= {cells[place]: label_of[OTHER] for place in unknown}

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from hpsearch.atomic_write import require_replaceable, write_atomically
 from hpsearch.data.columns import Column, Raw
 from hpsearch.definition.study import StudyDefinition
-from hpsearch.errors import BundleError, ExportError, HpsearchError, Setting, did_you_mean
+from hpsearch.errors import BundleError, ExportError, HpsearchError, Setting, did_you_mean, quoted
 from hpsearch.model.bundle import Bundle
 from hpsearch.model.onnx import OnnxModel, require_packages, to_onnx
 from hpsearch.model.predict_file import read_rows
@@ -103,7 +103,7 @@ def export(
         HpsearchError: an unknown format; packages that are not installed; a file that cannot be written.
     """
     if kind not in EXPORTS:
-        raise HpsearchError(f"Unknown format {kind!r}", do=did_you_mean(kind, EXPORTS))
+        raise HpsearchError(f"Unknown format {quoted(kind)}", do=did_you_mean(kind, EXPORTS))
     form = EXPORTS[kind]
     form.require()
     target = Path(f"{folder.resolve().name}.{kind}") if path is None else path

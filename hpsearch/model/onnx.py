@@ -33,7 +33,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpsearch.data.columns import Column, Raw
-from hpsearch.errors import BundleError
+from hpsearch.errors import BundleError, quoted
 from hpsearch.extras import require
 from hpsearch.model.bundle import Bundle
 from hpsearch.target_transform import LogTransform, PowerTransform, TargetTransform
@@ -395,4 +395,4 @@ def _require_expressible(bundle: Bundle) -> None:
         for text in texts:
             if "\0" in text or (not text and what == "column"):
                 must = f"The name of a {what} must be text without NUL characters for an ONNX graph"
-                raise BundleError(must, f"is {text!r}" if text else "is empty", "Rename it and retrain.")
+                raise BundleError(must, f"is {quoted(text)}" if text else "is empty", "Rename it and retrain.")

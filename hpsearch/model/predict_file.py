@@ -15,7 +15,7 @@ from hpsearch.data.cells import Types
 from hpsearch.data.frame_table import read_frame, require_frame
 from hpsearch.data.table_file import Table, Wanted
 from hpsearch.data.table_reader import format_of, read_table
-from hpsearch.errors import DataError, Setting, listed
+from hpsearch.errors import DataError, Setting, listed, quoted
 from hpsearch.model.bundle import Bundle
 from hpsearch.model.threshold import Cost, OutOfFold, Threshold, choose_threshold
 from hpsearch.nn.passes import averaged
@@ -71,7 +71,9 @@ def predict_file(
     columns |= {"spread": bundle.spread_of(of_members)} if spread else {}
     for name in keep:
         if name in columns:
-            raise DataError(f"{name!r} must not be kept", "a predicted column is called so", "Rename it in the file.")
+            raise DataError(
+                f"{quoted(name)} must not be kept", "a predicted column is called so", "Rename it in the file."
+            )
     return pd.DataFrame({**{name: table.texts[name] for name in keep}, **columns})
 
 
@@ -90,7 +92,7 @@ def _threshold(
         return None
     of_errors = Cost.of(bundle.class_names, cost)
     chosen = choose_threshold(OutOfFold.of_model(bundle.about), bundle.class_names, of_errors)[0].threshold
-    notice(f"{chosen.class_name!r} is predicted where its probability is at least {chosen.value:.4g}.")
+    notice(f"{quoted(chosen.class_name)} is predicted where its probability is at least {chosen.value:.4g}.")
     return chosen
 
 

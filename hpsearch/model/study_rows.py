@@ -14,7 +14,7 @@ from hpsearch.data.frame_source import Frame
 from hpsearch.data.sources import PythonFunction
 from hpsearch.data.table_sources import TableFile
 from hpsearch.definition.study import StudyDefinition
-from hpsearch.errors import DataError
+from hpsearch.errors import DataError, quoted
 from hpsearch.model.bundle import Bundle
 from hpsearch.search.objective import load_rows
 
@@ -81,6 +81,6 @@ def _require_harmless(definition: StudyDefinition) -> None:
     if isinstance(source, PythonFunction):
         raise DataError("they must not be made by Python code", "are, and it is not run because a model says so")
     if isinstance(source, TableFile) and not os.path.isfile(definition.folder / source.path):
-        raise DataError("they must be where the model says", f"there is no file {source.path!r} beside it")
+        raise DataError("they must be where the model says", f"there is no file {quoted(source.path)} beside it")
     if getattr(source, "samples", 0) * getattr(source, "classes", 1) > MOST_GENERATED:
         raise DataError(f"they must be at most {MOST_GENERATED:,}", "would be more than that")

@@ -20,7 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpsearch.arrays import Array, Floats, IntArray
-from hpsearch.errors import BundleError, DataError, Setting, did_you_mean
+from hpsearch.errors import BundleError, DataError, Setting, did_you_mean, quoted
+from hpsearch.limits import LEAST_CLASS_WEIGHT, MOST_CLASS_WEIGHT
 from hpsearch.validation.estimates import Estimate, mean_of_rows
 
 PARTS = 10  # that the rows are dealt into: for each the threshold is chosen on the others
@@ -48,8 +49,8 @@ class Threshold:
         """
         name, value = _one_class(class_names, given, Setting("threshold"))
         if not 0 <= value <= 1:
-            raise DataError("must be a probability, from 0 to 1", f"is {value:g}", where=Setting("threshold"))
-        return cls(name, value)
+            raise DataError("must be a probability, from 0 to 1", f"is {quoted(value)}", where=Setting("threshold"))
+        return cls(name, float(value))
 
     def labels(self, class_names: Sequence[str], probabilities: Array) -> IntArray:
         """The predicted label of each row, (N,), of the probabilities of both classes, (N, 2)."""
@@ -77,9 +78,10 @@ class Cost:
             DataError: not two classes, another class, no ratio.
         """
         name, value = _one_class(class_names, given, Setting("cost"))
-        if not (0 < value < math.inf):
-            raise DataError("must be a finite number above 0", f"is {value:g}", where=Setting("cost"))
-        return cls(name, value)
+        if not LEAST_CLASS_WEIGHT <= value <= MOST_CLASS_WEIGHT:
+            must = f"must be a number from {LEAST_CLASS_WEIGHT:g} to {MOST_CLASS_WEIGHT:g}"
+            raise DataError(must, f"is {quoted(value)}", where=Setting("cost"))
+        return cls(name, float(value))
 
     @property
     def in_theory(self) -> Threshold:
@@ -102,8 +104,10 @@ def _one_class(class_names: Sequence[str], given: Mapping[str, float], setting: 
         raise DataError("must name one class", f"names {len(given)}", where=setting)
     ((name, value),) = given.items()
     if name not in class_names:
-        raise DataError("must name a class of the model", f"names {name!r}", did_you_mean(name, class_names), setting)
-    return name, float(value)
+        raise DataError(
+            "must name a class of the model", f"names {quoted(name)}", did_you_mean(name, class_names), setting
+        )
+    return name, value
 
 
 @dataclass(frozen=True)

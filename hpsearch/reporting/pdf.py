@@ -7,7 +7,7 @@ import shutil
 import signal
 import subprocess
 
-from hpsearch.errors import HpsearchError, Setting, Text
+from hpsearch.errors import HpsearchError, Setting, Text, quoted
 from hpsearch.temporary import TemporaryFolder
 
 # As they are called on PATH, and where they lie on macOS and Windows. An environment may name another, as for Kaleido.
@@ -51,7 +51,7 @@ def require_browser() -> str:
     named = os.environ.get(_NAMED_BY)
     found = next(filter(None, map(shutil.which, [named] if named else [*_NAMES, *_PLACES])), None)
     if found is None:
-        raise HpsearchError(_MUST, f"{_NAMED_BY} names {named!r}" if named else "there is none", _DO)
+        raise HpsearchError(_MUST, f"{_NAMED_BY} names {quoted(named)}" if named else "there is none", _DO)
     return found
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from hpsearch.definition.space import split_name
 from hpsearch.definition.study import StudyDefinition
-from hpsearch.errors import HpsearchError, Setting, StorageError, did_you_mean
+from hpsearch.errors import HpsearchError, Setting, StorageError, did_you_mean, quoted
 from hpsearch.markup import learning_curve, table, text
 from hpsearch.numbers import plural, rounded, score_text, setting_text, times
 from hpsearch.results.diagnosis import Diagnosis, Observed, diagnose
@@ -326,7 +326,7 @@ class Best:
     def __repr__(self) -> str:
         scores = "\n".join(f"  {name}: {value} ({note})" for name, value, note in self.scores())
         chosen = ", ".join(f"{name} {setting_text(value)}" for name, value in self.chosen.items())
-        head = f"Best of {self.definition.name!r}: trial {self.result.number} of {self.trials}"
+        head = f"Best of {quoted(self.definition.name)}: trial {self.result.number} of {self.trials}"
         return f"{head}, {chosen or 'nothing searched'}, epochs {self.config.epochs}\n{scores}"
 
     def _repr_html_(self) -> str:
@@ -374,7 +374,7 @@ def find_best(stored: StoredStudy, rule: str = "finals", at_most: int | None = N
         HpsearchError: no trial is complete, no such rule, or a rule that needs more than one split.
     """
     if rule not in RULES:
-        raise HpsearchError(got=f"Unknown rule {rule!r}", do=did_you_mean(rule, RULES))
+        raise HpsearchError(got=f"Unknown rule {quoted(rule)}", do=did_you_mean(rule, RULES))
     trials = [trial for trial in stored.trials() if trial.state.is_finished()]
     results = [stored_result(trial) for trial in trials]
     definition, told = definition_of(stored), len(results)

@@ -21,7 +21,7 @@ from hpsearch.search.correction import (
     selection_of_search,
 )
 from hpsearch.search.finals import choose, finals
-from hpsearch.storage.stored_study import MOST_SHOWN, StoredStudy, stored_result
+from hpsearch.storage.stored_study import StoredStudy, stored_result
 from hpsearch.storage.trial_result import TrialResult, fold_value
 from hpsearch.validation.layout import Layout
 from hpsearch.validation.metric import Metric
@@ -202,14 +202,14 @@ def metric_of_both(first: StudyDefinition, second: StudyDefinition, name: str | 
         if name not in known:
             raise HpsearchError(
                 f"must be a metric of {first.data.predicts}",
-                f"is {name!r}",
+                f"is {quoted(name)}",
                 did_you_mean(name, known),
                 Setting("metric"),
             )
         if name == "loss" and first.loss != second.loss:
             raise HpsearchError(
                 "must be a metric that both have",
-                f"the studies train on {first.loss!r} and {second.loss!r}",
+                f"the studies train on {quoted(first.loss)} and {quoted(second.loss)}",
                 did_you_mean("log_loss" if "log_loss" in known else "mse", known),
                 Setting("metric"),
             )
@@ -233,15 +233,10 @@ def require_same_rows(first: StoredStudy, second: StoredStudy) -> None:
         return
     keys = ["data.source", "data.path", *(key for key in ours if key.startswith(("data.", "holdout.", "study.seed")))]
     settings = [key for key in dict.fromkeys(keys) if key not in what and ours.get(key) != theirs.get(key)]
-    named = [f"{key} is {_short(ours.get(key))} and {_short(theirs.get(key))}" for key in settings[:MOST_NAMED]]
+    named = [f"{key} is {quoted(ours.get(key))} and {quoted(theirs.get(key))}" for key in settings[:MOST_NAMED]]
     raise DataError(
         "Studies must have the same rows and hold-out to be compared",
         f"{first.name!r} and {second.name!r} {' and '.join(what[key] for key in differ)}: "
         + (", ".join(named) if named else "their data have changed in between"),
         "Run one of them again with the other's rows, hold-out and seed.",
     )
-
-
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= MOST_SHOWN else f"{text[: MOST_SHOWN - 1]}…"

@@ -70,7 +70,7 @@ from typing import Any
 import pandas as pd
 
 from hpsearch.atomic_write import write_atomically
-from hpsearch.errors import HpsearchError, did_you_mean
+from hpsearch.errors import HpsearchError, did_you_mean, quoted
 from hpsearch.extras import require
 from hpsearch.storage.counts import TrialCounts, listed
 from hpsearch.storage.stored_study import StoredStudy, objective_of, stored_result
@@ -257,7 +257,7 @@ def write(frame: pd.DataFrame, path: Path, kind: str | None = None) -> None:
     valid = [name for name in FORMATS if name != "table"]
     if kind not in valid:
         raise HpsearchError(
-            f"A table can be written as {', '.join(valid)}", f"not as {kind!r}", did_you_mean(kind, valid)
+            f"A table can be written as {', '.join(valid)}", f"not as {quoted(kind)}", did_you_mean(kind, valid)
         )
     if kind == "parquet":
         require("pyarrow", "parquet", f"The Parquet file {path}")

@@ -11,7 +11,7 @@ from dataclasses import replace
 from queue import Empty, SimpleQueue
 from typing import Any
 
-from hpsearch.errors import HpsearchError, Setting, one_line
+from hpsearch.errors import HpsearchError, Setting, one_line, quoted
 from hpsearch.search.executors import STARTED, OnMessage, TrialExecutor
 from hpsearch.search.objective import Prepared, TrialTask, evaluate
 from hpsearch.search.probe import probe
@@ -70,7 +70,7 @@ class DaskExecutor(TrialExecutor):
         except (OSError, TimeoutError, ValueError) as error:
             raise HpsearchError(
                 "must be the address of a running Dask scheduler, as tcp://host:8786",
-                f"{self._address!r} cannot be reached: {one_line(error, 120)}",
+                f"{quoted(self._address)} cannot be reached: {one_line(error, 120)}",
                 where=Setting("scheduler"),
             ) from error
         try:

@@ -24,7 +24,7 @@ from hpsearch.data.splits import Split, hold_out, make_splits
 from hpsearch.data.target_scaling import require_scalable
 from hpsearch.definition.network_sizes import NetworkSizes
 from hpsearch.definition.study import StudyDefinition, as_key
-from hpsearch.errors import DataError, HpsearchError, Setting, Wording, located
+from hpsearch.errors import DataError, HpsearchError, Setting, Wording, located, quoted
 from hpsearch.numbers import plural
 from hpsearch.search.probe import probe
 from hpsearch.search.pruning import PriorTrial, Pruning
@@ -134,7 +134,7 @@ class Prepared:
 
     def _index(self, name: str) -> str:
         used = "a feature" if name in self.search.columns.names else "left out"
-        return f"{name!r}, the first column, which has no name in the file; {used}"
+        return f"{quoted(name)}, the first column, which has no name in the file; {used}"
 
     def columns(self) -> list[dict[str, Any]]:
         """One entry a column: its name, kind, missing values among the rows to search with, and categories."""
@@ -350,7 +350,7 @@ def _fresh(definition: StudyDefinition, data: Dataset) -> Dataset:
         if ours != others:
             raise DataError(
                 f"must give the study's {what}, {ours}",
-                f"{definition.data.source!r} gave {others}",
+                f"{quoted(definition.data.source)} gave {others}",
                 "Draw more rows, or use fraction.",
                 where=Setting("holdout.fresh"),
             )
@@ -360,7 +360,7 @@ def _fresh(definition: StudyDefinition, data: Dataset) -> Dataset:
     if repeated > fresh.rows / 10:  # a few may agree by chance: the arms of the spiral all begin at its centre
         raise DataError(
             "must give other rows than the study's",
-            f"{repeated} of the {fresh.rows} that {definition.data.source!r} gave are the same",
+            f"{repeated} of the {fresh.rows} that {quoted(definition.data.source)} gave are the same",
             "Its function needs an argument `seed`, or use fraction.",
             where=Setting("holdout.fresh"),
         )

@@ -21,7 +21,7 @@ from sqlalchemy import orm
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.pool import StaticPool
 
-from hpsearch.errors import Setting, StorageError, StorageLostError
+from hpsearch.errors import MOST_TO_COPY, Setting, StorageError, StorageLostError, cut, quoted
 from hpsearch.extras import require
 from hpsearch.storage.quiet import quiet
 
@@ -50,14 +50,14 @@ def clear_errors(url: str, kind: type[StorageError] = StorageError) -> Iterator[
 def shown_url(url: str) -> str:
     """A storage URL without its password."""
     try:
-        return make_url(url).render_as_string(hide_password=True)
+        return cut(make_url(url).render_as_string(hide_password=True), MOST_TO_COPY)
     except sqlalchemy.exc.ArgumentError:
-        return repr(url)
+        return quoted(url)
 
 
 def place(url: str, study: str | None = None) -> tuple[str, ...]:
     """Where an error is: a storage, or a study in it."""
-    return (f"storage {shown_url(url)}", *([] if study is None else [f"study {study!r}"]))
+    return (f"storage {shown_url(url)}", *([] if study is None else [f"study {quoted(study)}"]))
 
 
 def is_there(url: str) -> bool:
@@ -67,7 +67,7 @@ def is_there(url: str) -> bool:
         StorageError: not a URL.
     """
     parsed = _parsed(url)
-    return parsed.get_backend_name() != "sqlite" or (bool(parsed.database) and Path(str(parsed.database)).exists())
+    return parsed.get_backend_name() != "sqlite" or (bool(parsed.database) and os.path.exists(str(parsed.database)))
 
 
 def _parsed(url: str) -> URL:
@@ -75,7 +75,7 @@ def _parsed(url: str) -> URL:
         return make_url(url)
     except sqlalchemy.exc.ArgumentError as error:
         raise StorageError(
-            "must be a URL like sqlite:///hpsearch.db", f"is {url!r}", where=Setting("storage")
+            "must be a URL like sqlite:///hpsearch.db", f"is {quoted(url)}", where=Setting("storage")
         ) from error
 
 
@@ -176,15 +176,19 @@ def close(storage: RDBStorage) -> None:
 
 def _check_sqlite(database: str | None, url: str, create: bool) -> None:
     if not database or database == ":memory:":
-        raise StorageError("must name a file, as sqlite:///hpsearch.db does", f"is {url!r}", where=Setting("storage"))
-    path = Path(database)
-    if not create and not path.exists():
         raise StorageError(
-            f"There is no storage {path}",
+            "must name a file, as sqlite:///hpsearch.db does", f"is {quoted(url)}", where=Setting("storage")
+        )
+    path = Path(database)
+    if not create and not os.path.exists(path):  # a name may be longer than any file has
+        raise StorageError(
+            f"There is no storage {cut(str(path), MOST_TO_COPY)}",
             do=("Run a study first, or give ", Setting("storage"), " the URL of another."),
         )
-    if not path.parent.is_dir():
-        raise StorageError("must be in a folder that exists", f"{path.parent} does not", where=place(url))
+    if not os.path.isdir(path.parent):
+        raise StorageError(
+            "must be in a folder that exists", f"{cut(str(path.parent), MOST_TO_COPY)} does not", where=place(url)
+        )
 
 
 def _connect(url: str, options: Mapping[str, Any], create: bool) -> RDBStorage:

@@ -17,7 +17,15 @@ from optuna.storages import RDBStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from hpsearch.errors import Setting, StorageError, StorageLostError, StudyChangedError, UnknownStudyError, did_you_mean
+from hpsearch.errors import (
+    Setting,
+    StorageError,
+    StorageLostError,
+    StudyChangedError,
+    UnknownStudyError,
+    did_you_mean,
+    quoted,
+)
 from hpsearch.storage.database import (
     clear_errors,
     close,
@@ -68,8 +76,7 @@ class Proposal:
         return cls(trial.number, trial.params, trial.distributions, trial.system_attrs)
 
 
-MOST_SHOWN = 80  # characters of a value in a message
-MOST_CHANGES = 5  # in one too
+MOST_CHANGES = 5  # in one message
 _OURS, _NOT_OURS = "must be a study of hpsearch", "was not made by hpsearch"
 # One attribute each, because dashboards show attributes; all else of a result is in the one named _RECORD.
 _SHOWN = ("best_epoch", "machine", "parameters", "reason", "same_as", "seconds")  # and the score, by its name
@@ -152,7 +159,7 @@ class StoredStudy:
             names = study_names(storage, url)
             if name not in names:
                 hint = did_you_mean(name, names) if names else "It holds no study yet."
-                raise UnknownStudyError(f"There is no study {name!r} in {shown_url(url)}", do=hint)
+                raise UnknownStudyError(f"There is no study {quoted(name)} in {shown_url(url)}", do=hint)
             study = cls(storage, url, name, storage.get_study_id_from_name(name), rows)
             attributes = study.attributes
             if "definition" not in attributes:
@@ -496,10 +503,4 @@ def _rows_of(source: Mapping[str, Any]) -> str:
 
 
 def _setting(identity: Mapping[str, Any], key: str) -> str:
-    return _short(identity[key]) if key in identity else "not set"
-
-
-def _short(value: Any) -> str:
-    """A value in a message of one line."""
-    text = repr(value)
-    return text if len(text) <= MOST_SHOWN else f"{text[: MOST_SHOWN - 1]}…"
+    return quoted(identity[key]) if key in identity else "not set"

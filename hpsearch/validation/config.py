@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from itertools import pairwise
 from typing import Annotated, Any, Literal, Self
 
 import numpy as np
@@ -19,7 +20,22 @@ from pydantic import (
 from hpsearch.data.dataset import Task
 from hpsearch.data.preprocess import SCALINGS
 from hpsearch.data.target_scaling import TARGET_SCALINGS
-from hpsearch.errors import DefinitionError, Setting
+from hpsearch.errors import DefinitionError, Setting, quoted
+from hpsearch.limits import (
+    LARGEST,
+    LEAST_CLASS_WEIGHT,
+    MOST_CHECKPOINTS,
+    MOST_CLASS_WEIGHT,
+    MOST_DROPPED,
+    MOST_EPOCHS,
+    MOST_LAYERS,
+    MOST_NEURONS,
+    MOST_OF_A_PENALTY,
+    MOST_PARAMETERS,
+    MOST_ROWS,
+    NEAREST_TO_1,
+    SMALLEST,
+)
 from hpsearch.nn.layers import ACTIVATION_SETTINGS, ACTIVATIONS
 from hpsearch.nn.losses import LOSSES
 from hpsearch.nn.network import INITIALISATIONS
@@ -38,23 +54,23 @@ TASK_LOSSES: dict[Task, str] = {"classification": "cross_entropy", "regression":
 ADDED: dict[str, Any] = {"class_weight": None, "loss": None, "dropout": 0.0, "target_scaling": "standard"}
 
 
-def _one_or_list(kind: type[int] | type[float], least: int, what: str, below: float = float("inf")) -> BeforeValidator:
+def _one_or_list(kind: type[int] | type[float], what: str, holds: Callable[[Any], bool]) -> BeforeValidator:
     """For a number, or a list of numbers, one a layer."""
 
     def check(value: Any) -> Any:
         values = value if isinstance(value, list | tuple) else [value]
         for item in values:
             fits = isinstance(item, int if kind is int else int | float) and not isinstance(item, bool)
-            if not fits or not least <= item < below:
-                raise DefinitionError(f"must be {what}, or a list of them", f"is {value!r}")
+            if not fits or not holds(item):
+                raise DefinitionError(f"must be {what}, or a list of them", f"is {quoted(value)}")
         return tuple(kind(item) for item in values) if isinstance(value, list | tuple) else kind(value)
 
     return BeforeValidator(check)
 
 
 def _batch_size(value: Any) -> Any:
-    if value != "full" and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
-        raise DefinitionError("must be an integer of at least 1 or 'full'", f"is {value!r}")
+    if value != "full" and (not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= MOST_ROWS):
+        raise DefinitionError(f"must be an integer from 1 to {MOST_ROWS:,} or 'full'", f"is {quoted(value)}")
     return value
 
 
@@ -62,17 +78,35 @@ def _class_weight(value: Any) -> Any:
     if value is None or value == "balanced":
         return value
     weights = list(value.values()) if isinstance(value, dict) else [None]
-    if not all(isinstance(w, int | float) and not isinstance(w, bool) and 0 <= w < float("inf") for w in weights):
-        raise DefinitionError("must be 'balanced' or finite numbers of at least 0 by class", f"is {value!r}")
+    numbers = all(isinstance(weight, int | float) and not isinstance(weight, bool) for weight in weights)
+    if not numbers or not all(not weight or LEAST_CLASS_WEIGHT <= weight <= MOST_CLASS_WEIGHT for weight in weights):
+        must = f"must be 'balanced', or by class 0 or a number from {LEAST_CLASS_WEIGHT:g} to {MOST_CLASS_WEIGHT:g}"
+        raise DefinitionError(must, f"is {quoted(value)}")
     return {name: float(weight) for name, weight in value.items()}
 
 
-_Least1 = Annotated[int, Field(ge=1)]
-_Least0 = Annotated[float, Field(ge=0)]
-_Share = Annotated[float, Field(ge=0, lt=1)]
-Neurons = Annotated[_Least1 | tuple[_Least1, ...], _one_or_list(int, 1, "an integer of at least 1")]
-Lambda = Annotated[_Least0 | tuple[_Least0, ...], _one_or_list(float, 0, "a finite number of at least 0")]
-Rate = Annotated[_Share | tuple[_Share, ...], _one_or_list(float, 0, "a number of at least 0 and below 1", below=1)]
+_Width = Annotated[int, Field(ge=1, le=MOST_NEURONS)]
+_BatchRows = Annotated[int, Field(ge=1, le=MOST_ROWS)]
+_Penalty = Annotated[float, Field(ge=0, le=MOST_OF_A_PENALTY)]
+_Dropped = Annotated[float, Field(ge=0, le=MOST_DROPPED)]
+_Counted = Annotated[float, Field(ge=0, le=MOST_CLASS_WEIGHT)]
+_Share = Annotated[float, Field(ge=0, le=NEAREST_TO_1)]
+Neurons = Annotated[
+    _Width | tuple[_Width, ...],
+    _one_or_list(int, f"an integer from 1 to {MOST_NEURONS:,}", lambda width: 1 <= width <= MOST_NEURONS),
+]
+Lambda = Annotated[
+    _Penalty | tuple[_Penalty, ...],
+    _one_or_list(
+        float,
+        f"0, or a number from {SMALLEST:g} to {MOST_OF_A_PENALTY:,.0f}",
+        lambda penalty: penalty == 0 or SMALLEST <= penalty <= MOST_OF_A_PENALTY,
+    ),
+]
+Rate = Annotated[
+    _Dropped | tuple[_Dropped, ...],
+    _one_or_list(float, f"a number from 0 to {MOST_DROPPED}", lambda rate: 0 <= rate <= MOST_DROPPED),
+]
 
 
 class Config(BaseModel):
@@ -82,7 +116,10 @@ class Config(BaseModel):
 
     neurons: Neurons = Field(64, description="neurons of the hidden layers: one number for all, or a list")
     hidden_layers: int | None = Field(
-        None, ge=0, description="number of hidden layers; by default the length of the list `neurons`, or 1"
+        None,
+        ge=0,
+        le=MOST_LAYERS,
+        description="number of hidden layers; by default the length of the list `neurons`, or 1",
     )
     activation: Annotated[str, one_of(ACTIVATIONS, "activation")] = Field(
         "relu", description="activation of the hidden layers"
@@ -98,19 +135,21 @@ class Config(BaseModel):
         None, description="what training descends; by default cross_entropy, or squared_error of a regression target"
     )
     optimizer: Annotated[str, one_of(OPTIMIZERS, "optimizer")] = Field("adam", description="update rule")
-    learning_rate: float = Field(0.01, gt=0, description="learning rate of the first update")
-    decay: float = Field(0.0, ge=0, description="learning rate of update t is learning_rate / (1 + decay * t)")
-    momentum: float = Field(0.0, ge=0, lt=1, description="momentum of sgd")
-    rho: float = Field(0.9, ge=0, lt=1, description="memory of rmsprop's cache")
-    epsilon: float = Field(1e-7, gt=0, description="added to the root of the cache by adagrad, rmsprop and adam")
-    beta1: float = Field(0.9, ge=0, lt=1, description="memory of adam's mean gradient")
-    beta2: float = Field(0.999, ge=0, lt=1, description="memory of adam's mean squared gradient")
+    learning_rate: float = Field(0.01, ge=SMALLEST, le=LARGEST, description="learning rate of the first update")
+    decay: float = Field(0.0, ge=0, le=1e6, description="learning rate of update t is learning_rate / (1 + decay * t)")
+    momentum: _Share = Field(0.0, description="momentum of sgd")
+    rho: _Share = Field(0.9, description="memory of rmsprop's cache")
+    epsilon: float = Field(
+        1e-7, ge=SMALLEST, le=1e6, description="added to the root of the cache by adagrad, rmsprop and adam"
+    )
+    beta1: _Share = Field(0.9, description="memory of adam's mean gradient")
+    beta2: _Share = Field(0.999, description="memory of adam's mean squared gradient")
     weight_l1: Lambda = Field(0.0, description="lambda of the sum of |weight|: one for all layers, or a list")
     weight_l2: Lambda = Field(0.0, description="lambda of the sum of weight²: one for all layers, or a list")
     bias_l1: Lambda = Field(0.0, description="lambda of the sum of |bias|: one for all layers, or a list")
     bias_l2: Lambda = Field(0.0, description="lambda of the sum of bias²: one for all layers, or a list")
-    epochs: int = Field(1000, ge=1, description="passes over the training rows, at most")
-    batch_size: Annotated[_Least1 | Literal["full"], BeforeValidator(_batch_size)] = Field(
+    epochs: int = Field(1000, ge=1, le=MOST_EPOCHS, description="passes over the training rows, at most")
+    batch_size: Annotated[_BatchRows | Literal["full"], BeforeValidator(_batch_size)] = Field(
         "full", description="rows of an update"
     )
     scaling: Annotated[str, one_of(SCALINGS, "scaling")] = Field(
@@ -120,10 +159,13 @@ class Config(BaseModel):
         "standard", description="scaling of a regression target in training; what is reported keeps its own unit"
     )
     evaluate_every: int | None = Field(
-        None, ge=1, description="epochs between checkpoints; by default a twentieth of `epochs`"
+        None,
+        ge=1,
+        le=MOST_EPOCHS,
+        description="epochs between checkpoints; by default a twentieth of `epochs`",
     )
     dtype: Literal["float32", "float64"] = Field("float32", description="number type of the training")
-    class_weight: Annotated[Literal["balanced"] | dict[str, _Least0] | None, BeforeValidator(_class_weight)] = Field(
+    class_weight: Annotated[Literal["balanced"] | dict[str, _Counted] | None, BeforeValidator(_class_weight)] = Field(
         None, description="what rows of each class count in the training loss: 'balanced', or a table"
     )
 
@@ -136,6 +178,28 @@ class Config(BaseModel):
                 raise DefinitionError(
                     f"must have one value a {layers}: {wanted}", f"has {len(given)}", where=Setting(name)
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _not_too_large(self) -> Self:
+        if self.depth > MOST_LAYERS:
+            must = f"must be at most {MOST_LAYERS:,} layers"
+            raise DefinitionError(must, f"are {self.depth:,}", where=Setting("neurons"))
+        widths = self.by_layer("neurons")
+        parameters = sum((below + 1) * above for below, above in pairwise(widths))
+        if parameters > MOST_PARAMETERS:
+            raise DefinitionError(
+                f"must give at most {MOST_PARAMETERS:,} weights and biases",
+                f"hidden layers of {quoted(list(widths))} neurons have {parameters:,} between them",
+                where=Setting("neurons"),
+            )
+        checkpoints = self.epochs // self.checkpoint_epochs
+        if checkpoints > MOST_CHECKPOINTS:
+            raise DefinitionError(
+                f"must give at most {MOST_CHECKPOINTS:,} checkpoints",
+                f"{self.epochs:,} epochs have {checkpoints:,}",
+                where=Setting("evaluate_every"),
+            )
         return self
 
     @property
@@ -166,7 +230,7 @@ class Config(BaseModel):
             what = "a regression target" if task == "regression" else "classes"
             raise DefinitionError(
                 f"must be for {what}, which is what the rows have to predict",
-                f"is {name!r}",
+                f"is {quoted(name)}",
                 f"Choose one of: {', '.join(fitting)}.",
                 where=Setting("loss"),
             )
@@ -177,7 +241,7 @@ class Config(BaseModel):
         if task == "classification" and self.target_scaling != "standard":
             raise DefinitionError(
                 "must go with a regression target",
-                f"is {self.target_scaling!r} where classes are predicted",
+                f"is {quoted(self.target_scaling)} where classes are predicted",
                 "Leave it out.",
                 Setting("target_scaling"),
             )

@@ -18,7 +18,7 @@ from hpsearch.data.matrix import is_large
 from hpsearch.data.preprocess import Scaling, fit_scaling
 from hpsearch.data.splits import Split
 from hpsearch.data.target_scaling import fit_target, require_scalable
-from hpsearch.errors import DataError, Setting, did_you_mean
+from hpsearch.errors import DataError, Setting, did_you_mean, quoted
 from hpsearch.nn.losses import LOSSES
 from hpsearch.nn.network import NetworkShape, initial_parameters
 from hpsearch.nn.optimizers import OPTIMIZERS
@@ -172,7 +172,7 @@ def _class_weights(config: Config, data: Dataset, own: NDArray[np.float64], rows
         for name, weight in given.items():
             if name not in data.class_names:
                 do = did_you_mean(name, data.class_names)
-                raise DataError("must name classes of the data", f"{name!r} is none", do, Setting("class_weight"))
+                raise DataError("must name classes of the data", f"{quoted(name)} is none", do, Setting("class_weight"))
             weights[data.class_names.index(name)] = weight
     return weights
 

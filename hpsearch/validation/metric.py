@@ -33,6 +33,7 @@ from numpy.typing import NDArray
 
 from hpsearch.arrays import Array, Floats
 from hpsearch.data.dataset import Task
+from hpsearch.errors import quoted
 from hpsearch.nn.losses import LOSSES
 
 Labels = NDArray[Any]
@@ -106,7 +107,7 @@ class Metric(ABC):
             return "no row"
         if self.needs_every_class:
             present = np.bincount(counted, minlength=len(class_names)) > 0
-            return None if present.all() else f"no row of class {class_names[int(present.argmin())]!r}"
+            return None if present.all() else f"no row of class {quoted(class_names[int(present.argmin())])}"
         return self._lacking(counted)
 
     @abstractmethod

@@ -344,7 +344,7 @@ def test_debug_shows_the_traceback(small: Path, monkeypatch: pytest.MonkeyPatch)
 def test_when_no_trial_completes_the_reason_is_said(small: Path, hpsearch: Call) -> None:
     small.write_text(
         small.read_text()
-        .replace("float = [1e-3, 1.0], log = true", "choice = [1e30, 1e31]")
+        .replace("float = [1e-3, 1.0], log = true", "choice = [1e30, 5e29]")
         .replace('adam", "sgd', "sgd")
     )
     outcome = hpsearch("run", small)
@@ -462,3 +462,35 @@ def test_an_error_of_the_audit_is_said_once_and_overruled_by_name(small: Path, h
     assert not Path("hpsearch.db").exists()
     assert hpsearch("check", study, "--set", 'validation.allow=["duplicates"]').status == 0
     assert hpsearch("run", study, "--set", 'validation.allow=["duplicates"]').status == 0
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        ["run", "x.toml", f"--{'A' * 5000}"],
+        ["A" * 5000],
+        ["run", "x.toml", "A" * 5000],
+        ["trials", "a", "--format", "A" * 5000],
+        ["run", "A" * 5000],
+        ["run", "a\x1b[31m\n.toml"],
+        ["run", "x.toml", "--timeout", f"{'9' * 5000}h"],
+        ["best", "a", "--storage", f"sqlite:///{'A' * 5000}"],
+        ["compare", "A" * 5000, f"a:{'9' * 5000}"],
+    ],
+    ids=["option", "command", "argument", "choice", "path", "escapes", "time", "storage", "trial"],
+)
+def test_what_was_given_is_cut_in_messages(call: list[str], hpsearch: Callable[..., Outcome], small: Path) -> None:
+    done = hpsearch(*call)
+    assert done.status == 2
+    *usage, line = done.err.splitlines()
+    assert line.isprintable()
+    assert len(line) < 700
+    assert all(len(other) < 200 for other in usage)
+
+
+def test_a_number_beyond_its_bound_is_refused_by_its_option(hpsearch: Callable[..., Outcome], small: Path) -> None:
+    for option in ("--trials", "--workers"):
+        done = hpsearch("run", small, option, 2**63 - 1)
+        assert done.status == 2
+        assert option in done.err
+        assert re.search("1000|1,000", done.err)

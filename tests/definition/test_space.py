@@ -205,21 +205,24 @@ def test_what_all_trials_share_cannot_be_searched(name: str) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("neurons = { int = [0, 8] }", ["neurons must be an integer of at least 1", "0"]),
+        ("neurons = { int = [0, 8] }", ["neurons must be an integer from 1 to 1,000,000", "0"]),
         ("neurons = { float = [8, 9] }", ["neurons must be an integer", "8.0"]),
         ("neurons = { choice = [8, 8.5] }", ["neurons must be an integer", "8.5"]),
-        ("learning_rate = { float = [0.0, 1.0] }", ["learning_rate must be above 0"]),
+        ("learning_rate = { float = [0.0, 1.0] }", ["learning_rate must be at least 1e-30"]),
         ('learning_rate = { choice = [0.1, "x"] }', ["learning_rate must be a number, but is 'x'."]),
         ("hidden_layers = { int = [-1, 2] }", ["hidden_layers must be at least 0, but is -1."]),
         ("epochs = { int = [0, 9] }", ["epochs must be at least 1, but is 0."]),
-        ('batch_size = { choice = ["full", 0] }', ["batch_size must be an integer of at least 1 or 'full', but is 0."]),
-        ("weight_l2 = { float = [-1.0, 1.0] }", ["weight_l2 must be a finite number of at least 0", "-1.0"]),
+        (
+            'batch_size = { choice = ["full", 0] }',
+            ["batch_size must be an integer from 1 to 1,000,000,000 or 'full', but is 0."],
+        ),
+        ("weight_l2 = { float = [-1.0, 1.0] }", ["weight_l2 must be 0, or a number from 1e-30 to 1,000,000", "-1.0"]),
         ('optimizer = { choice = ["adam", "sdg"] }', ["Unknown optimizer 'sdg'.", "Did you mean 'sgd'?"]),
         ("optimizer = { int = [1, 2] }", ["optimizer must be text, but is 1."]),
         ('scaling = { choice = ["non"] }', ["Unknown scaling 'non'.", "Did you mean 'none'?"]),
-        ("layer1.neurons = { int = [0, 8] }", ["[space.layer1] neurons must be an integer of at least 1", "0"]),
-        ("beta2 = { float = [0.9, 1.0] }", ["beta2 must be below 1"]),
-        ('optimizer = { choice = ["sgd"] }\nmomentum = { float = [0.0, 1.0] }', ["momentum must be below 1"]),
+        ("layer1.neurons = { int = [0, 8] }", ["[space.layer1] neurons must be an integer from 1 to 1,000,000", "0"]),
+        ("beta2 = { float = [0.9, 1.0] }", ["beta2 must be at most 0.999999"]),
+        ('optimizer = { choice = ["sgd"] }\nmomentum = { float = [0.0, 1.0] }', ["momentum must be at most 0.999999"]),
     ],
 )
 def test_a_range_that_reaches_beyond_its_hyperparameters_bounds_is_refused(text: str, words: list[str]) -> None:

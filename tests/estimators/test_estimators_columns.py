@@ -114,7 +114,7 @@ def test_dtypes_say_what_columns_are(tmp_path: Path) -> None:
         ({"numeric": "a"}, "^MLPRegressor: columns\\['numeric'\\] must be a list, but is 'a'\\.$"),
         ({"date": [1]}, "columns\\['date'\\]\\['0'\\] must be text, but is 1\\.$"),
         ({"encode": 3}, "columns\\['encode'\\] must be a dict, but is 3\\.$"),
-        ({"order": {"size": ["S"]}}, "columns\\['order'\\]\\['size'\\] must be a list of at least 2, but is "),
+        ({"order": {"size": ["S"]}}, "columns\\['order'\\]\\['size'\\] must have at least 2, but has 1"),
         ({"most_categories": 0}, "columns\\['most_categories'\\] must be at least 1, but is 0\\.$"),
         ({"most_categories": "a"}, "columns\\['most_categories'\\] must be an integer, but is 'a'\\.$"),
         ({"impute": "mode"}, "columns\\['impute'\\] must be 'mean', .*, but is 'mode'\\.$"),

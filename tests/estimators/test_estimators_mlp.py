@@ -81,8 +81,8 @@ def test_the_defaults_do_not_overfit(seed: int) -> None:
 @pytest.mark.parametrize(
     ("parameters", "said"),
     [
-        ({"neurons": 0}, "MLPClassifier: neurons must be an integer of at least 1, or a list of them, but is 0."),
-        ({"learning_rate": -1.0}, "MLPClassifier: learning_rate must be above 0.0, but is -1.0."),
+        ({"neurons": 0}, "MLPClassifier: neurons must be an integer from 1 to 1,000,000, or a list of them, but is 0."),
+        ({"learning_rate": -1.0}, "MLPClassifier: learning_rate must be at least 1e-30, but is -1.0."),
         ({"optimizer": "adm"}, "MLPClassifier: Unknown optimizer 'adm'. Choose one of: adagrad, adam, rmsprop, sgd. "),
         ({"neurons": [4, 4], "hidden_layers": 3}, "MLPClassifier: neurons must have one value a hidden layer: 3"),
         ({"class_weight": {7: 2.0}}, "class_weight must name classes of the data, but '7' is none."),
@@ -504,7 +504,7 @@ def test_a_regressor_stops_early_at_its_best_checkpoint() -> None:
             {"target_scaling": "logg"},
             "MLPRegressor: Unknown target scaling 'logg'. Choose one of: log, power, standard. Did",
         ),
-        ({"dropout": 1.0}, "MLPRegressor: dropout must be a number of at least 0 and below 1, or a list of them"),
+        ({"dropout": 1.0}, "MLPRegressor: dropout must be a number from 0 to 0.999, or a list of them"),
     ],
 )
 def test_what_is_not_for_a_quantity_is_refused(parameters: dict[str, Any], said: str) -> None:

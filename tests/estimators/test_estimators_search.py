@@ -364,7 +364,7 @@ def test_rows_in_the_order_of_time_are_validated_on_later_ones() -> None:
             lambda: search([("neurons", 3)]),
             "space must be a dict of choices, distributions or ranges by parameter, but is [('neurons', 3)].",
         ),
-        (lambda: search(workers=0), "workers must be an integer of at least 1, but is 0."),
+        (lambda: search(workers=0), "workers must be an integer from 1 to 1,000, but is 0."),
         (lambda: search(n_trials=0), "n_trials must be at least 1, but is 0."),
         (lambda: search(sampler="tpx"), "KFoldSearchCV: Unknown sampler 'tpx'. "),
         (lambda: search(cv=1000), "cv must be at most the number of rows, 150, but is 1000."),

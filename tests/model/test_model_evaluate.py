@@ -391,7 +391,7 @@ def test_a_configuration_that_is_not_the_study_s_carries_none(here: Path) -> Non
     [
         ("classes", ["--cost", "10"], "--cost must read CLASS=NUMBER, as in yes=10, but is '10'."),
         ("classes", ["--cost", "perhaps=10"], "--cost must name a class of the model, but names 'perhaps'."),
-        ("classes", ["--cost", "yes=0"], "--cost must be a finite number above 0, but is 0."),
+        ("classes", ["--cost", "yes=0"], "--cost must be a number from 1e-12 to 1e+12, but is 0.0."),
         ("numbers", ["--cost", "yes=10"], "--cost must go with a model of two classes, but this one predicts a"),
         ("classes", ["--threshold", "2"], "--threshold must read CLASS=NUMBER, as in yes=0.1, but is '2'."),
         ("classes", ["--threshold", "yes=2"], "--threshold must be a probability, from 0 to 1, but is 2."),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import re
+import resource
 import shutil
 import signal
 import socket
@@ -222,11 +223,19 @@ def test_a_trial_that_kills_its_worker_every_time_is_given_up_and_the_others_are
 
 @pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.campaign)])
 def test_a_trial_without_enough_memory_is_recorded_and_the_study_goes_on(small: Path, workers: int) -> None:
+    """Networks that a study may have, of more memory than this process, and its workers, may ask for."""
     head = small.read_text().partition("[space]")[0]
-    space = "[space]\nneurons = { choice = [8, 100_000_000_000] }\n"
-    known = "enqueue = [{ neurons = 8 }, { neurons = 100_000_000_000 }, { neurons = 8 }]"
-    small.write_text(f"{head}{space}[search]\ntrials = 3\n{known}\n")
-    trials = hpsearch.run(small, workers=workers, reuse=False).trials
+    space = "[space]\nneurons = { choice = [4, 5_000] }\n"
+    known = "enqueue = [{ neurons = 4 }, { neurons = 5_000 }, { neurons = 4 }]"
+    small.write_text(f"{head}{space}[search]\ntrials = 3\nfinalists = 0\n{known}\n")
+    definition = StudyDefinition.from_file(small, ["train.hidden_layers=2"])
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (used + 2**28, before[1]))
+    try:
+        trials = hpsearch.run(definition, workers=workers, reuse=False).trials
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
     assert trials["state"].tolist() == ["COMPLETE", "FAIL", "COMPLETE"]
     assert "Unable to allocate" in trials["reason"][1]
 

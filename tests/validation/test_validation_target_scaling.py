@@ -232,8 +232,7 @@ def test_the_target_scaling_that_always_was_is_in_no_fingerprint() -> None:
 @each_target
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_a_network_that_diverges_is_said_to(target: str, dtype: str) -> None:
-    rate = {"float32": 1e30, "float64": 1e300}[dtype]
     result = validate(
-        skewed(), target_scaling=target, optimizer="sgd", activation="relu", learning_rate=rate, dtype=dtype
+        skewed(), target_scaling=target, optimizer="sgd", activation="relu", learning_rate=1e30, dtype=dtype
     )
     assert result.outcome == "diverged"

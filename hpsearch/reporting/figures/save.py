@@ -8,7 +8,7 @@ from pathlib import Path
 import plotly.graph_objects as go
 
 from hpsearch.atomic_write import write_atomically
-from hpsearch.errors import HpsearchError, did_you_mean
+from hpsearch.errors import HpsearchError, did_you_mean, quoted
 from hpsearch.extras import require
 
 
@@ -48,6 +48,6 @@ def save(figure: go.Figure, path: Path) -> None:
     kind = path.suffix.removeprefix(".").lower()
     if kind not in IMAGE_FORMATS:
         raise HpsearchError(
-            "must end in a kind of file", f"ends in {kind!r}", did_you_mean(kind, IMAGE_FORMATS), where=str(path)
+            "must end in a kind of file", f"ends in {quoted(kind)}", did_you_mean(kind, IMAGE_FORMATS), where=str(path)
         )
     write_atomically(path, IMAGE_FORMATS[kind](figure))
