@@ -9,7 +9,7 @@ import numpy as np
 
 from hpsearch.arrays import Array, Floats, IntArray
 from hpsearch.definition.study import StudyDefinition
-from hpsearch.errors import DataError, HpsearchError, Setting, did_you_mean
+from hpsearch.errors import DataError, HpsearchError, Setting, did_you_mean, quoted
 from hpsearch.model.bundle import Bundle
 from hpsearch.numbers import plural
 from hpsearch.search.correction import (
