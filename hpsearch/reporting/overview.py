@@ -5,27 +5,28 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 from zlib import crc32
 
 from optuna.storages import RDBStorage
 from optuna.study import StudyDirection
-from optuna.study._frozen import FrozenStudy
 
 from hpsearch.definition.study import StudyDefinition
-from hpsearch.errors import HpsearchError
+from hpsearch.errors import DamagedStudyError, HpsearchError
 from hpsearch.search.coordinator import trials_wanted
 from hpsearch.search.correction import is_scored, stored_score
 from hpsearch.storage.counts import TrialCounts, trial_counts
-from hpsearch.storage.database import clear_errors
+from hpsearch.storage.database import snapshot
 from hpsearch.storage.lock import is_owned
-from hpsearch.storage.stored_study import StoredStudy, stored_result
+from hpsearch.storage.reading import StudyRow, read_studies
+from hpsearch.storage.records import is_ours
+from hpsearch.storage.stored_study import StoredStudy, checked_attributes, stored_result
 from hpsearch.validation.metric import Metric
 from hpsearch.validation.selection import Corrected
 
-State = Literal["running", "finished", "interrupted", "not begun", "unknown"]
+State = Literal["running", "finished", "interrupted", "not begun", "unknown", "damaged"]
 
 
 @dataclass(frozen=True)
@@ -80,34 +81,46 @@ class Overview:
         Raises:
             StorageError: a database that cannot be read.
         """
-        return next(iter(self._standings(lambda study: study._study_id == study_id)), None)
+        return next(iter(self._standings(lambda row: row.study_id == study_id)), None)
 
-    def _standings(self, wanted: Callable[[FrozenStudy], bool]) -> list[Standing]:
-        with clear_errors(self.url):
-            studies = sorted(filter(wanted, self.storage.get_all_studies()), key=lambda study: -study._study_id)
+    def _standings(self, wanted: Callable[[StudyRow], bool]) -> list[Standing]:
+        with snapshot(self.storage, self.url) as connection:
+            rows = sorted(filter(wanted, read_studies(connection)), key=lambda row: -row.study_id)
         counts = trial_counts(self.storage, self.url)
-        return [self._standing(study, counts.get(study._study_id, TrialCounts())) for study in studies]
+        found = []
+        for row in rows:
+            of_study = counts.get(row.study_id, TrialCounts())
+            try:
+                found.append(self._standing(row, of_study))
+            except DamagedStudyError:  # whoever opens it is told what is wrong
+                found.append(_damaged(row, of_study))
+        return found
 
     def stored(self, study: Standing) -> StoredStudy:
         """The study itself."""
         return StoredStudy(self.storage, self.url, study.name, study.study_id)
 
-    def _standing(self, study: FrozenStudy, counts: TrialCounts) -> Standing:
-        attributes, study_id = study.user_attrs, study._study_id
-        highest = study.directions[0] is StudyDirection.MAXIMIZE
-        best = counts.highest if highest else counts.lowest
-        ours = "definition" in attributes
+    def _standing(self, row: StudyRow, counts: TrialCounts) -> Standing:
+        """
+        Raises:
+            DamagedStudyError: it is not as it was stored.
+        """
+        if counts.damage is not None:
+            raise counts.damage
+        ours, study_id = is_ours(row.keys), row.study_id
+        attributes = checked_attributes(row) if ours else row.attributes()
+        best = counts.highest if row.directions()[0] is StudyDirection.MAXIMIZE else counts.lowest
         definition = self._definition(study_id, attributes) if ours else None
         state: State = "unknown"
         wanted = corrected = None
         if ours:
-            stored = StoredStudy(self.storage, self.url, study.study_name, study_id)
-            corrected = stored_score(attributes, counts.ended)
+            stored = StoredStudy(self.storage, self.url, row.name, study_id)
+            corrected = stored_score(stored, attributes, counts.ended)
             wanted = None if definition is None else self._trials_wanted(stored, definition, attributes, counts.ended)
             state = _state(is_owned(stored), counts, wanted, definition, attributes)
         return Standing(
             study_id=study_id,
-            name=study.study_name,
+            name=row.name,
             ours=ours,
             state=state,
             counts=counts,
@@ -141,6 +154,22 @@ class Overview:
             results = [stored_result(trial) for trial in stored.trials() if trial.state.is_finished()]
             known = self._wanted[stored.study_id] = (ended, trials_wanted(definition, results, limit))
         return known[1]
+
+
+def _damaged(row: StudyRow, counts: TrialCounts) -> Standing:
+    """A study that is not as it was stored."""
+    return Standing(
+        study_id=row.study_id,
+        name=row.name,
+        ours=True,
+        state="damaged",
+        counts=replace(counts, lowest=None, highest=None),
+        wanted=None,
+        best=None,
+        metric=None,
+        corrected=None,
+        version=f"{counts.ended}-{crc32(repr(row).encode('utf-8', 'backslashreplace')):08x}",
+    )
 
 
 def _state(

@@ -57,7 +57,8 @@ Losses of classes are in nats, those of a regression in the target's unit, or in
 
 ``studies`` has one row a study: how its trials ended, the best value of the search and its trial, which finals need not
 have chosen, and the corrected score of what is shipped with its interval at 95 %
-(:func:`hpsearch.search.correction.correct_shipped`; missing until a run ends).
+(:func:`hpsearch.search.correction.correct_shipped`; missing until a run ends). Of a damaged study, ``damage`` says what
+is wrong with it, and only the number of its trials is known; it is missing for all others.
 """
 
 from __future__ import annotations
@@ -70,10 +71,10 @@ from typing import Any
 import pandas as pd
 
 from hpsearch.atomic_write import write_atomically
-from hpsearch.errors import HpsearchError, did_you_mean
+from hpsearch.errors import DamagedStudyError, HpsearchError, did_you_mean
 from hpsearch.extras import require
-from hpsearch.storage.database import clear_errors, close, open_storage
-from hpsearch.storage.stored_study import StoredStudy, objective_of, stored_result
+from hpsearch.storage.database import close, open_storage
+from hpsearch.storage.stored_study import StoredStudy, objective_of, stored_result, study_rows
 from hpsearch.storage.trial_result import TrialResult, best_result, front, standard_error
 from hpsearch.validation.score import SCORE_NAMES
 
@@ -91,6 +92,7 @@ _STUDY_TYPES = {
     **dict.fromkeys(("trials", "complete", "pruned", "failed", "running"), "int64"),
     "best_trial": "Int64",
     **dict.fromkeys(("best_value", "corrected", "corrected_low", "corrected_high"), "float64"),
+    "damage": "str",
 }
 FORMATS = ("csv", "json", "parquet", "table")
 
@@ -188,22 +190,27 @@ def studies_table(url: str) -> pd.DataFrame:
     """One row a study of a storage; studies that are not ours are left out."""
     storage = open_storage(url)
     try:
-        with clear_errors(url):
-            summaries = [study for study in storage.get_all_studies() if "definition" in study.user_attrs]
-        rows = [_study_row(StoredStudy(storage, url, s.study_name, s._study_id), s.user_attrs) for s in summaries]
+        rows = []
+        for row in study_rows(storage, url):
+            stored = StoredStudy(storage, url, row.name, row.study_id)
+            try:
+                rows.append(_study_row(stored))
+            except DamagedStudyError as error:
+                counts = dict.fromkeys(("complete", "pruned", "failed", "running"), 0)
+                rows.append({"study": stored.name, "trials": stored.count(), **counts, "damage": str(error)})
     finally:
         close(storage)
     return frame_of(rows, _STUDY_TYPES)
 
 
-def _study_row(stored: StoredStudy, attributes: Mapping[str, Any]) -> dict[str, Any]:
+def _study_row(stored: StoredStudy) -> dict[str, Any]:
     from hpsearch.search.correction import stored_score
 
-    trials = stored.trials()
+    attributes, trials = stored.whole()
     states = [trial.state.name for trial in trials]
     finished = (stored_result(trial) for trial in trials if trial.state.is_finished())
     best = best_result(finished, objective_of(attributes))
-    fixed = stored_score(attributes, sum(trial.state.is_finished() for trial in trials))
+    fixed = stored_score(stored, attributes, sum(trial.state.is_finished() for trial in trials))
     return {
         "study": stored.name,
         "source": attributes["definition"]["data"]["source"],

@@ -7,13 +7,15 @@ objective or the loss is a mean of squares, its root stands before it, under the
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 import pandas as pd
 
+from hpsearch.errors import DamagedStudyError
 from hpsearch.results.metrics_table import metrics_table
 from hpsearch.results.tables import curves_table, finals_table, folds_table, studies_table, trials_table
-from hpsearch.storage.database import clear_errors, close, open_storage
-from hpsearch.storage.stored_study import StoredStudy, objective_of
+from hpsearch.storage.database import close, open_storage
+from hpsearch.storage.stored_study import StoredStudy, checked_attributes, objective_of, study_rows
 from hpsearch.validation.metric import Metric
 from hpsearch.validation.metrics import objective_metric
 from hpsearch.validation.score import SCORE_NAMES
@@ -81,21 +83,24 @@ def studies_view(url: str) -> pd.DataFrame:
     table, metrics = studies_table(url), _objectives(url)
     for name in ("best_value", "corrected", "corrected_low", "corrected_high"):
         pairs = zip(table["study"].tolist(), table[name].tolist(), strict=True)
-        table[name] = pd.Series([metrics[study].in_headline(value) for study, value in pairs], dtype="float64")
-    table.insert(1, "score", pd.Series([metrics[study].headline.title for study in table["study"]], dtype="str"))
+        values = [metrics[study].in_headline(value) if study in metrics else None for study, value in pairs]
+        table[name] = pd.Series(values, dtype="float64")
+    titles = [metrics[study].headline.title if study in metrics else None for study in table["study"]]
+    table.insert(1, "score", pd.Series(titles, dtype="str"))
     first = ["study", "score", "corrected", "corrected_low", "corrected_high", "best_value", "best_trial", "trials"]
     return _ordered(table, first)
 
 
 def _objectives(url: str) -> dict[str, Metric]:
-    """Of each study, by its name."""
-    storage = open_storage(url)
+    """Of each study that can be read, by its name."""
+    storage, found = open_storage(url), {}
     try:
-        with clear_errors(url):
-            studies = [study for study in storage.get_all_studies() if "definition" in study.user_attrs]
-        return {study.study_name: objective_of(study.user_attrs) for study in studies}
+        for row in study_rows(storage, url):
+            with suppress(DamagedStudyError):
+                found[row.name] = objective_of(checked_attributes(row))
     finally:
         close(storage)
+    return found
 
 
 def _loss(stored: StoredStudy) -> Metric:

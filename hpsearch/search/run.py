@@ -18,6 +18,7 @@ from hpsearch.search.executors import InProcessExecutor, LocalPoolExecutor, Tria
 from hpsearch.search.finals import Finals
 from hpsearch.search.objective import Prepared
 from hpsearch.search.progress import Logged
+from hpsearch.search.stored_choices import require_of_space
 from hpsearch.search.supervisor import Supervisor, TimeUpError
 from hpsearch.storage.lock import sole_owner
 from hpsearch.storage.stored_study import StoredStudy
@@ -82,6 +83,7 @@ def owned(
     attributes = {"identity": prepared.identity(), **prepared.attributes(), "audit": audit}
     with StoredStudy.create_or_open(url, prepared.definition.name, attributes, new) as stored, sole_owner(stored):
         stored.require_same(attributes, allow_mixed)
+        require_of_space(stored, prepared.definition)  # before anything is written
         stored.refresh(attributes)
         yield stored
 

@@ -7,13 +7,15 @@ from datetime import datetime
 
 import sqlalchemy as sa
 from optuna.storages import RDBStorage
+from optuna.trial import TrialState
 
-from hpsearch.storage.database import clear_errors
+from hpsearch.errors import DamagedStudyError
+from hpsearch.storage.database import snapshot
+from hpsearch.storage.reading import finite, local_time, member
 
 _TRIALS = sa.table(
     "trials",
-    *map(sa.column, ("trial_id", "study_id", "state")),
-    sa.column("datetime_complete", sa.DateTime),
+    *map(sa.column, ("trial_id", "study_id", "state", "datetime_complete")),
 )
 _VALUES = sa.table("trial_values", *map(sa.column, ("trial_id", "objective", "value")))
 _QUERY = (
@@ -21,7 +23,7 @@ _QUERY = (
         _TRIALS.c.study_id,
         _TRIALS.c.state,
         sa.func.count(),
-        sa.func.max(_TRIALS.c.datetime_complete, type_=sa.DateTime),
+        sa.func.max(_TRIALS.c.datetime_complete),
         sa.func.min(_VALUES.c.value),
         sa.func.max(_VALUES.c.value),
     )
@@ -41,12 +43,14 @@ class TrialCounts:
         last: when the last one ended, in the local time of the process that ran it; None before.
         lowest: the lowest value of the complete ones, of the first objective; None if none is complete.
         highest: and the highest.
+        damage: why these cannot be told; None where they can.
     """
 
     states: dict[str, int] = field(default_factory=dict)
     last: datetime | None = None
     lowest: float | None = None
     highest: float | None = None
+    damage: DamagedStudyError | None = None
 
     @property
     def ended(self) -> int:
@@ -61,11 +65,14 @@ def trial_counts(storage: RDBStorage, url: str) -> dict[int, TrialCounts]:
         StorageError: a database that cannot be read.
     """
     found: dict[int, TrialCounts] = {}
-    with clear_errors(url), storage.engine.connect() as connection:
+    with snapshot(storage, url) as connection:
         for study, state, count, last, lowest, highest in connection.execute(_QUERY):
             counts = found.setdefault(study, TrialCounts())
-            counts.states[state] = count
-            counts.last = max(filter(None, (counts.last, last)), default=None)
-            if state == "COMPLETE":
-                counts.lowest, counts.highest = lowest, highest
+            try:
+                counts.states[member(TrialState, state, "the state of a trial").name] = count
+                counts.last = max(filter(None, (counts.last, local_time(last))), default=None)
+                if state == "COMPLETE" and lowest is not None:
+                    counts.lowest, counts.highest = (finite(end, "an objective value") for end in (lowest, highest))
+            except DamagedStudyError as error:
+                counts.damage = error
     return found

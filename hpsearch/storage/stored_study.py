@@ -9,15 +9,27 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import optuna
+import sqlalchemy as sa
 from optuna.distributions import BaseDistribution
 from optuna.storages import RDBStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
+from pydantic import ValidationError
 
-from hpsearch.errors import Setting, StorageError, StorageLostError, StudyChangedError, UnknownStudyError, did_you_mean
+from hpsearch.errors import (
+    DefinitionError,
+    Setting,
+    StorageError,
+    StorageLostError,
+    StudyChangedError,
+    UnknownStudyError,
+    did_you_mean,
+    located,
+    one_line,
+)
 from hpsearch.storage.database import (
     clear_errors,
     close,
@@ -27,9 +39,12 @@ from hpsearch.storage.database import (
     place,
     replace_rows,
     shown_url,
+    snapshot,
     study_names,
 )
 from hpsearch.storage.quiet import quiet
+from hpsearch.storage.reading import StudyRow, count_trials, damaged, read_choices, read_studies, read_trials, text_of
+from hpsearch.storage.records import check_directions, check_study, check_trials, decoded, is_ours, objective_names
 from hpsearch.storage.row_results import RowResultFiles
 from hpsearch.storage.trial_result import MACHINE, TrialResult
 from hpsearch.validation.costs import COSTS
@@ -38,6 +53,8 @@ from hpsearch.validation.layout import Layout
 from hpsearch.validation.metric import Metric
 from hpsearch.validation.metrics import objective_metric
 from hpsearch.validation.score import as_plain, named_score
+
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
@@ -113,8 +130,10 @@ class StoredStudy:
                     made = True
             if new and not made:
                 raise name_taken(url, name)
-            study_id = storage.get_study_id_from_name(name)
-        return cls(storage, url, name, study_id)
+            stored = cls(storage, url, name, storage.get_study_id_from_name(name))
+            if not made:
+                stored.require_whole()
+        return stored
 
     @classmethod
     def open(cls, url: str, name: str, owner: bool = False, rows: Any = None) -> StoredStudy:
@@ -128,6 +147,19 @@ class StoredStudy:
 
         Raises:
             UnknownStudyError: there is none, or it is not one of ours.
+            DamagedStudyError: it is not as it was stored. (Of its trials :meth:`trials` knows.)
+        """
+        study = cls.found(url, name, owner, rows)
+        with closed_on_error(study.storage):
+            _ = study.attributes
+        return study
+
+    @classmethod
+    def found(cls, url: str, name: str, owner: bool = False, rows: Any = None) -> StoredStudy:
+        """The study of this name, whether or not it is whole: for who deletes it.
+
+        Raises:
+            UnknownStudyError: there is none, or it is not one of ours.
         """
         with closed_on_error(open_storage(url, owner=owner)) as storage, clear_errors(url):
             names = study_names(storage, url)
@@ -135,7 +167,7 @@ class StoredStudy:
                 hint = did_you_mean(name, names) if names else "It holds no study yet."
                 raise UnknownStudyError(f"There is no study {name!r} in {shown_url(url)}", do=hint)
             study = cls(storage, url, name, storage.get_study_id_from_name(name), rows)
-            if "definition" not in study.attributes:
+            if not is_ours(study._row().keys):
                 raise UnknownStudyError(_OURS, _NOT_OURS, where=place(url, name))
         return study
 
@@ -145,10 +177,78 @@ class StoredStudy:
     def __exit__(self, *_: object) -> None:
         close(self.storage)
 
+    def _row(self) -> StudyRow:
+        with snapshot(self.storage, self.url) as connection:
+            return self._row_of(connection)
+
+    def _row_of(self, connection: sa.Connection) -> StudyRow:
+        rows = read_studies(connection, self.study_id)
+        if not rows:  # it was deleted meanwhile
+            raise UnknownStudyError(f"There is no study {self.name!r} in {shown_url(self.url)}")
+        return rows[0]
+
     @property
     def attributes(self) -> dict[str, Any]:
-        with clear_errors(self.url):
-            return self.storage.get_study_user_attrs(self.study_id)
+        """What is stored of the study beside its trials.
+
+        Raises:
+            DamagedStudyError: it is not as it was stored.
+        """
+        with located(*place(self.url, self.name)):
+            return checked_attributes(self._row())
+
+    def decoded(self, key: str, kind: type[Value], attributes: Mapping[str, Any] | None = None) -> Value | None:
+        """One of its attributes as a frozen dataclass; None if it is not stored.
+
+        Args:
+            key: the attribute's.
+            kind: the dataclass.
+            attributes: those of the study, where they have been read.
+
+        Raises:
+            DamagedStudyError: it is not as it was stored.
+        """
+        stored = (self.attributes if attributes is None else attributes).get(key)
+        with located(*place(self.url, self.name)):
+            return None if stored is None else decoded(kind, stored, f"its attribute {key!r}")
+
+    def choices(self) -> list[tuple[int, dict[str, Any], dict[str, BaseDistribution]]]:
+        """What each trial chose, and from what: (number, values by name, distributions by name).
+
+        Raises:
+            DamagedStudyError: that is not as it was stored.
+        """
+        with located(*place(self.url, self.name)), snapshot(self.storage, self.url) as connection:
+            return read_choices(connection, self.study_id)
+
+    def require_whole(self) -> None:
+        """Refuse a study of which anything is not as it was stored, before anything is written.
+
+        Raises:
+            DamagedStudyError: with what is damaged.
+        """
+        if is_ours(self._row().keys):
+            self.trials()
+
+    def count(self) -> int:
+        """How many trials are stored, damaged ones too."""
+        with snapshot(self.storage, self.url) as connection:
+            return count_trials(connection, self.study_id)
+
+    @contextmanager
+    def reading(self, what: str) -> Iterator[None]:
+        """What is raised inside is about what is stored: of a definition, that it cannot be.
+
+        Args:
+            what: is read, as ``its definition``.
+
+        Raises:
+            DamagedStudyError: instead of the error of a definition.
+        """
+        try:
+            yield
+        except (DefinitionError, ValidationError) as error:
+            raise damaged(what, one_line(error)).at(*place(self.url, self.name)) from error
 
     @property
     def metric(self) -> Metric:
@@ -225,9 +325,25 @@ class StoredStudy:
         return len(earlier)
 
     def trials(self) -> list[FrozenTrial]:
-        """All trials, by number."""
-        with clear_errors(self.url):
-            return self.storage.get_all_trials(self.study_id, deepcopy=False)
+        """All trials, by number.
+
+        Raises:
+            DamagedStudyError: they, or what is stored beside them, are not as they were stored.
+        """
+        return self.whole()[1]
+
+    def whole(self) -> tuple[dict[str, Any], list[FrozenTrial]]:
+        """Its attributes and its trials, of one moment.
+
+        Raises:
+            DamagedStudyError: they are not as they were stored.
+        """
+        with located(*place(self.url, self.name)):
+            with snapshot(self.storage, self.url) as connection:
+                row, trials = self._row_of(connection), read_trials(connection, self.study_id)
+            attributes = checked_attributes(row)
+            check_trials(trials, attributes)
+        return attributes, trials
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -367,6 +483,25 @@ def _final(number: int, record: Mapping[str, Any]) -> TrialResult:
     )
 
 
+def study_rows(storage: RDBStorage, url: str) -> list[StudyRow]:
+    """The studies of a storage that hpsearch made, damaged ones too, by their numbers."""
+    with snapshot(storage, url) as connection:
+        return [row for row in read_studies(connection) if is_ours(row.keys)]
+
+
+def checked_attributes(row: StudyRow) -> dict[str, Any]:
+    """What is stored of a study of ours beside its trials.
+
+    Raises:
+        DamagedStudyError: it is not as it was stored.
+    """
+    text_of(row.found_name, "its name")
+    attributes = row.attributes()
+    check_study(attributes)
+    check_directions(row.directions(), attributes)
+    return attributes
+
+
 def name_taken(url: str, name: str) -> StorageError:
     """Of a name that a study of the storage has."""
     return StorageError("must be a new name", "is that of a study", "Choose another.", where=place(url, name))
@@ -378,22 +513,18 @@ def objective_of(attributes: Mapping[str, Any]) -> Metric:
 
 
 def _objective_name(attributes: Mapping[str, Any]) -> str:
-    return _objective_names(attributes)[0]
+    name: str = objective_names(attributes)[0]
+    return name
 
 
 def costs_of(attributes: Mapping[str, Any]) -> tuple[str, ...]:
     """The names of a study's further objectives, from its attributes."""
-    return _objective_names(attributes)[1:]
+    return objective_names(attributes)[1:]
 
 
 def objective_titles(attributes: Mapping[str, Any]) -> list[str]:
     """How people read a study's objectives, one a direction that it has in its storage."""
     return [f"mean {objective_of(attributes).title}", *(COSTS[name].title for name in costs_of(attributes))]
-
-
-def _objective_names(attributes: Mapping[str, Any]) -> tuple[str, ...]:
-    search = attributes["definition"].get("search", {}) if "definition" in attributes else {}
-    return tuple(search.get("objectives") or [search.get("objective", "loss")])
 
 
 def loss_name(attributes: Mapping[str, Any]) -> str:
@@ -428,7 +559,8 @@ def stored_result(trial: FrozenTrial) -> TrialResult:
         intermediate=[trial.intermediate_values[epoch] for epoch in record["epochs"]],
         score=score,
         score_name=score_name,
-        **{key: attributes.get(key) for key in _SHOWN},  # type: ignore[arg-type]
+        # What another program ended has no numbers of ours.
+        **{"parameters": 0, "seconds": 0.0, **{key: attributes[key] for key in _SHOWN if key in attributes}},
         **{name: record[key] for name, key in _IN_RECORD.items() if key in record},
     )
 
