@@ -116,6 +116,14 @@ def stored_comparison(stored: StoredStudy, trial: int, epoch: int, of_ensemble: 
     return known if known and (known.trial, known.epoch, known.of_ensemble) == (trial, epoch, of_ensemble) else None
 
 
+def require_comparison(stored: StoredStudy) -> None:
+    """
+    Raises:
+        DamagedStudyError: the comparison that is stored with the study is not as it was stored.
+    """
+    stored.decoded(_ATTRIBUTE, Comparison)
+
+
 @dataclass(frozen=True)
 class Shipped:
     """The out-of-fold predictions of the networks whose configuration is shipped.

@@ -16,7 +16,6 @@ from hpsearch.search.objective import Prepared, TrialTask
 from hpsearch.search.proposer import Proposer
 from hpsearch.search.pruning import PriorTrial
 from hpsearch.search.reuse import replayed
-from hpsearch.search.stored_choices import require_notes
 from hpsearch.search.supervisor import Supervisor, Work
 from hpsearch.storage.stored_study import Proposal, StoredStudy, stored_result
 from hpsearch.storage.trial_result import TrialResult, best_result, minimised, standard_error
@@ -146,9 +145,7 @@ class Coordinator(Work):
 
     def _load(self) -> None:
         """Replay what is stored: results in order, then trials that were running, to be run again as they were."""
-        trials = self._stored.trials()
-        require_notes(self._stored, self._definition, trials)
-        for trial in trials:
+        for trial in self._stored.trials():
             if trial.state.is_finished():
                 self._add_result(stored_result(trial))
             self._add_proposal(Proposal.of(trial))

@@ -372,6 +372,14 @@ def stored_score(stored: StoredStudy, attributes: Mapping[str, Any], told: int) 
     return of_search.corrected
 
 
+def require_scores(stored: StoredStudy) -> None:
+    """
+    Raises:
+        DamagedStudyError: the corrected scores that are stored with the study are not as they were stored.
+    """
+    stored_score(stored, stored.attributes, 0)
+
+
 def is_scored(attributes: Mapping[str, Any], told: int) -> bool:
     """Whether a run came to its end when so many trials had been told, with a score or without one."""
     return any(record and record["told"] == told for record in map(attributes.get, (_SEARCH, _SHIPPED)))

@@ -43,7 +43,7 @@ from hpsearch.storage.database import (
     study_names,
 )
 from hpsearch.storage.quiet import quiet
-from hpsearch.storage.reading import StudyRow, count_trials, damaged, read_choices, read_studies, read_trials, text_of
+from hpsearch.storage.reading import StudyRow, count_trials, damaged, read_choices, read_studies, read_trials
 from hpsearch.storage.records import check_directions, check_study, check_trials, decoded, is_ours, objective_names
 from hpsearch.storage.row_results import RowResultFiles
 from hpsearch.storage.trial_result import MACHINE, TrialResult
@@ -166,6 +166,8 @@ class StoredStudy:
             if name not in names:
                 hint = did_you_mean(name, names) if names else "It holds no study yet."
                 raise UnknownStudyError(f"There is no study {name!r} in {shown_url(url)}", do=hint)
+            if Path(name).name != name:  # files beside the storage have its name
+                raise damaged("its name", "is that of a path").at(*place(url, name))
             study = cls(storage, url, name, storage.get_study_id_from_name(name), rows)
             if not is_ours(study._row().keys):
                 raise UnknownStudyError(_OURS, _NOT_OURS, where=place(url, name))
@@ -495,9 +497,10 @@ def checked_attributes(row: StudyRow) -> dict[str, Any]:
     Raises:
         DamagedStudyError: it is not as it was stored.
     """
-    text_of(row.found_name, "its name")
     attributes = row.attributes()
     check_study(attributes)
+    if attributes["definition"].get("study", {}).get("name") != row.found_name:
+        raise damaged("its name", "is not that of its definition")
     check_directions(row.directions(), attributes)
     return attributes
 
