@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import socket
+import stat
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -61,7 +63,7 @@ def _file_lock(stored: StoredStudy, database: Path) -> Iterator[None]:
     try:
         while True:
             try:
-                file = open(path, "a+", encoding="utf-8", errors="replace", opener=_opened)
+                file = os.fdopen(_open(path, os.O_RDWR | os.O_CREAT), "r+", encoding="utf-8", errors="replace")
             except OSError as error:
                 raise StorageLostError("must be a file that can be written", reason(error), where=str(path)) from error
             closed_in_children.callback(file.close)
@@ -104,7 +106,7 @@ def _is_locked(path: Path) -> bool:
     import fcntl
 
     try:
-        file = open(path, "rb", opener=_opened)
+        file = os.fdopen(_open(path, os.O_RDONLY), "rb")
     except OSError:
         return False
     with file:
@@ -115,9 +117,17 @@ def _is_locked(path: Path) -> bool:
     return False
 
 
-def _opened(path: str, flags: int) -> int:
-    """Open what lies at a lock's place: never what a link there names, and without waiting for a pipe's other end."""
-    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
+def _open(path: Path, flags: int) -> int:
+    """Open the file at a lock's place: never what a link there names, nor a pipe, whose other end would be waited for.
+
+    Raises:
+        OSError: there is something else, or it cannot be opened.
+    """
+    number = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
+    if not stat.S_ISREG(os.fstat(number).st_mode):
+        os.close(number)
+        raise OSError(errno.EINVAL, "is no regular file")
+    return number
 
 
 def _lock_file(stored: StoredStudy, database: Path) -> Path:

@@ -56,13 +56,13 @@ def _check(content: Layout | RowResults) -> None:
     if any(array.dtype.kind not in "iu" or array.ndim != 1 or (array < 0).any() for array in counts):
         raise ValueError("rows, splits, units and classes must be numbered from 0")
     weights = [] if content.weights is None else [content.weights]
-    if {array.shape for array in (*counts, content.labels, *weights)} != {(len(content.rows),)} or not len(
-        content.rows
-    ):
+    size, shapes = len(content.rows), {array.shape for array in (*counts, content.labels, *weights)}
+    if shapes != {(size,)} or size == 0:
         raise ValueError("rows, splits and labels must be as many")
-    splits = np.bincount(content.splits) if content.splits.max() < len(content.rows) else np.zeros(1)
-    if not splits.all() or not all(np.isfinite(array).all() for array in (content.labels, *weights)):
-        raise ValueError("splits must have rows, labels and weights must be finite")
+    if not all(np.isfinite(array).all() and array.dtype.kind in "fiu" for array in (content.labels, *weights)):
+        raise ValueError("labels and weights must be finite")
+    if content.splits.max() >= size or not (np.bincount(content.splits, *weights) > 0).all():
+        raise ValueError("every split must have rows")
 
 
 @dataclass(frozen=True)
@@ -123,11 +123,8 @@ class RowResultFiles:
         # What was told with the trial must come out of its rows, which are stored in float32.
         fits = rows.losses.shape == (len(means), len(shares)) and rows.predictions.shape[0] == len(shares)
         fits = fits and rows.of_objective.shape[:2] == rows.losses.shape
-        if (
-            not fits
-            or layout.classes > max(2, rows.predictions.shape[1])
-            or not np.allclose(rows.losses @ shares, means, rtol=1e-4, atol=1e-6)
-        ):
+        fits = fits and layout.classes <= max(2, rows.predictions.shape[1])
+        if not fits or not np.allclose(rows.losses @ shares, means, rtol=1e-4, atol=1e-6):
             raise StorageError(f"must be of trial {result.number}", "is of another study", where=str(path.resolve()))
         return rows
 
