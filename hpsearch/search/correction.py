@@ -72,7 +72,7 @@ def definition_of(stored: StoredStudy) -> StudyDefinition:
     """
     attributes = stored.attributes
     with stored.reading("its definition"):
-        definition = StudyDefinition.from_mapping(attributes["definition"], Path(attributes["folder"]))
+        definition = StudyDefinition.from_mapping(attributes["definition"], Path(attributes["folder"])).as_stored()
         require_of_space(stored, definition)
     return definition if stored.rows is None else definition.with_rows(stored.rows)
 

@@ -259,6 +259,43 @@ def test_nothing_that_is_stored_is_unpickled(copied: Copied, name: str, key: str
     assert digest(database) == before
 
 
+def test_only_functions_of_the_users_own_are_called_because_a_storage_names_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    code = "import numpy as np\n\ndef load():\n    X = np.random.default_rng(0).normal(size=(40, 2))\n"
+    Path("rows_of_mine.py").write_text(f"{code}    return X, (X[:, 0] > 0).astype(int)\n")
+    text = (
+        TEXT.replace("n_splits = 3", "n_splits = 2").replace("samples = 12\n", "").replace("trials = 6", "trials = 1")
+    )
+    text = text.replace('"nnfs:spiral"', '"python:rows_of_mine:load"')
+    package.run(StudyDefinition.from_text(text), storage=URL)
+    assert len(package.load_importance("small", URL)) > 0, "functions of one's own are"
+    with closing(sqlite3.connect(NAME)) as connection:
+        (stored,) = connection.execute(
+            "SELECT value_json FROM study_user_attributes WHERE key = 'definition'"
+        ).fetchone()
+        for source, arguments in (
+            ("python:os:system", {"command": "touch canary"}),
+            ("python:posix:system", {"command": "touch canary"}),
+            ("python:pandas:read_pickle", {"filepath_or_buffer": "canary.pickle"}),
+        ):
+            changed = {**json.loads(stored), "data": {"source": source, **arguments}}
+            connection.execute(
+                "UPDATE study_user_attributes SET value_json = ? WHERE key = 'definition'", (json.dumps(changed),)
+            )
+            connection.commit()
+            Path("canary.pickle").write_bytes(pickle.dumps(Canary(tmp_path / "canary")))
+            for call in (
+                lambda: package.load_importance("small", URL),
+                lambda: package.confirm("small", storage=URL),
+                lambda: package.StudyResult("small", URL).retrain(),
+            ):
+                with pytest.raises(HpsearchError, match=f"{source}: .*module"):
+                    call()
+            assert not Path("canary").exists(), source
+
+
 def test_the_list_of_studies_says_which_is_damaged(copied: Copied, hpsearch: Callable[..., Outcome]) -> None:
     with closing(sqlite3.connect(copied())) as connection:
         connection.execute(
