@@ -290,11 +290,11 @@ class StoredStudy:
         Raises:
             StudyChangedError: with what was stored and what is now.
         """
-        stored, identity = self.attributes.get("identity"), attributes["identity"]
-        if stored is None:
+        if not is_ours(self._row().keys):
             raise StudyChangedError(
                 _OURS, _NOT_OURS, "Choose another name or storage.", where=place(self.url, self.name)
             )
+        stored, identity = self.attributes["identity"], attributes["identity"]
         keys = [*stored, *(key for key in identity if key not in stored)]
         keys = [key for key in keys if stored.get(key) != identity.get(key) and not (allow_mixed and key == MACHINE)]
         if not keys:
