@@ -192,7 +192,7 @@ Copied = Callable[[], Path]
 Straight = tuple[pd.DataFrame, pd.DataFrame]
 
 
-@pytest.mark.parametrize("seeds", [range(10), range(10, 20)])
+@pytest.mark.parametrize("seeds", [range(6), range(6, 12)])
 def test_damage_is_named_and_hides_nothing_that_is_whole(copied: Copied, straight: Straight, seeds: range) -> None:
     for seed in seeds:
         done, whole = tamper(copied(), seed)
