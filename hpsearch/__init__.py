@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from hpsearch.definition.study import StudyDefinition
     from hpsearch.errors import (
         BundleError,
+        DamagedStudyError,
         DataError,
         DefinitionError,
         DivergedError,
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Bundle",
     "BundleError",
+    "DamagedStudyError",
     "DataError",
     "DefinitionError",
     "DivergedError",

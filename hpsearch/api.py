@@ -1015,8 +1015,9 @@ def delete_study(study: str | Path, storage: str | None = None) -> None:
         HpsearchError: there is no such study, or a process runs it; a storage that cannot be written.
     """
     from hpsearch.storage.manage import delete
+    from hpsearch.storage.stored_study import StoredStudy
 
-    with open_study(study, storage, owner=True) as stored:
+    with StoredStudy.found(storage_url(storage), study_name(study), owner=True) as stored:
         delete(stored)
 
 

@@ -7,6 +7,7 @@
     ├── DataError            rows, targets or splits that cannot be used (also a ValueError)
     ├── StorageError         a storage that cannot be opened, read or written
     │   ├── StorageLostError     a storage that fails, as on a full disk: exit status 1
+    │   ├── DamagedStudyError    a stored study of which something was changed or lost
     │   ├── StudyOwnedError      another live process runs this study
     │   └── UnknownStudyError    no study of that name there (also a LookupError)
     ├── StudyChangedError    a stored study whose definition or data is now another
@@ -167,6 +168,12 @@ class StorageLostError(StorageError):
     What was told before is still there."""
 
     exit_status = 1
+
+
+class DamagedStudyError(StorageError):
+    """A stored study that is not as hpsearch writes it: what is stored of it was changed, cut off or lost.
+
+    Nothing of it is used or executed, and nothing is written. Other studies of the storage can be read."""
 
 
 class StudyOwnedError(StorageError):

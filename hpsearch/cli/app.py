@@ -282,7 +282,12 @@ def studies(storage: Storage = None, kind: TableFormat = None, output: Output = 
         from hpsearch.results.views import studies_view
 
         table = studies_view(api.storage_url(storage))
-        terminal.table(table, FILES)
+        damaged = table["damage"].dropna().tolist()
+        terminal.table(table[table["damage"].isna()], FILES)
+        if damaged:
+            terminal.say("\nDamaged, so that they cannot be used:")
+        for damage in damaged:
+            terminal.say(f"  {damage}")
         if len(table):
             terminal.say(
                 "\nThe best value and trial are the search's; finals may choose another: `hpsearch best STUDY`."

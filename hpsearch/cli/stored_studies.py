@@ -43,6 +43,14 @@ def rename(study: Study, name: NewName, storage: Storage = None, set_: Set = Non
     )
 
 
+def _count(study: str, storage: str | None) -> int:
+    """How many trials a study has, damaged ones too."""
+    from hpsearch.storage.stored_study import StoredStudy
+
+    with StoredStudy.found(api.storage_url(storage), study) as stored:
+        return stored.count()
+
+
 def delete(
     studies: Annotated[
         list[str],
@@ -55,7 +63,7 @@ def delete(
 ) -> None:
     """Delete stored studies with their per-row results; there is no way back."""
     # Before any is deleted all must be there.
-    found = {study: len(api.load_trials(study, storage)) for study in map(api.study_name, studies)}
+    found = {study: _count(study, storage) for study in map(api.study_name, studies)}
     if not yes:
         if not sys.stdin.isatty():
             raise HpsearchError("must be given where nobody can be asked", "is not", where=Setting("yes"))

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import importlib
+import importlib.machinery
 import inspect
+import re
 import sys
+import sysconfig
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -152,13 +155,35 @@ class PythonFunction(Source):
         return {**self.model_dump(exclude_defaults=True), **self.options}
 
     def load(self, folder: Path, seed: int) -> Dataset:
+        module, function = self._named()
+        with located(self.source):
+            return self._dataset(self._call(module, function, folder, seed))
+
+    def _named(self) -> tuple[str, str]:
         parts = self.source.split(":")
         if len(parts) != 3 or not all(name.isidentifier() for name in [*parts[1].split("."), parts[2]]):
-            raise DefinitionError(
-                "must read 'python:module:function'", f"is {quoted(self.source)}", where=Setting("source")
+            must = "must read 'python:module:function'"
+            raise DefinitionError(must, f"is {quoted(self.source)}", where=Setting("source"))
+        return parts[1], parts[2]
+
+    def require_own(self, folder: Path) -> None:
+        """Refuse to run what Python and installed packages bring, where a storage, which others may have written, names
+        it with its arguments: ``os.system`` would be a function like any other. Nothing is imported.
+
+        Raises:
+            DataError: the module is none of the user's own.
+        """
+        name = self._named()[0].partition(".")[0]
+        found = importlib.machinery.PathFinder.find_spec(name, [str(folder), *sys.path])
+        places = [] if found is None else [found.origin, *(found.submodule_search_locations or ())]
+        files = [Path(place).resolve() for place in places if place is not None]
+        if not files or any(_is_installed(file) for file in files):
+            raise DataError(
+                "must be a function of a module of your own, for a stored study names it",
+                "its module is installed or is not there",
+                "Put it into a module beside the study file.",
+                where=self.source,
             )
-        with located(self.source):
-            return self._dataset(self._call(parts[1], parts[2], folder, seed))
 
     def _call(self, module: str, function: str, folder: Path, seed: int) -> Any:
         """What the function returns."""
@@ -243,6 +268,12 @@ def _with_returned(data: Dataset, metadata: Any) -> Dataset:
             raise DataError(f"{quoted(name)} must have {plural(data.rows, 'value')} like the rows", f"has {len(cells)}")
         Filled(name, Types()).add(cells, range(data.rows))
     return with_metadata(data, texts, {name: name for name in texts})
+
+
+def _is_installed(file: Path) -> bool:
+    """Whether a file is part of a Python, or of what was installed into one."""
+    named = any(re.fullmatch(r"(site|dist)-packages|python\d+(\.\d+)?", part) for part in file.parts)
+    return named or any(file.is_relative_to(Path(sysconfig.get_path(of)).resolve()) for of in ("stdlib", "platstdlib"))
 
 
 @contextmanager

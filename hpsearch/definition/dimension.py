@@ -14,6 +14,7 @@ from hpsearch.errors import DefinitionError, quoted
 from hpsearch.limits import MOST_CHOICES, MOST_STEPS
 
 if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
     from optuna.trial import Trial
 
 
@@ -188,6 +189,17 @@ class Dimension(BaseModel):
             )
         low, step = self.int_[0], int(self.step or 1)
         return low + step * max(0, (min(int(value), self.int_[1]) - low) // step)
+
+    @property
+    def distribution(self) -> BaseDistribution:
+        """What a trial that :meth:`suggest` let choose has in Optuna."""
+        from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+        if self.int_ is not None:
+            return IntDistribution(*self.int_, log=self.log, step=int(self.step or 1))
+        if self.float_ is not None:
+            return FloatDistribution(*self.float_, log=self.log, step=self.step)
+        return CategoricalDistribution(self.choice or ())
 
     def suggest(self, trial: Trial, name: str) -> Any:
         """Let ``trial`` choose a value."""

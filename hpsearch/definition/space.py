@@ -124,6 +124,11 @@ class Space(RootModel[Annotated[dict[str, Dimension], BeforeValidator(_by_name)]
         """The order in which the search chooses."""
         return tuple(sorted(self.dimensions, key=lambda name: _FIRST.index(name) if name in _FIRST else len(_FIRST)))
 
+    @property
+    def deciding(self) -> tuple[str, ...]:
+        """Those of them that decide whether others exist."""
+        return tuple(name for name in _FIRST if name in self.dimensions)
+
     def largest(self, name: str, train: Config) -> Any:
         """The largest value that a hyperparameter can take."""
         return max(self._possible(name, train))

@@ -19,7 +19,7 @@ from hpsearch.arguments import require_kind
 from hpsearch.data import csv_format
 from hpsearch.data.frame_source import Frame, FrameRows
 from hpsearch.data.source import Source
-from hpsearch.data.sources import Memory
+from hpsearch.data.sources import Memory, PythonFunction
 from hpsearch.data.splits import SPLITTERS
 from hpsearch.data.table_sources import TableFile
 from hpsearch.definition.network_sizes import NetworkSizes
@@ -49,6 +49,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from optuna.pruners import BasePruner
     from optuna.samplers import BaseSampler
+
+    from hpsearch.data.dataset import Dataset
 
 MOST_CHARACTERS = 2**22  # of a study file
 
@@ -83,12 +85,14 @@ _TOML = "must be valid TOML"
 class _Location:
     """Where a definition comes from: its folder, and its file, by which two that are equal may differ.
 
-    ``text`` is that of the file, and what overrides it; None if it was made in code.
+    ``text`` is that of the file, and what overrides it; None if it was made in code. ``stored`` says that a storage
+    said so, which others may have written.
     """
 
     folder: Path
     file: Path | None = field(default=None, compare=False)
     text: tuple[str, tuple[str, ...]] | None = field(default=None, compare=False)
+    stored: bool = field(default=False, compare=False)
 
 
 class StudyDefinition(Section):
@@ -489,6 +493,22 @@ class StudyDefinition(Section):
             DefinitionError: what the search could not choose.
         """
         return self._with("search", {"enqueue": [dict(chosen) for chosen in configurations]})
+
+    def as_stored(self) -> StudyDefinition:
+        """The same study, of which a storage says that it is: code that it names is run only if it is the user's own
+        (:meth:`~hpsearch.data.sources.PythonFunction.require_own`)."""
+        self._location = replace(self._location, stored=True)
+        return self
+
+    def load(self, seed: int) -> Dataset:
+        """The rows, drawn with this seed where they are drawn.
+
+        Raises:
+            DataError: rows that cannot be used, or that code of others would make.
+        """
+        if self._location.stored and isinstance(self.data, PythonFunction):
+            self.data.require_own(self.folder)
+        return self.data.load(self.folder, seed)
 
     def with_name(self, name: str) -> StudyDefinition:
         """The same study by another name.

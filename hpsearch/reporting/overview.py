@@ -4,27 +4,28 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 from zlib import crc32
 
 from optuna.storages import RDBStorage
 from optuna.study import StudyDirection
-from optuna.study._frozen import FrozenStudy
 
 from hpsearch.definition.study import StudyDefinition
-from hpsearch.errors import HpsearchError
+from hpsearch.errors import HpsearchError, StorageError
 from hpsearch.search.coordinator import trials_wanted
 from hpsearch.search.correction import is_scored, stored_score
 from hpsearch.storage.counts import TrialCounts, trial_counts
-from hpsearch.storage.database import clear_errors, frozen_study, one_moment
+from hpsearch.storage.database import snapshot
 from hpsearch.storage.lock import is_owned
-from hpsearch.storage.stored_study import StoredStudy, stored_result
+from hpsearch.storage.reading import StudyRow, read_studies
+from hpsearch.storage.records import is_ours
+from hpsearch.storage.stored_study import StoredStudy, checked_attributes, stored_result
 from hpsearch.validation.metric import Metric
 from hpsearch.validation.selection import Corrected
 
-State = Literal["running", "finished", "interrupted", "not begun", "unknown"]
+State = Literal["running", "finished", "interrupted", "not begun", "unknown", "damaged"]
 
 
 @dataclass(frozen=True)
@@ -71,10 +72,7 @@ class Overview:
         Raises:
             StorageError: a database that cannot be read.
         """
-        with clear_errors(self.url), one_moment(self.storage) as then:
-            studies = sorted(then.get_all_studies(), key=lambda study: -study._study_id)
-            counts = trial_counts(then)
-            return [self._standing(then, study, counts.get(study._study_id, TrialCounts())) for study in studies]
+        return self._standings()
 
     def study(self, study_id: int) -> Standing | None:
         """Of one study; None if there is none of this number.
@@ -82,36 +80,50 @@ class Overview:
         Raises:
             StorageError: a database that cannot be read.
         """
-        with clear_errors(self.url), one_moment(self.storage) as then:
-            study = frozen_study(then, study_id)
-            if study is None:
-                return None
-            return self._standing(then, study, trial_counts(then, study_id).get(study_id, TrialCounts()))
+        return next(iter(self._standings(study_id)), None)
+
+    def _standings(self, study_id: int | None = None) -> list[Standing]:
+        with snapshot(self.storage, self.url) as connection:
+            rows, counts = read_studies(connection, study_id), trial_counts(connection, study_id)
+        found = []
+        for row in sorted(rows, key=lambda row: -row.study_id):
+            of_study = counts.get(row.study_id, TrialCounts())
+            try:
+                found.append(self._standing(row, of_study))
+            except StorageError:  # it is damaged, or of a later format: whoever opens it is told what is wrong
+                found.append(_damaged(row, of_study))
+        return found
 
     def stored(self, study: Standing) -> StoredStudy:
         """The study itself, as it is now.
 
         Raises:
             StorageError: a database that cannot be read.
+            DamagedStudyError: the study is not as it was stored.
         """
         return StoredStudy(self.storage, self.url, study.name, study.study_id).at_one_moment()
 
-    def _standing(self, then: RDBStorage, study: FrozenStudy, counts: TrialCounts) -> Standing:
-        attributes, study_id = study.user_attrs, study._study_id
-        highest = study.directions[0] is StudyDirection.MAXIMIZE
-        best = counts.highest if highest else counts.lowest
-        ours = "definition" in attributes
+    def _standing(self, row: StudyRow, counts: TrialCounts) -> Standing:
+        """
+        Raises:
+            DamagedStudyError: it is not as it was stored.
+        """
+        if counts.damage is not None:
+            raise counts.damage
+        ours, study_id = is_ours(row.keys), row.study_id
+        attributes = checked_attributes(row) if ours else row.attributes()
+        best = counts.highest if row.directions()[0] is StudyDirection.MAXIMIZE else counts.lowest
         definition = self._definition(study_id, attributes) if ours else None
         state: State = "unknown"
         wanted = corrected = None
         if ours:
-            stored = StoredStudy(then, self.url, study.study_name, study_id)
-            corrected = stored_score(attributes, counts.ended)
+            stored = StoredStudy(self.storage, self.url, row.name, study_id)
+            corrected = stored_score(stored, attributes, counts.ended)
             wanted = None if definition is None else self._trials_wanted(stored, definition, attributes, counts.ended)
             state = _state(is_owned(stored), counts, wanted, definition, attributes)
         return Standing(
             study_id=study_id,
-            name=study.study_name,
+            name=row.name,
             ours=ours,
             state=state,
             counts=counts,
@@ -145,6 +157,22 @@ class Overview:
             results = [stored_result(trial) for trial in stored.trials() if trial.state.is_finished()]
             known = self._wanted[stored.study_id] = (ended, trials_wanted(definition, results, limit))
         return known[1]
+
+
+def _damaged(row: StudyRow, counts: TrialCounts) -> Standing:
+    """A study that is not as it was stored."""
+    return Standing(
+        study_id=row.study_id,
+        name=row.name,
+        ours=True,
+        state="damaged",
+        counts=replace(counts, lowest=None, highest=None),
+        wanted=None,
+        best=None,
+        metric=None,
+        corrected=None,
+        version=f"{counts.ended}-{crc32(repr(row).encode('utf-8', 'backslashreplace')):08x}",
+    )
 
 
 def _state(

@@ -6,6 +6,7 @@ import copy
 import threading
 import time
 from collections.abc import Callable, Container, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
@@ -15,9 +16,12 @@ from optuna.study import StudyDirection
 from optuna.study._frozen import FrozenStudy
 from optuna.trial import FrozenTrial, TrialState
 
+from hpsearch.errors import DamagedStudyError
 from hpsearch.storage.counts import TrialCounts, trial_counts
-from hpsearch.storage.database import frozen_study, one_moment
-from hpsearch.storage.trials import all_trials
+from hpsearch.storage.database import snapshot
+from hpsearch.storage.reading import StudyRow, read_studies, read_trials
+from hpsearch.storage.records import check_trials, is_ours
+from hpsearch.storage.stored_study import checked_attributes
 
 REFRESH_SECONDS = 2.0  # between two looks at one study for news
 MOST_SHARE = 0.2  # of the time that may be spent on making notes and figures of a study that is running
@@ -36,6 +40,15 @@ def _short(trial: FrozenTrial) -> FrozenTrial:
     shown = copy.copy(trial)
     shown.user_attrs = _readable(trial.user_attrs)
     return shown
+
+
+def _frozen(row: StudyRow) -> FrozenStudy:
+    """
+    Raises:
+        DamagedStudyError: it cannot be read.
+    """
+    user, directions = row.attributes(), row.directions()
+    return FrozenStudy(row.name, None, user, row.system_attributes(), row.study_id, directions=directions)
 
 
 @dataclass
@@ -90,14 +103,17 @@ class View(BaseStorage):
             begun = time.monotonic()
             if begun < known.due:  # somebody else looked while this one waited
                 return
-            with one_moment(self.storage) as then:
-                study = frozen_study(then, study_id)
-                if study is None:
+            with snapshot(self.storage, self.storage.url) as connection:
+                row = next(iter(read_studies(connection, study_id)), None)
+                if row is None:
                     return
-                counts = trial_counts(then, study_id).get(study_id, TrialCounts())
+                study = _frozen(row)
+                counts = trial_counts(connection, study_id).get(study_id, TrialCounts())
                 # Of a trial that runs there may be news which are not counted.
                 if known.ended < 0 or counts != known.counts or "RUNNING" in counts.states:
-                    known.trials, known.counts = all_trials(then, study_id), counts
+                    known.trials, known.counts = read_trials(connection, study_id), counts
+            if is_ours(row.keys):
+                check_trials(known.trials, checked_attributes(row))
             ended = sum(trial.state.is_finished() for trial in known.trials)
             if ended != known.ended or study.user_attrs != known.stored:
                 self._annotate(self, study, max(0, known.ended))
@@ -107,7 +123,12 @@ class View(BaseStorage):
             self._lock.release()
 
     def get_all_studies(self) -> list[FrozenStudy]:
-        studies = sorted(self.storage.get_all_studies(), key=lambda study: study._study_id)
+        with snapshot(self.storage, self.storage.url) as connection:
+            rows = read_studies(connection)
+        studies = []
+        for row in rows:
+            with suppress(DamagedStudyError):
+                studies.append(_frozen(row))
         for study in studies:
             known = self._annotations.get(study._study_id, Annotations())
             study.system_attrs = {**study.system_attrs, **known.attributes}
@@ -131,10 +152,17 @@ class View(BaseStorage):
 
     def get_study_system_attrs(self, study_id: int) -> dict[str, Any]:
         own = self._annotations.get(study_id, Annotations()).attributes
-        return {**self.storage.get_study_system_attrs(study_id), **own}
+        return {**self._row(study_id).system_attributes(), **own}
 
     def get_study_user_attrs(self, study_id: int) -> dict[str, Any]:
-        return self.storage.get_study_user_attrs(study_id)
+        return self._row(study_id).attributes()
+
+    def _row(self, study_id: int) -> StudyRow:
+        with snapshot(self.storage, self.storage.url) as connection:
+            rows = read_studies(connection, study_id)
+        if not rows:
+            raise KeyError(f"There is no study {study_id}.")  # as storages of Optuna do
+        return rows[0]
 
     def get_study_id_from_name(self, study_name: str) -> int:
         return self.storage.get_study_id_from_name(study_name)
@@ -143,7 +171,7 @@ class View(BaseStorage):
         return self.storage.get_study_name_from_id(study_id)
 
     def get_study_directions(self, study_id: int) -> list[StudyDirection]:
-        return self.storage.get_study_directions(study_id)
+        return self._row(study_id).directions()
 
     def get_all_trials(
         self, study_id: int, deepcopy: bool = True, states: Container[TrialState] | None = None

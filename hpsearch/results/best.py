@@ -449,7 +449,7 @@ def _shipped(stored: StoredStudy, best: TrialResult, final: Choice | None) -> Sh
 
 def _comparison(stored: StoredStudy, found: Best, shipped: Shipped) -> Comparison | None:
     """The stored comparison, with the corrected score where there is one of these networks."""
-    comparison = stored_comparison(stored.attributes, shipped.trial, shipped.epoch, shipped.of_ensemble)
+    comparison = stored_comparison(stored, shipped.trial, shipped.epoch, shipped.of_ensemble)
     if comparison is None:
         return None
     of_these = found.corrected if shipped.of_ensemble or found.rule == "lowest" else None

@@ -29,7 +29,7 @@ def export(best: Best, path: Path, force: bool = False) -> None:
 def exported(best: Best) -> StudyDefinition:
     """The definition that an export of the best configuration reads as, without a file."""
     folder, rows = best.definition.folder, best.definition.given_rows
-    definition = StudyDefinition.from_mapping(tomllib.loads(to_toml(best, folder)), folder)
+    definition = StudyDefinition.from_mapping(tomllib.loads(to_toml(best, folder)), folder).as_stored()
     return definition if rows is None or rows.frame is None else definition.with_rows(rows.frame)
 
 

@@ -57,7 +57,8 @@ Losses of classes are in nats, those of a regression in the target's unit, or in
 
 ``studies`` has one row a study: how its trials ended, the best value of the search and its trial, which finals need not
 have chosen, and the corrected score of what is shipped with its interval at 95 %
-(:func:`hpsearch.search.correction.correct_shipped`; missing until a run ends).
+(:func:`hpsearch.search.correction.correct_shipped`; missing until a run ends). Of a damaged study, ``damage`` says what
+is wrong with it, and only the number of its trials is known; it is missing for all others.
 """
 
 from __future__ import annotations
@@ -70,11 +71,13 @@ from typing import Any
 import pandas as pd
 
 from hpsearch.atomic_write import write_atomically
-from hpsearch.errors import HpsearchError, did_you_mean, quoted
+from hpsearch.errors import HpsearchError, StorageError, did_you_mean, located, quoted
 from hpsearch.extras import require
-from hpsearch.storage.counts import TrialCounts, listed
-from hpsearch.storage.stored_study import StoredStudy, objective_of, stored_result
-from hpsearch.storage.study_format import require_known_format
+from hpsearch.storage.counts import TrialCounts, trial_counts
+from hpsearch.storage.database import close, open_storage, place, snapshot
+from hpsearch.storage.reading import read_studies
+from hpsearch.storage.records import is_ours
+from hpsearch.storage.stored_study import StoredStudy, checked_attributes, objective_of, stored_result
 from hpsearch.storage.trial_result import TrialResult, front, standard_error
 from hpsearch.validation.metric import Metric
 from hpsearch.validation.score import SCORE_NAMES
@@ -93,6 +96,7 @@ _STUDY_TYPES = {
     **dict.fromkeys(("trials", "complete", "pruned", "failed", "running"), "int64"),
     "best_trial": "Int64",
     **dict.fromkeys(("best_value", "corrected", "corrected_low", "corrected_high"), "float64"),
+    "damage": "str",
 }
 FORMATS = ("csv", "json", "parquet", "table")
 
@@ -192,20 +196,43 @@ def studies_table(url: str) -> pd.DataFrame:
 
 
 def studies_and_objectives(url: str) -> tuple[pd.DataFrame, dict[str, Metric]]:
-    """One row a study, and the objective of each by its name, as they were at one moment."""
-    studies = [study for study in listed(url) if "definition" in study[1]]
-    for name, attributes, _ in studies:
-        require_known_format(attributes, url, name)
-    metrics = {name: objective_of(attributes) for name, attributes, _ in studies}
-    return frame_of([_study_row(*study, metrics[study[0]]) for study in studies], _STUDY_TYPES), metrics
+    """One row a study, and the objective of each that is whole, by its name, as they were at one moment."""
+    storage = open_storage(url)
+    try:
+        with snapshot(storage, url) as connection:
+            studies, counts = read_studies(connection), trial_counts(connection, best_trials=True)
+        rows: list[dict[str, Any]] = []
+        metrics: dict[str, Metric] = {}
+        for study in studies:
+            if not is_ours(study.keys):
+                continue
+            of_study = counts.get(study.study_id, TrialCounts())
+            stored = StoredStudy(storage, url, study.name, study.study_id)
+            try:
+                with located(*place(url, study.name)):
+                    attributes = checked_attributes(study)
+                    if of_study.damage is not None:
+                        raise of_study.damage
+                    metrics[study.name] = objective_of(attributes)
+                    rows.append(_study_row(stored, attributes, of_study, metrics[study.name]))
+            except StorageError as error:  # it is damaged, or of a later format
+                metrics.pop(study.name, None)
+                none = dict.fromkeys(("complete", "pruned", "failed", "running"), 0)
+                rows.append({"study": study.name, "trials": of_study.count, **none, "damage": str(error)})
+    finally:
+        close(storage)
+    return frame_of(rows, _STUDY_TYPES), metrics
 
 
-def _study_row(name: str, attributes: Mapping[str, Any], counts: TrialCounts, metric: Metric) -> dict[str, Any]:
+def _study_row(
+    stored: StoredStudy, attributes: Mapping[str, Any], counts: TrialCounts, metric: Metric
+) -> dict[str, Any]:
     from hpsearch.search.correction import stored_score
 
-    fixed, states, highest = stored_score(attributes, counts.ended), counts.states, metric.direction == "maximize"
+    fixed, states = stored_score(stored, attributes, counts.ended), counts.states
+    highest = metric.direction == "maximize"
     return {
-        "study": name,
+        "study": stored.name,
         "source": attributes["definition"]["data"]["source"],
         "trials": sum(states.values()),
         **{key.lower(): states.get(key, 0) for key in ("COMPLETE", "PRUNED", "RUNNING")},

@@ -80,8 +80,10 @@ def studies_view(url: str) -> pd.DataFrame:
     table, metrics = studies_and_objectives(url)
     for name in ("best_value", "corrected", "corrected_low", "corrected_high"):
         pairs = zip(table["study"].tolist(), table[name].tolist(), strict=True)
-        table[name] = pd.Series([metrics[study].in_headline(value) for study, value in pairs], dtype="float64")
-    table.insert(1, "score", pd.Series([metrics[study].headline.title for study in table["study"]], dtype="str"))
+        values = [metrics[study].in_headline(value) if study in metrics else None for study, value in pairs]
+        table[name] = pd.Series(values, dtype="float64")
+    titles = [metrics[study].headline.title if study in metrics else None for study in table["study"]]
+    table.insert(1, "score", pd.Series(titles, dtype="str"))
     first = ["study", "score", "corrected", "corrected_low", "corrected_high", "best_value", "best_trial", "trials"]
     return _ordered(table, first)
 

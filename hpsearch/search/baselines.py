@@ -106,13 +106,22 @@ class Comparison:
         return {**vars(self), "class_names": list(self.class_names), "baselines": [vars(one) for one in self.baselines]}
 
 
-def stored_comparison(attributes: Mapping[str, Any], trial: int, epoch: int, of_ensemble: bool) -> Comparison | None:
-    """The comparison that is stored with a study, if it is of these networks."""
-    known = attributes.get(_ATTRIBUTE)
-    if not known or (known["trial"], known["epoch"], known["of_ensemble"]) != (trial, epoch, of_ensemble):
-        return None
-    compared = tuple(Compared(**one) for one in known["baselines"])
-    return Comparison(**{**known, "class_names": tuple(known["class_names"]), "baselines": compared})
+def stored_comparison(stored: StoredStudy, trial: int, epoch: int, of_ensemble: bool) -> Comparison | None:
+    """The comparison that is stored with a study, if it is of these networks.
+
+    Raises:
+        DamagedStudyError: it is not as it was stored.
+    """
+    known = stored.decoded(_ATTRIBUTE, Comparison)
+    return known if known and (known.trial, known.epoch, known.of_ensemble) == (trial, epoch, of_ensemble) else None
+
+
+def require_comparison(stored: StoredStudy) -> None:
+    """
+    Raises:
+        DamagedStudyError: the comparison that is stored with the study is not as it was stored.
+    """
+    stored.decoded(_ATTRIBUTE, Comparison)
 
 
 @dataclass(frozen=True)
@@ -184,7 +193,7 @@ def store_comparison(prepared: Prepared, stored: StoredStudy, check_clock: Calla
         shipped = shipped_predictions(stored, best, final)
     except StorageError:
         return
-    known = stored_comparison(stored.attributes, shipped.trial, shipped.epoch, shipped.of_ensemble)
+    known = stored_comparison(stored, shipped.trial, shipped.epoch, shipped.of_ensemble)
     if known is None or known.told != len(results):
         chosen = [trial.params for trial in trials]
         limit = max(ALWAYS_SECONDS, SHARE * _seconds_of_search(prepared, results, chosen))

@@ -16,6 +16,7 @@ from hpsearch.definition.sections import RetrainSection
 from hpsearch.definition.study import StudyDefinition
 from hpsearch.errors import StorageError, StorageLostError
 from hpsearch.search.finals import Choice, choose, finals, is_of
+from hpsearch.search.stored_choices import require_of_space
 from hpsearch.storage.row_results import RowResultFiles
 from hpsearch.storage.stored_study import StoredStudy, stored_result
 from hpsearch.storage.trial_result import TrialResult, best_result
@@ -45,10 +46,34 @@ class Correction:
     no_curve: str | None = None
 
 
+@dataclass(frozen=True)
+class _OfSearch:
+    """The corrected score of the search as it is stored: of so many trials; None where that could not be told."""
+
+    told: int
+    corrected: Corrected | None
+
+
+@dataclass(frozen=True)
+class _OfShipped:
+    """That of what is shipped as it is stored, and what it is made of."""
+
+    told: int
+    of: list[Any]
+    corrected: Corrected
+    no_curve: str | None
+
+
 def definition_of(stored: StoredStudy) -> StudyDefinition:
-    """The definition that a stored study was begun with, on the rows that it was opened with, if there are any."""
+    """The definition that a stored study was begun with, on the rows that it was opened with, if there are any.
+
+    Raises:
+        DamagedStudyError: it cannot be, or trials chose what it does not search.
+    """
     attributes = stored.attributes
-    definition = StudyDefinition.from_mapping(attributes["definition"], Path(attributes["folder"]))
+    with stored.reading("its definition"):
+        definition = StudyDefinition.from_mapping(attributes["definition"], Path(attributes["folder"])).as_stored()
+        require_of_space(stored, definition)
     return definition if stored.rows is None else definition.with_rows(stored.rows)
 
 
@@ -63,9 +88,9 @@ def correct(
         results: of the trials that ended, at least one of them complete.
         all_of_them: whether they are all that ended; otherwise those that a choice was made among.
     """
-    known = stored.attributes.get(_SEARCH) if all_of_them else None
-    if known and known["told"] == len(results) and _is_current(known["corrected"]):
-        return Correction(Corrected(**known["corrected"]))
+    known = stored.decoded(_SEARCH, _OfSearch) if all_of_them else None
+    if known is not None and known.told == len(results) and _is_current(known.corrected):
+        return Correction(known.corrected)
     try:
         return _correct(selection_of_search(stored, definition, results), definition)
     except StorageLostError:  # that is no lack of per-row results
@@ -106,9 +131,9 @@ def correct_shipped(
         all_of_them: whether those are all finalists; otherwise those that a choice was made among.
     """
     fewer = _chosen(stored, definition, evaluated)[1]
-    known = stored.attributes.get(_SHIPPED)
-    if known and known["of"] == _key(evaluated, fewer, of_search) and _is_current(known["corrected"]):
-        return Correction(Corrected(**known["corrected"]), no_curve=known["no_curve"])
+    known = stored.decoded(_SHIPPED, _OfShipped)
+    if known is not None and known.of == _key(evaluated, fewer, of_search) and _is_current(known.corrected):
+        return Correction(known.corrected, no_curve=known.no_curve)
     try:
         selection = selection_of_finals(stored, definition, evaluated, of_search)
         one_had = all_of_them or fewer is not None
@@ -313,8 +338,8 @@ def store_score(stored: StoredStudy) -> None:
     definition = definition_of(stored)
     of_search = correct(stored, definition, results)
     score = of_search.score
-    earlier = stored.attributes.get(_SEARCH)
-    if score is not None or not earlier or earlier["corrected"] is None:  # one of fewer trials is better than none
+    earlier = stored.decoded(_SEARCH, _OfSearch)
+    if score is not None or earlier is None or earlier.corrected is None:  # one of fewer trials is better than none
         stored.refresh({_SEARCH: {"told": len(results), "corrected": score and asdict(score)}})
     evaluated = finals(stored, definition)
     if definition.retrain.members > 1 and any(result.ensemble is not None for result in evaluated):
@@ -325,15 +350,34 @@ def store_score(stored: StoredStudy) -> None:
             stored.refresh({_SHIPPED: record})
 
 
-def stored_score(attributes: Mapping[str, Any], told: int) -> Corrected | None:
-    """The corrected score that is stored with a study of so many trials: of what it ships, where that is known."""
-    of_search, shipped = attributes.get(_SEARCH), attributes.get(_SHIPPED)
-    members = RetrainSection(**attributes["definition"].get("retrain", {})).members
-    if shipped and members > 1 and shipped["told"] == told:
-        return Corrected(**shipped["corrected"])
-    if not of_search or of_search["told"] != told or not _is_current(of_search["corrected"]):
+def stored_score(stored: StoredStudy, attributes: Mapping[str, Any], told: int) -> Corrected | None:
+    """The corrected score that is stored with a study of so many trials: of what it ships, where that is known.
+
+    Args:
+        stored: the study.
+        attributes: what is stored of it.
+        told: how many trials have ended.
+
+    Raises:
+        DamagedStudyError: it is not as it was stored.
+    """
+    of_search = stored.decoded(_SEARCH, _OfSearch, attributes)
+    shipped = stored.decoded(_SHIPPED, _OfShipped, attributes)
+    with stored.reading("its definition"):
+        members = RetrainSection(**attributes["definition"].get("retrain", {})).members
+    if shipped is not None and members > 1 and shipped.told == told:
+        return shipped.corrected
+    if of_search is None or of_search.told != told or not _is_current(of_search.corrected):
         return None
-    return Corrected(**of_search["corrected"])
+    return of_search.corrected
+
+
+def require_scores(stored: StoredStudy) -> None:
+    """
+    Raises:
+        DamagedStudyError: the corrected scores that are stored with the study are not as they were stored.
+    """
+    stored_score(stored, stored.attributes, 0)
 
 
 def is_scored(attributes: Mapping[str, Any], told: int) -> bool:
@@ -341,6 +385,6 @@ def is_scored(attributes: Mapping[str, Any], told: int) -> bool:
     return any(record and record["told"] == told for record in map(attributes.get, (_SEARCH, _SHIPPED)))
 
 
-def _is_current(stored_before: Mapping[str, Any] | None) -> bool:
+def _is_current(stored_before: Corrected | None) -> bool:
     """Whether a stored corrected score is made as they are now: earlier ones have no error."""
-    return stored_before is not None and stored_before.get("standard_error") is not None
+    return stored_before is not None and stored_before.standard_error is not None

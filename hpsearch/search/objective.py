@@ -201,7 +201,7 @@ def load_rows(definition: StudyDefinition) -> tuple[Dataset, Dataset | None]:
         DataError: data that cannot be used.
     """
     seed = definition.seed
-    data = definition.data.load(definition.folder, seeds.integer_seed(seed, "data"))
+    data = definition.load(seeds.integer_seed(seed, "data"))
     held_out: Dataset | None = None
     if definition.holdout.fresh:
         held_out = _fresh(definition, data)
@@ -338,7 +338,7 @@ def data_fingerprint(search: str, held_out: str | None) -> str:
 
 def _fresh(definition: StudyDefinition, data: Dataset) -> Dataset:
     """A fresh draw, read as new rows are. It must be of the same kind as the study's rows, and of other rows."""
-    drawn = definition.data.load(definition.folder, seeds.integer_seed(definition.seed, "fresh"))
+    drawn = definition.load(seeds.integer_seed(definition.seed, "fresh"))
 
     def columns(of: Dataset) -> tuple[tuple[str, str], ...]:
         return tuple((column.name, column.kind) for column in of.columns.columns)

@@ -11,13 +11,14 @@ from hpsearch.data.audit import Finding, refusal
 from hpsearch.definition.study import UNNAMED, as_key
 from hpsearch.errors import DefinitionError, Setting
 from hpsearch.extras import require
-from hpsearch.search.baselines import store_comparison
+from hpsearch.search.baselines import require_comparison, store_comparison
 from hpsearch.search.coordinator import Coordinator, Progress
-from hpsearch.search.correction import store_score
+from hpsearch.search.correction import require_scores, store_score
 from hpsearch.search.executors import InProcessExecutor, LocalPoolExecutor, TrialExecutor, local_pool
 from hpsearch.search.finals import Finals
 from hpsearch.search.objective import Prepared
 from hpsearch.search.progress import Logged
+from hpsearch.search.stored_choices import require_notes, require_of_space
 from hpsearch.search.supervisor import Supervisor, TimeUpError
 from hpsearch.storage.lock import sole_owner
 from hpsearch.storage.stored_study import StoredStudy
@@ -84,6 +85,11 @@ def owned(
     attributes = {KEY: FORMAT, "identity": prepared.identity(), **prepared.attributes(), "audit": audit}
     with StoredStudy.create_or_open(url, prepared.definition.name, attributes, new) as stored, sole_owner(stored):
         stored.require_same(attributes, UNNAMED, allow_mixed)
+        # Before anything is written:
+        require_of_space(stored, prepared.definition)
+        require_notes(stored, prepared.definition, stored.trials())
+        require_scores(stored)
+        require_comparison(stored)
         stored.refresh(attributes)
         yield stored
 

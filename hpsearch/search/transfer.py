@@ -11,8 +11,8 @@ from hpsearch.definition.study import StudyDefinition
 from hpsearch.errors import HpsearchError, Setting
 from hpsearch.search.correction import definition_of
 from hpsearch.search.finals import best_of_each
-from hpsearch.storage.database import clear_errors, close, is_there, open_storage, place, shown_url, study_names
-from hpsearch.storage.stored_study import StoredStudy, stored_result
+from hpsearch.storage.database import close, is_there, open_storage, place, shown_url, study_names
+from hpsearch.storage.stored_study import StoredStudy, stored_result, study_rows
 
 # More of one that misleads cost more trials than more of one that helps saved (tests/README.md).
 MOST = 12
@@ -113,9 +113,8 @@ def _earlier(definition: StudyDefinition, url: str, earlier: str) -> list[list[M
         do = ("Name a study, or the URL of another storage: ", Setting("from_study"), ".")
         raise HpsearchError(f"There is no storage {shown_url(earlier)}", do=do)
     with _storage(earlier) as storage:
-        with clear_errors(earlier):
-            kept = [study for study in storage.get_all_studies() if "definition" in study.user_attrs]
-        studies = [StoredStudy(storage, earlier, study.study_name, study._study_id) for study in kept]
+        kept = study_rows(storage, earlier)
+        studies = [StoredStudy(storage, earlier, row.name, row.study_id) for row in kept]
         found = [best for stored in studies if _same_space(stored, definition) and (best := _best(stored))]
     if not found:
         raise HpsearchError(

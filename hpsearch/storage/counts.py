@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
 
 import sqlalchemy as sa
-from optuna.storages import RDBStorage
+from optuna.trial import TrialState
 
-from hpsearch.storage.database import clear_errors, close, closed_on_error, one_moment, open_storage
-from hpsearch.storage.trials import local_time
+from hpsearch.errors import DamagedStudyError
+from hpsearch.storage.reading import finite, local_time, member, whole
 
 _TRIALS = sa.table(
     "trials",
-    *map(sa.column, ("trial_id", "number", "study_id", "state")),
-    sa.column("datetime_complete", sa.DateTime),
+    *map(sa.column, ("trial_id", "number", "study_id", "state", "datetime_complete")),
 )
 _VALUES = sa.table("trial_values", *map(sa.column, ("trial_id", "objective", "value")))
 _WITH_VALUES = _TRIALS.outerjoin(_VALUES, sa.and_(_VALUES.c.trial_id == _TRIALS.c.trial_id, _VALUES.c.objective == 0))
@@ -24,7 +24,7 @@ _COUNTED = (
         _TRIALS.c.study_id,
         _TRIALS.c.state,
         sa.func.count(),
-        sa.func.max(_TRIALS.c.datetime_complete, type_=sa.DateTime),
+        sa.func.max(_TRIALS.c.datetime_complete),
         sa.func.min(_VALUES.c.value).label("lowest"),
         sa.func.max(_VALUES.c.value).label("highest"),
     )
@@ -46,20 +46,24 @@ class TrialCounts:
     """The trials of one study.
 
     Attributes:
+        count: how many there are.
         states: how many are in each of Optuna's states, by its name; none that is 0.
         last: when the last one ended, in the local time of this process; None before.
         lowest: the lowest value of the complete ones, of the first objective; None if none is complete.
         highest: and the highest.
         lowest_trial: the number of the first trial with the lowest value; None where nobody asked.
         highest_trial: and of the first with the highest.
+        damage: why these cannot be told; None where they can.
     """
 
+    count: int = 0
     states: dict[str, int] = field(default_factory=dict)
     last: datetime | None = None
     lowest: float | None = None
     highest: float | None = None
     lowest_trial: int | None = None
     highest_trial: int | None = None
+    damage: DamagedStudyError | None = None
 
     @property
     def ended(self) -> int:
@@ -67,36 +71,40 @@ class TrialCounts:
         return sum(self.states.get(state, 0) for state in ("COMPLETE", "PRUNED", "FAIL"))
 
 
-def trial_counts(storage: RDBStorage, study_id: int | None = None) -> dict[int, TrialCounts]:
+def trial_counts(
+    connection: sa.Connection, study_id: int | None = None, best_trials: bool = False
+) -> dict[int, TrialCounts]:
     """By study, those that have trials.
 
     Args:
-        storage: as it was at one moment.
+        connection: to a moment of a storage.
         study_id: only this one; None for all.
+        best_trials: also look for the trials with the lowest and the highest values.
     """
     found: dict[int, TrialCounts] = {}
     query = _COUNTED if study_id is None else _COUNTED.where(_TRIALS.c.study_id == study_id)
-    for study, state, count, last, lowest, highest in storage.scoped_session().execute(query):
+    for study, state, count, last, lowest, highest in connection.execute(query):
         counts = found.setdefault(study, TrialCounts())
-        counts.states[state] = count
-        counts.last = max(filter(None, (counts.last, local_time(last))), default=None)
-        if state == "COMPLETE":
-            counts.lowest, counts.highest = lowest, highest
+        counts.count += count
+        with _noted(counts):
+            counts.states[member(TrialState, state, "the state of a trial").name] = count
+            counts.last = max(filter(None, (counts.last, local_time(last))), default=None)
+            if state == "COMPLETE" and lowest is not None:
+                counts.lowest, counts.highest = (finite(end, "an objective value") for end in (lowest, highest))
+    for study, value, number in connection.execute(_FIRST) if best_trials else ():
+        counts = found[study]
+        with _noted(counts):
+            if value == counts.lowest:
+                counts.lowest_trial = whole(number, "the number of a trial")
+            if value == counts.highest:
+                counts.highest_trial = whole(number, "the number of a trial")
     return found
 
 
-def listed(url: str) -> list[tuple[str, dict[str, Any], TrialCounts]]:
-    """Of every study its name, its attributes and its trials with the best ones, as they were at one moment.
-
-    Raises:
-        StorageError: a database that cannot be opened or read.
-    """
-    with closed_on_error(open_storage(url)) as storage, clear_errors(url), one_moment(storage) as then:
-        studies, counts = then.get_all_studies(), trial_counts(then)
-        for study, value, number in then.scoped_session().execute(_FIRST):
-            if value == counts[study].lowest:
-                counts[study].lowest_trial = number
-            if value == counts[study].highest:
-                counts[study].highest_trial = number
-    close(storage)
-    return [(study.study_name, study.user_attrs, counts.get(study._study_id, TrialCounts())) for study in studies]
+@contextmanager
+def _noted(counts: TrialCounts) -> Iterator[None]:
+    """A study that is damaged keeps nobody from the others."""
+    try:
+        yield
+    except DamagedStudyError as error:
+        counts.damage = error

@@ -14,14 +14,13 @@ from weakref import WeakKeyDictionary
 
 import optuna
 import sqlalchemy as sa
+import sqlalchemy.engine
 import sqlalchemy.exc
 from optuna.storages import RDBStorage
-from optuna.study._frozen import FrozenStudy
-from sqlalchemy import orm
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.pool import StaticPool
 
-from hpsearch.errors import MOST_TO_COPY, Setting, StorageError, StorageLostError, cut, quoted
+from hpsearch.errors import MOST_TO_COPY, Setting, StorageError, StorageLostError, cut, one_line, quoted
 from hpsearch.extras import require
 from hpsearch.storage.quiet import quiet
 
@@ -41,10 +40,17 @@ def clear_errors(url: str, kind: type[StorageError] = StorageError) -> Iterator[
     except (sqlalchemy.exc.SQLAlchemyError, optuna.exceptions.StorageInternalError, sqlite3.Error) as error:
         cause = error.__cause__ if isinstance(error, optuna.exceptions.StorageInternalError) else error
         origin = getattr(cause, "orig", None) or cause or error
+        reason = one_line(origin)
+        if getattr(origin, "sqlite_errorcode", 0) & 0xFF in _DAMAGE:
+            raise kind("must be a whole database of studies", reason, RESTORE, place(url)) from error
         if isinstance(origin, sqlite3.OperationalError):
             kind = StorageLostError
-        reason = str(origin).splitlines()[0]
         raise kind("must be usable", reason, where=place(url)) from error
+
+
+RESTORE = "Put back a copy of it, or use another storage."
+# What SQLite finds wrong with a file, or with its tables, whoever reads it and whenever.
+_DAMAGE = (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT)
 
 
 def shown_url(url: str) -> str:
@@ -96,15 +102,17 @@ def open_storage(url: str, create: bool = False, owner: bool = False) -> RDBStor
     owner = owner or create
     if parsed.get_backend_name() == "sqlite":
         _check_sqlite(parsed.database, url, create)
-        options = {"connect_args": {"timeout": BUSY_SECONDS}}
+        options = {"connect_args": {"timeout": BUSY_SECONDS}, "pool_events": [(_read_any_text, "connect")]}
         if owner:
-            options["pool_events"] = [(_use_wal, "connect")]
+            options["pool_events"].append((_use_wal, "connect"))
     elif parsed.get_backend_name() == "postgresql":
         if parsed.get_driver_name() == "psycopg":
             require("psycopg", "postgres", f"The storage {shown_url(url)}")
         # The owner's one connection holds its lock and does its writing, so they end together.
         name = f"hpsearch, process {os.getpid()} on {socket.gethostname()}"
-        options = {"connect_args": {"application_name": name[:63]}, **({"poolclass": StaticPool} if owner else {})}
+        # Readers see one moment however many queries they make; the owner is the only one who writes what it reads.
+        how = {"poolclass": StaticPool} if owner else {"isolation_level": "REPEATABLE READ"}
+        options = {"connect_args": {"application_name": name[:63]}, **how}
     makes_file = create and parsed.get_backend_name() == "sqlite"
     alone = _alone_in(Path(str(parsed.database)).parent) if makes_file else nullcontext()
     with quiet(), clear_errors(url), _closed_on_failure(options), alone:
@@ -145,18 +153,42 @@ def _closed_on_failure(options: dict[str, Any]) -> Iterator[None]:
 
 def study_names(storage: RDBStorage, url: str) -> list[str]:
     """The studies of a storage, whoever made them."""
+    with snapshot(storage, url) as connection:
+        names = [name for (name,) in connection.execute(sa.select(_NAME))]
+    return [name for name in names if isinstance(name, str)]
+
+
+_NAME = sa.table("studies", sa.column("study_name")).c.study_name
+
+
+@contextmanager
+def snapshot(storage: RDBStorage, url: str) -> Iterator[sa.Connection]:
+    """One moment of a database, for however many queries: between two of them others may write.
+
+    Within a transaction of this process (:func:`one_transaction`) it is that one's moment.
+
+    Raises:
+        StorageError: a database that cannot be read.
+    """
     with clear_errors(url):
-        return [study.study_name for study in storage.get_all_studies()]
+        session = storage.scoped_session()
+        try:
+            connection = session.connection()
+            # Python's sqlite3 begins no transaction before a SELECT.
+            if connection.dialect.name == "sqlite" and not _driver(connection).in_transaction:
+                connection.exec_driver_sql("BEGIN")
+            yield connection
+            session.commit()
+        except BaseException:
+            session.rollback()
+            raise
+        finally:
+            session.close()
 
 
-def frozen_study(storage: RDBStorage, study_id: int) -> FrozenStudy | None:
-    """One study as :meth:`get_all_studies` has it, without reading all the others; None if there is none."""
-    try:
-        name, directions = storage.get_study_name_from_id(study_id), storage.get_study_directions(study_id)
-        attributes = storage.get_study_user_attrs(study_id), storage.get_study_system_attrs(study_id)
-    except KeyError:
-        return None
-    return FrozenStudy(name, None, *attributes, study_id, directions=directions)
+def _driver(connection: sa.Connection) -> Any:
+    """SQLite's own connection."""
+    return connection.connection.driver_connection
 
 
 @contextmanager
@@ -230,15 +262,50 @@ def _opened(url: str, options: Mapping[str, Any], create: bool) -> RDBStorage:
         RuntimeError: it has another schema.
     """
     global _HEAD
+    version = _noted_version(url, options)
+    if version is None and not create:
+        raise StorageError("must be a database of studies", "holds none", where=place(url))
     storage = RDBStorage(
-        url, engine_kwargs=dict(options), skip_compatibility_check=True, skip_table_creation=not create
+        url, engine_kwargs=dict(options), skip_compatibility_check=True, skip_table_creation=version is not None
     )
     _HEAD = _HEAD or storage.get_head_version()
-    if storage.get_current_version() != _HEAD:
+    if version not in (None, _HEAD):
         raise RuntimeError
     return storage
 
 
+def _noted_version(url: str, options: Mapping[str, Any]) -> str | None:
+    """The schema that a database says it has; None of one whose tables are still to be made.
+
+    Asked before Optuna opens it, which makes what it finds missing. Optuna notes the schema last: an empty database, or
+    one whose maker was killed, has none, nor any study.
+
+    Raises:
+        RuntimeError: it says something else.
+    """
+    engine = sqlalchemy.engine.create_engine(url, **options)
+    try:
+        with engine.connect() as connection:
+            tables = sa.inspect(connection).get_table_names()
+            noted = [
+                list(connection.execute(sa.select(sa.table(table, sa.column(column)).c[column])).scalars())
+                if table in tables
+                else []
+                for table, column in _NOTED
+            ]
+            studies = "studies" in tables and connection.execute(sa.select(sa.exists(_NAME))).scalar()
+    finally:
+        engine.dispose()
+    versions, libraries = noted
+    if len(versions) == len(libraries) == 1:
+        return str(versions[0])
+    if studies or versions:
+        raise RuntimeError
+    return None
+
+
+# Where Optuna notes which schema a database has, and that of which library: one row each.
+_NOTED = (("alembic_version", "version_num"), ("version_info", "library_version"))
 _HEAD: str | None = None  # the schema of the installed Optuna, once it is known
 
 
@@ -248,6 +315,15 @@ def _read_only(url: URL) -> str:
     if url.get_backend_name() != "sqlite" or (os.access(database, os.W_OK) and os.access(database.parent, os.W_OK)):
         return url.render_as_string(hide_password=False)
     return f"sqlite:///file:{database}?mode=ro&immutable=1&uri=true"
+
+
+def _read_any_text(connection: Any, _record: Any) -> None:
+    """Text that is no UTF-8 is read, and refused where it is used: sqlite3 would refuse all that is read with it."""
+    connection.text_factory = _text
+
+
+def _text(data: bytes) -> str:
+    return data.decode("utf-8", "surrogateescape")
 
 
 def _use_wal(connection: Any, _record: Any) -> None:
@@ -274,25 +350,6 @@ def one_transaction(storage: RDBStorage) -> Iterator[None]:
         finally:
             storage.scoped_session.remove()
             storage.scoped_session.configure(bind=storage.engine)
-
-
-@contextmanager
-def one_moment(storage: RDBStorage) -> Iterator[RDBStorage]:
-    """The storage as it was at one moment: whatever is read through it is of then. To be left soon, as a database keeps
-    what others write meanwhile apart; other threads may use the storage itself."""
-    with storage.engine.connect() as connection:
-        if storage.engine.dialect.name != "sqlite":
-            connection = connection.execution_options(isolation_level="REPEATABLE READ")
-        with connection.begin():
-            if storage.engine.dialect.name == "sqlite":
-                connection.exec_driver_sql("BEGIN")
-            then = RDBStorage.__new__(RDBStorage)  # its copy would open the database anew
-            vars(then).update(vars(storage))
-            then.scoped_session = orm.scoped_session(orm.sessionmaker(bind=connection))
-            try:
-                yield then
-            finally:
-                then.scoped_session.remove()
 
 
 def lock_study(storage: RDBStorage, study_id: int) -> None:

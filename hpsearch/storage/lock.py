@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import socket
+import stat
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -13,11 +15,12 @@ from typing import IO
 
 from sqlalchemy import text
 
-from hpsearch.errors import StorageError, StorageLostError, StudyOwnedError, reason
+from hpsearch.errors import StorageError, StorageLostError, StudyOwnedError, one_line, reason
 from hpsearch.storage.database import clear_errors, place
 from hpsearch.storage.stored_study import StoredStudy
 
 _ATTEMPTS, _PAUSE = 200, 0.01  # at a lock that is held only by those who look, and the seconds between two
+_MOST = 200  # characters of what names its holder
 _HOLDER = text(
     "SELECT application_name FROM pg_stat_activity JOIN pg_locks USING (pid) "
     "WHERE locktype = 'advisory' AND ((classid::bigint << 32) | objid::bigint) = :key"
@@ -60,7 +63,7 @@ def _file_lock(stored: StoredStudy, database: Path) -> Iterator[None]:
     try:
         while True:
             try:
-                file = path.open("a+")
+                file = os.fdopen(_open(path, os.O_RDWR | os.O_CREAT), "r+", encoding="utf-8", errors="replace")
             except OSError as error:
                 raise StorageLostError("must be a file that can be written", reason(error), where=str(path)) from error
             closed_in_children.callback(file.close)
@@ -73,7 +76,7 @@ def _file_lock(stored: StoredStudy, database: Path) -> Iterator[None]:
                     time.sleep(_PAUSE)
                     continue
                 file.seek(0)
-                raise _owned(stored, file.read() or "another process") from None
+                raise _owned(stored, one_line(file.read(_MOST), _MOST) or "another process") from None
             if _is_at(path, file):
                 break
             file.close()  # its owner removed it after we opened it: another process may hold one of this name
@@ -103,7 +106,7 @@ def _is_locked(path: Path) -> bool:
     import fcntl
 
     try:
-        file = path.open("rb")
+        file = os.fdopen(_open(path, os.O_RDONLY), "rb")
     except OSError:
         return False
     with file:
@@ -112,6 +115,19 @@ def _is_locked(path: Path) -> bool:
         except BlockingIOError:
             return True
     return False
+
+
+def _open(path: Path, flags: int) -> int:
+    """Open the file at a lock's place: never what a link there names, nor a pipe, whose other end would be waited for.
+
+    Raises:
+        OSError: there is something else, or it cannot be opened.
+    """
+    number = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
+    if not stat.S_ISREG(os.fstat(number).st_mode):
+        os.close(number)
+        raise OSError(errno.EINVAL, "is no regular file")
+    return number
 
 
 def _lock_file(stored: StoredStudy, database: Path) -> Path:

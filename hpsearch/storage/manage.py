@@ -10,11 +10,11 @@ from typing import Any
 
 import sqlalchemy as sa
 from optuna.trial import TrialState
+from sqlalchemy.orm import Session
 
 from hpsearch.errors import StorageError, StorageLostError, reason
 from hpsearch.storage.database import clear_errors, one_transaction, place, study_names
 from hpsearch.storage.lock import remove_lock, sole_owner
-from hpsearch.storage.quiet import quiet
 from hpsearch.storage.stored_study import StoredStudy, name_taken
 
 
@@ -79,6 +79,24 @@ def _move(old: Path, new: Path) -> None:
     old.rename(new)
 
 
+# What Optuna stores of a study's trials, and of the study: the rows that others point to last.
+_OF_TRIALS = ("user_attributes", "system_attributes", "params", "values", "intermediate_values", "heartbeats")
+_OF_STUDIES = ("trials", "study_directions", "study_user_attributes", "study_system_attributes", "studies")
+
+
+def _delete_rows(session: Session, study_id: int) -> None:
+    """Delete a study, whatever is in its rows: Optuna would read them first, which damaged ones cannot be."""
+    trials = sa.table("trials", sa.column("trial_id"), sa.column("study_id"))
+    own = sa.select(trials.c.trial_id).where(trials.c.study_id == study_id)
+    for name in _OF_TRIALS:
+        table = sa.table(f"trial_{name}", sa.column("trial_id"))
+        session.execute(sa.delete(table).where(table.c.trial_id.in_(own)))
+    for name in _OF_STUDIES:
+        table = sa.table(name, sa.column("study_id"))
+        session.execute(sa.delete(table).where(table.c.study_id == study_id))
+    session.commit()
+
+
 def delete(stored: StoredStudy) -> None:
     """Delete a study and its per-row results.
 
@@ -87,8 +105,8 @@ def delete(stored: StoredStudy) -> None:
         StorageLostError: a storage or a folder that cannot be written; what of the study is left is no study.
     """
     with sole_owner(stored):
-        with quiet(), clear_errors(stored.url, StorageLostError), one_transaction(stored.storage):
-            stored.storage.delete_study(stored.study_id)
+        with clear_errors(stored.url, StorageLostError), one_transaction(stored.storage):
+            _delete_rows(stored.storage.scoped_session(), stored.study_id)
         folder = stored.row_results.folder
         try:
             if folder.is_dir():

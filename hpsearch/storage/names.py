@@ -21,6 +21,7 @@ def stored_names(url: str) -> list[str]:
     options = "mode=ro" if being_written else "mode=ro&immutable=1"
     try:
         with closing(sqlite3.connect(f"file:{quote(database)}?{options}", uri=True, timeout=0.5)) as connection:
-            return sorted(name for (name,) in connection.execute("SELECT study_name FROM studies"))
+            names = [name for (name,) in connection.execute("SELECT study_name FROM studies")]
+            return sorted(name for name in names if isinstance(name, str))
     except sqlite3.Error:
         return []

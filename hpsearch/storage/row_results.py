@@ -33,7 +33,36 @@ Content = TypeVar("Content", Layout, RowResults)
 # What files written when there were only classes call it.
 _NAMED = {"probabilities": "predictions", "answers": "predictions"}
 # What a file that is gone, cut off or damaged can raise.
-_UNREADABLE = (OSError, ValueError, TypeError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error)
+_UNREADABLE = (
+    *(OSError, ValueError, TypeError, EOFError, NotImplementedError, MemoryError, zipfile.BadZipFile, zlib.error),
+)
+
+
+def _check(content: Layout | RowResults) -> None:
+    """
+    Raises:
+        ValueError: arrays that are not of the kinds and shapes that are written.
+    """
+    if isinstance(content, RowResults):
+        arrays = [content.losses, content.predictions, content.of_objective]
+        good = content.losses.ndim == content.predictions.ndim == 2 and content.of_objective.ndim >= 2
+        if not good or any(array.dtype.kind not in "fiub" for array in arrays):
+            raise ValueError("losses and predictions must be tables of numbers")
+        if not np.isfinite(content.predictions).all():
+            raise ValueError("predictions must be finite")
+        return
+    counts = [content.rows, content.splits, *([] if content.units is None else [content.units])]
+    counts += [] if content.labels.dtype.kind == "f" else [content.labels]
+    if any(array.dtype.kind not in "iu" or array.ndim != 1 or (array < 0).any() for array in counts):
+        raise ValueError("rows, splits, units and classes must be numbered from 0")
+    weights = [] if content.weights is None else [content.weights]
+    size, shapes = len(content.rows), {array.shape for array in (*counts, content.labels, *weights)}
+    if shapes != {(size,)} or size == 0:
+        raise ValueError("rows, splits and labels must be as many")
+    if not all(np.isfinite(array).all() and array.dtype.kind in "fiu" for array in (content.labels, *weights)):
+        raise ValueError("labels and weights must be finite")
+    if content.splits.max() >= size or not (np.bincount(content.splits, *weights) > 0).all():
+        raise ValueError("every split must have rows")
 
 
 @dataclass(frozen=True)
@@ -86,10 +115,13 @@ class RowResultFiles:
             StorageError: its file is not there, not readable, or of another trial.
         """
         path = self._file(result.number if result.same_as is None else result.same_as)
-        rows, shares = self._read(RowResults, path), self.layout().shares
+        rows, layout = self._read(RowResults, path), self.layout()
+        shares = layout.shares
         means = np.mean(result.validation_loss, axis=1) if result.ensemble is None else np.array(result.ensemble.loss)
         # What was told with the trial must come out of its rows, which are stored in float32.
-        fits = rows.losses.shape == (len(means), len(shares))
+        fits = rows.losses.shape == (len(means), len(shares)) and rows.predictions.shape[0] == len(shares)
+        fits = fits and rows.of_objective.shape[:2] == rows.losses.shape
+        fits = fits and layout.classes <= max(2, rows.predictions.shape[1])
         if not fits or not np.allclose(rows.losses @ shares, means, rtol=1e-4, atol=1e-6):
             raise StorageError(f"must be of trial {result.number}", "is of another study", where=str(path.resolve()))
         return rows
@@ -107,7 +139,9 @@ class RowResultFiles:
     def _read(self, content: type[Content], path: Path) -> Content:
         try:
             with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as arrays:
-                return content(**{_NAMED.get(name, name): array for name, array in arrays.items()})
+                read = content(**{_NAMED.get(name, name): array for name, array in arrays.items()})
+                _check(read)
+                return read
         except _UNREADABLE as error:
             got = "is not there" if isinstance(error, FileNotFoundError) else f"cannot be read ({one_line(error)})"
             raise StorageError("must be kept with the storage", got, where=str(path.resolve())) from error

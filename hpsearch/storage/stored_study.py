@@ -9,47 +9,56 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import optuna
+import sqlalchemy as sa
 from optuna.distributions import BaseDistribution
 from optuna.storages import RDBStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
+from pydantic import ValidationError
 
 from hpsearch.errors import (
+    DefinitionError,
     Setting,
     StorageError,
     StorageLostError,
     StudyChangedError,
     UnknownStudyError,
     did_you_mean,
+    located,
+    one_line,
     quoted,
 )
+from hpsearch.storage.counts import TrialCounts, trial_counts
 from hpsearch.storage.database import (
     clear_errors,
     close,
     closed_on_error,
     lock_study,
-    one_moment,
     one_transaction,
     open_storage,
     place,
     replace_rows,
     shown_url,
+    snapshot,
     study_names,
 )
 from hpsearch.storage.quiet import quiet
+from hpsearch.storage.reading import StudyRow, damaged, read_choices, read_studies, read_trials
+from hpsearch.storage.records import check_directions, check_study, check_trials, decoded, is_ours, objective_names
 from hpsearch.storage.row_results import RowResultFiles
 from hpsearch.storage.study_format import require_known_format
 from hpsearch.storage.trial_result import MACHINE, TrialResult
-from hpsearch.storage.trials import all_trials
 from hpsearch.validation.costs import COSTS
 from hpsearch.validation.cross_validate import EnsembleCurve
 from hpsearch.validation.layout import Layout
 from hpsearch.validation.metric import Metric
 from hpsearch.validation.metrics import objective_metric
 from hpsearch.validation.score import as_plain, named_score
+
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
@@ -136,10 +145,10 @@ class StoredStudy:
                     made = True
             if new and not made:
                 raise name_taken(url, name)
-            study_id = storage.get_study_id_from_name(name)
+            stored = cls(storage, url, name, storage.get_study_id_from_name(name))
             if not made:
-                require_known_format(storage.get_study_user_attrs(study_id), url, name)
-        return cls(storage, url, name, study_id)
+                stored.require_whole()
+        return stored
 
     @classmethod
     def open(cls, url: str, name: str, owner: bool = False, rows: Any = None) -> StoredStudy:
@@ -153,18 +162,31 @@ class StoredStudy:
 
         Raises:
             UnknownStudyError: there is none, or it is not one of ours.
+            DamagedStudyError: it is not as it was stored. (Of its trials :meth:`trials` knows.)
             StorageError: a later version wrote it.
+        """
+        study = cls.found(url, name, owner, rows)
+        with closed_on_error(study.storage):
+            _ = study.attributes
+        return study
+
+    @classmethod
+    def found(cls, url: str, name: str, owner: bool = False, rows: Any = None) -> StoredStudy:
+        """The study of this name, whether or not it is whole: for who deletes it.
+
+        Raises:
+            UnknownStudyError: there is none, or it is not one of ours.
         """
         with closed_on_error(open_storage(url, owner=owner)) as storage, clear_errors(url):
             names = study_names(storage, url)
             if name not in names:
                 hint = did_you_mean(name, names) if names else "It holds no study yet."
                 raise UnknownStudyError(f"There is no study {quoted(name)} in {shown_url(url)}", do=hint)
+            if Path(name).name != name:  # files beside the storage have its name
+                raise damaged("its name", "is that of a path").at(*place(url, name))
             study = cls(storage, url, name, storage.get_study_id_from_name(name), rows)
-            attributes = study.attributes
-            if "definition" not in attributes:
+            if not is_ours(study._row().keys):
                 raise UnknownStudyError(_OURS, _NOT_OURS, where=place(url, name))
-            require_known_format(attributes, url, name)
         return study
 
     def __enter__(self) -> StoredStudy:
@@ -178,17 +200,86 @@ class StoredStudy:
 
         Raises:
             StorageError: a database that cannot be read.
+            DamagedStudyError: the study is not as it was stored.
         """
-        with clear_errors(self.url), one_moment(self.storage) as storage:
-            then = replace(self, storage=storage, moment=None)
-            return replace(self, moment=Moment(then.attributes, then.trials()))
+        return replace(self, moment=Moment(*self.whole()))
+
+    def _row(self) -> StudyRow:
+        with snapshot(self.storage, self.url) as connection:
+            return self._row_of(connection)
+
+    def _row_of(self, connection: sa.Connection) -> StudyRow:
+        rows = read_studies(connection, self.study_id)
+        if not rows:  # it was deleted meanwhile
+            raise UnknownStudyError(f"There is no study {quoted(self.name)} in {shown_url(self.url)}")
+        return rows[0]
 
     @property
     def attributes(self) -> dict[str, Any]:
+        """What is stored of the study beside its trials.
+
+        Raises:
+            DamagedStudyError: it is not as it was stored.
+        """
         if self.moment is not None:
             return self.moment.attributes
-        with clear_errors(self.url):
-            return self.storage.get_study_user_attrs(self.study_id)
+        with located(*place(self.url, self.name)):
+            return checked_attributes(self._row())
+
+    def decoded(self, key: str, kind: type[Value], attributes: Mapping[str, Any] | None = None) -> Value | None:
+        """One of its attributes as a frozen dataclass; None if it is not stored.
+
+        Args:
+            key: the attribute's.
+            kind: the dataclass.
+            attributes: those of the study, where they have been read.
+
+        Raises:
+            DamagedStudyError: it is not as it was stored.
+        """
+        stored = (self.attributes if attributes is None else attributes).get(key)
+        with located(*place(self.url, self.name)):
+            return None if stored is None else decoded(kind, stored, f"its attribute {key!r}")
+
+    def choices(self) -> list[tuple[int, dict[str, Any], dict[str, BaseDistribution]]]:
+        """What each trial chose, and from what: (number, values by name, distributions by name).
+
+        Raises:
+            DamagedStudyError: that is not as it was stored.
+        """
+        if self.moment is not None:
+            return [(trial.number, trial.params, trial.distributions) for trial in self.moment.trials]
+        with located(*place(self.url, self.name)), snapshot(self.storage, self.url) as connection:
+            return read_choices(connection, self.study_id)
+
+    def require_whole(self) -> None:
+        """Refuse a study of which anything is not as it was stored, before anything is written.
+
+        Raises:
+            DamagedStudyError: with what is damaged.
+        """
+        if is_ours(self._row().keys):
+            self.trials()
+
+    def count(self) -> int:
+        """How many trials are stored, damaged ones too."""
+        with snapshot(self.storage, self.url) as connection:
+            return trial_counts(connection, self.study_id).get(self.study_id, TrialCounts()).count
+
+    @contextmanager
+    def reading(self, what: str) -> Iterator[None]:
+        """What is raised inside is about what is stored: of a definition, that it cannot be.
+
+        Args:
+            what: is read, as ``its definition``.
+
+        Raises:
+            DamagedStudyError: instead of the error of a definition.
+        """
+        try:
+            yield
+        except (DefinitionError, ValidationError) as error:
+            raise damaged(what, one_line(error)).at(*place(self.url, self.name)) from error
 
     @property
     def metric(self) -> Metric:
@@ -231,11 +322,11 @@ class StoredStudy:
         Raises:
             StudyChangedError: with what was stored and what is now.
         """
-        stored, identity = self.attributes.get("identity"), attributes["identity"]
-        if stored is None:
+        if not is_ours(self._row().keys):
             raise StudyChangedError(
                 _OURS, _NOT_OURS, "Choose another name or storage.", where=place(self.url, self.name)
             )
+        stored, identity = self.attributes["identity"], attributes["identity"]
         keys = [*stored, *(key for key in identity if key not in stored)]
         stored, identity = {**unnamed, **stored}, {**unnamed, **identity}
         keys = [key for key in keys if stored.get(key) != identity.get(key) and not (allow_mixed and key == MACHINE)]
@@ -279,11 +370,27 @@ class StoredStudy:
         return before
 
     def trials(self) -> list[FrozenTrial]:
-        """All trials, by number."""
+        """All trials, by number.
+
+        Raises:
+            DamagedStudyError: they, or what is stored beside them, are not as they were stored.
+        """
+        return self.whole()[1]
+
+    def whole(self) -> tuple[dict[str, Any], list[FrozenTrial]]:
+        """Its attributes and its trials, of one moment.
+
+        Raises:
+            DamagedStudyError: they are not as they were stored.
+        """
         if self.moment is not None:
-            return self.moment.trials
-        with clear_errors(self.url):
-            return all_trials(self.storage, self.study_id)
+            return self.moment.attributes, self.moment.trials
+        with located(*place(self.url, self.name)):
+            with snapshot(self.storage, self.url) as connection:
+                row, trials = self._row_of(connection), read_trials(connection, self.study_id)
+            attributes = checked_attributes(row)
+            check_trials(trials, attributes)
+        return attributes, trials
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -420,6 +527,28 @@ def _final(number: int, record: Mapping[str, Any]) -> TrialResult:
     )
 
 
+def study_rows(storage: RDBStorage, url: str) -> list[StudyRow]:
+    """The studies of a storage that hpsearch made, damaged ones too, by their numbers."""
+    with snapshot(storage, url) as connection:
+        return [row for row in read_studies(connection) if is_ours(row.keys)]
+
+
+def checked_attributes(row: StudyRow) -> dict[str, Any]:
+    """What is stored of a study of ours beside its trials.
+
+    Raises:
+        DamagedStudyError: it is not as it was stored.
+        StorageError: a later version wrote it.
+    """
+    attributes = row.attributes()
+    require_known_format(attributes)
+    check_study(attributes)
+    if attributes["definition"].get("study", {}).get("name") != row.found_name:
+        raise damaged("its name", "is not that of its definition")
+    check_directions(row.directions(), attributes)
+    return attributes
+
+
 def name_taken(url: str, name: str) -> StorageError:
     """Of a name that a study of the storage has."""
     return StorageError("must be a new name", "is that of a study", "Choose another.", where=place(url, name))
@@ -431,22 +560,18 @@ def objective_of(attributes: Mapping[str, Any]) -> Metric:
 
 
 def _objective_name(attributes: Mapping[str, Any]) -> str:
-    return _objective_names(attributes)[0]
+    name: str = objective_names(attributes)[0]
+    return name
 
 
 def costs_of(attributes: Mapping[str, Any]) -> tuple[str, ...]:
     """The names of a study's further objectives, from its attributes."""
-    return _objective_names(attributes)[1:]
+    return objective_names(attributes)[1:]
 
 
 def objective_titles(attributes: Mapping[str, Any]) -> list[str]:
     """How people read a study's objectives, one a direction that it has in its storage."""
     return [f"mean {objective_of(attributes).title}", *(COSTS[name].title for name in costs_of(attributes))]
-
-
-def _objective_names(attributes: Mapping[str, Any]) -> tuple[str, ...]:
-    search = attributes["definition"].get("search", {}) if "definition" in attributes else {}
-    return tuple(search.get("objectives") or [search.get("objective", "loss")])
 
 
 def loss_name(attributes: Mapping[str, Any]) -> str:
@@ -481,7 +606,8 @@ def stored_result(trial: FrozenTrial) -> TrialResult:
         intermediate=[trial.intermediate_values[epoch] for epoch in record["epochs"]],
         score=score,
         score_name=score_name,
-        **{key: attributes.get(key) for key in _SHOWN},  # type: ignore[arg-type]
+        # What another program ended has no numbers of ours.
+        **{"parameters": 0, "seconds": 0.0, **{key: attributes[key] for key in _SHOWN if key in attributes}},
         **{name: record[key] for name, key in _IN_RECORD.items() if key in record},
     )
 

@@ -10,19 +10,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from hpsearch.errors import StorageError, one_line
-from hpsearch.storage.database import place
 
 FORMAT = 1
 KEY = "format"  # an attribute of the study
 
 
-def require_known_format(attributes: Mapping[str, Any], url: str, name: str) -> None:
+def require_known_format(attributes: Mapping[str, Any]) -> None:
     """Refuse a study of a format that this version does not know.
 
     Args:
         attributes: those of the study.
-        url: of its storage.
-        name: the study's.
 
     Raises:
         StorageError: with the version that wrote it.
@@ -37,5 +34,4 @@ def require_known_format(attributes: Mapping[str, Any], url: str, name: str) -> 
         f"must be stored in format {FORMAT}" + (" or an earlier one" if FORMAT > 1 else ""),
         f"is in format {one_line(repr(number))}{writer}",
         "Use that version of hpsearch, or a later one.",
-        where=place(url, name),
     )

@@ -24,8 +24,10 @@ from optuna.trial import TrialState
 from test_coordinator import assert_same, at, tables
 
 import hpsearch as package
+from hpsearch.definition.study import StudyDefinition
 from hpsearch.errors import StorageLostError, StudyChangedError, StudyOwnedError, UnknownStudyError
 from hpsearch.search.coordinator import Progress
+from hpsearch.search.objective import prepare
 from hpsearch.storage.quiet import quiet
 from hpsearch.storage.stored_study import SCORINGS, Proposal, StoredStudy
 from hpsearch.storage.trial_result import TrialResult
@@ -303,7 +305,9 @@ def test_trials_are_read_as_optuna_itself_does(small: Path, storage: str, monkey
 def test_rows_are_written_as_optuna_itself_would(small: Path, storage: str) -> None:
     """Ours go to Optuna's tables many at a time; read back, and as rows, they must be what its own setters write."""
     values = {10: 0.5, 20: float("nan"), 30: float("inf"), 40: float("-inf"), 50: 1e-300}
-    with StoredStudy.create_or_open(storage, "rows", {"definition": {}}) as stored, quiet():
+    prepared = prepare(StudyDefinition.from_file(small).with_name("rows"))
+    attributes = {"identity": prepared.identity(), **prepared.attributes()}
+    with StoredStudy.create_or_open(storage, "rows", attributes) as stored, quiet():
         result = TrialResult(0, "COMPLETE", 0.25, 7, 1.5, score=0.5, best_epoch=10, epochs=[*values])
         result = replace(result, intermediate=[*values.values()], training_loss=[[float("nan")]] * 5)
         with stored.transaction():
@@ -314,10 +318,10 @@ def test_rows_are_written_as_optuna_itself_would(small: Path, storage: str) -> N
         by_optuna = study.ask()
         for epoch, value in values.items():
             by_optuna.report(value, epoch)
-        for key, value in stored.trials()[0].user_attrs.items():
+        for key, value in stored.storage.get_all_trials(stored.study_id)[0].user_attrs.items():
             by_optuna.set_user_attr(key, value)
         study.tell(by_optuna, 0.25)
-        ours, theirs = stored.trials()
+        ours, theirs = stored.storage.get_all_trials(stored.study_id)
         assert repr(ours.intermediate_values) == repr(theirs.intermediate_values) == repr(values)
         assert ours.user_attrs == theirs.user_attrs
         with stored.storage.engine.connect() as connection:

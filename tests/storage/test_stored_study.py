@@ -25,7 +25,8 @@ URL = "sqlite:///hpsearch.db"
 @pytest.fixture
 def stored(small: Path) -> Iterator[StoredStudy]:
     definition = StudyDefinition.from_file(small)
-    attributes = {"identity": {}, **definition.attributes()}
+    prepared = prepare(definition)
+    attributes = {"identity": prepared.identity(), **prepared.attributes()}
     with StoredStudy.create_or_open(URL, definition.name, attributes) as stored:
         yield stored
 

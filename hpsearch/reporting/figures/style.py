@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import math
+import sys
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
@@ -96,7 +97,7 @@ def between(x: Sequence[Any], low: Sequence[float], high: Sequence[float], colou
 def _ticks(low: float, high: float) -> list[float]:
     """Round numbers between two positive ones: 1, 2 and 5 of each decade, or fewer where there are many decades."""
     first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
-    decades = math.log10(high / low)
+    decades = math.log10(high) - math.log10(low)
     steps = range(1, 10) if decades < 0.8 else (1, 2, 5) if decades < 1.8 else (1, 3) if decades < 2.6 else (1,)
     every = max(1, round(decades / 5))
     values = [float(f"{step}e{power}") for power in range(first, last + 1, every) for step in steps]
@@ -117,9 +118,9 @@ def axis(title: str, values: Iterable[float], log: bool | None = None) -> dict[s
         log = low > 0 and high / low >= WIDE
     if not (log and low > 0):
         return {"title": {"text": title}}
-    margin = max(0.02, 0.05 * math.log10(high / low))
+    margin = max(0.02, 0.05 * (math.log10(high) - math.log10(low)))
     ends = [math.log10(low) - margin, math.log10(high) + margin]
-    ticks = _ticks(10 ** ends[0], 10 ** ends[1])
+    ticks = _ticks(10 ** ends[0], 10 ** min(ends[1], sys.float_info.max_10_exp))
     spaced: dict[str, Any] = {"title": {"text": title}, "type": "log", "range": ends}
     return {**spaced, "tickvals": ticks, "ticktext": [_label(tick) for tick in ticks]} if len(ticks) > 1 else spaced
 
