@@ -75,6 +75,11 @@ class DaskExecutor(TrialExecutor):
                 f"{self._address!r} cannot be reached: {one_line(error, 120)}",
                 where=Setting("scheduler"),
             ) from error
+        with self._reached():
+            self._wait_for_a_worker()
+            self._prepare_scheduler()
+
+    def _wait_for_a_worker(self) -> None:
         try:
             self._client.wait_for_workers(1, timeout=CONNECT_SECONDS)
         except TimeoutError as error:
@@ -85,8 +90,6 @@ class DaskExecutor(TrialExecutor):
                 f"Start some with `dask worker {self._address} --nthreads 1`.",
                 where=f"Dask scheduler {self._address}",
             ) from error
-        with self._reached():
-            self._prepare_scheduler()
 
     def _prepare_scheduler(self) -> None:
         """Have it know who listens, and its workers the rows; of one that was started anew, again."""
@@ -103,7 +106,8 @@ class DaskExecutor(TrialExecutor):
         try:
             yield
         except Exception as error:
-            if not isinstance(error, OSError) and self._client.status == "running":
+            closed = self._client.status != "running"
+            if isinstance(error, HpsearchError) or not (closed or isinstance(error, OSError)):
                 raise
             raise HpsearchError(
                 "must be reachable until the study has ended",

@@ -247,9 +247,7 @@ def _any_file_will_do(self: StoredStudy) -> None:
     pass
 
 
-def _values_of_the_dead_stay(
-    storage: Any, table: str, trial_id: int, key: str, rows: Any, whole: bool = False
-) -> None:
+def _values_of_the_dead_stay(storage: Any, table: str, trial_id: int, key: str, rows: Any, whole: bool = False) -> None:
     _replace_rows(storage, table, trial_id, key, rows)
 
 

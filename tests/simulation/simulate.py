@@ -33,11 +33,11 @@ from typing import Any
 from unittest.mock import patch
 
 import optuna
-import hpsearch.search.baselines
 from planted import PLANTED
 from workers import Evaluated, SimulatedExecutor, on_dask
 from world import KINDS, Failed, Fault, Killed, World, database_bytes, inhabited
 
+import hpsearch.search.baselines
 from hpsearch.definition.study import StudyDefinition
 from hpsearch.errors import HpsearchError, StudyOwnedError
 from hpsearch.search.baselines import Comparison, Shipped, compare
@@ -465,7 +465,7 @@ class Schedule:
         draw = random.Random(seed)
         study = draw.choice(list(STUDIES))
         disks = subject(study).disks
-        begun = 0 if draw.random() < 0.2 else draw.randrange(len(disks))
+        begun = 0 if draw.random() < 0.1 else draw.randrange(len(disks))
         left = disks[-1].step - disks[begun].step + OPENING
         # Anywhere in what is left, or soon; or soon after another, where what follows a failure fails too.
         steps: list[int] = []
@@ -474,7 +474,7 @@ class Schedule:
             soon = draw.randrange(2 * OPENING) if not steps else steps[-1] + draw.randrange(OPENING)
             steps.append(draw.randrange(left) if anywhere else soon)
         faults = sorted(Fault(step, draw.choice(list(KINDS))) for step in steps)
-        if draw.random() < 0.5:  # what the faults leave behind is found in another process
+        if draw.random() < 0.8:  # what the faults leave behind is found in another process
             faults.append(Fault(faults[-1].step + draw.randrange(OPENING), "kill"))
         return cls(study, begun, tuple(faults), draw.getrandbits(32))
 
@@ -544,7 +544,9 @@ class Schedule:
         timeout = None if last or draw.random() < 0.85 else 10 ** draw.uniform(-1, 2)
         capacity = draw.choice([1, 2, 3, None, DASK])
         said.wanted = trials
-        world.note(f"a process begins: trials {trials or 'all'}, timeout {timeout}, tasks at a time {capacity or 'all'}")
+        world.note(
+            f"a process begins: trials {trials or 'all'}, timeout {timeout}, tasks at a time {capacity or 'all'}"
+        )
 
         def told(progress: Progress) -> None:
             said.hear(progress)
