@@ -1,9 +1,10 @@
 """Runs studies through bad days: ``python tests/simulation/simulate.py --schedules 10000``.
 
-A schedule is a study and a list of faults, both drawn from one seed. The study is run, with the faults, as often as it
-takes, and once more without; then everything that is stored must be as if nothing had happened, to the byte. On the way
-nothing that was told may be lost, and whoever reads sees a whole study. A schedule that fails is shrunk: faults are
-left out for as long as it still fails. ``--seed N`` replays one schedule.
+A schedule is a study, the disk on which a killed process left it, and a list of faults, drawn from one seed. The study
+is run, with the faults, as often as it takes, and once more without; then everything that is stored must be as if
+nothing had happened, to the byte. On the way nothing that was told may be lost, and whoever reads sees a whole study.
+``--seed N`` replays one schedule; if it fails, faults are left out for as long as it still does. Which faults there
+are: :data:`world.KINDS`, and tests/README.md.
 """
 
 from __future__ import annotations
@@ -50,6 +51,7 @@ from hpsearch.storage.quiet import quiet
 NAME = "s"
 DASK = "dask"  # in the place of the number of tasks that an executor takes at a time
 OPENING = 60  # operations, about, until a process has its first task
+WATCHED = 0.05  # of the schedules: somebody looks after each change
 CHUNK = 500  # schedules of a process, one after the other
 MOST_RUNS = 40  # of one schedule: its faults are fewer, and each ends at most one run
 _BASE: Mapping[str, Any] = {
@@ -475,7 +477,8 @@ class Schedule:
             steps.append(draw.randrange(left) if anywhere else soon)
         faults = sorted(Fault(step, draw.choice(list(KINDS))) for step in steps)
         if draw.random() < 0.8:  # what the faults leave behind is found in another process
-            faults.append(Fault(faults[-1].step + draw.randrange(OPENING), "kill"))
+            kind = draw.choice(["kill", "kill at a commit", "kill at a file"])
+            faults.append(Fault(faults[-1].step + draw.randrange(OPENING), kind))
         return cls(study, begun, tuple(faults), draw.getrandbits(32))
 
     def outcome(self, known: set[bytes] | None = None) -> Outcome:
@@ -513,6 +516,8 @@ class Schedule:
             said.check(of, found, asked=world.owner)
 
         world.look, world.intrude = look, lambda: _second_owners(of, world)
+        if world.draw.random() < WATCHED:
+            world.changed = world.looked_at
         before = None
         with inhabited(world):
             for run in range(MOST_RUNS):

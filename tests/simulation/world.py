@@ -146,6 +146,12 @@ class World:
         self.dead = True
         raise Killed
 
+    def looked_at(self) -> None:
+        """A reader comes."""
+        if self.returns is None:  # else there is nothing to look at
+            with self.outside():
+                self.look()
+
     def committed(self) -> None:
         """Remember what the database holds, where it may come back later."""
         if self._inside:
@@ -263,9 +269,7 @@ def _jump(world: World, name: str) -> None:
 
 
 def _look(world: World, name: str) -> None:
-    if world.returns is None:  # else there is nothing to look at
-        with world.outside():
-            world.look()
+    world.looked_at()
 
 
 def _intrude(world: World, name: str) -> None:
@@ -278,6 +282,7 @@ _DISK = frozenset(["write", "replace"])
 _SCHEDULER = frozenset(["submit", "restart", "connect", "scatter", "inquire"])
 _WORKERS = frozenset(["submit", "poll", "answer"])
 _ANY = _DATABASE | _DISK | _WORKERS | _SCHEDULER | {"open", "wait", "committed", "replaced", "progress"}
+_CHANGES = frozenset(["committed", "replaced"])  # in between, whoever looks sees the same
 KINDS: Mapping[str, Kind] = {
     "kill": Kind(_ANY, _kill),
     "kill at a commit": Kind(frozenset(["commit", "committed"]), _kill),
@@ -290,12 +295,12 @@ KINDS: Mapping[str, Kind] = {
     ),
     "database gone": Kind(_DATABASE, _lose_database),
     "database deleted": Kind(frozenset(["wait"]), _delete_database),
-    "power cut": Kind(_ANY, _cut_power),
+    "power cut": Kind(_CHANGES | {"commit"}, _cut_power),
     "disk full": Kind(_DISK, _raise(lambda: OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))),
     "worker dies": Kind(_WORKERS, _kill_worker),
     "scheduler gone": Kind(_SCHEDULER | {"answer"}, _lose_scheduler),
     "clock jumps": Kind(frozenset(["clock"]), _jump),
-    "a reader": Kind(_ANY, _look),
+    "a reader": Kind(_CHANGES | {"progress"}, _look),
     "a second owner": Kind(_ANY, _intrude),
 }
 
