@@ -569,7 +569,7 @@ class Schedule:
                     executor = SimulatedExecutor(world, evaluated, capacity)
                 ended = run_once(of, world, executor, timeout, trials, told)
             world.note("it came to its end" if ended else "its time is up")
-            return ended and trials is None
+            return ended and trials is None and timeout is None  # what ends in time may leave baselines to the next
         except (HpsearchError, Killed, KeyboardInterrupt) as error:
             world.note(f"it ends: {type(error).__name__} {error}")
             return False

@@ -24,7 +24,7 @@ from hpsearch.search.executors import InProcessExecutor
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 SCRIPT = str(Path(__file__).with_name("simulate.py"))
 PARTS = 4  # of the plain schedules, for as many processes
-PLAIN, CAMPAIGN = 240, 4_000
+PLAIN, CAMPAIGN = 240, 10_000
 
 
 @pytest.fixture(autouse=True)
@@ -43,7 +43,7 @@ def assert_none_fails(first: int, count: int) -> Counter[str]:
 @pytest.mark.parametrize("part", range(PARTS))
 def test_no_schedule_of_faults_changes_anything(part: int) -> None:
     happened = assert_none_fails(part * PLAIN // PARTS, PLAIN // PARTS)
-    assert {*STUDIES, *KINDS} <= {*happened}  # all of them, in each part
+    assert {*STUDIES} <= {*happened}  # all of them, in each part
 
 
 @pytest.mark.campaign
@@ -52,6 +52,7 @@ def test_many_more_do_not_either() -> None:
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.startswith(f"{CAMPAIGN} schedules in ")
+    assert all(f"  {kind}\n" in done.stdout for kind in KINDS)
 
 
 @pytest.mark.parametrize("name", STUDIES)
