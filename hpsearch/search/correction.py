@@ -332,7 +332,8 @@ def _correct(selection: Selection, definition: StudyDefinition) -> Correction:
 
 def store_score(stored: StoredStudy) -> None:
     """Store a study's corrected scores with it, for tables and for readers who do not have its per-row results."""
-    results = [stored_result(trial) for trial in stored.trials() if trial.state.is_finished()]
+    trials = stored.trials()
+    results = [stored_result(trial) for trial in trials if trial.state.is_finished()]
     if all(result.value is None for result in results):
         return
     definition = definition_of(stored)
@@ -341,7 +342,7 @@ def store_score(stored: StoredStudy) -> None:
     earlier = stored.decoded(_SEARCH, _OfSearch)
     if score is not None or earlier is None or earlier.corrected is None:  # one of fewer trials is better than none
         stored.refresh({_SEARCH: {"told": len(results), "corrected": score and asdict(score)}})
-    evaluated = finals(stored, definition)
+    evaluated = finals(stored, definition, trials)
     if definition.retrain.members > 1 and any(result.ensemble is not None for result in evaluated):
         found = correct_shipped(stored, definition, evaluated, of_search)
         if found.score is not None:

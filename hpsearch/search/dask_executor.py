@@ -6,7 +6,9 @@ import hashlib
 import json
 import threading
 import uuid
+from collections.abc import Iterator
 from concurrent.futures import CancelledError, Future
+from contextlib import contextmanager
 from dataclasses import replace
 from queue import Empty, SimpleQueue
 from typing import Any
@@ -73,6 +75,11 @@ class DaskExecutor(TrialExecutor):
                 f"{quoted(self._address)} cannot be reached: {one_line(error, 120)}",
                 where=Setting("scheduler"),
             ) from error
+        with self._reached():
+            self._wait_for_a_worker()
+            self._prepare_scheduler()
+
+    def _wait_for_a_worker(self) -> None:
         try:
             self._client.wait_for_workers(1, timeout=CONNECT_SECONDS)
         except TimeoutError as error:
@@ -83,12 +90,31 @@ class DaskExecutor(TrialExecutor):
                 f"Start some with `dask worker {self._address} --nthreads 1`.",
                 where=f"Dask scheduler {self._address}",
             ) from error
-        self._client.subscribe_topic(self._topic, lambda event: self._messages.put(event[1]))
-        self._scatter()
 
-    def _scatter(self) -> None:
+    def _prepare_scheduler(self) -> None:
+        """Have it know who listens, and its workers the rows; of one that was started anew, again."""
+        self._client.subscribe_topic(self._topic, lambda event: self._messages.put(event[1]))
         key = f"hpsearch-{self._content}"
         self._data = self._client.scatter({key: self._prepared}, broadcast=True)[key]
+
+    @contextmanager
+    def _reached(self) -> Iterator[None]:
+        """
+        Raises:
+            HpsearchError: the scheduler cannot be reached any more.
+        """
+        try:
+            yield
+        except Exception as error:
+            closed = self._client.status != "running"
+            if isinstance(error, HpsearchError) or not (closed or isinstance(error, OSError)):
+                raise
+            raise HpsearchError(
+                "must be reachable until the study has ended",
+                f"is not any more: {one_line(error, 120)}",
+                "All results that were told are stored: start it again, and run the study again.",
+                where=f"Dask scheduler {self._address}",
+            ) from error
 
     def _workers(self) -> list[str]:
         """The workers that may train; those that joined since are probed first."""
@@ -108,9 +134,11 @@ class DaskExecutor(TrialExecutor):
         return good
 
     def submit(self, task: TrialTask) -> Future[TrialResult]:
-        executor = self._client.get_executor(pure=False, workers=self._workers() or None)
-        future: Future[TrialResult] = executor.submit(evaluate_on_worker, self._data, task, self._topic, self._expected)
-        return future
+        with self._reached():
+            executor = self._client.get_executor(pure=False, workers=self._workers() or None)
+            rest = self._data, task, self._topic, self._expected
+            future: Future[TrialResult] = executor.submit(evaluate_on_worker, *rest)
+            return future
 
     def poll(self) -> None:
         while True:
@@ -123,7 +151,8 @@ class DaskExecutor(TrialExecutor):
         pass
 
     def restart(self) -> None:
-        self._scatter()
+        with self._reached():
+            self._prepare_scheduler()
 
     def close(self) -> None:
         if self._client is not None:

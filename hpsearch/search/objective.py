@@ -6,7 +6,7 @@ import hashlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cache, cached_property
 from importlib.metadata import version
 from typing import Any
 
@@ -41,6 +41,7 @@ from hpsearch.validation.learning_curve import Pairs, with_fewer_rows
 
 _STATES: dict[Outcome, TrialState] = {"complete": "COMPLETE", "pruned": "PRUNED", "diverged": "FAIL"}
 MOST_DEALS = 100  # of fresh splits, where a rare class may be missing by chance
+_version = cache(version)  # each reading parses a file
 # Another version of these may give other bits.
 _VERSIONED = ("hpsearch", "numpy", "nnfs", "optuna", "scikit-learn")
 
@@ -100,7 +101,7 @@ class Prepared:
 
     def identity(self) -> dict[str, Any]:
         """The definition's identity, with the data's fingerprint, and the versions and machine that compute."""
-        versions = {f"version.{package}": version(package) for package in _VERSIONED}
+        versions = {f"version.{package}": _version(package) for package in _VERSIONED}
         held_out = None if self.held_out is None else self.held_out.fingerprint
         data: dict[str, Any] = {"data.fingerprint": self.search.fingerprint, "holdout.fingerprint": held_out}
         if self.search.weights is not None:  # studies stored before have learnt scalings of the rows as they are

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -124,6 +125,10 @@ class StoredStudy:
     rows: Any = field(default=None, repr=False, compare=False)
     moment: Moment | None = field(default=None, repr=False, compare=False)
     _trial_ids: dict[int, int] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _opened: os.stat_result | None = field(default=None, init=False, repr=False, compare=False)  # its file, as it was
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_opened", _status(self.file))
 
     @classmethod
     def create_or_open(cls, url: str, name: str, attributes: Mapping[str, Any], new: bool = False) -> StoredStudy:
@@ -400,11 +405,11 @@ class StoredStudy:
 
     def _check_file(self) -> None:
         """SQLite would go on writing to a file that was deleted underneath it, and all would be lost."""
-        path = self.file
-        if path is not None and not path.exists():
+        now = _status(self.file)
+        if self._opened is not None and (now is None or not os.path.samestat(now, self._opened)):
             raise StorageLostError(
                 "must stay where it is",
-                "was deleted or moved",
+                "was deleted or moved" if now is None else "was replaced by another file",
                 "Nothing more is written; put it back to go on.",
                 where=place(self.url),
             )
@@ -494,6 +499,13 @@ class StoredStudy:
         with self.transaction():
             record = {"trial": result.number, **_of_final(result)}
             self.storage.set_study_user_attr(self.study_id, _FEWER_ROWS, record)
+
+
+def _status(path: Path | None) -> os.stat_result | None:
+    """Which file has a name; None if none has."""
+    with suppress(FileNotFoundError):
+        return None if path is None else path.stat()
+    return None
 
 
 # What is stored of a finalist beside its score and its ensemble. Not the curves of each split: the attributes of a

@@ -10,7 +10,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -68,11 +68,18 @@ def dask(*arguments: str, **environment: str) -> Iterator[subprocess.Popen[bytes
 @contextmanager
 def running_scheduler(folder: Path) -> Iterator[str]:
     """The address of a scheduler without workers."""
+    with killable_scheduler(folder) as (address, _):
+        yield address
+
+
+@contextmanager
+def killable_scheduler(folder: Path) -> Iterator[tuple[str, Callable[[], None]]]:
+    """The same, with what kills it."""
     file = folder / "scheduler.json"
-    with dask("scheduler", "--host", "127.0.0.1", "--port", "0", "--scheduler-file", str(file)):
+    with dask("scheduler", "--host", "127.0.0.1", "--port", "0", "--scheduler-file", str(file)) as process:
         while not file.exists():
             time.sleep(0.05)
-        yield json.loads(file.read_text())["address"]
+        yield json.loads(file.read_text())["address"], process.kill
 
 
 @pytest.fixture
@@ -185,6 +192,25 @@ def test_a_scheduler_that_is_not_there_or_has_no_workers_is_named(
         hpsearch.run(small, scheduler="tcp://127.0.0.1:9")
     with pytest.raises(HpsearchError, match="must have a worker, but has none"):
         hpsearch.run(small, scheduler=scheduler)
+
+
+@pytest.mark.campaign
+def test_a_scheduler_that_is_lost_ends_the_run_in_one_line_and_nothing_that_was_told_is_lost(
+    small: Path,
+) -> None:
+    told: list[int] = []
+    with killable_scheduler(small.parent) as (address, kill), worker(address):
+
+        def watch(progress: Progress) -> None:
+            told.append(len(progress.results))
+            if told[-1] == 2:
+                kill()
+
+        with pytest.raises(HpsearchError, match=f"{address}: must be reachable until the study has ended"):
+            hpsearch.run(small, storage=at(small.parent, "there"), scheduler=address, watch=watch)
+    hpsearch.run(small, storage=at(small.parent, "there"))
+    hpsearch.run(small, storage=at(small.parent, "here"))
+    assert_same(tables(at(small.parent, "here")), tables(at(small.parent, "there")))
 
 
 def test_the_probe_is_the_same_in_every_process_of_this_machine() -> None:

@@ -362,6 +362,21 @@ def test_a_storage_deleted_in_mid_run_is_an_error_and_back_in_place_it_goes_on(
     assert_whole("sqlite:///cut.db", through)
 
 
+def test_a_storage_that_another_takes_the_place_of_in_mid_run_is_an_error(small: Path) -> None:
+    """SQLite would go on writing to the file that was there before, which nobody can open any more."""
+    hpsearch.run(small, trials=1, storage="sqlite:///other.db")
+
+    told = []
+
+    def replace(progress: Progress) -> None:
+        told.append(len(progress.results))
+        os.replace("other.db", "cut.db")
+
+    with pytest.raises(StorageLostError, match="must stay where it is, but was replaced by another file"):
+        hpsearch.run(small, trials=3, storage="sqlite:///cut.db", watch=replace)
+    assert told == [0], "no trial may be told that is not stored"
+
+
 def test_a_full_disk_is_an_error_with_status_1_and_with_room_again_it_goes_on(
     small: Path, through: tuple[pd.DataFrame, ...]
 ) -> None:

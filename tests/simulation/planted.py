@@ -12,6 +12,8 @@ from dataclasses import replace
 from typing import Any
 from unittest.mock import patch
 
+import hpsearch.search.coordinator
+import hpsearch.search.correction
 import hpsearch.search.finals
 import hpsearch.search.run
 import hpsearch.storage.database
@@ -19,6 +21,7 @@ import hpsearch.storage.row_results
 import hpsearch.storage.stored_study
 from hpsearch.errors import StorageLostError
 from hpsearch.search.coordinator import Coordinator
+from hpsearch.search.finals import Finals
 from hpsearch.search.objective import TrialTask, failed
 from hpsearch.search.proposer import Proposer
 from hpsearch.search.supervisor import Supervisor, TimeUpError
@@ -193,6 +196,62 @@ def _created_in_steps(url: str, name: str, attributes: Mapping[str, Any], new: b
 _create_or_open = StoredStudy.create_or_open
 
 
+def _asked_after_the_tell(self: Coordinator, result: TrialResult) -> None:
+    self._stored.write_row_results(result)
+    result = replace(result, rows=None)
+    with self._stored.transaction():
+        self._stored.tell(result)
+        self._add_result(result)
+    with self._stored.transaction():
+        self._ask()
+    self._on_progress(self._progress())
+
+
+def _finals_begun_again(self: Finals, *rest: Any) -> None:
+    _finals(self, *rest)
+    self._finals = {}
+
+
+def _told_as_they_end(self: Supervisor, number: int) -> TrialResult:
+    result = _result(self, number)
+    for other in sorted(self._finished):
+        self._finished[number] = result
+        return self._finished.pop(other)
+    return result
+
+
+def _finals_of_all_runs(stored: StoredStudy, *rest: Any) -> list[TrialResult]:
+    return list(stored.finals().values())
+
+
+def _score_stored_once(stored: StoredStudy) -> None:
+    if "corrected" not in stored.attributes:
+        _store_score(stored)
+
+
+def _pruner_attributes_lost(trial: Any) -> TrialResult:
+    return replace(stored_result(trial), pruner_attributes={})
+
+
+@contextmanager
+def _lock_that_is_removed(stored: StoredStudy) -> Iterator[None]:
+    try:
+        with _sole_owner(stored):
+            yield
+    finally:
+        stored.file.with_name(f"{stored.file.name}.{stored.name}.lock").unlink(missing_ok=True)  # type: ignore[union-attr]
+
+
+def _any_file_will_do(self: StoredStudy) -> None:
+    pass
+
+
+_finals = Finals.__init__
+_store_score = hpsearch.search.run.store_score
+_sole_owner = hpsearch.search.run.sole_owner
+_replace_rows = hpsearch.storage.stored_study.replace_rows
+
+
 def _method(owner: Any, name: str, other: Callable[..., Any]) -> Callable[[], AbstractContextManager[Any]]:
     return lambda: patch.object(owner, name, other)
 
@@ -219,4 +278,14 @@ PLANTED: Mapping[str, Callable[[], AbstractContextManager[Any]]] = {
     "who resumes removes the rows": _method(RowResultFiles, "begin", _rows_removed),
     "the learning curve of an earlier choice stays": _method(hpsearch.search.finals, "is_of", _fewer_rows_once),
     "the last trial told is run again": _method(Coordinator, "_load", _last_told_again),
+    "the next trial is asked after the tell": _method(Coordinator, "_tell", _asked_after_the_tell),
+    "each run begins the finals again": _method(Finals, "__init__", _finals_begun_again),
+    "trials are told as they end": _method(Supervisor, "result", _told_as_they_end),
+    "finalists of a shorter run count": _method(hpsearch.search.correction, "finals", _finals_of_all_runs),
+    "the corrected score of a shorter run stays": _method(hpsearch.search.run, "store_score", _score_stored_once),
+    "a resumed pruner has forgotten its notes": _method(
+        hpsearch.search.coordinator, "stored_result", _pruner_attributes_lost
+    ),
+    "who is refused removes the lock": _method(hpsearch.search.run, "sole_owner", _lock_that_is_removed),
+    "nobody sees that the database was deleted": _method(StoredStudy, "_check_file", _any_file_will_do),
 }

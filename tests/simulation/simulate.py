@@ -1,17 +1,20 @@
 """Runs studies through bad days: ``python tests/simulation/simulate.py --schedules 10000``.
 
-A schedule is a study and a list of faults, both drawn from one seed. The study is run, with the faults, as often as it
-takes, and once more without; then everything that is stored must be as if nothing had happened, to the byte. On the way
-nothing that was told may be lost, and whoever reads sees a whole study. A schedule that fails is shrunk: faults are
-left out for as long as it still fails. ``--seed N`` replays one schedule.
+A schedule is a study, the disk on which a killed process left it, and a list of faults, drawn from one seed. The study
+is run, with the faults, as often as it takes, and once more without; then everything that is stored must be as if
+nothing had happened, to the byte. On the way nothing that was told may be lost, and whoever reads sees a whole study.
+``--seed N`` replays one schedule; if it fails, faults are left out for as long as it still does. Which faults there
+are: :data:`world.KINDS`, and tests/README.md.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 import random
+import re
 import shutil
 import sqlite3
 import sys
@@ -21,18 +24,24 @@ import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager, nullcontext
 from copy import copy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import optuna
-from world import KINDS, Evaluated, Failed, Fault, Killed, SimulatedExecutor, World, inhabited
+from planted import PLANTED
+from workers import Evaluated, SimulatedExecutor, on_dask
+from world import KINDS, Failed, Fault, Killed, World, database_bytes, inhabited
 
+import hpsearch.search.baselines
 from hpsearch.definition.study import StudyDefinition
 from hpsearch.errors import HpsearchError, StudyOwnedError
+from hpsearch.search.baselines import Comparison, Shipped, compare
 from hpsearch.search.coordinator import Progress
 from hpsearch.search.executors import TrialExecutor
 from hpsearch.search.objective import Prepared, TrialTask, evaluate, prepare
@@ -40,6 +49,10 @@ from hpsearch.search.run import owned, search
 from hpsearch.storage.quiet import quiet
 
 NAME = "s"
+DASK = "dask"  # in the place of the number of tasks that an executor takes at a time
+OPENING = 60  # operations, about, until a process has its first task
+WATCHED = 0.05  # of the schedules: somebody looks after each change
+CHUNK = 500  # schedules of a process, one after the other
 MOST_RUNS = 40  # of one schedule: its faults are fewer, and each ends at most one run
 _BASE: Mapping[str, Any] = {
     "study": {"name": NAME, "seed": 1},
@@ -96,6 +109,18 @@ STUDIES: Mapping[str, Mapping[str, Any]] = {
     "a trial that kills its worker": {
         "search": {"trials": 4, "in_flight": 2, "sampler": "random", "pruner": _MEDIAN, **_FINALS}
     },
+    "several objectives, no folds": {
+        "validation": {"splitter": "shuffle", "n_splits": 2},
+        "space": _FEW,
+        "search": {
+            "trials": 4,
+            "in_flight": 2,
+            "objectives": ["loss", "parameters"],
+            "sampler": {"name": "tpe", "n_startup_trials": 2},
+            "pruner": "none",
+            **_FINALS,
+        },
+    },
 }
 POISONED = {"a trial that kills its worker": 1}  # the number of that trial
 
@@ -117,6 +142,10 @@ class Subject:
     def _known(self) -> dict[str, Evaluated]:
         return {}
 
+    @cached_property
+    def _compared(self) -> dict[tuple[int, int, bool, int], tuple[Comparison, int]]:
+        return {}
+
     def evaluated(self, task: TrialTask) -> Evaluated:
         """What ``evaluate`` makes of a task, evaluated once."""
         key = repr(task)
@@ -127,23 +156,71 @@ class Subject:
             self._known[key] = Evaluated(replace(result, seconds=0.0), messages, dies)
         return self._known[key]
 
+    def compared(
+        self,
+        prepared: Prepared,
+        shipped: Shipped,
+        chosen: Mapping[str, Any],
+        told: int,
+        limit: float,
+        check_clock: Callable[[], None],
+    ) -> Comparison:
+        """What ``compare`` makes of what is shipped, fitted once."""
+        key = shipped.trial, shipped.epoch, shipped.of_ensemble, told
+        if key not in self._compared:
+            fits: list[None] = []
+            found = compare(prepared, shipped, chosen, told, limit, lambda: fits.append(None))
+            self._compared[key] = found, len(fits)
+        found, n_fits = self._compared[key]
+        for _ in range(n_fits):
+            check_clock()
+        return found
+
     @property
     def straight(self) -> Stored:
         """What is stored after a run in which nothing fails."""
         return self._straight[0]
 
     @property
-    def operations(self) -> int:
-        """How many operations that takes."""
+    def disks(self) -> Sequence[Disk]:
+        """What a process leaves that is killed in such a run, before each commit and each new file, and at its end."""
         return self._straight[1]
 
     @cached_property
-    def _straight(self) -> tuple[Stored, int]:
+    def _straight(self) -> tuple[Stored, Sequence[Disk]]:
         with disk() as folder:
+            disks = [Disk.of(folder, 0)]
             world = World(folder, [], random.Random(0))
-            with inhabited(world):
-                run_once(self, world, SimulatedExecutor(world, self.evaluated, None))
-            return stored(self, folder), world.step
+            world.changed = lambda: disks.append(Disk.of(folder, world.step))
+            with inhabited(world), SimulatedExecutor(world, self.evaluated, None) as executor:
+                run_once(self, world, executor)
+            return stored(self, folder), disks
+
+
+@dataclass(frozen=True)
+class Disk:
+    """What a disk holds, and after how many operations."""
+
+    step: int
+    database: bytes
+    files: Mapping[str, bytes]
+
+    @classmethod
+    def of(cls, folder: Path, step: int) -> Disk:
+        return cls(step, database_bytes(folder), _files(folder))
+
+    def write(self, folder: Path) -> None:
+        (folder / "db").write_bytes(self.database)
+        for name, content in self.files.items():
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+
+
+def _files(folder: Path) -> dict[str, bytes]:
+    """All files beside the database."""
+    paths = sorted(path for path in (folder / "db.rows").rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
 
 
 @cache
@@ -176,35 +253,36 @@ def run_once(
 
     with executor, owned(prepared, url(world.folder), []) as stored:
         try:
-            return search(prepared, stored, executor, on_progress=on_progress, timeout=timeout)
+            with patch.object(hpsearch.search.baselines, "compare", of.compared):
+                return search(prepared, stored, executor, on_progress=on_progress, timeout=timeout, baselines=True)
         finally:
             world.owner = False
 
 
 @contextmanager
-def disk() -> Iterator[Path]:
-    """The folder of this process's disk, with an empty storage; in memory where the machine has one there."""
+def disk(holds: Disk | None = None) -> Iterator[Path]:
+    """The folder of this process's disk, with an empty storage or another content; in memory where the machine has one
+    there."""
     memory = Path("/dev/shm")
     place = memory if os.access(memory, os.W_OK) else Path(tempfile.gettempdir())
     folder = place / f"hpsearch-simulation-{os.getpid()}"  # always of one name, by which the world knows its engine
     shutil.rmtree(folder, ignore_errors=True)  # of an earlier process of this number that was killed
     folder.mkdir()
     try:
-        (folder / "db").write_bytes(_template())
+        (holds or _empty()).write(folder)
         yield folder
     finally:
         shutil.rmtree(folder)
 
 
 @cache
-def _template() -> bytes:
+def _empty() -> Disk:
     """A storage without a study: making its tables takes longer than a run."""
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "db"
-        storage = optuna.storages.RDBStorage(f"sqlite:///{path}")
+        storage = optuna.storages.RDBStorage(f"sqlite:///{folder}/db")
         storage.remove_session()
         storage.engine.dispose()
-        return path.read_bytes()
+        return Disk.of(Path(folder), 0)
 
 
 # ---------------------------------------------------------------- what is stored
@@ -256,6 +334,24 @@ def stored(of: Subject, folder: Path) -> Stored:
     return Stored(trials, study, files)
 
 
+def digest(folder: Path) -> bytes:
+    """Of all that a process which begins can find, but for times."""
+    found = hashlib.blake2b(repr(_files(folder)).encode())
+    with closing(sqlite3.connect(folder / "db")) as database:
+        if not _COLUMNS:
+            for (table,) in database.execute("select name from sqlite_master where type = 'table'").fetchall():
+                columns = database.execute(f"pragma table_info({table})").fetchall()
+                is_named = table in ("studies", "trials")  # by the keys of other tables
+                names = [name for _, name, kind, _, _, key in columns if kind != "DATETIME" and (is_named or not key)]
+                _COLUMNS[table] = ", ".join(names) or "count(*)"
+        for table, names in _COLUMNS.items():
+            found.update(repr(sorted(database.execute(f"select {names} from {table}"), key=repr)).encode())
+    return found.digest()
+
+
+_COLUMNS: dict[str, str] = {}  # of each table, those that are neither times nor keys that nothing names
+
+
 def _bytes(path: Path) -> bytes:
     try:
         return path.read_bytes()
@@ -280,6 +376,9 @@ def _trials(database: sqlite3.Connection) -> list[dict[str, Any]]:
             trial[name] = {}
         for trial_id, key, *values in database.execute(f"select trial_id, {columns} from {table} order by 1, 2"):
             trials[trial_id][name][key] = values
+    for trial in trials.values():
+        if "reason" in trial["attributes"]:  # how a worker's death is called is a matter of who runs it
+            trial["attributes"]["reason"] = [re.sub(", the last time: .*", "", trial["attributes"]["reason"][0])]
     return list(trials.values())
 
 
@@ -294,16 +393,23 @@ def check_whole(found: Stored, expected: Stored) -> None:
         raise Failed(f"there are {len(found.trials)} trials instead of {len(expected.trials)}")
     for one, other in zip(found.trials, expected.trials, strict=True):
         if one != other:
-            raise Failed(f"trial {one['number']} is {one} instead of {other}")
+            raise Failed(f"trial {one['number']}: {difference(one, other)}")
     # Runs that asked for fewer trials had finalists of their own, whose results stay; and they store their number.
     finals = expected.study.get("finals", {})
     mine = {**found.study, "finals": {number: found.study.get("finals", {}).get(number) for number in finals}}
     theirs = {**expected.study, "finals": finals}
     if mine != theirs:
-        keys = [key for key in {**mine, **theirs} if mine.get(key) != theirs.get(key)]
-        raise Failed("; ".join(f"{key} is {mine.get(key)} instead of {theirs.get(key)}" for key in keys))
+        raise Failed(f"the study: {difference(mine, theirs)}")
     if found.files.get("fewer") != expected.files.get("fewer"):
         raise Failed("the file of the finalist with fewer rows differs")
+
+
+def difference(found: Any, expected: Any) -> str:
+    """Where two plain values differ, and how."""
+    if not isinstance(found, Mapping) or not isinstance(expected, Mapping):
+        return f"{found!r} instead of {expected!r}"
+    keys = [key for key in {**found, **expected} if found.get(key) != expected.get(key)]
+    return "; ".join(f"{key}: {difference(found.get(key), expected.get(key))}" for key in keys)
 
 
 def check_prefix(found: Stored, expected: Stored) -> None:
@@ -327,7 +433,7 @@ def check_prefix(found: Stored, expected: Stored) -> None:
         elif running:
             raise Failed(f"trial {number} was told before an earlier one")
         elif trial != should:
-            raise Failed(f"trial {number} is {trial} instead of {should}")
+            raise Failed(f"trial {number}: {difference(trial, should)}")
     told = [trial for trial in found.trials if trial["state"] != "RUNNING"]
     for name, content in expected.files.items():
         if name != "fewer" and found.files.get(name, content) != content:
@@ -342,9 +448,17 @@ def check_prefix(found: Stored, expected: Stored) -> None:
 
 @dataclass(frozen=True)
 class Schedule:
-    """A study, its faults, and the seed of what else is random in it."""
+    """A study, the disk on which it is found, its faults, and the seed of what else is random.
+
+    Attributes:
+        study: its name.
+        begun: where in ``disks`` of the subject: an empty one, or what a killed process has left.
+        faults: in their order.
+        seed: of what else is random.
+    """
 
     study: str
+    begun: int
     faults: tuple[Fault, ...]
     seed: int
 
@@ -352,63 +466,112 @@ class Schedule:
     def drawn(cls, seed: int) -> Schedule:
         draw = random.Random(seed)
         study = draw.choice(list(STUDIES))
-        # Anywhere in the run; or soon after another, where what follows a failure fails too.
+        disks = subject(study).disks
+        begun = 0 if draw.random() < 0.1 else draw.randrange(len(disks))
+        left = disks[-1].step - disks[begun].step + OPENING
+        # Anywhere in what is left, or soon; or soon after another, where what follows a failure fails too.
         steps: list[int] = []
-        for _ in range(draw.choice([1, 1, 2, 2, 3, 4, 6])):
-            anywhere = not steps or draw.random() < 0.6
-            steps.append(draw.randrange(subject(study).operations) if anywhere else steps[-1] + draw.randrange(30))
+        for _ in range(draw.choice([1, 1, 2, 2, 3, 4])):
+            anywhere = draw.random() < (0.4 if steps else 0.3)
+            soon = draw.randrange(2 * OPENING) if not steps else steps[-1] + draw.randrange(OPENING)
+            steps.append(draw.randrange(left) if anywhere else soon)
         faults = sorted(Fault(step, draw.choice(list(KINDS))) for step in steps)
-        return cls(study, tuple(faults), draw.getrandbits(32))
+        if draw.random() < 0.8:  # what the faults leave behind is found in another process
+            kind = draw.choice(["kill", "kill at a commit", "kill at a file"])
+            faults.append(Fault(faults[-1].step + draw.randrange(OPENING), kind))
+        return cls(study, begun, tuple(faults), draw.getrandbits(32))
 
-    def run(self) -> World:
+    def outcome(self, known: set[bytes] | None = None) -> Outcome:
         """Run it to its end and check all.
 
+        Args:
+            known: disks from which a process in which nothing fails has come to the right end, to which this schedule's
+                are added: from one of those it need not be run again.
+        """
+        with disk(subject(self.study).disks[self.begun]) as folder:
+            world = World(folder, sorted(self.faults), random.Random(self.seed))
+            world.note(f"{self.study!r}, as a process left it that was killed after change {self.begun}")
+            try:
+                self._play(world, known)
+            except Failed as failed:
+                return Outcome(world, str(failed))
+            except Exception as error:  # a bug of the product, or of the simulation
+                return Outcome(world, "".join(traceback.format_exception(error)[-3:]))
+            return Outcome(world)
+
+    def failure(self) -> str | None:
+        """Why it fails; None if it does not."""
+        return self.outcome().failure
+
+    def _play(self, world: World, known: set[bytes] | None) -> None:
+        """
         Raises:
             Failed: what was found, and was not to be.
         """
-        of, draw = subject(self.study), random.Random(self.seed)
-        expected = of.straight
-        with disk() as folder:
-            acknowledged = [0, 0]
+        of, folder, said = subject(self.study), world.folder, Said()
 
-            def look() -> None:
-                found = stored(of, folder)
-                check_prefix(found, expected)
-                _check_acknowledged(found, acknowledged)
+        def look() -> None:
+            found = stored(of, folder)
+            check_prefix(found, of.straight)
+            said.check(of, found, asked=world.owner)
 
-            def intrude() -> None:
-                _second_owner(of, world)
+        world.look, world.intrude = look, lambda: _second_owners(of, world)
+        if world.draw.random() < WATCHED:
+            world.changed = world.looked_at
+        before = None
+        with inhabited(world):
+            for run in range(MOST_RUNS):
+                last = run > 2 * len(self.faults)
+                if last:
+                    world.faults.clear()
+                if known is not None and not world.faults:
+                    before = digest(folder)
+                    if before in known:
+                        world.note("a process in which nothing fails has come to the right end from there")
+                        return
+                if self._run(of, world, said, last):
+                    break
+                world.begin_run()
+                if world.forgotten:
+                    said.forget()
+                    world.forgotten = False
+                look()
+            else:
+                raise Failed("it does not come to its end")
+        check_whole(stored(of, folder), of.straight)
+        if known is not None and before is not None:
+            known.add(before)
 
-            world = World(folder, sorted(self.faults), draw, look, intrude)
-            with inhabited(world):
-                for run in range(MOST_RUNS):
-                    last = run > 2 * len(self.faults)
-                    if last:
-                        world.faults.clear()
-                    if self._run(of, world, draw, acknowledged, last):
-                        break
-                    world.begin_run()
-                    look()
-                else:
-                    raise Failed("it does not come to its end")
-            with world.outside():
-                check_whole(stored(of, folder), expected)
-            return world
-
-    def _run(self, of: Subject, world: World, draw: random.Random, acknowledged: list[int], last: bool) -> bool:
+    def _run(self, of: Subject, world: World, said: Said, last: bool) -> bool:
         """One process; returns whether it came to the end of the whole study."""
-        trials = None if last or draw.random() < 0.8 else draw.randint(1, of.prepared.definition.trials)
-        timeout = None if last or draw.random() < 0.7 else 10 ** draw.uniform(-1, 2)
-        capacity = draw.choice([1, 2, 3, None])
+        draw = world.draw
+        trials = None if last or draw.random() < 0.9 else draw.randint(1, of.prepared.definition.trials)
+        timeout = None if last or draw.random() < 0.85 else 10 ** draw.uniform(-1, 2)
+        capacity = draw.choice([1, 2, 3, None, DASK])
+        said.wanted = trials
+        world.note(
+            f"a process begins: trials {trials or 'all'}, timeout {timeout}, tasks at a time {capacity or 'all'}"
+        )
 
         def told(progress: Progress) -> None:
-            acknowledged[:] = [max(*pair) for pair in zip(acknowledged, _counts(progress), strict=True)]
+            said.hear(progress)
+            world.note(f"    {len(progress.results)} trials told, {len(progress.finals)} finalists")
+
+        def evaluated(task: TrialTask) -> Evaluated:
+            said.check_task(task)
+            return of.evaluated(task)
 
         try:
-            executor = SimulatedExecutor(world, of.evaluated, capacity)
-            with quiet():
-                return run_once(of, world, executor, timeout, trials, told) and trials is None
-        except (HpsearchError, Killed, KeyboardInterrupt):
+            with quiet(), ExitStack() as stack:
+                if capacity == DASK:
+                    executor = stack.enter_context(on_dask(world, evaluated))
+                else:
+                    executor = SimulatedExecutor(world, evaluated, capacity)
+                ended = run_once(of, world, executor, timeout, trials, told)
+            world.note("it came to its end" if ended else "its time is up")
+            return ended and trials is None and timeout is None  # what ends in time may leave baselines to the next
+        except (HpsearchError, Killed, KeyboardInterrupt) as error:
+            world.note(f"it ends: {type(error).__name__} {error}")
             return False
 
     def shrunk(self) -> Schedule:
@@ -418,44 +581,91 @@ class Schedule:
         while shorter:
             shorter = False
             for place in range(len(schedule.faults)):
-                less = Schedule(self.study, schedule.faults[:place] + schedule.faults[place + 1 :], self.seed)
+                less = replace(schedule, faults=schedule.faults[:place] + schedule.faults[place + 1 :])
                 if less.failure() is not None:
                     schedule, shorter = less, True
                     break
         return schedule
 
-    def failure(self) -> str | None:
-        """Why it fails; None if it does not."""
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a schedule.
+
+    Attributes:
+        world: it all happened in.
+        failure: what was found, and was not to be; None if nothing was.
+    """
+
+    world: World
+    failure: str | None = None
+
+
+@dataclass
+class Said:
+    """What people were told of a study, and are not to be told again, or to miss.
+
+    Attributes:
+        trials: how many were told.
+        finals: the finalists that were.
+        wanted: how many trials this process was asked for; None for all.
+    """
+
+    trials: int = 0
+    finals: set[int] = field(default_factory=set)
+    wanted: int | None = None
+
+    def forget(self) -> None:
+        """The power was cut, and what was told may be lost."""
+        self.trials = 0
+        self.finals.clear()
+
+    def hear(self, progress: Progress) -> None:
+        self.trials = max(self.trials, len(progress.results))
+        self.finals.update(final.number for final in progress.finals)
+
+    def check_task(self, task: TrialTask) -> None:
+        """
+        Raises:
+            Failed: what was told is evaluated again.
+        """
+        if task.final_epochs is None and task.number < self.trials:
+            raise Failed(f"trial {task.number} was told and is evaluated again")
+        if task.final_epochs is not None and not task.fewer_rows and task.number in self.finals:
+            raise Failed(f"finalist {task.number} was told and is evaluated again")
+
+    def check(self, of: Subject, found: Stored, asked: bool) -> None:
+        """
+        Args:
+            of: the study.
+            found: what is stored of it.
+            asked: whether a process runs it, and has asked its first trials.
+
+        Raises:
+            Failed: what was told is not stored; a trial was told, and not in the same moment the next one asked.
+        """
+        told = sum(trial["state"] != "RUNNING" for trial in found.trials)
+        if told < self.trials:
+            raise Failed(f"{self.trials} trials were told and {told} are stored")
+        if not self.finals <= {int(number) for number in found.study.get("finals", {})}:
+            raise Failed(f"finalists {self.finals} were told and {[*found.study.get('finals', {})]} are stored")
+        search = of.prepared.definition.search
+        if asked and search.stop is None:
+            least = min(told + search.in_flight, self.wanted or of.prepared.limit)
+            if len(found.trials) < least:
+                raise Failed(f"{told} trials are told and {len(found.trials)} asked, not {least}")
+
+
+def _second_owners(of: Subject, world: World) -> None:
+    """Two other processes want to run the study while this one does."""
+    for _ in range(2):
         try:
-            self.run()
-        except Failed as failed:
-            return str(failed)
-        except Exception as error:  # a bug of the product, or of the simulation
-            return "".join(traceback.format_exception(error)[-3:])
-        return None
-
-
-def _counts(progress: Progress) -> tuple[int, int]:
-    return len(progress.results), len(progress.finals)
-
-
-def _check_acknowledged(found: Stored, acknowledged: Sequence[int]) -> None:
-    told = sum(trial["state"] != "RUNNING" for trial in found.trials)
-    if told < acknowledged[0]:
-        raise Failed(f"{acknowledged[0]} trials were told and {told} are stored")
-    if len(found.study.get("finals", {})) < acknowledged[1]:
-        raise Failed(f"{acknowledged[1]} finalists were told and {found.study.get('finals')} are stored")
-
-
-def _second_owner(of: Subject, world: World) -> None:
-    """Another process wants to run the study while this one does."""
-    try:
-        with owned(of.prepared, url(world.folder), []):
-            if world.owner:
-                raise Failed("two processes own the study")
-    except HpsearchError as error:
-        if world.owner and not isinstance(error, StudyOwnedError):
-            raise Failed(f"a second owner was told {error}") from error
+            with owned(of.prepared, url(world.folder), []):
+                if world.owner and world.returns is None:
+                    raise Failed("two processes own the study")
+        except HpsearchError as error:
+            if world.owner and world.returns is None and not isinstance(error, StudyOwnedError):
+                raise Failed(f"a second owner was told {error}") from error
 
 
 # ---------------------------------------------------------------- many
@@ -463,17 +673,30 @@ def _second_owner(of: Subject, world: World) -> None:
 
 def simulate(first: int, count: int, stop_at: int = 3) -> tuple[list[tuple[int, str]], Counter[str]]:
     """Run schedules ``first`` to ``first + count - 1``; returns those that failed, and the faults that happened."""
-    failures, happened = [], Counter[str]()
+    failures, happened, known = [], Counter[str](), set[bytes]()
     for seed in range(first, first + count):
         schedule = Schedule.drawn(seed)
-        why = schedule.failure()
-        if why is not None:
-            failures.append((seed, why))
+        outcome = schedule.outcome(known)
+        happened[schedule.study] += 1
+        happened.update(fault.kind for fault in outcome.world.happened)
+        if outcome.failure is not None:
+            failures.append((seed, outcome.failure))
             if len(failures) == stop_at:
                 break
-        happened[schedule.study] += 1
-        happened.update(fault.kind for fault in schedule.faults)
     return failures, happened
+
+
+def replay(seed: int) -> bool:
+    """Run one schedule again, shrink it if it fails, and say what happened; returns whether it passed."""
+    schedule = Schedule.drawn(seed)
+    if schedule.failure() is None:
+        print(f"{schedule}\npasses")
+        return True
+    shrunk = schedule.shrunk()
+    outcome = shrunk.outcome()
+    print(f"{schedule}\nfails, and so does\n{shrunk}\n")
+    print(*outcome.world.journal, outcome.failure, sep="\n")
+    return False
 
 
 def main() -> None:
@@ -481,33 +704,34 @@ def main() -> None:
     parser.add_argument("--schedules", type=int, default=1000, help="how many")
     parser.add_argument("--first", type=int, default=0, help="seed of the first")
     parser.add_argument("--seed", type=int, help="replay this one, and shrink it if it fails")
+    parser.add_argument("--planted", choices=sorted(PLANTED), help="with this bug in the product")
     parser.add_argument("--workers", type=int, default=os.cpu_count(), help="processes")
     given = parser.parse_args()
-    if given.seed is not None:
-        schedule = Schedule.drawn(given.seed)
-        why = schedule.failure()
-        print(schedule)
-        if why is None:
-            print("passes")
-            return
-        shrunk = schedule.shrunk()
-        print(f"fails: {why}\nshrunk to {shrunk}\nfails: {shrunk.failure()}")
-        sys.exit(1)
+    for name in STUDIES:
+        _ = subject(name).straight  # as it should be
+    with nullcontext() if given.planted is None else PLANTED[given.planted]():
+        passes = many(given.first, given.schedules, given.workers) if given.seed is None else replay(given.seed)
+    sys.exit(not passes)
+
+
+def many(first: int, count: int, workers: int) -> bool:
+    """Run schedules on several processes, and say what came of them; returns whether all passed."""
     begun = time.perf_counter()
-    chunk = 50
-    starts = range(given.first, given.first + given.schedules, chunk)
+    starts = range(first, first + count, CHUNK)
+    counts = [min(CHUNK, first + count - start) for start in starts]
     failures: list[tuple[int, str]] = []
     happened = Counter[str]()
-    with ProcessPoolExecutor(given.workers) as pool:
-        for failed, counts in pool.map(simulate, starts, [chunk] * len(starts)):
+    with ProcessPoolExecutor(workers, get_context("fork")) as pool:
+        for start, (failed, of_part) in zip(starts, pool.map(simulate, starts, counts), strict=True):
             failures += failed
-            happened += counts
-    print(f"{given.schedules} schedules in {time.perf_counter() - begun:.0f} s")
-    for name, count in happened.most_common():
-        print(f"{count:7}  {name}")
+            happened += of_part
+            print(f"from seed {start}: {len(failed)} failed", file=sys.stderr)
+    print(f"{count} schedules in {time.perf_counter() - begun:.0f} s")
+    for name, times in happened.most_common():
+        print(f"{times:7}  {name}")
     for seed, why in failures:
         print(f"seed {seed} fails: {why}")
-    sys.exit(bool(failures))
+    return not failures
 
 
 if __name__ == "__main__":

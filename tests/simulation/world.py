@@ -16,9 +16,8 @@ import io
 import os
 import random
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import BrokenExecutor, Future
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -33,12 +32,9 @@ import hpsearch.search.coordinator
 import hpsearch.search.finals
 import hpsearch.search.supervisor
 import hpsearch.storage.database
-from hpsearch.errors import HpsearchError
-from hpsearch.search.executors import STARTED, OnMessage, TrialExecutor
-from hpsearch.search.objective import Prepared, TrialTask
-from hpsearch.storage.trial_result import TrialResult
 
 MOST_OPERATIONS = 20_000  # of a schedule; the longest takes some thousand
+MOST_LOST = 4  # commits, when the power is cut
 MOST_DEATHS = 2  # of workers in a run by a fault: three of one task alone are blamed on the task, rightly
 
 
@@ -84,10 +80,18 @@ class World:
         draw: what is random in the schedule beside its faults: which workers finish when, and what they repeat.
         look: what a reader does.
         intrude: what a second owner does.
+        changed: called after each commit and each new file.
+        workers: who evaluates tasks in this run.
         step: operations so far.
+        clock: of this machine, in seconds; it may jump, and back too.
         dead: whether the process was killed.
         deaths: of workers in this run.
         owner: whether the process holds the study's lock, as far as it said.
+        lost: what is gone for the rest of this run, the database or the scheduler.
+        returns: what the database will be when this process has ended, where it will not be what it is then.
+        forgotten: whether that is of a moment before some of what was said.
+        happened: the faults that did.
+        journal: what happened, for people.
     """
 
     folder: Path
@@ -95,13 +99,19 @@ class World:
     draw: random.Random
     look: Callable[[], None] = lambda: None
     intrude: Callable[[], None] = lambda: None
+    changed: Callable[[], None] = lambda: None
+    workers: Any = None
     step: int = 0
     clock: float = 0.0
     dead: bool = False
     deaths: int = 0
     owner: bool = False
-    lost: str = ""  # what is gone for the rest of this run: the database, the scheduler
+    lost: str = ""
+    returns: bytes | None = None
+    forgotten: bool = False
     happened: list[Fault] = field(default_factory=list)
+    journal: list[str] = field(default_factory=list)
+    _past: list[bytes] = field(default_factory=list)  # the database after its last commits, the latest last
     _inside: bool = False
 
     def operation(self, name: str) -> None:
@@ -116,20 +126,39 @@ class World:
             raise Failed("it hangs")
         if self.lost == "database" and name in ("statement", "commit"):
             raise sqlite3.OperationalError("unable to open database file")
-        if self.lost == "scheduler" and name in ("submit", "restart"):
-            raise HpsearchError("The scheduler is gone")
+        if self.lost == "scheduler" and name in _SCHEDULER:
+            self.workers.lose(True)
         for fault in self.faults:
             if fault.step > self.step:
                 return
             if name in KINDS[fault.kind].at:
                 self.faults.remove(fault)
                 self.happened.append(Fault(self.step, fault.kind))
+                self.note(f"{fault.kind}, at operation {self.step}, {name!r}")
                 KINDS[fault.kind].does(self, name)
                 return
+
+    def note(self, text: str) -> None:
+        """Write into the journal."""
+        self.journal.append(text)
 
     def die(self) -> None:
         self.dead = True
         raise Killed
+
+    def looked_at(self) -> None:
+        """A reader comes."""
+        if self.returns is None:  # else there is nothing to look at
+            with self.outside():
+                self.look()
+
+    def committed(self) -> None:
+        """Remember what the database holds, where it may come back later."""
+        if self._inside:
+            return
+        self.changed()
+        if any(fault.kind == "power cut" for fault in self.faults):
+            self._past = [*self._past[1 - MOST_LOST :], database_bytes(self.folder)]
 
     @contextmanager
     def outside(self) -> Iterator[None]:
@@ -147,6 +176,12 @@ class World:
         while _CONNECTIONS:
             _CONNECTIONS.pop().close()  # a process's connections die with it
         self.dead, self.deaths, self.lost, self.owner = False, 0, "", False
+        if self.returns is not None:
+            with self.outside():
+                for name in ("db-wal", "db-shm"):
+                    (self.folder / name).unlink(missing_ok=True)
+                (self.folder / "db").write_bytes(self.returns)
+            self.returns = None
 
     # ------------------------------------------------------------ the clock
 
@@ -158,6 +193,7 @@ class World:
         """As ``concurrent.futures.wait``: workers go on meanwhile."""
         self.operation("wait")
         self.clock += timeout * self.draw.random()
+        self.workers.go_on()
 
     def sleep(self, seconds: float) -> None:
         self.clock += seconds
@@ -198,29 +234,42 @@ def _kill(world: World, name: str) -> None:
     world.die()
 
 
-def _lose(what: str, name: str = "") -> Callable[[World, str], None]:
-    def does(world: World, at: str) -> None:
-        world.lost = what
-        if what == "database":
-            raise sqlite3.OperationalError("unable to open database file")
-        raise HpsearchError("The scheduler is gone")
+def _cut_power(world: World, name: str) -> None:
+    if world._past:  # the last commits had not reached the disk, and files had
+        world.returns, world.forgotten = world.draw.choice(world._past), True
+    world.die()
 
-    return does
+
+def _lose_database(world: World, name: str) -> None:
+    world.lost = "database"
+    raise sqlite3.OperationalError("unable to open database file")
+
+
+def _delete_database(world: World, name: str) -> None:
+    """Somebody deletes it, and puts it back when the process has ended."""
+    if world.returns is None:
+        world.returns = database_bytes(world.folder)
+        for path in world.folder.glob("db*"):
+            if path.is_file() and path.suffix != ".lock":
+                os.remove(path)
+
+
+def _lose_scheduler(world: World, name: str) -> None:
+    world.workers.lose(name in _SCHEDULER)
 
 
 def _kill_worker(world: World, name: str) -> None:
     if world.deaths < MOST_DEATHS:
         world.deaths += 1
-        raise BrokenExecutor("a worker died")
+        world.workers.die()
 
 
 def _jump(world: World, name: str) -> None:
-    world.clock += 10 ** world.draw.uniform(-1, 3)
+    world.clock += world.draw.choice([1, 1, -1]) * 10 ** world.draw.uniform(-1, 3)
 
 
 def _look(world: World, name: str) -> None:
-    with world.outside():
-        world.look()
+    world.looked_at()
 
 
 def _intrude(world: World, name: str) -> None:
@@ -230,8 +279,10 @@ def _intrude(world: World, name: str) -> None:
 
 _DATABASE = frozenset(["statement", "commit"])
 _DISK = frozenset(["write", "replace"])
-_WORKERS = frozenset(["submit", "poll"])
-_ANY = _DATABASE | _DISK | _WORKERS | {"open", "wait", "committed", "replaced", "restart", "progress"}
+_SCHEDULER = frozenset(["submit", "restart", "connect", "scatter", "inquire"])
+_WORKERS = frozenset(["submit", "poll", "answer"])
+_ANY = _DATABASE | _DISK | _WORKERS | _SCHEDULER | {"open", "wait", "committed", "replaced", "progress"}
+_CHANGES = frozenset(["committed", "replaced"])  # in between, whoever looks sees the same
 KINDS: Mapping[str, Kind] = {
     "kill": Kind(_ANY, _kill),
     "kill at a commit": Kind(frozenset(["commit", "committed"]), _kill),
@@ -242,96 +293,22 @@ KINDS: Mapping[str, Kind] = {
     "database full": Kind(
         frozenset(["statement"]), _raise(lambda: sqlite3.OperationalError("database or disk is full"))
     ),
-    "database gone": Kind(_DATABASE, _lose("database")),
+    "database gone": Kind(_DATABASE, _lose_database),
+    "database deleted": Kind(frozenset(["wait"]), _delete_database),
+    "power cut": Kind(_CHANGES | {"commit"}, _cut_power),
     "disk full": Kind(_DISK, _raise(lambda: OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))),
     "worker dies": Kind(_WORKERS, _kill_worker),
-    "scheduler gone": Kind(frozenset(["submit", "restart"]), _lose("scheduler")),
+    "scheduler gone": Kind(_SCHEDULER | {"answer"}, _lose_scheduler),
     "clock jumps": Kind(frozenset(["clock"]), _jump),
-    "a reader": Kind(_ANY, _look),
+    "a reader": Kind(_CHANGES | {"progress"}, _look),
     "a second owner": Kind(_ANY, _intrude),
 }
 
 
-class SimulatedExecutor(TrialExecutor):
-    """Workers that finish in any order, say things late and twice, and die.
-
-    What a task comes to is what ``evaluate`` says; the simulation hands in a function that remembers it, which is exact
-    because a task's result is a pure function of the task.
-    """
-
-    worker_errors = (BrokenExecutor, MemoryError)
-
-    def __init__(self, world: World, evaluated: Callable[[TrialTask], Evaluated], capacity: int | None) -> None:
-        self._world, self._evaluated, self.capacity = world, evaluated, capacity
-        self._pending: list[_Pending] = []
-        self._old: list[_Pending] = []  # whose tasks were finished or given up
-
-    def start(self, prepared: Prepared, on_message: OnMessage) -> None:
-        self._on_message = on_message
-
-    def submit(self, task: TrialTask) -> Future[TrialResult]:
-        self._world.operation("submit")
-        pending = _Pending(task.number, self._evaluated(task), Future())
-        self._pending.append(pending)
-        return pending.future
-
-    def poll(self) -> None:
-        world = self._world
-        for pending in list(self._pending):
-            left = len(pending.messages) - pending.said
-            for epoch, mean in pending.messages[pending.said : pending.said + world.draw.randint(0, left)]:
-                pending.said += 1
-                self._on_message(pending.number, epoch, mean)
-                if world.draw.random() < 0.05:  # said twice
-                    self._on_message(pending.number, epoch, mean)
-        if self._old and world.draw.random() < 0.2:  # a worker that nobody waits for any more
-            old = world.draw.choice(self._old)
-            for epoch, mean in old.messages:
-                self._on_message(old.number, epoch, mean)
-        world.operation("poll")
-        for pending in list(self._pending):
-            if pending.evaluated.dies:
-                self._pending.remove(pending)
-                pending.future.set_exception(BrokenExecutor("a worker died"))
-            elif world.draw.random() < 0.6:
-                self._pending.remove(pending)
-                self._old.append(pending)
-                pending.future.set_result(pending.evaluated.result)
-
-    def forget(self, number: int) -> None:
-        pass  # messages go on coming
-
-    def restart(self) -> None:
-        self._world.operation("restart")
-        for pending in self._pending:  # some answer, after they were given up
-            if self._world.draw.random() < 0.5:
-                pending.future.set_result(pending.evaluated.result)
-        self._old.extend(self._pending)
-        self._pending.clear()
-
-    def close(self) -> None:
-        pass
-
-
-@dataclass(frozen=True)
-class Evaluated:
-    """What a task comes to: its result with the messages on the way, or its worker's death."""
-
-    result: TrialResult
-    messages: Sequence[tuple[int, float]]
-    dies: bool = False
-
-
-@dataclass
-class _Pending:
-    number: int
-    evaluated: Evaluated
-    future: Future[TrialResult]
-    said: int = 0
-
-    @property
-    def messages(self) -> Sequence[tuple[int, float]]:
-        return [(STARTED, 0.0), *self.evaluated.messages]
+def database_bytes(folder: Path) -> bytes:
+    """What the database holds now, as the file that it would be if its log were part of it."""
+    with closing(sqlite3.connect(folder / "db")) as database:
+        return database.serialize()
 
 
 _ENGINES: dict[tuple[str, bool], sqlalchemy.Engine] = {}
@@ -358,11 +335,13 @@ def inhabited(world: World) -> Iterator[None]:
             return real_replace(source, target, **options)
         world.operation("replace")
         real_replace(source, target, **options)
+        world.changed()
         return world.operation("replaced")
 
     def commit(dialect: Any, connection: Any) -> None:
         world.operation("commit")
         real_commit(dialect, connection)
+        world.committed()
         world.operation("committed")
 
     def statement(connection: Any, cursor: Any, text: str, *_: Any) -> None:
