@@ -479,4 +479,6 @@ def _storage(given: str | None) -> Iterator[str]:
         yield given
         return
     with TemporaryFolder() as folder:
-        yield f"sqlite:///{folder.path}/hpsearch.db"
+        inside = folder.path / "storage"  # who makes an SQLite file locks its folder, and this one is locked already
+        inside.mkdir()
+        yield f"sqlite:///{inside}/hpsearch.db"

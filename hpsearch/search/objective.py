@@ -26,10 +26,10 @@ from hpsearch.definition.network_sizes import NetworkSizes
 from hpsearch.definition.study import StudyDefinition, as_key
 from hpsearch.errors import DataError, HpsearchError, Setting, Wording, located, quoted
 from hpsearch.numbers import plural
-from hpsearch.search.probe import probe
+from hpsearch.search.probe import functions_probe, training_probe
 from hpsearch.search.pruning import PriorTrial, Pruning
 from hpsearch.storage.quiet import quiet
-from hpsearch.storage.trial_result import MACHINE, TrialResult, TrialState
+from hpsearch.storage.trial_result import FUNCTIONS, MACHINE, TrialResult, TrialState
 from hpsearch.threads import one_thread
 from hpsearch.validation.config import Config
 from hpsearch.validation.costs import COSTS
@@ -106,7 +106,8 @@ class Prepared:
         data: dict[str, Any] = {"data.fingerprint": self.search.fingerprint, "holdout.fingerprint": held_out}
         if self.search.weights is not None:  # studies stored before have learnt scalings of the rows as they are
             data["scaling.weighted"] = True
-        return {**self.definition.identity(), **data, **versions, MACHINE: probe()}
+        machine = {MACHINE: training_probe(), FUNCTIONS: functions_probe()}
+        return {**self.definition.identity(), **data, **versions, **machine}
 
     def audit(self, wording: Wording = as_key) -> list[Finding]:
         """What the leakage audit finds in these rows and splits. (A fresh hold-out was checked when it was drawn.)

@@ -51,7 +51,7 @@ from hpsearch.storage.reading import StudyRow, damaged, read_choices, read_studi
 from hpsearch.storage.records import check_directions, check_study, check_trials, decoded, is_ours, objective_names
 from hpsearch.storage.row_results import RowResultFiles
 from hpsearch.storage.study_format import require_known_format
-from hpsearch.storage.trial_result import MACHINE, TrialResult
+from hpsearch.storage.trial_result import FUNCTIONS, MACHINE, TrialResult
 from hpsearch.validation.costs import COSTS
 from hpsearch.validation.cross_validate import EnsembleCurve
 from hpsearch.validation.layout import Layout
@@ -334,7 +334,8 @@ class StoredStudy:
         stored, identity = self.attributes["identity"], attributes["identity"]
         keys = [*stored, *(key for key in identity if key not in stored)]
         stored, identity = {**unnamed, **stored}, {**unnamed, **identity}
-        keys = [key for key in keys if stored.get(key) != identity.get(key) and not (allow_mixed and key == MACHINE)]
+        of_another = {MACHINE, FUNCTIONS} if allow_mixed else set() if FUNCTIONS in stored else {FUNCTIONS}
+        keys = [key for key in keys if stored.get(key) != identity.get(key) and key not in of_another]
         if not keys:
             return
         settings = [key for key in keys if key not in _FINGERPRINTS]

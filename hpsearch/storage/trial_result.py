@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from hpsearch.validation.metric import Metric
 
 TrialState = Literal["COMPLETE", "PRUNED", "FAIL", "RUNNING"]
-MACHINE = "machine.probe"  # of a study's identity
+# Keys of a study's identity: the probes of the machine that began it. Studies stored before do not have the second.
+MACHINE, FUNCTIONS = "machine.probe", "machine.functions"
 
 
 @dataclass(frozen=True, repr=False)

@@ -25,7 +25,7 @@ from hpsearch.search.objective import TrialTask, prepare
 from hpsearch.search.run import search
 from hpsearch.storage.database import close
 from hpsearch.storage.stored_study import StoredStudy
-from hpsearch.storage.trial_result import TrialResult
+from hpsearch.storage.trial_result import FUNCTIONS, TrialResult
 
 
 def tables(storage: str, study: str = "small") -> tuple[pd.DataFrame, ...]:
@@ -237,6 +237,18 @@ def test_every_sampler_with_every_pruner_goes_on_as_if_never_stopped(small: Path
     if sampler == "gp":
         pytest.importorskip("torch", reason="its size is out of proportion here")
     goes_on(small, sampler, pruner)
+
+
+def test_a_study_stored_before_elementary_functions_were_probed_goes_on_and_one_of_others_does_not(small: Path) -> None:
+    storage = at(small.parent, "a")
+    hpsearch.run(small, trials=1, storage=storage)
+    with StoredStudy.open(storage, "small", owner=True) as stored:
+        identity = stored.attributes["identity"]
+        stored.refresh({"identity": {**identity, FUNCTIONS: "0123456789ab"}})
+        with pytest.raises(StudyChangedError, match=r"machine\.functions was '0123456789ab'"):
+            hpsearch.run(small, trials=2, storage=storage)
+        stored.refresh({"identity": {key: value for key, value in identity.items() if key != FUNCTIONS}})
+    assert len(hpsearch.run(small, trials=2, storage=storage).trials) == 2
 
 
 @pytest.fixture(scope="module")

@@ -219,6 +219,19 @@ def test_the_probe_is_the_same_in_every_process_of_this_machine() -> None:
     assert out.strip() == probe()
 
 
+@pytest.mark.campaign
+@pytest.mark.skipif(
+    platform.libc_ver()[0] != "glibc" or " fma " not in Path("/proc/cpuinfo").read_text(encoding="utf-8"),
+    reason="glibc has other functions for processors with FMA",
+)
+def test_the_probe_tells_c_libraries_apart() -> None:
+    program = "from hpsearch.search.probe import probe; print(probe())"
+    other = {"GLIBC_TUNABLES": "glibc.cpu.hwcaps=-FMA,-FMA4,-AVX2"}
+    command = [sys.executable, "-c", program]
+    out = subprocess.run(command, env={**os.environ, **other}, capture_output=True, text=True, check=True).stdout
+    assert out.strip() != probe()
+
+
 @pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="is about x86-64")
 def test_the_variables_that_make_one_kind_of_machine_choose_code_that_every_avx2_processor_has() -> None:
     """NumPy names its features anew now and then, and leaves out in silence what it does not know."""
