@@ -285,7 +285,7 @@ def studies(storage: Storage = None, kind: TableFormat = None, output: Output = 
         damaged = table["damage"].dropna().tolist()
         terminal.table(table[table["damage"].isna()], FILES)
         if damaged:
-            terminal.say("\nDamaged, so that they cannot be used:")
+            terminal.say("\nThese cannot be used:")
         for damage in damaged:
             terminal.say(f"  {damage}")
         if len(table):

@@ -272,10 +272,12 @@ def test_a_study_of_a_later_format_is_refused(newest: Files, tmp_path: Path, hps
     identity = {**copied.identity("done"), "version.hpsearch": "7.1.0"}
     copied.adapt(**{KEY: FORMAT + 1}, identity=identity)
     said = f"is in format {FORMAT + 1}, which hpsearch 7.1.0 wrote. Use that version of hpsearch, or a later one."
-    for command in ("trials done", "studies", f"run {tmp_path / 'done.toml'}"):
+    for command in ("trials done", f"run {tmp_path / 'done.toml'}"):
         done = hpsearch(*command.split(), "--storage", copied.url)
         assert (done.status, said in done.err.splitlines()[-1]) == (2, True), command
     assert "running 5 trials" not in done.err
+    listed = hpsearch("studies", "--storage", copied.url)
+    assert (listed.status, listed.out.count(said)) == (0, len(newest.studies)), "each is said, and none hides another"
 
 
 def test_the_newest_set_has_the_formats_of_now(newest: Files) -> None:

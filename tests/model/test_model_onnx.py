@@ -394,7 +394,7 @@ def test_rows_that_are_not_the_study_s_any_more_are_not_called_so(mixed_model: P
 HARM: dict[str, tuple[dict[str, Any], str]] = {
     "Python code": ({"source": "python:harm:load"}, "is not run because a model says so"),
     "a pipe": ({"source": "csv", "path": "pipe", "target": "kind"}, "there is no file 'pipe'"),
-    "endless rows": ({"source": "nnfs:spiral", "samples": 10**12}, "would be more than"),
+    "endless rows": ({"source": "nnfs:spiral", "samples": 10**12}, "samples must be at most"),
     "no source": ({"source": 3}, "[data] source must be text"),
     "a path that is none": ({"source": "csv", "path": "a\0b", "target": "kind"}, "there is no file"),
     "an endless path": ({"source": "csv", "path": "a" * 10**5, "target": "kind"}, "there is no file"),
