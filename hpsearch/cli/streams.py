@@ -6,10 +6,7 @@ import errno
 import io
 import os
 import sys
-from typing import TYPE_CHECKING, Any, TextIO
-
-if TYPE_CHECKING:
-    from _typeshed import ReadableBuffer
+from typing import Any, TextIO
 
 READER_GONE = (errno.EPIPE, errno.EIO)
 
@@ -40,7 +37,7 @@ class Stream(io.RawIOBase):
     def isatty(self) -> bool:
         return os.isatty(self._number)
 
-    def write(self, content: ReadableBuffer) -> int:
+    def write(self, content: Any) -> int:
         """Write all of it: a stream of text lies right on this one, as a buffer between would write twice what a signal
         interrupts, and refuse what its handler has to say."""
         rest = memoryview(content).cast("B")

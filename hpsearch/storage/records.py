@@ -310,9 +310,12 @@ def _check_curves(epochs: Sequence[int], *curves: Sequence[Sequence[Number]]) ->
         raise damaged("its attribute 'record'", f"has not a loss of each split at each of {len(epochs)} epochs")
 
 
+_MAY_BE_UNDEFINED = {"accuracy", "r2"}  # scores, which a split without two different targets may lack
+
+
 def _check_folds(folds: Sequence[Fold]) -> int:
     """How many splits there are."""
-    columns = {tuple(sorted(fold.model_fields_set)) for fold in folds}
+    columns = {frozenset(fold.model_fields_set - _MAY_BE_UNDEFINED) for fold in folds}
     objectives = [fold.objective if "objective" in fold.model_fields_set else fold.validation_loss for fold in folds]
     if len(columns) != 1 or None in objectives:
         raise damaged("its folds", "are not whole" if folds else "are missing")

@@ -288,8 +288,8 @@ def test_what_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
     (tmp_path / "large").write_bytes(b"#" * (2**24 + 1))
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
     for path, why in (
-        (tmp_path / "pipe", "is no regular file"),
-        (Path("/dev/zero"), "is no regular file"),
+        (tmp_path / "pipe", "is a pipe, not a regular file"),
+        (Path("/dev/zero"), "is a device, not a regular file"),
         (tmp_path / "large", "has more than 16,777,216 bytes"),
         (tmp_path / "loop", "too many levels of symbolic links"),
         (tmp_path / "a\0b", "null"),

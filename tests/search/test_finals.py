@@ -22,6 +22,7 @@ from hpsearch.search.coordinator import Progress
 from hpsearch.search.correction import definition_of
 from hpsearch.search.finals import choose, finals
 from hpsearch.search.objective import TrialTask, evaluate, fresh_splits, prepare
+from hpsearch.storage.stored_study import StoredStudy
 from hpsearch.storage.trial_result import TrialResult
 from hpsearch.validation.cross_validate import cross_validate
 from hpsearch.validation.learning_curve import Pairs, with_fewer_rows
@@ -246,7 +247,7 @@ def test_where_there_is_no_learning_curve_the_score_says_so(at: Callable[[str], 
 
 def test_what_became_of_the_further_training_is_said_and_it_is_not_tried_again(at: Callable[[str], str]) -> None:
     hpsearch.run(learns(), storage=at("a"), trials=3)
-    with hpsearch.api.open_study("learns", at("a")) as stored:
+    with StoredStudy.open(at("a"), "learns", owner=True) as stored:
         found = stored.fewer_rows()
         assert found is not None
         layout = stored.fewer_row_results.layout()

@@ -29,6 +29,7 @@ from hpsearch.errors import StorageLostError, StudyChangedError, StudyOwnedError
 from hpsearch.search.coordinator import Progress
 from hpsearch.search.objective import prepare
 from hpsearch.storage.quiet import quiet
+from hpsearch.storage.reading import read_trials
 from hpsearch.storage.stored_study import SCORINGS, Proposal, StoredStudy
 from hpsearch.storage.trial_result import TrialResult
 
@@ -290,7 +291,9 @@ def test_trials_are_read_as_optuna_itself_does(small: Path, storage: str, monkey
                 trial.report(value, 1)
                 stored.storage.set_trial_system_attr(trial._trial_id, "system", [value == value])
                 study.tell(trial, None if value != value else value, state=None if value == value else TrialState.FAIL)
-            ours, theirs = stored.trials(), stored.storage.get_all_trials(stored.study_id)
+            with snapshot(stored.storage, storage) as connection:
+                ours = read_trials(connection, stored.study_id)
+            theirs = stored.storage.get_all_trials(stored.study_id)
             for one, other in zip(ours, theirs, strict=True):
                 known, wanted = vars(one), vars(other)
                 assert {**known, "intermediate_values": None} == {**wanted, "intermediate_values": None}

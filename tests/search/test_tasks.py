@@ -153,7 +153,7 @@ CONTRADICTIONS: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "fresh sine": ({"data": {"source": "nnfs:sine"}, "holdout": {"fresh": True}}, r"\[holdout\] fresh must go with"),
     "dropout of 1": ({"train": {"dropout": 1.0}}, r"\[train\] dropout must be a number from 0 to 0.999"),
-    "dropout below 0": ({"train": {"dropout": -0.1}}, r"\[train\] dropout must be a number of at least 0"),
+    "dropout below 0": ({"train": {"dropout": -0.1}}, r"\[train\] dropout must be a number from 0 to 0.999"),
     "dropout of text": ({"train": {"dropout": "0.5"}}, r"\[train\] dropout must be a number"),
     "too many rates": (
         {"train": {"dropout": [0.1, 0.2]}},

@@ -301,8 +301,8 @@ def test_only_functions_of_the_users_own_are_called_because_a_storage_names_them
 def test_the_list_of_studies_says_which_is_damaged(copied: Copied, hpsearch: Callable[..., Outcome]) -> None:
     with closing(sqlite3.connect(copied())) as connection:
         connection.execute(
-            "UPDATE trial_user_attributes SET value_json = '{\"epochs\": 7}' WHERE key = 'record' AND trial_id IN "
-            "(SELECT trial_id FROM trials JOIN studies USING (study_id) WHERE study_name = 'hurt' AND number = 1)"
+            "UPDATE study_user_attributes SET value_json = '[7]' WHERE key = 'identity' AND study_id IN "
+            "(SELECT study_id FROM studies WHERE study_name = 'hurt')"
         )
         connection.commit()
     listed = hpsearch("studies", "--storage", URL)
@@ -310,7 +310,7 @@ def test_the_list_of_studies_says_which_is_damaged(copied: Copied, hpsearch: Cal
     rows = [line.split()[0] for line in listed.out.splitlines() if line]
     assert {WHOLE, "halted", "cma"} <= set(rows)
     assert "hurt" not in rows
-    said = f"storage {URL}, study 'hurt', trial 1: its attribute 'record' must be as stored"
+    said = f"storage {URL}, study 'hurt': its attribute 'identity' must be as stored"
     assert said in listed.out
     damage = package.load_studies(URL).set_index("study")["damage"]
     assert damage["hurt"].startswith(said)
