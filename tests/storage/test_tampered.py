@@ -162,7 +162,8 @@ def check_reading(done: str, whole: bool, straight: tuple[pd.DataFrame, pd.DataF
         calls = {**readers(name), **(others(name) if more else {})}
         errors = [outcome(done, f"{name}, {what}", call) for what, call in calls.items()]
         if not isinstance(listed, Exception) and name in set(listed.dropna(subset="damage")["study"]):
-            assert isinstance(errors[0], DamagedStudyError), (done, name, errors[0])
+            # Not every reader looks at all, and a number may say now that a later version wrote the study.
+            assert any(isinstance(error, StorageError) for error in errors), (done, name, errors)
     assert digest(database) == before, done
     assert not Path(f"{NAME}.canary").exists(), done
 
@@ -320,6 +321,15 @@ def test_the_list_of_studies_says_which_is_damaged(copied: Copied, hpsearch: Cal
     assert refused.err.count("\n") == 1
     assert hpsearch("delete", "hurt", "--yes", "--storage", URL).status == 0
     assert set(package.load_studies(URL)["study"]) == {WHOLE, "halted", "cma"}
+
+
+def test_a_damaged_score_is_said_with_its_place_once(copied: Copied) -> None:
+    with closing(sqlite3.connect(copied())) as connection:
+        connection.execute("UPDATE study_user_attributes SET value_json = '{}' WHERE key = 'corrected'")
+        connection.commit()
+    damage = package.load_studies(URL)["damage"].dropna()
+    assert len(damage) >= 1
+    assert set(damage.str.count(NAME)) == {1}
 
 
 def test_a_study_whose_name_is_a_path_is_not_deleted(copied: Copied, tmp_path: Path) -> None:
