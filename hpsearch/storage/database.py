@@ -359,11 +359,11 @@ def one_transaction(storage: RDBStorage) -> Iterator[None]:
     begin at the first statement that writes, and Python's module only then.) A server lets others write, and what is
     read to be changed must be locked (:func:`lock_study`).
     """
-    engine = storage.engine
-    if engine.dialect.name == "postgresql":  # what is read after a lock must be what its holder before wrote
-        engine = engine.execution_options(isolation_level="READ COMMITTED")
-    with engine.begin() as connection:
-        if engine.dialect.name == "sqlite":
+    is_sqlite = storage.engine.dialect.name == "sqlite"
+    # What another process changed while the lock was waited for is read then; a reader's moment would be refused.
+    of_now = {} if is_sqlite else {"isolation_level": "READ COMMITTED"}
+    with storage.engine.connect().execution_options(**of_now) as connection, connection.begin():
+        if is_sqlite:
             connection.exec_driver_sql("BEGIN IMMEDIATE")
         storage.scoped_session.remove()
         storage.scoped_session.configure(bind=connection)
