@@ -1,4 +1,4 @@
-"""The one door to the files that a user names: a regular file behind whatever links, or an error at once.
+"""Opens files that a user names: a regular file behind whatever links, or an error at once.
 
 A pipe that nobody writes to would have its reader wait for ever, a device may never end, and to open one may do
 something to it. Standard input is no file, and has no need of this.

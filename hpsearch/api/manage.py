@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hpsearch.api.stored import open_study, storage_url, study_name
+from hpsearch.api.stored import StudyResult, open_study, url_and_name
 from hpsearch.arguments import checked
 from hpsearch.errors import HpsearchError
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @checked
-def rename_study(study: str | Path, name: str, storage: str | None = None) -> None:
+def rename_study(study: str | Path | StudyResult, name: str, storage: str | None = None) -> None:
     """Give a stored study another name, which is then to stand in its file too.
 
     >>> study = run("studies/wine.toml", trials=3, fresh="first")
@@ -24,7 +24,7 @@ def rename_study(study: str | Path, name: str, storage: str | None = None) -> No
     (True, False)
 
     Args:
-        study: its name, or its file.
+        study: its name, its file, or what :func:`run` returned.
         name: the new one, which no study of the storage has.
         storage: as in :func:`run`.
 
@@ -49,7 +49,7 @@ def rename_study(study: str | Path, name: str, storage: str | None = None) -> No
 
 
 @checked
-def delete_study(study: str | Path, storage: str | None = None) -> None:
+def delete_study(study: str | Path | StudyResult, storage: str | None = None) -> None:
     """Delete a stored study with its per-row results. There is no way back.
 
     >>> study = run("studies/wine.toml", trials=3, fresh="third")
@@ -58,7 +58,7 @@ def delete_study(study: str | Path, storage: str | None = None) -> None:
     False
 
     Args:
-        study: its name, or its file.
+        study: its name, its file, or what :func:`run` returned.
         storage: as in :func:`run`.
 
     Raises:
@@ -67,13 +67,13 @@ def delete_study(study: str | Path, storage: str | None = None) -> None:
     from hpsearch.storage.manage import delete
     from hpsearch.storage.stored_study import StoredStudy
 
-    with StoredStudy.found(storage_url(storage), study_name(study), owner=True) as stored:
+    with StoredStudy.found(*url_and_name(study, storage), owner=True) as stored:
         delete(stored)
 
 
 @checked
 def copy_study(
-    study: str | Path,
+    study: str | Path | StudyResult,
     name: str,
     output: Path | str | None = None,
     storage: str | None = None,
@@ -89,7 +89,7 @@ def copy_study(
     ('longer', 200)
 
     Args:
-        study: its name, or its file.
+        study: its name, its file, or what :func:`run` returned.
         name: of the copy.
         output: the file to write; none is written if None.
         storage: as in :func:`run`.

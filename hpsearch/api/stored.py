@@ -35,15 +35,20 @@ def open_study(study: str | Path | StudyResult, storage: str | None = None, owne
     from hpsearch.storage.database import closed_on_error
     from hpsearch.storage.stored_study import StoredStudy
 
-    if isinstance(study, StudyResult):
-        stored = StoredStudy.open(study.storage, study.name, owner, study.rows)
-    else:
-        require_kind("study", study, STORED, str, Path)
-        stored = StoredStudy.open(storage_url(storage), study_name(study), owner)
+    rows = study.rows if isinstance(study, StudyResult) else None
+    stored = StoredStudy.open(*url_and_name(study, storage), owner, rows)
     if owner:
         return stored
     with closed_on_error(stored.storage):
         return stored.at_one_moment()
+
+
+def url_and_name(study: str | Path | StudyResult, storage: str | None = None) -> tuple[str, str]:
+    """Where a study is stored, and its name."""
+    if isinstance(study, StudyResult):
+        return study.storage, study.name
+    require_kind("study", study, STORED, str, Path)
+    return storage_url(storage), study_name(study)
 
 
 def study_name(study: str | Path, overrides: Sequence[str] = ()) -> str:

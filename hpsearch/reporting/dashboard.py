@@ -22,6 +22,7 @@ from hpsearch.reporting.view import View
 from hpsearch.results.best import find_best
 from hpsearch.storage.database import open_storage
 from hpsearch.storage.quiet import quiet
+from hpsearch.storage.records import is_ours
 from hpsearch.storage.stored_study import Moment, StoredStudy, objective_titles, stored_result
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
@@ -85,7 +86,7 @@ def annotate(view: View, study: FrozenStudy, told_before: int) -> None:
     """Write the notes of a study and of the trials that ended since, and its figures; studies not ours have none."""
     import optuna_dashboard
 
-    if "definition" not in study.user_attrs:
+    if not is_ours(study.user_attrs):
         return
     moment = Moment(study.user_attrs, view.trials(study._study_id))
     stored = StoredStudy(view.storage, view.storage.url, study.study_name, study._study_id, moment=moment)

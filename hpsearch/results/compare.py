@@ -183,7 +183,7 @@ def _origin(url: str, bundle: Bundle) -> StoredStudy | None:
         stored = StoredStudy.open(url, origin["study"])
     except StorageError:
         return None
-    with suppress(StorageError, HpsearchError):
+    with suppress(HpsearchError):
         stored = stored.at_one_moment()
         same = stored.attributes["identity"]["data.fingerprint"] == bundle.about["data_fingerprint"]
         if same and find_best(stored).config.fingerprint == origin["configuration"]:

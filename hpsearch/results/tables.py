@@ -213,8 +213,8 @@ def studies_and_objectives(url: str) -> tuple[pd.DataFrame, dict[str, Metric]]:
                     attributes = checked_attributes(study)
                     if of_study.damage is not None:
                         raise of_study.damage
-                    metrics[study.name] = objective_of(attributes)
-                    rows.append(_study_row(stored, attributes, of_study, metrics[study.name]))
+                metrics[study.name] = objective_of(attributes)
+                rows.append(_study_row(stored, attributes, of_study, metrics[study.name]))
             except StorageError as error:  # it is damaged, or of a later format
                 metrics.pop(study.name, None)
                 none = dict.fromkeys(("complete", "pruned", "failed", "running"), 0)

@@ -85,11 +85,11 @@ def owned(
     attributes = {KEY: FORMAT, "identity": prepared.identity(), **prepared.attributes(), "audit": audit}
     with StoredStudy.create_or_open(url, prepared.definition.name, attributes, new) as stored, sole_owner(stored):
         stored.require_same(attributes, UNNAMED, allow_mixed)
-        # Before anything is written:
-        require_of_space(stored, prepared.definition)
-        require_notes(stored, prepared.definition, stored.trials())
-        require_scores(stored)
-        require_comparison(stored)
+        begun = stored.at_one_moment()  # looked at before anything is written
+        require_of_space(begun, prepared.definition)
+        require_notes(begun, prepared.definition)
+        require_scores(begun)
+        require_comparison(begun)
         stored.refresh(attributes)
         yield stored
 

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from optuna.distributions import BaseDistribution
-from optuna.trial import FrozenTrial
 
 from hpsearch.definition.study import StudyDefinition
 from hpsearch.errors import located, one_line
@@ -38,14 +37,18 @@ def require_of_space(stored: StoredStudy, definition: StudyDefinition) -> None:
                 _require_names(chosen, existing[first])
 
 
-def require_notes(stored: StoredStudy, definition: StudyDefinition, trials: Sequence[FrozenTrial]) -> None:
+def require_notes(stored: StoredStudy, definition: StudyDefinition) -> None:
     """Refuse what is noted with trials for the sampler where it could not have sampled that.
+
+    Args:
+        stored: the study.
+        definition: its definition.
 
     Raises:
         DamagedStudyError: with the first such trial.
     """
     with located(*place(stored.url, stored.name)):
-        for trial in trials:
+        for trial in stored.trials():
             for name, value in sampled_together(trial.system_attrs).items():
                 dimension = definition.space.dimensions[name]
                 with of(f"trial {trial.number}"):

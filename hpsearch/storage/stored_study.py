@@ -170,18 +170,23 @@ class StoredStudy:
             DamagedStudyError: it is not as it was stored. (Of its trials :meth:`trials` knows.)
             StorageError: a later version wrote it.
         """
-        study = cls.found(url, name, owner, rows)
-        with closed_on_error(study.storage):
-            _ = study.attributes
+        study, row = cls._found(url, name, owner, rows)
+        with closed_on_error(study.storage), located(*place(url, name)):
+            checked_attributes(row)
         return study
 
     @classmethod
-    def found(cls, url: str, name: str, owner: bool = False, rows: Any = None) -> StoredStudy:
+    def found(cls, url: str, name: str, owner: bool = False) -> StoredStudy:
         """The study of this name, whether or not it is whole: for who deletes it.
 
         Raises:
             UnknownStudyError: there is none, or it is not one of ours.
         """
+        return cls._found(url, name, owner)[0]
+
+    @classmethod
+    def _found(cls, url: str, name: str, owner: bool, rows: Any = None) -> tuple[StoredStudy, StudyRow]:
+        """That study, and what is stored of it."""
         with closed_on_error(open_storage(url, owner=owner)) as storage, clear_errors(url):
             names = study_names(storage, url)
             if name not in names:
@@ -190,9 +195,10 @@ class StoredStudy:
             if Path(name).name != name:  # files beside the storage have its name
                 raise damaged("its name", "is that of a path").at(*place(url, name))
             study = cls(storage, url, name, storage.get_study_id_from_name(name), rows)
-            if not is_ours(study._row().keys):
+            row = study._row()
+            if not is_ours(row.keys):
                 raise UnknownStudyError(_OURS, _NOT_OURS, where=place(url, name))
-        return study
+        return study, row
 
     def __enter__(self) -> StoredStudy:
         return self
@@ -327,11 +333,14 @@ class StoredStudy:
         Raises:
             StudyChangedError: with what was stored and what is now.
         """
-        if not is_ours(self._row().keys):
+        row = self._row()
+        if not is_ours(row.keys):
             raise StudyChangedError(
                 _OURS, _NOT_OURS, "Choose another name or storage.", where=place(self.url, self.name)
             )
-        stored, identity = self.attributes["identity"], attributes["identity"]
+        with located(*place(self.url, self.name)):
+            begun = checked_attributes(row)
+        stored, identity = begun["identity"], attributes["identity"]
         keys = [*stored, *(key for key in identity if key not in stored)]
         stored, identity = {**unnamed, **stored}, {**unnamed, **identity}
         of_another = {MACHINE, FUNCTIONS} if allow_mixed else set() if FUNCTIONS in stored else {FUNCTIONS}
@@ -341,8 +350,8 @@ class StoredStudy:
         settings = [key for key in keys if key not in _FINGERPRINTS]
         changes = [f"{key} was {_setting(stored, key)} and is {_setting(identity, key)}" for key in settings]
         if keys != settings and not any(key.startswith(_DEALING) for key in settings):  # which make other rows of them
-            began, now = (_rows_of(of["definition"]["data"]) for of in (self.attributes, attributes))
-            those = "those that it was begun with" + (f", of {began}" if began != now else "")
+            before, now = (_rows_of(of["definition"]["data"]) for of in (begun, attributes))
+            those = "those that it was begun with" + (f", of {before}" if before != now else "")
             changes.insert(0, f"the rows of {now}, or how they are read, are not {those}")
         if len(changes) > MOST_CHANGES:
             changes = [*changes[:MOST_CHANGES], f"and {len(changes) - MOST_CHANGES} more"]

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from hpsearch.errors import StorageError, one_line
+from hpsearch.storage.reading import whole
 
 FORMAT = 1
 KEY = "format"  # an attribute of the study
@@ -22,16 +23,17 @@ def require_known_format(attributes: Mapping[str, Any]) -> None:
         attributes: those of the study.
 
     Raises:
+        DamagedStudyError: its format is no whole number.
         StorageError: with the version that wrote it.
     """
-    number = attributes.get(KEY, FORMAT)
-    if type(number) is int and 1 <= number <= FORMAT:
+    number = whole(attributes.get(KEY, FORMAT), f"its attribute {KEY!r}")
+    if 1 <= number <= FORMAT:
         return
     identity = attributes.get("identity")
     version = identity.get("version.hpsearch") if isinstance(identity, Mapping) else None
     writer = "" if version is None else f", which hpsearch {one_line(str(version))} wrote"
     raise StorageError(
         f"must be stored in format {FORMAT}" + (" or an earlier one" if FORMAT > 1 else ""),
-        f"is in format {one_line(repr(number))}{writer}",
+        f"is in format {number}{writer}",
         "Use that version of hpsearch, or a later one.",
     )

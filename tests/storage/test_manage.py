@@ -85,6 +85,15 @@ def test_a_study_that_runs_is_neither_renamed_nor_deleted(small: Path) -> None:
     assert package.load_studies()["study"].tolist() == ["small"]
 
 
+def test_what_run_returned_says_which_study_and_where(small: Path) -> None:
+    url = "sqlite:///elsewhere.db"
+    study = package.run(small, trials=1, storage=url)
+    package.rename_study(study, "renamed")
+    assert package.load_studies(url)["study"].tolist() == ["renamed"]
+    package.delete_study(package.StudyResult("renamed", url))
+    assert package.load_studies(url).empty
+
+
 def test_what_was_deleted_leaves_nothing_and_can_be_run_again(small: Path) -> None:
     first = package.run(small, trials=3).trials
     package.run(small, trials=1, fresh="other")

@@ -9,7 +9,6 @@ import os
 import pickle
 import shutil
 import sqlite3
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from functools import partial
@@ -163,13 +162,14 @@ def check_reading(done: str, whole: bool, straight: tuple[pd.DataFrame, pd.DataF
         calls = {**readers(name), **(others(name) if more else {})}
         errors = [outcome(done, f"{name}, {what}", call) for what, call in calls.items()]
         if not isinstance(listed, Exception) and name in set(listed.dropna(subset="damage")["study"]):
-            assert isinstance(errors[0], DamagedStudyError), (done, name, errors[0])
+            # Not every reader looks at all, and a number may say now that a later version wrote the study.
+            assert any(isinstance(error, StorageError) for error in errors), (done, name, errors)
     assert digest(database) == before, done
     assert not Path(f"{NAME}.canary").exists(), done
 
 
 def check_writing(done: str, whole: bool, straight: tuple[pd.DataFrame, pd.DataFrame]) -> None:
-    """What is refused writes nothing; what is not, does as ever. (Damaged pages SQLite may find only as it writes.)"""
+    """What is refused writes nothing; what is not, does as ever."""
     database = Path(NAME)
     for name in DAMAGED:
         calls: dict[str, Callable[[str], Any]] = {
@@ -179,7 +179,7 @@ def check_writing(done: str, whole: bool, straight: tuple[pd.DataFrame, pd.DataF
         for what, call in calls.items():
             before = digest(database)
             error = outcome(done, f"{name}, {what}", partial(call, name))
-            if whole and isinstance(error, Exception):
+            if isinstance(error, Exception):
                 assert digest(database) == before, (done, name, what)
         for deleted in (name, f"{name}-2"):
             outcome(done, f"{deleted}, delete", partial(package.delete_study, deleted, URL))
@@ -204,10 +204,8 @@ def test_damage_is_named_and_hides_nothing_that_is_whole(copied: Copied, straigh
 def test_no_damage_ends_in_a_traceback(copied: Copied, straight: Straight, seeds: range) -> None:
     for seed in seeds:
         done, whole = tamper(copied(), seed)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", RuntimeWarning)  # of numbers near the largest
-            check_reading(f"seed {seed}: {done}", whole, straight, more=seed % 5 == 0)
-            check_writing(f"seed {seed}: {done}", whole, straight)
+        check_reading(f"seed {seed}: {done}", whole, straight, more=seed % 5 == 0)
+        check_writing(f"seed {seed}: {done}", whole, straight)
 
 
 @pytest.mark.parametrize("seeds", [range(3), pytest.param(range(3, 60), marks=pytest.mark.campaign)])
@@ -325,6 +323,15 @@ def test_the_list_of_studies_says_which_is_damaged(copied: Copied, hpsearch: Cal
     assert set(package.load_studies(URL)["study"]) == {WHOLE, "halted", "cma"}
 
 
+def test_a_damaged_score_is_said_with_its_place_once(copied: Copied) -> None:
+    with closing(sqlite3.connect(copied())) as connection:
+        connection.execute("UPDATE study_user_attributes SET value_json = '{}' WHERE key = 'corrected'")
+        connection.commit()
+    damage = package.load_studies(URL)["damage"].dropna()
+    assert len(damage) >= 1
+    assert set(damage.str.count(NAME)) == {1}
+
+
 def test_a_study_whose_name_is_a_path_is_not_deleted(copied: Copied, tmp_path: Path) -> None:
     with closing(sqlite3.connect(copied())) as connection:
         connection.execute("UPDATE studies SET study_name = '../../kept' WHERE study_name = 'hurt'")
@@ -336,6 +343,41 @@ def test_a_study_whose_name_is_a_path_is_not_deleted(copied: Copied, tmp_path: P
             package.delete_study(name, URL)
     assert kept.is_dir()
     assert package.load_studies(URL)["damage"].notna().sum() == 1
+
+
+def test_a_damaged_page_is_found_before_anything_is_written(copied: Copied, straight: Straight) -> None:
+    database = copied()
+    with closing(sqlite3.connect(database)) as connection:
+        # Of an index that readers have no use for: they go on.
+        query = "SELECT rootpage FROM sqlite_master WHERE type = 'index' AND tbl_name = 'trial_heartbeats'"
+        root, size = connection.execute(query).fetchone()[0], connection.execute("PRAGMA page_size").fetchone()[0]
+    content = bytearray(database.read_bytes())
+    content[(root - 1) * size : root * size] = b"\xff" * size
+    database.write_bytes(content)
+    pd.testing.assert_frame_equal(package.load_trials(WHOLE, URL), straight[1])
+    before = digest(database)
+    for call in (
+        lambda: package.run(definition("halted"), storage=URL),
+        lambda: package.rename_study("halted", "other", URL),
+        lambda: package.delete_study("halted", URL),
+    ):
+        with pytest.raises(StorageError, match="must be a whole database of studies") as refused:
+            call()
+        assert str(refused.value).count(NAME) == 1
+        assert "\n" not in str(refused.value)
+    assert digest(database) == before
+
+
+@pytest.mark.parametrize(("stored", "error"), [("[null]", DamagedStudyError), ("true", DamagedStudyError), ("7", None)])
+def test_a_format_that_is_no_number_is_damage_and_a_later_one_is_not(
+    copied: Copied, stored: str, error: type[HpsearchError] | None
+) -> None:
+    with closing(sqlite3.connect(copied())) as connection:
+        connection.execute("UPDATE study_user_attributes SET value_json = ? WHERE key = 'format'", (stored,))
+        connection.commit()
+    with pytest.raises(StorageError) as refused:
+        package.load_trials(WHOLE, URL)
+    assert type(refused.value) is (error or StorageError)
 
 
 # ------------------------------------------------------------ files beside the database
