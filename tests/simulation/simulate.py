@@ -482,13 +482,13 @@ class Schedule:
         draw = random.Random(seed)
         study = draw.choice(list(STUDIES))
         disks, shorter = subject(study).disks, subject(study).shorter
-        # One in four is about workers only, which have most to do at first: each kind of fault alone would be rare.
-        of_workers = draw.random() < 0.25
+        # Some are about workers only, which have most to do at first: their faults would be rare among all others.
+        of_workers = draw.random() < 0.15
         kinds, dask = (OF_WORKERS, 0.7) if of_workers else (tuple(KINDS), 0.2)
         first = draw.random()
-        if first < (0.4 if of_workers else 0.15):
+        if first < (0.3 if of_workers else 0.1):
             begun = 0
-        elif first < 0.3 and not of_workers:
+        elif first < 0.25 and not of_workers:
             begun = len(disks) + draw.randrange(len(shorter))
         else:
             begun = draw.randrange(len(disks) // 2 if of_workers else len(disks))
@@ -573,7 +573,7 @@ class Schedule:
         trials = None if last or draw.random() < 0.9 else draw.randint(1, of.prepared.definition.trials)
         timeout = None if last or draw.random() < 0.85 else 10 ** draw.uniform(-1, 2)
         capacity = DASK if draw.random() < self.dask else draw.choice([1, 2, 3, None])
-        world.pace = draw.choice([1, 1, SLOW])
+        world.pace = draw.choice([1, 1, 1, SLOW])
         said.wanted = trials
         world.note(
             f"a process begins: trials {trials or 'all'}, timeout {timeout}, tasks at a time {capacity or 'all'}"
