@@ -23,7 +23,6 @@ from hpsearch.search.executors import InProcessExecutor
 # A killed process leaves archives half written and connections open.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 SCRIPT = str(Path(__file__).with_name("simulate.py"))
-PARTS = 2  # of the plain schedules, for as many processes
 PLAIN, CAMPAIGN = 600, 10_000
 
 
@@ -40,10 +39,9 @@ def assert_none_fails(first: int, count: int) -> Counter[str]:
     return happened
 
 
-@pytest.mark.parametrize("part", range(PARTS))
-def test_no_schedule_of_faults_changes_anything(part: int) -> None:
-    happened = assert_none_fails(part * PLAIN // PARTS, PLAIN // PARTS)
-    assert {*STUDIES} <= {*happened}  # all of them, in each part
+def test_no_schedule_of_faults_changes_anything() -> None:
+    happened = assert_none_fails(0, PLAIN)
+    assert {*STUDIES} | {*KINDS} <= {*happened}
 
 
 @pytest.mark.campaign
