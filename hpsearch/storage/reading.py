@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
@@ -135,8 +136,8 @@ def read_studies(connection: sa.Connection, study_id: int | None = None) -> list
     """All studies of a storage, or one, by their numbers."""
 
     def rows(table: sa.TableClause, *columns: str) -> Any:
-        chosen = sa.select(table.c.study_id, *(table.c[name] for name in columns))
-        return connection.execute(chosen if study_id is None else chosen.where(table.c.study_id == study_id))
+        chosen = _of_studies(table, columns, study_id is None)
+        return connection.execute(chosen, {} if study_id is None else {"study": study_id})
 
     parts: list[dict[Any, list[tuple[Any, Any]]]] = []
     for table, *columns in (
@@ -152,6 +153,21 @@ def read_studies(connection: sa.Connection, study_id: int | None = None) -> list
     return [StudyRow(number, name, *(part.get(number, []) for part in parts)) for number, name in studies]
 
 
+@cache  # SQLAlchemy takes longer to put a statement together than SQLite to answer it
+def _of_studies(table: sa.TableClause, columns: tuple[str, ...], of_all: bool) -> sa.Select[Any]:
+    chosen = sa.select(table.c.study_id, *(table.c[name] for name in columns))
+    return chosen if of_all else chosen.where(table.c.study_id == sa.bindparam("study"))
+
+
+@cache
+def _of_trials(table: sa.TableClause, columns: tuple[str, ...], order: str | None) -> sa.Select[Any]:
+    chosen = sa.select(table.c.trial_id, *(table.c[name] for name in columns))
+    if table is not _TRIALS:
+        chosen = chosen.join(_TRIALS, _TRIALS.c.trial_id == table.c.trial_id)
+    chosen = chosen.where(_TRIALS.c.study_id == sa.bindparam("study"))
+    return chosen if order is None else chosen.order_by(table.c[order])
+
+
 # ------------------------------------------------------------ trials
 
 
@@ -163,17 +179,13 @@ def read_trials(connection: sa.Connection, study_id: int) -> list[FrozenTrial]:
     """
 
     def children(table: sa.TableClause, *columns: str, order: str | None = None) -> dict[Any, list[Any]]:
-        chosen = sa.select(table.c.trial_id, *(table.c[name] for name in columns))
-        chosen = chosen.join(_TRIALS, _TRIALS.c.trial_id == table.c.trial_id).where(_TRIALS.c.study_id == study_id)
         found: dict[Any, list[Any]] = defaultdict(list)
-        for trial, *cells in connection.execute(chosen if order is None else chosen.order_by(table.c[order])):
+        for trial, *cells in connection.execute(_of_trials(table, columns, order), {"study": study_id}):
             found[trial].append(cells)
         return found
 
-    columns = (_TRIALS.c[name] for name in ("trial_id", "number", "state", "datetime_start", "datetime_complete"))
-    trials = connection.execute(
-        sa.select(*columns).where(_TRIALS.c.study_id == study_id).order_by(_TRIALS.c.trial_id)
-    ).all()
+    columns = ("number", "state", "datetime_start", "datetime_complete")
+    trials = connection.execute(_of_trials(_TRIALS, columns, "trial_id"), {"study": study_id}).all()
     params = children(_PARAMS, "param_name", "param_value", "distribution_json", order="param_id")
     values = children(_VALUES, "objective", "value", "value_type")
     intermediate = children(_INTERMEDIATE, "step", "intermediate_value", "intermediate_value_type")

@@ -21,6 +21,7 @@ import hpsearch.storage.row_results
 import hpsearch.storage.stored_study
 from hpsearch.errors import StorageLostError
 from hpsearch.search.coordinator import Coordinator
+from hpsearch.search.dask_executor import DaskExecutor
 from hpsearch.search.finals import Finals
 from hpsearch.search.objective import TrialTask, failed
 from hpsearch.search.proposer import Proposer
@@ -246,6 +247,19 @@ def _any_file_will_do(self: StoredStudy) -> None:
     pass
 
 
+def _values_of_the_dead_stay(storage: Any, table: str, trial_id: int, key: str, rows: Any, whole: bool = False) -> None:
+    _replace_rows(storage, table, trial_id, key, rows)
+
+
+def _restarted_without_rows(self: DaskExecutor) -> None:
+    self._client.subscribe_topic(self._topic, lambda event: self._messages.put(event[1]))
+
+
+def _restarted_unheard(self: DaskExecutor) -> None:
+    key = f"hpsearch-{self._content}"
+    self._data = self._client.scatter({key: self._prepared}, broadcast=True)[key]
+
+
 _finals = Finals.__init__
 _store_score = hpsearch.search.run.store_score
 _sole_owner = hpsearch.search.run.sole_owner
@@ -288,4 +302,9 @@ PLANTED: Mapping[str, Callable[[], AbstractContextManager[Any]]] = {
     ),
     "who is refused removes the lock": _method(hpsearch.search.run, "sole_owner", _lock_that_is_removed),
     "nobody sees that the database was deleted": _method(StoredStudy, "_check_file", _any_file_will_do),
+    "values of a worker that died stay": _method(
+        hpsearch.storage.stored_study, "replace_rows", _values_of_the_dead_stay
+    ),
+    "a Dask scheduler that came back has no rows": _method(DaskExecutor, "restart", _restarted_without_rows),
+    "nobody listens to a Dask scheduler that came back": _method(DaskExecutor, "restart", _restarted_unheard),
 }

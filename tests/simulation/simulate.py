@@ -53,6 +53,8 @@ DASK = "dask"  # in the place of the number of tasks that an executor takes at a
 OPENING = 60  # operations, about, until a process has its first task
 WATCHED = 0.05  # of the schedules: somebody looks after each change
 CHUNK = 500  # schedules of a process, one after the other
+SHORTER = 15  # of the last disks of a run of fewer trials, which has chosen, scored and compared with what it had
+SLOW = 30  # times as long as usual waits a process on a slow machine
 MOST_RUNS = 40  # of one schedule: its faults are fewer, and each ends at most one run
 _BASE: Mapping[str, Any] = {
     "study": {"name": NAME, "seed": 1},
@@ -122,6 +124,7 @@ STUDIES: Mapping[str, Mapping[str, Any]] = {
         },
     },
 }
+OF_WORKERS = ("worker dies", "scheduler gone", "scheduler anew", "clock jumps")
 POISONED = {"a trial that kills its worker": 1}  # the number of that trial
 
 
@@ -187,13 +190,23 @@ class Subject:
         return self._straight[1]
 
     @cached_property
-    def _straight(self) -> tuple[Stored, Sequence[Disk]]:
+    def shorter(self) -> Sequence[Disk]:
+        """The same at the end of runs of fewer trials."""
+        return self._straight[2]
+
+    @cached_property
+    def _straight(self) -> tuple[Stored, Sequence[Disk], Sequence[Disk]]:
+        found, disks = self._run_through(None)
+        fewer = sorted({2, self.prepared.limit - 1})
+        return found, disks, [each for trials in fewer for each in self._run_through(trials)[1][-SHORTER:]]
+
+    def _run_through(self, trials: int | None) -> tuple[Stored, Sequence[Disk]]:
         with disk() as folder:
             disks = [Disk.of(folder, 0)]
             world = World(folder, [], random.Random(0))
             world.changed = lambda: disks.append(Disk.of(folder, world.step))
             with inhabited(world), SimulatedExecutor(world, self.evaluated, None) as executor:
-                run_once(self, world, executor)
+                run_once(self, world, executor, trials=trials)
             return stored(self, folder), disks
 
 
@@ -452,34 +465,45 @@ class Schedule:
 
     Attributes:
         study: its name.
-        begun: where in ``disks`` of the subject: an empty one, or what a killed process has left.
+        begun: where in ``disks`` of the subject, followed by ``shorter``: an empty one, or what a process has left.
         faults: in their order.
+        dask: how likely it is that a process has its workers from Dask.
         seed: of what else is random.
     """
 
     study: str
     begun: int
     faults: tuple[Fault, ...]
+    dask: float
     seed: int
 
     @classmethod
     def drawn(cls, seed: int) -> Schedule:
         draw = random.Random(seed)
         study = draw.choice(list(STUDIES))
-        disks = subject(study).disks
-        begun = 0 if draw.random() < 0.1 else draw.randrange(len(disks))
-        left = disks[-1].step - disks[begun].step + OPENING
+        disks, shorter = subject(study).disks, subject(study).shorter
+        # Some are about workers only, which have most to do at first: their faults would be rare among all others.
+        of_workers = draw.random() < 0.15
+        kinds, dask = (OF_WORKERS, 0.7) if of_workers else (tuple(KINDS), 0.2)
+        first = draw.random()
+        if first < (0.3 if of_workers else 0.1):
+            begun = 0
+        elif first < 0.25 and not of_workers:
+            begun = len(disks) + draw.randrange(len(shorter))
+        else:
+            begun = draw.randrange(len(disks) // 2 if of_workers else len(disks))
+        left = max(0, disks[-1].step - [*disks, *shorter][begun].step) + OPENING
         # Anywhere in what is left, or soon; or soon after another, where what follows a failure fails too.
         steps: list[int] = []
         for _ in range(draw.choice([1, 1, 2, 2, 3, 4])):
             anywhere = draw.random() < (0.4 if steps else 0.3)
             soon = draw.randrange(2 * OPENING) if not steps else steps[-1] + draw.randrange(OPENING)
             steps.append(draw.randrange(left) if anywhere else soon)
-        faults = sorted(Fault(step, draw.choice(list(KINDS))) for step in steps)
-        if draw.random() < 0.8:  # what the faults leave behind is found in another process
+        faults = sorted(Fault(step, draw.choice(kinds)) for step in steps)
+        if draw.random() < (0.2 if of_workers else 0.8):  # what the faults leave behind is found in another process
             kind = draw.choice(["kill", "kill at a commit", "kill at a file"])
             faults.append(Fault(faults[-1].step + draw.randrange(OPENING), kind))
-        return cls(study, begun, tuple(faults), draw.getrandbits(32))
+        return cls(study, begun, tuple(faults), dask, draw.getrandbits(32))
 
     def outcome(self, known: set[bytes] | None = None) -> Outcome:
         """Run it to its end and check all.
@@ -488,9 +512,10 @@ class Schedule:
             known: disks from which a process in which nothing fails has come to the right end, to which this schedule's
                 are added: from one of those it need not be run again.
         """
-        with disk(subject(self.study).disks[self.begun]) as folder:
+        of = subject(self.study)
+        with disk([*of.disks, *of.shorter][self.begun]) as folder:
             world = World(folder, sorted(self.faults), random.Random(self.seed))
-            world.note(f"{self.study!r}, as a process left it that was killed after change {self.begun}")
+            world.note(f"{self.study!r}, as a process left it, disk {self.begun} of those in a run")
             try:
                 self._play(world, known)
             except Failed as failed:
@@ -547,7 +572,8 @@ class Schedule:
         draw = world.draw
         trials = None if last or draw.random() < 0.9 else draw.randint(1, of.prepared.definition.trials)
         timeout = None if last or draw.random() < 0.85 else 10 ** draw.uniform(-1, 2)
-        capacity = draw.choice([1, 2, 3, None, DASK])
+        capacity = DASK if draw.random() < self.dask else draw.choice([1, 2, 3, None])
+        world.pace = draw.choice([1, 1, 1, SLOW])
         said.wanted = trials
         world.note(
             f"a process begins: trials {trials or 'all'}, timeout {timeout}, tasks at a time {capacity or 'all'}"

@@ -23,8 +23,7 @@ from hpsearch.search.executors import InProcessExecutor
 # A killed process leaves archives half written and connections open.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 SCRIPT = str(Path(__file__).with_name("simulate.py"))
-PARTS = 4  # of the plain schedules, for as many processes
-PLAIN, CAMPAIGN = 240, 10_000
+PLAIN, CAMPAIGN = 600, 10_000
 
 
 @pytest.fixture(autouse=True)
@@ -40,10 +39,9 @@ def assert_none_fails(first: int, count: int) -> Counter[str]:
     return happened
 
 
-@pytest.mark.parametrize("part", range(PARTS))
-def test_no_schedule_of_faults_changes_anything(part: int) -> None:
-    happened = assert_none_fails(part * PLAIN // PARTS, PLAIN // PARTS)
-    assert {*STUDIES} <= {*happened}  # all of them, in each part
+def test_no_schedule_of_faults_changes_anything() -> None:
+    happened = assert_none_fails(0, PLAIN)
+    assert {*STUDIES} | {*KINDS} <= {*happened}
 
 
 @pytest.mark.campaign
@@ -102,7 +100,7 @@ def test_a_schedule_begins_with_what_a_killed_process_left(begun: int) -> None:
 @pytest.mark.campaign
 def test_a_failing_seed_is_replayed_and_told_step_by_step() -> None:
     name = "a trial is told before its rows are kept"
-    done = subprocess.run([sys.executable, SCRIPT, "--planted", name, "--seed", "0"], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, SCRIPT, "--planted", name, "--seed", "3"], capture_output=True, text=True)
     assert done.returncode == 1, done.stderr
     lines = done.stdout.splitlines()
     assert [line.startswith("Schedule(") for line in lines[:3]] == [True, False, True]
@@ -128,7 +126,7 @@ def test_a_planted_bug_is_found_and_shrunk_to_what_it_takes(name: str) -> None:
     for study in STUDIES:
         _ = subject(study).straight  # as it should be
     with PLANTED[name]():
-        failures, _ = simulate(0, 1_000, stop_at=1)
+        failures, _ = simulate(0, 300, stop_at=1)
         assert failures
         schedule = Schedule.drawn(failures[0][0])
         shrunk = schedule.shrunk()

@@ -17,7 +17,7 @@ from unittest.mock import patch
 
 import distributed
 from distributed.comm import CommClosedError
-from world import World
+from world import Failed, World
 
 from hpsearch.errors import HpsearchError
 from hpsearch.search.dask_executor import DaskExecutor
@@ -178,8 +178,9 @@ class SimulatedCluster:
         self._handler = handler
 
     def scatter(self, data: Mapping[str, Prepared], broadcast: bool) -> Mapping[str, int]:
+        life = self._life  # rows that are under way when the scheduler is lost do not reach the next one
         self._world.operation("scatter")
-        return dict.fromkeys(data, self._life)
+        return dict.fromkeys(data, life)
 
     def scheduler_info(self, n_workers: int) -> Mapping[str, Any]:
         self._world.operation("inquire")
@@ -213,6 +214,8 @@ class SimulatedCluster:
     # ------------------------------------------------------------ what the world does to it
 
     def go_on(self) -> None:
+        if self._workers.pending and self._handler is None:
+            raise Failed("tasks are under way, and nobody listens to what they report")
         self._workers.speak(lambda *message: self._handler and self._handler((0.0, message)))
         self._world.operation("answer")
         self._workers.finish()
@@ -227,8 +230,7 @@ class SimulatedCluster:
     def lose(self, at_a_call: bool) -> None:
         was_lost = self._world.lost == "scheduler"
         if not was_lost:
-            self._cancel()
-            self._life, self._handler = self._life + 1, None
+            self.begin_anew()
             if self._draw.random() < 0.5:
                 self._world.lost = "scheduler"
         if was_lost or (at_a_call and self._draw.random() < 0.5):  # else the futures tell
@@ -236,6 +238,11 @@ class SimulatedCluster:
             if error is RuntimeError:  # what the client does once it has closed itself
                 self.status = "closed"
             raise error("the connection was lost")
+
+    def begin_anew(self) -> None:
+        """The scheduler ends, and another is there in its place."""
+        self._cancel()
+        self._life, self._handler = self._life + 1, None
 
     def _cancel(self) -> None:
         for pending in self._workers.pending:

@@ -86,6 +86,7 @@ class World:
         clock: of this machine, in seconds; it may jump, and back too.
         dead: whether the process was killed.
         deaths: of workers in this run.
+        pace: how much longer than usual this run waits: on a slow machine values of running trials are stored.
         owner: whether the process holds the study's lock, as far as it said.
         lost: what is gone for the rest of this run, the database or the scheduler.
         returns: what the database will be when this process has ended, where it will not be what it is then.
@@ -105,6 +106,7 @@ class World:
     clock: float = 0.0
     dead: bool = False
     deaths: int = 0
+    pace: float = 1.0
     owner: bool = False
     lost: str = ""
     returns: bytes | None = None
@@ -192,7 +194,7 @@ class World:
     def wait(self, futures: Any, timeout: float, return_when: str) -> None:
         """As ``concurrent.futures.wait``: workers go on meanwhile."""
         self.operation("wait")
-        self.clock += timeout * self.draw.random()
+        self.clock += self.pace * timeout * self.draw.random()
         self.workers.go_on()
 
     def sleep(self, seconds: float) -> None:
@@ -258,6 +260,10 @@ def _lose_scheduler(world: World, name: str) -> None:
     world.workers.lose(name in _SCHEDULER)
 
 
+def _begin_scheduler_anew(world: World, name: str) -> None:
+    world.workers.begin_anew()
+
+
 def _kill_worker(world: World, name: str) -> None:
     if world.deaths < MOST_DEATHS:
         world.deaths += 1
@@ -299,6 +305,7 @@ KINDS: Mapping[str, Kind] = {
     "disk full": Kind(_DISK, _raise(lambda: OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))),
     "worker dies": Kind(_WORKERS, _kill_worker),
     "scheduler gone": Kind(_SCHEDULER | {"answer"}, _lose_scheduler),
+    "scheduler anew": Kind(frozenset(["answer"]), _begin_scheduler_anew),
     "clock jumps": Kind(frozenset(["clock"]), _jump),
     "a reader": Kind(_CHANGES | {"progress"}, _look),
     "a second owner": Kind(_ANY, _intrude),
