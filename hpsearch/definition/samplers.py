@@ -149,7 +149,8 @@ class CmaEs(Sampler):
 class NSGA2(Sampler):
     """Genetic search for a front (NSGA-II, Deb et al. 2002); conditional dimensions independently.
 
-    Generations are made of complete trials. Which were parents is rebuilt on resuming by proposing again.
+    Generations are made of complete trials. Which were parents is rebuilt on resuming by proposing again. One of n
+    inherited hyperparameters mutates on average, so a single one always does.
     """
 
     stateful: ClassVar[bool] = True

@@ -156,9 +156,11 @@ def test_report_and_what_is_said_of_other_studies(ran: Path) -> None:
     assert hpsearch.run(copied, from_study="small", storage=url, trials=2).trials["number"].tolist() == [0, 1]
 
 
-@pytest.mark.parametrize("known", [0, 7, 14])
-def test_proposals_follow_from_the_results_however_they_are_known(known: int) -> None:
-    of = definition({"hidden_layers": {"int": [1, 3]}, "neurons": {"int": [4, 256]}}, **BOTH)
+@pytest.mark.parametrize("sampler", ["tpe", {"name": "nsga2", "population_size": 4}], ids=["tpe", "nsga2"])
+@pytest.mark.parametrize("known", [0, 7, 14, 18])
+def test_proposals_follow_from_the_results_however_they_are_known(known: int, sampler: Any) -> None:
+    """Parents of a generation are those that were complete when it began, though more of theirs are by now."""
+    of = definition({"hidden_layers": {"int": [1, 3]}, "neurons": {"int": [4, 256]}}, **BOTH, sampler=sampler)
     sizes = NetworkSizes(of.space, of.train, 10, 3)
     whole, results, found = Proposer(of, sizes), [], []
     for number in range(24):
