@@ -37,8 +37,15 @@ def functions_probe() -> str:
     values = np.arange(1, 1002) / 97
     digest = hashlib.sha256()
     for dtype in (np.float32, np.float64):
-        some = values.astype(dtype)
-        for of in (np.exp(-some), np.expm1(some), np.log(some), np.log1p(some), np.tanh(some / 4), some**0.37):
+        some: np.ndarray = values.astype(dtype)
+        for of in (
+            np.exp(-some),
+            np.expm1(some),
+            np.log(some),
+            np.log1p(some),
+            np.tanh(some / 4),
+            np.power(some, 0.37),
+        ):
             digest.update(of.tobytes())
     for of in (ndtr(values - 5), log_ndtr(values - 5)):
         digest.update(of.tobytes())

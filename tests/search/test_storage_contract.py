@@ -28,6 +28,7 @@ from hpsearch.definition.study import StudyDefinition
 from hpsearch.errors import StorageLostError, StudyChangedError, StudyOwnedError, UnknownStudyError
 from hpsearch.search.coordinator import Progress
 from hpsearch.search.objective import prepare
+from hpsearch.storage.database import snapshot
 from hpsearch.storage.quiet import quiet
 from hpsearch.storage.reading import read_trials
 from hpsearch.storage.stored_study import SCORINGS, Proposal, StoredStudy
@@ -279,12 +280,12 @@ def test_passwords_are_in_no_output(small: Path, postgres: str, hpsearch: Callab
 
 
 def test_trials_are_read_as_optuna_itself_does(small: Path, storage: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    package.run(small, storage=storage, trials=3)
+    package.run(StudyDefinition.from_file(small).with_name("read"), storage=storage, trials=3)
     monkeypatch.setenv("TZ", "Asia/Kolkata")
     time.tzset()
     try:
-        with StoredStudy.open(storage, "small", owner=True) as stored, quiet():
-            study = optuna.load_study(study_name="small", storage=stored.storage)
+        with StoredStudy.open(storage, "read", owner=True) as stored, quiet():
+            study = optuna.load_study(study_name="read", storage=stored.storage)
             study.ask({"x": optuna.distributions.FloatDistribution(0, 1)})
             for value in (float("nan"), float("inf"), 0.5):
                 trial = study.ask({"of": optuna.distributions.CategoricalDistribution(["a", None, 2.5])})
