@@ -19,8 +19,8 @@ def write_atomically(
     """Write a file under a temporary name beside it, then give it its own; a file that is there is replaced.
 
     A new file's mode is what the process's umask makes of 0666; a file that is replaced keeps its own. Behind a
-    symbolic link the file that it names is replaced; into a pipe or a device the content is written as it is. What a
-    process that is killed meanwhile leaves is removed by the next that writes there.
+    symbolic link the file that it names is replaced; into a device, or a pipe that somebody reads, the content is
+    written as it is. What a process that is killed meanwhile leaves is removed by the next that writes there.
 
     Args:
         path: the file; its folder must exist.
@@ -34,8 +34,8 @@ def write_atomically(
         whole = _real(path)
         if whole.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-        if whole.exists() and not whole.is_file():
-            with whole.open("wb") as file:
+        if path.exists() and not path.is_file():
+            with _opened(path) as file:
                 _fill(file, content)
             return
         with beside(whole) as partial:
@@ -50,9 +50,24 @@ def write_atomically(
 
 def _real(path: Path) -> Path:
     try:
-        return Path(os.path.realpath(path))
+        whole = Path(os.path.realpath(path))
     except ValueError as error:  # a NUL in the name
         raise OSError(errno.EINVAL, os.strerror(errno.EINVAL)) from error
+    if whole.is_symlink():  # to itself, by whatever way
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+    return whole
+
+
+def _opened(path: Path) -> BinaryIO:
+    """What is no file, open for writing; a pipe that nobody reads is refused, where to open it would wait for ever."""
+    try:
+        number = os.open(path, os.O_WRONLY | getattr(os, "O_NONBLOCK", 0))
+    except OSError as error:
+        if error.errno == errno.ENXIO:
+            raise OSError(errno.ENXIO, "is a pipe that nobody reads, or a socket") from error
+        raise
+    os.set_blocking(number, True)
+    return os.fdopen(number, "wb")
 
 
 def _fill(file: BinaryIO, content: bytes | Callable[[BinaryIO], object]) -> None:

@@ -37,6 +37,28 @@ def test_what_stops_the_writing_leaves_the_file_that_was_there(tmp_path: Path, e
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
+def test_a_pipe_that_nobody_reads_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(HpsearchError, match="is a pipe that nobody reads"):
+        write_atomically(tmp_path / "pipe", b"")
+
+
+def test_what_a_process_already_has_open_is_written_to(tmp_path: Path) -> None:
+    """``/dev/stdout``, and a shell's ``>(command)``, are links to what no path leads to."""
+    reader, writer = os.pipe()
+    with os.fdopen(reader, "rb") as read, os.fdopen(writer, "wb"):
+        write_atomically(Path(f"/dev/fd/{writer}"), b"through")
+        assert read.read(7) == b"through"
+
+
+def test_a_link_to_itself_is_refused_and_stays(tmp_path: Path) -> None:
+    (tmp_path / "one").symlink_to(tmp_path / "other")
+    (tmp_path / "other").symlink_to(tmp_path / "one")
+    with pytest.raises(HpsearchError, match="too many levels of symbolic links"):
+        write_atomically(tmp_path / "one", b"")
+    assert (tmp_path / "one").is_symlink()
+
+
 def test_a_folder_that_is_not_there_is_one_line(tmp_path: Path) -> None:
     path = tmp_path / "no" / "file"
     with pytest.raises(HpsearchError) as caught:

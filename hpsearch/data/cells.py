@@ -122,6 +122,22 @@ def too_large(name: str, value: object, row: int) -> DataError:
     return column_error(name, f"must be a number between {-LARGEST:g} and {LARGEST:g}", f"is {value!s}", CORRECT, row)
 
 
+def require_moderate(values: NDArray[np.floating], what: str) -> None:
+    """Refuse an array of numbers, missing ones among them or not, of which no mean and deviation can be taken.
+
+    Args:
+        values: of any shape.
+        what: they are.
+
+    Raises:
+        DataError: one is too large.
+    """
+    # But for nan; and float32 cannot be compared with our bound.
+    largest = float(max(np.fmax.reduce(values, axis=None), -np.fmin.reduce(values, axis=None)))
+    if largest > LARGEST:
+        raise DataError(f"{what} must be between {-LARGEST:g} and {LARGEST:g}", f"one is {largest:g} from 0", CORRECT)
+
+
 class _Units:
     """The units of a column's numbers, which must all have the same or none: numbers of several are not comparable."""
 
@@ -263,7 +279,7 @@ class Cells:
         if self._kind == "boolean" and text.lower() not in {**BOOLEANS, **DIGITS}:
             raise column_error(self._name, "must be true, false, yes, no, 1 or 0", f"is {quoted(text)}", CORRECT, row)
         if self._order and text not in self._order:
-            must = f"must be one of {listed([*map(repr, self._order)], 20)}"
+            must = f"must be one of {listed([*map(quoted, self._order)], 20)}"
             means = "Correct it, put it in its place in ", Setting("order"), ", or say that it means no value: "
             raise column_error(self._name, must, f"is {quoted(text)}", (*means, Setting("missing", [text]), "."), row)
         return self._categories.setdefault(text, len(self._categories))

@@ -273,7 +273,7 @@ class Plan:
                     how = {"frequent": "one of the others", "target": "one of which nothing is known"}
                     notices.append(
                         f"Column {quoted(column.name)}: {_rows(unseen)} a category that training had not "
-                        f"({listed([*map(repr, names)])}), taken as {how.get(column.encoding or '', _NONE)}."
+                        f"({listed([*map(quoted, names)])}), taken as {how.get(column.encoding or '', _NONE)}."
                     )
             if not column.indicator and missing.any():
                 what = f"taken as {_NONE}" if column.kind == "categorical" else "filled as training would"

@@ -112,7 +112,7 @@ def _separator(path: Path, target: str | None, as_said: CsvFormat) -> str:
         _require_first(path, target, as_said)
     if len(fitting) > 1 and "," not in fitting:
         must = "must have one separator with which every row has as many values as the header"
-        got = f"has {len(fitting)}: {' and '.join(map(repr, fitting))}"
+        got = f"has {len(fitting)}: {' and '.join(map(quoted, fitting))}"
         raise DataError(must, got, ("Say which: ", Setting("separator", fitting[0]), "."), where=str(path))
     return "," if "," in fitting or not fitting else fitting[0]
 

@@ -17,14 +17,14 @@ from typing import Annotated, Any, ClassVar, Self
 import numpy as np
 from pydantic import ConfigDict, Field, model_validator
 
-from hpsearch.data.cells import LARGEST, Filled, Types
+from hpsearch.data.cells import Filled, Types, require_moderate
 from hpsearch.data.column_keys import expand_declared
 from hpsearch.data.dataset import Dataset, Task
 from hpsearch.data.frame_source import Frame, gone
 from hpsearch.data.frames import as_text, has_plain_numbers
 from hpsearch.data.source import Source
 from hpsearch.data.table_sources import METADATA, Csv, Parquet, with_metadata
-from hpsearch.errors import DataError, DefinitionError, Setting, did_you_mean, located, one_line, quoted
+from hpsearch.errors import DataError, DefinitionError, Setting, did_you_mean, listed, located, one_line, quoted
 from hpsearch.numbers import plural
 
 _MOST_DRAWN = 1_000_000  # rows that are generated, in memory
@@ -221,9 +221,7 @@ class PythonFunction(Source):
             task=self.task,
         )
         for what, values in (("features", data.features), ("targets", data.labels)):
-            largest = max(np.fmax.reduce(values, axis=None), -np.fmin.reduce(values, axis=None))  # but for nan
-            if largest > LARGEST:
-                raise DataError(f"{what} must be between {-LARGEST:g} and {LARGEST:g}", f"one is {largest:g} from 0")
+            require_moderate(values, what)
         data = replace(data, without_target=without)
         return _with_returned(data, metadata[0]) if metadata else data
 
@@ -258,10 +256,9 @@ class PythonFunction(Source):
 def _with_returned(data: Dataset, metadata: Any) -> Dataset:
     """The rows with what a function says of them."""
     if not isinstance(metadata, Mapping) or not set(metadata) <= set(METADATA):
-        raise DataError(
-            "must return as its third a dict of group, time, fold, weight and columns, each optional",
-            f"returned {', '.join(map(repr, metadata)) if isinstance(metadata, Mapping) else type(metadata).__name__}",
-        )
+        got = listed([*map(quoted, metadata)]) if isinstance(metadata, Mapping) else type(metadata).__name__
+        must = "must return as its third a dict of group, time, fold, weight and columns, each optional"
+        raise DataError(must, f"returned {got}")
     texts = {name: [*map(as_text, values)] for name, values in metadata.items()}
     for name, cells in texts.items():
         if len(cells) != data.rows:

@@ -176,10 +176,11 @@ def _survey(
     """Find out what columns are, of whatever can be read as a table."""
     if target is None:
         names = read(Wanted(features=(), types=Types(csv=written))).names
+        known = listed([*map(quoted, names)], 20)
         raise DataError(
             "the column to predict must be named",
             "is not",
-            (f"It has {listed([*map(repr, names)], 20)}. For example: ", Setting("target", likely_target(names)), "."),
+            (f"It has {known}. For example: ", Setting("target", likely_target(names)), "."),
             where=place,
         )
     regression_target = target if task == "regression" else None
@@ -215,7 +216,7 @@ def _odd_columns(table: Table, target: str) -> dict[str, LeftOut]:
     of_programs = {raw.name: tuple(text for text in raw.categories if text in OF_PROGRAMS) for raw in table.columns}
     for name, odd in {**of_programs, target: odd_targets}.items():
         if odd:
-            refused[name] = LeftOut(f"holds {listed([*map(repr, odd)])}", odd)
+            refused[name] = LeftOut(f"holds {listed([*map(quoted, odd)])}", odd)
     return {
         name: found
         for name, found in refused.items()
@@ -310,7 +311,7 @@ def _why_no_feature(raw: Raw) -> str | None:
     if present == rows and (values == values[0]).all():
         value = raw.categories[values[0]] if raw.kind == "categorical" else f"{values[0]:g}"
         value = as_date(values[0]) if raw.kind == "date" else value
-        return f"has one value, {_short(value)}, in all {plural(rows, 'row')}"
+        return f"has one value, {value if is_number(value) else quoted(value, 40)}, in all {plural(rows, 'row')}"
     if raw.kind == "numeric":
         unlike = present == rows and np.array_equal(values, np.round(values)) and len(np.unique(values)) == rows
         if unlike and rows >= FEWEST_ROWS and (np.diff(values) == 1).all():
@@ -349,10 +350,6 @@ def as_date(days: float) -> str:
     """How a day since 1970-01-01 is written, with its time of day if it has one."""
     moment = EPOCH + timedelta(days=float(days))
     return moment.date().isoformat() if days == int(days) else moment.isoformat(" ", "minutes")
-
-
-def _short(text: str) -> str:
-    return repr(text if len(text) <= 40 else f"{text[:39]}…") if not is_number(text) else text
 
 
 def _groups(raw: Raw) -> int:

@@ -78,7 +78,7 @@ class Draft:
             )
         if self.single:
             become = "Left out" if self.rare_classes == "drop" else "Made one class, other"
-            rows = f"the rows of {listed([*map(repr, self.single)])}, classes of one row each"
+            rows = f"the rows of {listed([*map(quoted, self.single)])}, classes of one row each"
             lines["rare_classes"].append(f"{become}: {rows}.")
         if found.without_target:
             of_all = f"{found.without_target} of {found.rows + found.without_target}"

@@ -12,6 +12,7 @@ from sklearn.utils import _safe_indexing, check_array, check_random_state
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _num_samples, check_X_y, column_or_1d, validate_data
 
+from hpsearch.data.cells import require_moderate
 from hpsearch.data.column_keys import expand_declared
 from hpsearch.data.dataset import Dataset
 from hpsearch.data.frames import as_text
@@ -117,6 +118,7 @@ def checked_rows(
     must = {"dtype": [np.float64, np.float32], "order": "C", "y_numeric": regression, "ensure_min_samples": fewest}
     if columns is None and not raw:
         X, y = validate_data(estimator, X, y, reset=first, **must)
+        require_moderate(X, "X")
     else:
         if not raw:
             require_frame(X)
@@ -125,6 +127,7 @@ def checked_rows(
         _, y = check_X_y(np.zeros((_num_samples(X), 1)), y, y_numeric=regression, ensure_min_samples=fewest)
     if regression:
         y = y.astype(np.float64)
+        require_moderate(y, "y")
     weights = None if sample_weight is None else _weights(sample_weight, len(y))
     if not regression:
         check_classification_targets(y)

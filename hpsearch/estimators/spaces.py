@@ -95,5 +95,5 @@ def _of_distribution(value: Any) -> dict[str, Any] | None:
 
 
 def _arguments(value: Any) -> str:
-    given = [*map(repr, plain(value.args)), *(f"{key}={quoted(plain(item))}" for key, item in value.kwds.items())]
+    given = [*map(quoted, plain(value.args)), *(f"{key}={quoted(plain(item))}" for key, item in value.kwds.items())]
     return ", ".join(given) or "no arguments"

@@ -375,7 +375,7 @@ def _targets(
         notice(f"Left out, as the study left out rare classes: {rows} {listed(names)}, which the model does not know.")
     elif unknown:
         raise DataError(
-            f"must hold classes that the model knows, {listed([*map(repr, bundle.class_names)])}",
+            f"must hold classes that the model knows, {listed([*map(quoted, bundle.class_names)])}",
             f"{rows} {listed(names)}, the first row {table.rows[unknown[0]]}",
             "Leave such rows out, or retrain the model with rows of each class.",
             column,

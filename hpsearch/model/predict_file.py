@@ -110,7 +110,7 @@ def features_of(bundle: Bundle, table: Table, notice: Callable[[str], None], kno
     expected = {*bundle.plan.names, bundle.target_name, *(left_out or ()), *known}
     others = [name for name in table.names if name not in expected]
     if others and left_out is not None:
-        notice(f"Ignored, as the model does not know them: {listed([*map(repr, others)])}.")
+        notice(f"Ignored, as the model does not know them: {listed([*map(quoted, others)])}.")
     for line in [*notices, *bundle.far_outside(features)]:
         notice(line)
     return features

@@ -17,7 +17,7 @@ from hpsearch.errors import HpsearchError, StorageError
 from hpsearch.search.coordinator import trials_wanted
 from hpsearch.search.correction import is_scored, stored_score
 from hpsearch.storage.counts import TrialCounts, trial_counts
-from hpsearch.storage.database import snapshot
+from hpsearch.storage.database import one_moment
 from hpsearch.storage.lock import is_owned
 from hpsearch.storage.reading import StudyRow, read_studies
 from hpsearch.storage.records import is_ours
@@ -83,7 +83,7 @@ class Overview:
         return next(iter(self._standings(study_id)), None)
 
     def _standings(self, study_id: int | None = None) -> list[Standing]:
-        with snapshot(self.storage, self.url) as connection:
+        with one_moment(self.storage, self.url) as connection:
             rows, counts = read_studies(connection, study_id), trial_counts(connection, study_id)
         found = []
         for row in sorted(rows, key=lambda row: -row.study_id):

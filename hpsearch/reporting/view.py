@@ -18,7 +18,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from hpsearch.errors import DamagedStudyError
 from hpsearch.storage.counts import TrialCounts, trial_counts
-from hpsearch.storage.database import snapshot
+from hpsearch.storage.database import one_moment
 from hpsearch.storage.reading import StudyRow, read_studies, read_trials
 from hpsearch.storage.records import check_trials, is_ours
 from hpsearch.storage.stored_study import checked_attributes
@@ -103,7 +103,7 @@ class View(BaseStorage):
             begun = time.monotonic()
             if begun < known.due:  # somebody else looked while this one waited
                 return
-            with snapshot(self.storage, self.storage.url) as connection:
+            with one_moment(self.storage, self.storage.url) as connection:
                 row = next(iter(read_studies(connection, study_id)), None)
                 if row is None:
                     return
@@ -123,7 +123,7 @@ class View(BaseStorage):
             self._lock.release()
 
     def get_all_studies(self) -> list[FrozenStudy]:
-        with snapshot(self.storage, self.storage.url) as connection:
+        with one_moment(self.storage, self.storage.url) as connection:
             rows = read_studies(connection)
         studies = []
         for row in rows:
@@ -158,7 +158,7 @@ class View(BaseStorage):
         return self._row(study_id).attributes()
 
     def _row(self, study_id: int) -> StudyRow:
-        with snapshot(self.storage, self.storage.url) as connection:
+        with one_moment(self.storage, self.storage.url) as connection:
             rows = read_studies(connection, study_id)
         if not rows:
             raise KeyError(f"There is no study {study_id}.")  # as storages of Optuna do

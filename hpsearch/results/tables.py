@@ -74,7 +74,7 @@ from hpsearch.atomic_write import write_atomically
 from hpsearch.errors import HpsearchError, StorageError, did_you_mean, located, quoted
 from hpsearch.extras import require
 from hpsearch.storage.counts import TrialCounts, trial_counts
-from hpsearch.storage.database import close, open_storage, place, snapshot
+from hpsearch.storage.database import close, one_moment, open_storage, place
 from hpsearch.storage.reading import read_studies
 from hpsearch.storage.records import is_ours
 from hpsearch.storage.stored_study import StoredStudy, checked_attributes, objective_of, stored_result
@@ -199,7 +199,7 @@ def studies_and_objectives(url: str) -> tuple[pd.DataFrame, dict[str, Metric]]:
     """One row a study, and the objective of each that is whole, by its name, as they were at one moment."""
     storage = open_storage(url)
     try:
-        with snapshot(storage, url) as connection:
+        with one_moment(storage, url) as connection:
             studies, counts = read_studies(connection), trial_counts(connection, best_trials=True)
         rows: list[dict[str, Any]] = []
         metrics: dict[str, Metric] = {}

@@ -8,7 +8,7 @@ from itertools import chain, zip_longest
 from typing import Any
 
 from hpsearch.definition.study import StudyDefinition
-from hpsearch.errors import HpsearchError, Setting
+from hpsearch.errors import HpsearchError, Setting, listed
 from hpsearch.search.correction import definition_of
 from hpsearch.search.finals import best_of_each
 from hpsearch.storage.database import close, is_there, open_storage, place, shown_url, study_names
@@ -100,9 +100,11 @@ def _earlier(definition: StudyDefinition, url: str, earlier: str) -> list[list[M
     if "://" not in earlier:
         with StoredStudy.open(url, earlier) as stored:
             if not _same_space(stored, definition):
+                names = (definition.space.names, stored.attributes["hyperparameters"])
+                searched, others = (listed(sorted(of), 20) or "nothing" for of in names)
                 raise HpsearchError(
-                    f"must search {_listed(definition.space.names)}, as {definition.name!r} does",
-                    f"searches {_listed(stored.attributes['hyperparameters'])}",
+                    f"must search {searched}, as {definition.name!r} does",
+                    f"searches {others}",
                     "Name another study.",
                     where=place(url, earlier),
                 )
@@ -118,7 +120,7 @@ def _earlier(definition: StudyDefinition, url: str, earlier: str) -> list[list[M
         found = [best for stored in studies if _same_space(stored, definition) and (best := _best(stored))]
     if not found:
         raise HpsearchError(
-            f"must have a study that searches {_listed(definition.space.names)}, with a complete trial",
+            f"must have a study that searches {listed(sorted(definition.space.names), 20)}, with a complete trial",
             f"none of its {len(studies)} is one",
             where=f"storage {shown_url(earlier)}",
         )
@@ -136,7 +138,3 @@ def _storage(url: str) -> Iterator[Any]:
 
 def _same_space(stored: StoredStudy, definition: StudyDefinition) -> bool:
     return set(stored.attributes["hyperparameters"]) == set(definition.space.names)
-
-
-def _listed(names: Any) -> str:
-    return ", ".join(sorted(names)) or "nothing"

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 from weakref import WeakKeyDictionary
 
 import optuna
@@ -157,7 +158,7 @@ def _closed_on_failure(options: dict[str, Any]) -> Iterator[None]:
 
 def study_names(storage: RDBStorage, url: str) -> list[str]:
     """The studies of a storage, whoever made them."""
-    with snapshot(storage, url) as connection:
+    with one_moment(storage, url) as connection:
         names = [name for (name,) in connection.execute(sa.select(_NAME))]
     return [name for name in names if isinstance(name, str)]
 
@@ -166,7 +167,7 @@ _NAME = sa.table("studies", sa.column("study_name")).c.study_name
 
 
 @contextmanager
-def snapshot(storage: RDBStorage, url: str) -> Iterator[sa.Connection]:
+def one_moment(storage: RDBStorage, url: str) -> Iterator[sa.Connection]:
     """One moment of a database, for however many queries: between two of them others may write.
 
     Within a transaction of this process (:func:`one_transaction`) it is that one's moment.
@@ -329,11 +330,12 @@ _HEAD: str | None = None  # the schema of the installed Optuna, once it is known
 
 
 def _read_only(url: URL) -> str:
-    """For readers: a folder that cannot be written can still be read, as a snapshot."""
+    """For readers: a folder that cannot be written can still be read, as it is now."""
     database = Path(str(url.database))
     if url.get_backend_name() != "sqlite" or (os.access(database, os.W_OK) and os.access(database.parent, os.W_OK)):
         return url.render_as_string(hide_password=False)
-    return f"sqlite:///file:{database}?mode=ro&immutable=1&uri=true"
+    query = {"mode": "ro", "immutable": "1", "uri": "true"}
+    return URL.create("sqlite", database=f"file:{quote(str(database))}", query=query).render_as_string()
 
 
 def _read_any_text(connection: Any, _record: Any) -> None:

@@ -53,6 +53,9 @@ _MOST = 2**53  # of whole numbers that every part of the house can hold, as pand
 _NO_DISTRIBUTION = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError, Warning)
 
 
+_RESTORE = "put back a copy of the database, or delete the study and run it again."
+
+
 def damaged(what: str, got: str) -> DamagedStudyError:
     """Of a study that is not as it was stored.
 
@@ -60,8 +63,18 @@ def damaged(what: str, got: str) -> DamagedStudyError:
         what: of the study, as ``its attribute 'finals'``.
         got: what is wrong with it.
     """
-    restore = "Put back a copy of the database, or delete the study and run it again."
-    return DamagedStudyError(f"{what} must be as stored", got, restore)
+    return DamagedStudyError(f"{what} must be as stored", got, _RESTORE.capitalize())
+
+
+def unaccepted(what: str, got: str) -> DamagedStudyError:
+    """Of a part of a study that this version would not have stored: another version may have.
+
+    Args:
+        what: of the study, as ``its definition``.
+        got: what is wrong with it.
+    """
+    do = f"If another version of hpsearch made it, read it with that one. Otherwise {_RESTORE}"
+    return DamagedStudyError(f"{what} must be one that this version of hpsearch accepts", got, do)
 
 
 @contextmanager

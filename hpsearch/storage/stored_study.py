@@ -38,16 +38,16 @@ from hpsearch.storage.database import (
     close,
     closed_on_error,
     lock_study,
+    one_moment,
     one_transaction,
     open_storage,
     place,
     replace_rows,
     shown_url,
-    snapshot,
     study_names,
 )
 from hpsearch.storage.quiet import quiet
-from hpsearch.storage.reading import StudyRow, damaged, read_choices, read_studies, read_trials
+from hpsearch.storage.reading import StudyRow, damaged, read_choices, read_studies, read_trials, unaccepted
 from hpsearch.storage.records import check_directions, check_study, check_trials, decoded, is_ours, objective_names
 from hpsearch.storage.row_results import RowResultFiles
 from hpsearch.storage.study_format import require_known_format
@@ -216,7 +216,7 @@ class StoredStudy:
         return replace(self, moment=Moment(*self.whole()))
 
     def _row(self) -> StudyRow:
-        with snapshot(self.storage, self.url) as connection:
+        with one_moment(self.storage, self.url) as connection:
             return self._row_of(connection)
 
     def _row_of(self, connection: sa.Connection) -> StudyRow:
@@ -260,7 +260,7 @@ class StoredStudy:
         """
         if self.moment is not None:
             return [(trial.number, trial.params, trial.distributions) for trial in self.moment.trials]
-        with located(*place(self.url, self.name)), snapshot(self.storage, self.url) as connection:
+        with located(*place(self.url, self.name)), one_moment(self.storage, self.url) as connection:
             return read_choices(connection, self.study_id)
 
     def require_whole(self) -> None:
@@ -274,12 +274,13 @@ class StoredStudy:
 
     def count(self) -> int:
         """How many trials are stored, damaged ones too."""
-        with snapshot(self.storage, self.url) as connection:
+        with one_moment(self.storage, self.url) as connection:
             return trial_counts(connection, self.study_id).get(self.study_id, TrialCounts()).count
 
     @contextmanager
     def reading(self, what: str) -> Iterator[None]:
-        """What is raised inside is about what is stored: of a definition, that it cannot be.
+        """What is raised inside is about what is stored: of a definition, that it cannot be. Bounds of settings differ
+        between versions, so the study may be whole all the same.
 
         Args:
             what: is read, as ``its definition``.
@@ -290,7 +291,7 @@ class StoredStudy:
         try:
             yield
         except (DefinitionError, ValidationError) as error:
-            raise damaged(what, one_line(error)).at(*place(self.url, self.name)) from error
+            raise unaccepted(what, one_line(error)).at(*place(self.url, self.name)) from error
 
     @property
     def metric(self) -> Metric:
@@ -401,7 +402,7 @@ class StoredStudy:
         if self.moment is not None:
             return self.moment.attributes, self.moment.trials
         with located(*place(self.url, self.name)):
-            with snapshot(self.storage, self.url) as connection:
+            with one_moment(self.storage, self.url) as connection:
                 row, trials = self._row_of(connection), read_trials(connection, self.study_id)
             if not is_ours(row.keys):  # another program's, which pages show as far as they can
                 return row.attributes(), trials
@@ -553,7 +554,7 @@ def _final(number: int, record: Mapping[str, Any]) -> TrialResult:
 
 def study_rows(storage: RDBStorage, url: str) -> list[StudyRow]:
     """The studies of a storage that hpsearch made, damaged ones too, by their numbers."""
-    with snapshot(storage, url) as connection:
+    with one_moment(storage, url) as connection:
         return [row for row in read_studies(connection) if is_ours(row.keys)]
 
 

@@ -332,6 +332,9 @@ MORE: list[Callable[[], Any]] = [
     lambda: network(columns={}).fit(TEXTS, Y),
     lambda: network(columns={}).fit(pd.DataFrame({"a": X[:, 0], "e": np.nan}), Y),
     lambda: search({"learning_rate": [1e200, 2e200]}).fit(X, Y),
+    lambda: search().fit(np.where(X > 0.5, 1e308, X), Y),
+    lambda: network().fit(np.where(X > 0.5, 1e101, X), Y),
+    lambda: hpsearch.MLPRegressor(**FAST).fit(X, np.where(Y > 0, 1e101, 0.5)),
 ]
 # How a study file, and not Python, has it.
 TOML = re.compile(

@@ -28,7 +28,7 @@ from hpsearch.definition.study import StudyDefinition
 from hpsearch.errors import StorageLostError, StudyChangedError, StudyOwnedError, UnknownStudyError
 from hpsearch.search.coordinator import Progress
 from hpsearch.search.objective import prepare
-from hpsearch.storage.database import snapshot
+from hpsearch.storage.database import one_moment
 from hpsearch.storage.quiet import quiet
 from hpsearch.storage.reading import read_trials
 from hpsearch.storage.stored_study import SCORINGS, Proposal, StoredStudy
@@ -292,7 +292,7 @@ def test_trials_are_read_as_optuna_itself_does(small: Path, storage: str, monkey
                 trial.report(value, 1)
                 stored.storage.set_trial_system_attr(trial._trial_id, "system", [value == value])
                 study.tell(trial, None if value != value else value, state=None if value == value else TrialState.FAIL)
-            with snapshot(stored.storage, storage) as connection:
+            with one_moment(stored.storage, storage) as connection:
                 ours = read_trials(connection, stored.study_id)
             theirs = stored.storage.get_all_trials(stored.study_id)
             for one, other in zip(ours, theirs, strict=True):

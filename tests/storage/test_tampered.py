@@ -380,6 +380,20 @@ def test_a_format_that_is_no_number_is_damage_and_a_later_one_is_not(
     assert type(refused.value) is (error or StorageError)
 
 
+def test_a_setting_that_another_version_allowed_is_said_to_be_perhaps_its_own(copied: Copied) -> None:
+    """Bounds change from version to version: the tables need no definition, and what does says what may be so."""
+    database = copied()
+    with closing(sqlite3.connect(database)) as connection:
+        key = "json_set(value_json, '$.train.dropout', 0.9999)"
+        connection.execute(f"UPDATE study_user_attributes SET value_json = {key} WHERE key = 'definition'")
+        connection.commit()
+    assert len(package.load_trials(WHOLE, URL))
+    with pytest.raises(DamagedStudyError) as refused:
+        package.load_best(WHOLE, URL)
+    assert "[train] dropout" in str(refused.value)
+    assert "but is 0.9999. If another version" in str(refused.value)
+
+
 # ------------------------------------------------------------ files beside the database
 
 
