@@ -104,6 +104,11 @@ def read_exactly(path: Path | str, kinds: dict[str, str] | None = None) -> pd.Da
     return table.assign(**{name: text[name].astype(table[name].dtype) for name in floats})
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The simulation takes longest, in one process: it begins first, so that no other process waits for its end."""
+    items.sort(key=lambda item: item.path.parent.name != "simulation")
+
+
 @pytest.fixture
 def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A small study file, in an empty folder that is the working directory."""

@@ -173,6 +173,7 @@ def test_a_plain_installation_does_everything_that_names_no_extra(plain: tuple[P
     }
 
 
+@pytest.mark.campaign
 def test_every_module_is_importable_with_the_required_packages_alone(tmp_path: Path) -> None:
     absent = more_than_required()
     assert {"pyarrow", "pytest"} <= absent  # or nothing is shown

@@ -66,7 +66,9 @@ COMMAND = "from hpsearch.cli import main; sys.argv = {arguments}; main()"
         # A Mann-Whitney test, of a best value at an end of its range, is SciPy's, which then imports pandas.
         (COMMAND.format(arguments=["hpsearch", "best", "small"]), {"scipy", "sqlalchemy", "pandas"}),
         (COMMAND.format(arguments=["hpsearch", "trials", "small"]), {"pandas", "sqlalchemy"}),
-        (COMMAND.format(arguments=["hpsearch", "studies"]), {"pandas", "sqlalchemy"}),
+        pytest.param(
+            *(COMMAND.format(arguments=["hpsearch", "studies"]), {"pandas", "sqlalchemy"}), marks=pytest.mark.campaign
+        ),
         ("import hpsearch.search.executors", set()),  # what a worker has imported when it is ready
     ],
     ids=["help", "best", "trials", "studies", "a worker"],

@@ -49,7 +49,9 @@ def test_the_textbook_loop_and_the_core_compute_the_same(work: str) -> None:
 
 
 @pytest.mark.parametrize("kind", PEERS, ids=lambda kind: kind.title)
-@pytest.mark.parametrize("work", SMALL)
+@pytest.mark.parametrize(
+    "work", ["full batch", *(pytest.param(of, marks=pytest.mark.campaign) for of in ("mini-batches", "deep"))]
+)
 def test_every_peer_learns_what_the_textbook_loop_learns(work: str, kind: type[Peer]) -> None:
     if not kind.is_installed():
         pytest.skip(f"{kind.package} is not installed (extra bench)")
@@ -75,7 +77,9 @@ def test_every_work_has_equal_folds_and_even_batches() -> None:
         assert np.isfinite(work.data.features).all()
 
 
-@pytest.mark.parametrize("name", ["blobs", "groups", "heavy"])
+@pytest.mark.parametrize(
+    "name", ["blobs", *(pytest.param(of, marks=pytest.mark.campaign) for of in ("groups", "heavy"))]
+)
 def test_honesty_s_studies_are_those_of_the_command_line_and_its_truth_is_what_new_rows_lose(
     name: str, tmp_path: Path
 ) -> None:
@@ -159,6 +163,7 @@ def league_problem(folder: Path, classifies: bool, seed: int) -> tuple[Problem, 
     return Problem.lay(folder, frame, "y", locked, classifies, seed), frame["y"].to_numpy()[locked]
 
 
+@pytest.mark.campaign
 @pytest.mark.parametrize(("classifies", "seed"), [(True, 0), (False, 1)])
 def test_the_tools_of_the_league_that_search_predict_locked_rows(tmp_path: Path, classifies: bool, seed: int) -> None:
     problem, labels = league_problem(tmp_path, classifies, seed)
@@ -190,6 +195,7 @@ def test_the_league_s_losses_are_scikit_learn_s(seed: int) -> None:
     assert found["score"] == pytest.approx(r2_score(numbers, predictions), rel=1e-12)
 
 
+@pytest.mark.campaign
 def test_the_league_goes_on_where_it_stopped_and_reports(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     results = tmp_path / "league.jsonl"
     league.run(results, ["wine"], [0], ["linear"])
@@ -220,6 +226,7 @@ def test_a_start_is_timed_beside_the_bare_import_of_its_packages() -> None:
     assert start.table(found).count("\n") == 4
 
 
+@pytest.mark.campaign
 def test_the_cost_of_rows_is_that_of_a_trial_of_theirs(capsys: pytest.CaptureFixture[str]) -> None:
     found = rows.costs([300, 600], ["power"], 1, 1)
     assert [(entry["rows"], entry["scaling"]) for entry in found] == [(300, "power"), (600, "power")]
@@ -320,6 +327,7 @@ def test_a_replayed_strategy_ends_the_trials_where_a_real_study_does(
     assert len(set(ended)) > 1
 
 
+@pytest.mark.campaign
 def test_every_strategy_is_replayed_and_none_beats_the_oracle(made: Path) -> None:
     table = Curves.load(made)
     frame = replays.replay([replays.taught(table, [table])], STRATEGIES, 3, [0.01], 10)

@@ -118,6 +118,7 @@ def test_what_does_not_matter_does_not_change_the_tilted_bound(seed: int) -> Non
     assert bound(np.full((1, 40), 0.3)) == math.inf
 
 
+@pytest.mark.campaign
 def test_the_tilted_bound_holds_about_as_often_as_it_says() -> None:
     """Of one candidate with skewed losses, and of the best of 30 that are equal.
 

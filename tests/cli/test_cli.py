@@ -382,6 +382,7 @@ def test_ctrl_c_ends_with_130_and_the_study_goes_on_later(small: Path) -> None:
     assert (states != "RUNNING").sum() >= 1
 
 
+@pytest.mark.campaign
 def test_the_dashboard_serves_the_study_on_loopback(finished: Path) -> None:
     process = command("dashboard", "--port", "0", env={**os.environ, "PYTHONUNBUFFERED": "1"})
     try:

@@ -168,7 +168,13 @@ def test_a_storage_that_cannot_be_read_offers_nothing_and_is_not_made(
 
 @pytest.mark.parametrize(
     "line",
-    ["hpsearch nosuch ", "hpsearch run --nosuch ", "hpsearch trials a b c ", "hpsearch best --rule", "hpsearch 'un"],
+    [
+        "hpsearch run --nosuch ",
+        *(
+            pytest.param(line, marks=pytest.mark.campaign)
+            for line in ("hpsearch nosuch ", "hpsearch trials a b c ", "hpsearch best --rule", "hpsearch 'un")
+        ),
+    ],
 )
 def test_a_line_that_makes_no_sense_gets_no_traceback(
     line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -124,6 +124,7 @@ def test_a_text_that_is_a_category_elsewhere_stays_one() -> None:
     assert 'missing = ["low"]' in text
 
 
+@pytest.mark.campaign
 def test_the_budget_follows_the_rows() -> None:
     raws = [drafted(points(rows))[1] for rows in (60, 900, 2_000, 12_000)]
     works = [raw["train"]["epochs"] * raw["search"]["trials"] for raw in raws]

@@ -119,6 +119,7 @@ def test_the_best_parameters_make_the_best_configuration(fitted: hpsearch.KFoldS
     assert fitted.cv_results_["params"][fitted.best_index_] == fitted.best_params_
 
 
+@pytest.mark.campaign
 def test_workers_change_nothing() -> None:
     same_scores(search(SPACE, n_trials=6, workers=2).fit(X, Y), search(SPACE, n_trials=6).fit(X, Y))
 
@@ -264,7 +265,7 @@ def test_one_seed_repeats_all_and_leaves_numpys_own_generator_alone() -> None:
     assert repr(np.random.get_state()) == before  # noqa: NPY002
 
 
-@pytest.mark.parametrize("seed", [5, 8])
+@pytest.mark.parametrize("seed", [5, pytest.param(8, marks=pytest.mark.campaign)])
 def test_hyperband_repeats_itself_and_a_study_file(seed: int, tmp_path: Path) -> None:
     """Its brackets follow from the study's name."""
     url, pruner = f"sqlite:///{tmp_path}/studies.db", {"name": "hyperband", "reduction_factor": 2}

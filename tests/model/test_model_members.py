@@ -87,10 +87,9 @@ def test_members_alone_have_the_bits_of_members_together_where_lanes_are_grouped
     grouped = fit(train, data, 3, members=5).ensemble
     assert grouped.parameters.tobytes() == whole.parameters.tobytes()
     assert grouped.descent.step == whole.descent.step == 12 * 6
-    assert all(
-        ours.tobytes() == theirs.tobytes()
-        for ours, theirs in zip(grouped.descent.state or (), whole.descent.state or (), strict=True)
-    )
+    for ours, theirs in zip((grouped.descent.state or ())[:2], (whole.descent.state or ())[:2], strict=True):
+        assert ours.tobytes() == theirs.tobytes()  # the third only holds what an update computes on its way
+    assert len(whole.descent.state or ()) == 3
     longer = fit(train.replaced({"epochs": 20}), data, 3, members=5).ensemble
     assert len(list(grouped.train(train.replaced({"epochs": 8}), data))) == 4
     assert grouped.parameters.tobytes() == longer.parameters.tobytes(), "grouped or not, training goes on"

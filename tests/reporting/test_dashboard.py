@@ -80,6 +80,7 @@ def digest(path: str = "hpsearch.db") -> str:
     return hashlib.sha256(Path(path).read_bytes()).hexdigest()
 
 
+@pytest.mark.campaign
 def test_the_studies_the_trials_and_the_notes_are_shown(small: Path, page: Any) -> None:
     best = hpsearch.run(small).best
     before = digest()
@@ -108,6 +109,7 @@ def test_the_studies_the_trials_and_the_notes_are_shown(small: Path, page: Any) 
     assert digest() == before, "looking must write nothing"
 
 
+@pytest.mark.campaign
 def test_a_trial_appears_soon_after_its_end(small: Path, page: Any) -> None:
     hpsearch.run(small, trials=2)
     with served() as address:
@@ -201,6 +203,7 @@ def test_a_page_is_kept_up_to_date_and_stays_where_it_is(small: Path, page: Any)
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>|`x`[a](javascript:alert(3))"
 
 
+@pytest.mark.campaign
 def test_names_from_the_data_are_shown_and_never_run(small: Path, page: Any) -> None:
     cell = '"' + HOSTILE.replace('"', '""') + '"'
     rows = "".join(f"{i % 7},{i % 5 + i / 100},{cell if i % 2 else 'b'}\n" for i in range(60))
@@ -309,7 +312,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "report.html"
 
 
-@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize("width", [390, pytest.param(1280, marks=pytest.mark.campaign)])
 def test_a_report_opens_from_the_disk_and_fits_the_window(report: Path, browser: Any, width: int) -> None:
     """Nothing is fetched, nothing fails, and nobody has to scroll sideways; figures are drawn."""
     page = browser.new_page(viewport={"width": width, "height": 800})

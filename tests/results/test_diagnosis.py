@@ -253,7 +253,7 @@ def of_errors(errors: np.ndarray, objective: str = "loss", loss: str = "squared_
 
 
 @pytest.mark.parametrize("name", ERRORS)
-@pytest.mark.parametrize("count", [60, 300])
+@pytest.mark.parametrize("count", [pytest.param(60, marks=pytest.mark.campaign), 300])
 def test_a_tail_is_told_where_it_is_long_and_seldom_by_chance(name: str, count: int) -> None:
     """Of 200 studies: with normal errors in none, and of long tails mostly where there are rows to show them."""
     draw, (errors, long) = np.random.default_rng(0), ERRORS[name]

@@ -56,6 +56,7 @@ def test_each_outer_result_is_its_stored_study_s_best_retrained_and_scored(small
     assert all(len(values) == 3 for values in found.chosen.values())
 
 
+@pytest.mark.campaign
 def test_what_was_interrupted_goes_on_and_gives_the_same(small: Path) -> None:
     definition = StudyDefinition.from_file(small, ["search.trials=4"])
     through = hpsearch.nested(definition, outer=2, storage="sqlite:///a.db")
@@ -117,6 +118,7 @@ def test_rows_in_time_have_no_interval_and_one_fold_is_refused(small: Path) -> N
         hpsearch.nested(StudyDefinition.from_mapping(one, small.parent))
 
 
+@pytest.mark.campaign
 def test_what_all_rows_would_train_is_extrapolated_along_the_searches_own_learning_curves(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

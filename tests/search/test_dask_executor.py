@@ -151,6 +151,7 @@ def test_a_cluster_gives_the_same_table_with_every_sampler_and_pruner(small: Pat
             assert_the_cluster_agrees(small, address, sampler, pruner)
 
 
+@pytest.mark.campaign
 def test_a_worker_of_another_kind_is_refused_or_marked_and_one_of_this_kind_gives_the_same_tables(
     small: Path, scheduler: str
 ) -> None:

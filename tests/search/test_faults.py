@@ -173,6 +173,7 @@ def worker_processes() -> list[psutil.Process]:
     return found
 
 
+@pytest.mark.campaign
 def test_a_worker_killed_in_mid_trial_costs_a_run_again_and_nothing_else(
     small: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -264,7 +265,7 @@ def wait_for(process: subprocess.Popen[str], text: str) -> None:
 @pytest.mark.parametrize(
     ("number", "presses"),
     [
-        (signal.SIGHUP, 2),
+        pytest.param(signal.SIGHUP, 2, marks=pytest.mark.campaign),
         pytest.param(signal.SIGTERM, 2, marks=pytest.mark.campaign),
         pytest.param(signal.SIGINT, 1, marks=pytest.mark.campaign),
         pytest.param(signal.SIGINT, 2, marks=pytest.mark.campaign),
@@ -398,6 +399,7 @@ def test_a_full_disk_is_an_error_with_status_1_and_with_room_again_it_goes_on(
     assert_whole("sqlite:///full.db", through)
 
 
+@pytest.mark.campaign
 def test_a_folder_that_cannot_be_written_is_an_error_with_status_1_and_readers_go_on(
     small: Path, through: tuple[pd.DataFrame, ...]
 ) -> None:

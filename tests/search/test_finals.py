@@ -150,6 +150,7 @@ def test_a_finalist_does_not_depend_on_the_others(seed: int) -> None:
     assert replace(one, seconds=0, number=0) == replace(other, seconds=0, number=0)
 
 
+@pytest.mark.campaign
 def test_two_workers_find_what_one_does(through: str, at: Callable[[str], str]) -> None:
     hpsearch.run(learns(), storage=at("two"), workers=2)
     pd.testing.assert_frame_equal(table(at("two")), table(through), check_exact=True)
@@ -349,11 +350,11 @@ def test_a_score_of_more_networks_than_are_shipped_says_so(at: Callable[[str], s
     ("validation", "train", "data", "expected"),
     [
         ("stratified", {}, {}, True),
-        ("stratified", {"loss": "binary_cross_entropy"}, {}, True),
+        pytest.param("stratified", {"loss": "binary_cross_entropy"}, {}, True, marks=pytest.mark.campaign),
         ("kfold", {}, {}, False),
-        ("stratified", {"class_weight": "balanced"}, {}, False),
-        ("stratified", {}, {"weight": "w"}, False),
-        ("stratified-group", {}, {"group": "g"}, False),
+        pytest.param("stratified", {"class_weight": "balanced"}, {}, False, marks=pytest.mark.campaign),
+        pytest.param("stratified", {}, {"weight": "w"}, False, marks=pytest.mark.campaign),
+        pytest.param("stratified-group", {}, {"group": "g"}, False, marks=pytest.mark.campaign),
     ],
 )
 def test_equal_shares_are_allowed_for_where_all_folds_have_them(
@@ -473,6 +474,7 @@ def test_where_splits_cannot_be_dealt_anew_networks_are(splitter: str) -> None:
     assert (first != second).all()
 
 
+@pytest.mark.campaign
 def test_when_the_time_is_up_the_finals_are_those_of_the_trials_told(at: Callable[[str], str]) -> None:
     told: list[int] = []
 

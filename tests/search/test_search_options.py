@@ -112,8 +112,8 @@ FEW = 'learning_rate = { choice = [0.003, 0.03, 0.3] }\noptimizer = { choice = [
     [
         ("none", "one"),
         ("median", "three"),
-        ("successive_halving", "one"),
-        ("hyperband", "three"),
+        pytest.param("successive_halving", "one", marks=pytest.mark.campaign),
+        pytest.param("hyperband", "three", marks=pytest.mark.campaign),
         pytest.param("none", "three", marks=pytest.mark.campaign),
         pytest.param("median", "one", marks=pytest.mark.campaign),
         pytest.param("successive_halving", "three", marks=pytest.mark.campaign),
@@ -203,7 +203,7 @@ def test_a_timeout_stops_in_time_and_changes_nothing(small: Path) -> None:
 # ---------------------------------------------------------------- live values
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [pytest.param(1, marks=pytest.mark.campaign), 2])
 def test_a_running_trial_s_values_reach_watchers_and_storage_while_it_runs(small: Path, workers: int) -> None:
     text = (
         small.read_text().replace("epochs = 40", "epochs = 60000").replace("evaluate_every = 8", "evaluate_every = 50")

@@ -513,7 +513,7 @@ def test_one_output_for_two_classes_goes_the_whole_way(small: Path, hpsearch: Ca
 OF_CLASSES = {"calibration", "confusion", "regions"}
 
 
-@pytest.mark.parametrize("objective", ["loss", "r2"])
+@pytest.mark.parametrize("objective", [pytest.param("loss", marks=pytest.mark.campaign), "r2"])
 def test_figures_report_and_notes_know_that_it_is_a_quantity(quantity: Path, objective: str) -> None:
     run = hpsearch.run(StudyDefinition.from_file(quantity, [f'search.objective="{objective}"', "search.trials=5"]))
     with snapshot(run) as shown:
@@ -552,7 +552,7 @@ def test_figures_report_and_notes_know_that_it_is_a_quantity(quantity: Path, obj
     assert "accuracy" not in shown
 
 
-@pytest.mark.parametrize("objective", ["loss", "r2"])
+@pytest.mark.parametrize("objective", ["loss", pytest.param("r2", marks=pytest.mark.campaign)])
 def test_every_command_runs_and_prints_one_json_value(
     small: Path, hpsearch: Callable[..., Any], objective: str
 ) -> None:

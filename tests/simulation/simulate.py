@@ -10,6 +10,7 @@ are: :data:`world.KINDS`, and tests/README.md.
 from __future__ import annotations
 
 import argparse
+import gc
 import hashlib
 import json
 import os
@@ -700,16 +701,28 @@ def _second_owners(of: Subject, world: World) -> None:
 def simulate(first: int, count: int, stop_at: int = 3) -> tuple[list[tuple[int, str]], Counter[str]]:
     """Run schedules ``first`` to ``first + count - 1``; returns those that failed, and the faults that happened."""
     failures, happened, known = [], Counter[str](), set[bytes]()
-    for seed in range(first, first + count):
-        schedule = Schedule.drawn(seed)
-        outcome = schedule.outcome(known)
-        happened[schedule.study] += 1
-        happened.update(fault.kind for fault in outcome.world.happened)
-        if outcome.failure is not None:
-            failures.append((seed, outcome.failure))
-            if len(failures) == stop_at:
-                break
+    with _seldom_collected():
+        for seed in range(first, first + count):
+            schedule = Schedule.drawn(seed)
+            outcome = schedule.outcome(known)
+            happened[schedule.study] += 1
+            happened.update(fault.kind for fault in outcome.world.happened)
+            if outcome.failure is not None:
+                failures.append((seed, outcome.failure))
+                if len(failures) == stop_at:
+                    break
     return failures, happened
+
+
+@contextmanager
+def _seldom_collected() -> Iterator[None]:
+    """Python looks for garbage less often: a tenth of a schedule's time."""
+    usual = gc.get_threshold()
+    gc.set_threshold(100_000, 50, 50)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*usual)
 
 
 def replay(seed: int) -> bool:

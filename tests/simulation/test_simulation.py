@@ -23,7 +23,7 @@ from hpsearch.search.executors import InProcessExecutor
 # A killed process leaves archives half written and connections open.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 SCRIPT = str(Path(__file__).with_name("simulate.py"))
-PLAIN, CAMPAIGN = 600, 10_000
+PLAIN, CAMPAIGN = 1_000, 10_000
 
 
 @pytest.fixture(autouse=True)

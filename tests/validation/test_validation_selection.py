@@ -67,7 +67,7 @@ def test_a_candidate_that_is_better_on_every_row_keeps_its_mean() -> None:
     assert of_losses([*others, good], layout(50)).value == pytest.approx(good.mean(), rel=1e-12)
 
 
-@pytest.mark.parametrize("checkpoints", [1, 20])
+@pytest.mark.parametrize("checkpoints", [pytest.param(1, marks=pytest.mark.campaign), 20])
 def test_the_best_of_equals_is_no_better_than_they_are(checkpoints: int) -> None:
     """All candidates have the true mean 1: the lowest mean is far below it, the corrected one is not, and the interval
     holds it about as often as it claims, though no oftener than certain."""
