@@ -3,18 +3,19 @@
 The databases hold real rows: some trials of a tiny study, trained, and told again under other numbers and with other
 learning rates by what a run stores trials with, per-row results included. Then a real run comes to the study's end,
 with its finals and its corrected score. Seconds are those of the processor, so that what else a machine does tells
-little.
+little; of studies that run together they are the wall clock's, so there it must do nothing else.
 
     python tests/benchmarks/size.py trials 500 1000 2500 5000
     python tests/benchmarks/size.py studies 50 500
+    python tests/benchmarks/size.py together 1 4
 """
 
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 import tempfile
-import threading
 import time
 import warnings
 from collections.abc import Callable
@@ -27,7 +28,8 @@ FEW = 20  # trials of each of many studies
 TRAINED = 24  # trials that are trained; all others have the result of one of these
 TOLD_AT_ONCE = 250
 COMMITS = 40
-READERS = 20
+TOGETHER = 200  # trials of each of the studies that run at once
+READERS, READ = 20, 10  # processes, and commits beside them
 
 DEFINITION: dict[str, Any] = {
     "study": {"name": "size", "seed": 3},
@@ -184,27 +186,21 @@ def by_trials(counts: list[int]) -> dict[str, dict[str, float]]:
 
 
 def with_readers(filler: Filler, url: str, told: int) -> float:
-    """Milliseconds of the wall clock of a commit while 20 threads read trials over and over, in one process with it."""
-    import hpsearch
-
-    end = threading.Event()
-
-    def read() -> None:
-        while not end.is_set():
-            hpsearch.load_trials("size", url)
-
-    readers = [threading.Thread(target=read, daemon=True) for _ in range(READERS)]
-    for reader in readers:
-        reader.start()
-    begun = time.perf_counter()
+    """As :func:`commits`, while 20 other processes read trials over and over."""
+    read = f"import hpsearch\nwhile True:\n    hpsearch.load_trials('size', {url!r})\n    print(flush=True)"
+    command = [sys.executable, "-c", read]
+    readers = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(READERS)]
     try:
-        commits(filler, url, "size", told, count=5)
-    finally:
-        seconds = time.perf_counter() - begun
-        end.set()
         for reader in readers:
-            reader.join()
-    return 1e3 * seconds / 5
+            assert reader.stdout is not None
+            reader.stdout.readline()  # it has begun
+        return commits(filler, url, "size", told, count=READ)
+    finally:
+        for reader in readers:
+            reader.kill()
+            reader.wait()
+            assert reader.stdout is not None
+            reader.stdout.close()
 
 
 def by_studies(counts: list[int]) -> dict[str, dict[str, float]]:
@@ -219,6 +215,37 @@ def by_studies(counts: list[int]) -> dict[str, dict[str, float]]:
                 reading(url, "size", Path(folder))
             found[str(count)] = reading(url, "size", Path(folder))
     return found
+
+
+def together(counts: list[int]) -> dict[str, dict[str, float]]:
+    """Of so many studies that run at once, one process each: the slowest, with an SQLite file each and in one."""
+    found: dict[str, dict[str, float]] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for count in counts:
+            names = [f"study-{number}" for number in range(count)]
+            found[str(count)] = {
+                "a file each": max(at_once([f"sqlite:///{folder}/{count}-{name}.db" for name in names], names)),
+                "one file": max(at_once([f"sqlite:///{folder}/{count}.db"] * count, names)),
+            }
+    return found
+
+
+def at_once(urls: list[str], names: list[str]) -> list[float]:
+    """Seconds that each study takes, all of them begun when every process is ready."""
+    code = (
+        "import sys, time; sys.path[:0] = [sys.argv[1]]; import hpsearch, size, hpsearch.search.run\n"
+        "study = size.definition(sys.argv[2], size.TOGETHER); print(flush=True); input(); begun = time.perf_counter()\n"
+        "hpsearch.run(study, storage=sys.argv[3], workers=1); print(time.perf_counter() - begun)"
+    )
+    command = [sys.executable, "-c", code, str(Path(__file__).parent)]
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    processes = [subprocess.Popen([*command, *study], **pipes) for study in zip(names, urls, strict=True)]
+    for process in processes:
+        process.stdout.readline()  # type: ignore[union-attr]
+    for process in processes:
+        process.stdin.write("\n")  # type: ignore[union-attr]
+        process.stdin.flush()  # type: ignore[union-attr]
+    return [float(process.communicate()[0]) for process in processes]
 
 
 def copy_studies(database: Path, copies: int) -> None:
@@ -251,7 +278,11 @@ def table(found: dict[str, dict[str, float]], unit: str) -> str:
     return "\n".join(lines)
 
 
-PARTS: dict[str, Callable[[list[int]], dict[str, dict[str, float]]]] = {"trials": by_trials, "studies": by_studies}
+PARTS: dict[str, Callable[[list[int]], dict[str, dict[str, float]]]] = {
+    "trials": by_trials,
+    "studies": by_studies,
+    "together": together,
+}
 
 if __name__ == "__main__":
     measured = PARTS[sys.argv[1]]([int(count) for count in sys.argv[2:]])
