@@ -22,13 +22,13 @@ from typing import Self
 
 PART = ".hpsearch-part"  # ends the name of what lies beside its target
 OLD = "old"  # in a folder beside its target: what was at the target, while another takes its place
-_TEMPORARY = re.compile(r"hpsearch-(\d+)-\w+")
+_TEMPORARY = re.compile(rf"hpsearch-(\d+)-\w+{re.escape(PART)}")
 _ATTEMPTS = 3  # at an item of our own; where none can be locked, there are no locks, and nothing is ever taken for left
 _SEMAPHORES = Path("/dev/shm")  # where Linux keeps those that have names
 
 
 class TemporaryFolder:
-    """A folder in the system's temporary folder: ``hpsearch-PID-…``.
+    """A folder in the system's temporary folder: ``hpsearch-PID-….hpsearch-part``.
 
     It is removed when :meth:`remove` is called, when nothing refers to it any more, or when the interpreter ends. Those
     of processes that were killed are removed when the next one is made.
@@ -42,7 +42,7 @@ class TemporaryFolder:
 
     def __init__(self) -> None:
         remove_left()
-        self.path, held = _made(lambda: Path(tempfile.mkdtemp(prefix=f"hpsearch-{os.getpid()}-")))
+        self.path, held = _made(lambda: Path(tempfile.mkdtemp(PART, f"hpsearch-{os.getpid()}-")))
         self._finalizer = weakref.finalize(self, _discard, self.path, held, os.getpid())
 
     def remove(self) -> None:
@@ -59,22 +59,34 @@ class TemporaryFolder:
 def remove_left() -> None:
     """Remove what processes that are no more have left in the temporary folder."""
     with suppress(OSError):  # there is none
-        for path in Path(tempfile.gettempdir()).glob("hpsearch-*-*"):
+        for path in Path(tempfile.gettempdir()).glob(f"hpsearch-*-*{PART}"):
             if (named := _TEMPORARY.fullmatch(path.name)) and (held := _claimed(path)) is not None:
-                _remove_semaphores(int(named[1]))
-                _discard(path, held, os.getpid())
+                if _semaphores_are_gone(int(named[1])):
+                    _discard(path, held, os.getpid())
+                else:  # it tells whose they are: a later run removes both
+                    os.close(held)
 
 
-def _remove_semaphores(process: int) -> None:
-    """Those of a dead process's pool of workers, which stay where loky's tracker was killed too."""
+def _semaphores_are_gone(process: int) -> bool:
+    """Remove those of a dead process's pool of workers, which stay where loky's tracker was killed too.
+
+    Returns:
+        Whether there are none left. They stay where a process of that number is there, be it one that has ended and
+        waits for its parent, or another one.
+    """
+    paths = [*_SEMAPHORES.glob(f"sem.loky-{process}-*")]
+    if not paths:
+        return True
     try:
         os.kill(process, 0)
     except ProcessLookupError:
-        for path in _SEMAPHORES.glob(f"sem.loky-{process}-*"):
+        for path in paths:
             with suppress(OSError):
                 path.unlink()
-    except OSError:  # another's process has the number by now
-        pass
+        return True
+    except OSError:  # it is another user's
+        return False
+    return False
 
 
 @contextmanager

@@ -123,10 +123,21 @@ def test_semaphores_are_removed_of_dead_processes_alone(place: Path, monkeypatch
     )
     for name in (of_the_dead, of_the_living, of_another):
         (memory / name).touch()
-    (place / "tmp" / f"hpsearch-{os.getpid()}-left").mkdir()  # of an earlier process of our number
+    left = place / "tmp" / f"hpsearch-{os.getpid()}-left{PART}"  # of an earlier process of our number
+    left.mkdir()
     remove_left()
     assert names(memory) == {of_the_living, of_another}
+    assert left.is_dir(), "it tells whose semaphores these are"
+    (memory / of_the_living).unlink()
+    remove_left()
     assert not names(place / "tmp")
+
+
+def test_what_is_called_much_as_ours_is_left_alone(place: Path) -> None:
+    (place / "tmp" / "hpsearch-2026-november").mkdir()
+    (place / "tmp" / "hpsearch-3-notes").write_text("mine")
+    remove_left()
+    assert names(place / "tmp") == {"hpsearch-2026-november", "hpsearch-3-notes"}
 
 
 def test_links_pipes_and_files_in_use_are_left_alone(place: Path) -> None:

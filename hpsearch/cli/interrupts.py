@@ -18,7 +18,8 @@ _AT_ONCE = threading.Lock()
 
 
 class Interrupts:
-    """From its making on, SIGINT, SIGTERM and SIGHUP raise KeyboardInterrupt; a second of them ends the process.
+    """From its making on, SIGINT, SIGTERM and SIGHUP raise KeyboardInterrupt; a second one, of the first two,
+    ends the process.
 
     What is ignored when the process starts stays so: SIGHUP under ``nohup``, SIGINT of a script's background job.
 
@@ -49,7 +50,9 @@ class Interrupts:
 
     def _interrupt(self, number: int, frame: FrameType | None) -> None:
         if self.came:
-            end_at_once()
+            if _counts(number):
+                end_at_once()
+            return
         self.came = True
         with suppress(RuntimeError):  # the signal came while something else was being printed
             print("hpsearch: ending; a second Ctrl-C or signal ends it at once.", file=sys.stderr, flush=True)
@@ -58,7 +61,8 @@ class Interrupts:
     def _listen(self, listening: int) -> None:
         heard = 0
         while heard < 2:
-            heard += sum(number in self._before for number in os.read(listening, 64))
+            for number in os.read(listening, 64):
+                heard += number in self._before and (not heard or _counts(number))
         end_at_once()
 
     def _end(self) -> None:
@@ -78,6 +82,12 @@ class Interrupts:
         signal.set_wakeup_fd(-1)
         for number, handler in self._before.items():
             signal.signal(number, handler)
+
+
+def _counts(second: int) -> bool:
+    """Whether a signal that follows another asks for the end at once: of a terminal that is closed, the shell and the
+    system each send a SIGHUP."""
+    return second != getattr(signal, "SIGHUP", None)
 
 
 @cache

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import io
 import os
+import select
 import sys
 from typing import Any, TextIO
 
@@ -45,6 +46,8 @@ class Stream(io.RawIOBase):
         while len(rest) and self.lost is None:  # which is raised once
             try:
                 rest = rest[os.write(self._number, rest) :]
+            except BlockingIOError:  # what started this process reads it without waiting, and is slower
+                select.select([], [self._number], [], 1)
             except OSError as error:
                 self.lost = error
                 if self._must_be_written:

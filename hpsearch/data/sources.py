@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import importlib.machinery
 import inspect
-import re
 import sys
 import sysconfig
 from collections.abc import Iterator, Mapping
@@ -154,10 +153,21 @@ class PythonFunction(Source):
             raise DataError("a study file must stand beside its module", do=f"Put it into {folder}.", where=self.source)
         return {**self.model_dump(exclude_defaults=True), **self.options}
 
-    def load(self, folder: Path, seed: int) -> Dataset:
+    def load(self, folder: Path, seed: int, own: bool = False) -> Dataset:
+        """
+        Args:
+            folder: of the study file, beside which the module is.
+            seed: for a function that takes one.
+            own: a storage names the function, so it must be the user's own.
+
+        Raises:
+            DataError: a function of others; one that fails, or returns no rows.
+        """
+        if own:
+            self.require_own(folder)
         module, function = self._named()
         with located(self.source):
-            return self._dataset(self._call(module, function, folder, seed))
+            return self._dataset(self._call(module, function, folder, seed, own))
 
     def _named(self) -> tuple[str, str]:
         parts = self.source.split(":")
@@ -178,22 +188,21 @@ class PythonFunction(Source):
         places = [] if found is None else [found.origin, *(found.submodule_search_locations or ())]
         files = [Path(place).resolve() for place in places if place is not None]
         if not files or any(_is_installed(file) for file in files):
-            raise DataError(
-                "must be a function of a module of your own, for a stored study names it",
-                "its module is installed or is not there",
-                "Put it into a module beside the study file.",
-                where=self.source,
-            )
+            raise _none_of_your_own("its module is installed or is not there", self.source)
 
-    def _call(self, module: str, function: str, folder: Path, seed: int) -> Any:
+    def _call(self, module: str, function: str, folder: Path, seed: int, own: bool) -> Any:
         """What the function returns."""
         options = self.options
         try:
             with _importing_beside(folder):
                 call = getattr(importlib.import_module(module), function)
+                if own and not _is_written_by_the_user(call):
+                    raise _none_of_your_own("its module has it from elsewhere", self.source)
                 if "seed" not in options and "seed" in inspect.signature(call).parameters:
                     options["seed"] = seed
                 return call(**options)
+        except DataError:
+            raise
         except Exception as error:
             raise DataError("must give rows", f"raised {type(error).__name__}: {one_line(error)}") from error
 
@@ -267,10 +276,20 @@ def _with_returned(data: Dataset, metadata: Any) -> Dataset:
     return with_metadata(data, texts, {name: name for name in texts})
 
 
+def _none_of_your_own(got: str, source: str) -> DataError:
+    must = "must be a function of a module of your own, for a stored study names it"
+    return DataError(must, got, "Put it into a module beside the study file.", where=source)
+
+
+def _is_written_by_the_user(function: Any) -> bool:
+    """Whether it is a plain function of Python's, whose code is in no installed file."""
+    return inspect.isfunction(function) and not _is_installed(Path(function.__code__.co_filename).resolve())
+
+
 def _is_installed(file: Path) -> bool:
     """Whether a file is part of a Python, or of what was installed into one."""
-    named = any(re.fullmatch(r"(site|dist)-packages|python\d+(\.\d+)?", part) for part in file.parts)
-    return named or any(file.is_relative_to(Path(sysconfig.get_path(of)).resolve()) for of in ("stdlib", "platstdlib"))
+    pythons = [Path(sysconfig.get_path(of)).resolve() for of in ("stdlib", "platstdlib")]
+    return not {"site-packages", "dist-packages"}.isdisjoint(file.parts) or any(map(file.is_relative_to, pythons))
 
 
 @contextmanager

@@ -506,8 +506,8 @@ class StudyDefinition(Section):
         Raises:
             DataError: rows that cannot be used, or that code of others would make.
         """
-        if self._location.stored and isinstance(self.data, PythonFunction):
-            self.data.require_own(self.folder)
+        if isinstance(self.data, PythonFunction):
+            return self.data.load(self.folder, seed, own=self._location.stored)
         return self.data.load(self.folder, seed)
 
     def with_name(self, name: str) -> StudyDefinition:

@@ -258,7 +258,7 @@ def _read(path: Path, most: int) -> bytes:
             size = os.fstat(file.fileno()).st_size
             content = b"" if size > most else file.read(most + 1)
     except OSError as error:
-        got = f"{path.name}: {reason(error)}"
+        got = "is no folder" if isinstance(error, NotADirectoryError) else f"{path.name}: {reason(error)}"
         raise BundleError(f"must be a saved model with {REST} and {ARRAYS}", got, where=str(path.parent)) from error
     if size > most or len(content) > most:
         raise BundleError(f"must have at most {most:,} bytes", f"has {size:,}", where=str(path))

@@ -20,7 +20,7 @@ from hpsearch.errors import DamagedStudyError
 from hpsearch.storage.counts import TrialCounts, trial_counts
 from hpsearch.storage.database import one_moment
 from hpsearch.storage.reading import StudyRow, read_studies, read_trials
-from hpsearch.storage.records import check_trials, is_ours
+from hpsearch.storage.records import checked_trials, is_ours
 from hpsearch.storage.stored_study import checked_attributes
 
 REFRESH_SECONDS = 2.0  # between two looks at one study for news
@@ -113,7 +113,7 @@ class View(BaseStorage):
                 if known.ended < 0 or counts != known.counts or "RUNNING" in counts.states:
                     known.trials, known.counts = read_trials(connection, study_id), counts
             if is_ours(row.keys):
-                check_trials(known.trials, checked_attributes(row))
+                known.trials = checked_trials(known.trials, checked_attributes(row))
             ended = sum(trial.state.is_finished() for trial in known.trials)
             if ended != known.ended or study.user_attrs != known.stored:
                 self._annotate(self, study, max(0, known.ended))

@@ -152,6 +152,7 @@ class DaskExecutor(TrialExecutor):
 
     def restart(self) -> None:
         with self._reached():
+            self._wait_for_a_worker()
             self._prepare_scheduler()
 
     def close(self) -> None:

@@ -26,6 +26,9 @@ def require_of_space(stored: StoredStudy, definition: StudyDefinition) -> None:
         DamagedStudyError: with the first such trial and the hyperparameter.
     """
     ranges = {name: dimension.distribution for name, dimension in definition.space.dimensions.items()}
+    with located(*place(stored.url, stored.name)):
+        if {*stored.attributes["hyperparameters"]} != {*ranges}:
+            raise damaged("its attribute 'hyperparameters'", "names others than its definition")
     existing: dict[tuple[Any, ...], set[str]] = {}  # many trials choose the same of what decides about the others
     with located(*place(stored.url, stored.name)):
         for number, chosen, distributions in stored.choices():

@@ -7,7 +7,7 @@ import socket
 import sqlite3
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, nullcontext, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -118,9 +118,9 @@ def open_storage(url: str, create: bool = False, owner: bool = False) -> RDBStor
         # Readers see one moment however many queries they make; the owner is the only one who writes what it reads.
         how = {"poolclass": StaticPool} if owner else {"isolation_level": "REPEATABLE READ"}
         options = {"connect_args": {"application_name": name[:63]}, **how}
-    makes_file = create and parsed.get_backend_name() == "sqlite"
-    alone = _alone_in(Path(str(parsed.database)).parent) if makes_file else nullcontext()
-    with quiet(), clear_errors(url), _closed_on_failure(options), alone:
+    with quiet(), clear_errors(url), _closed_on_failure(options), ExitStack() as stack:
+        if create and parsed.get_backend_name() == "sqlite" and not _is_made(url, options):
+            stack.enter_context(_alone_in(Path(str(parsed.database)).parent))
         try:
             return _connect(url if owner else _read_only(parsed), options, create)
         except ImportError as error:
@@ -255,21 +255,28 @@ def _connect(url: str, options: Mapping[str, Any], create: bool) -> RDBStorage:
 @contextmanager
 def _alone_in(folder: Path) -> Iterator[None]:
     """Make an SQLite file while no other process makes one in this folder: Optuna looks which tables are missing, and
-    fails where another process makes them at the same time. Who holds up all others is not waited for longer than a
-    write is; where folders cannot be locked, all is as it would be without."""
+    fails where another process makes them at the same time. One that holds the lock too long is not waited for, and
+    where folders cannot be locked, all is as it would be without."""
     import fcntl
 
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
+    with ExitStack() as stack:
         with suppress(OSError):
+            descriptor = os.open(folder, os.O_RDONLY)
+            stack.callback(os.close, descriptor)
             for _ in range(100 * BUSY_SECONDS):
                 with suppress(BlockingIOError):
                     fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                     break
                 time.sleep(0.01)
         yield
-    finally:
-        os.close(descriptor)
+
+
+def _is_made(url: str, options: Mapping[str, Any]) -> bool:
+    """Whether a database has all its tables."""
+    try:
+        return _noted_version(url, options) is not None
+    except RuntimeError:  # they may be about to be made
+        return False
 
 
 def _opened(url: str, options: Mapping[str, Any], create: bool) -> RDBStorage:

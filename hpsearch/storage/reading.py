@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import math
-import warnings
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -124,7 +123,7 @@ class StudyRow:
             DamagedStudyError: they cannot be read.
         """
         found = dict(self.found_directions)
-        if not found or [*sorted(found, key=str)] != [*range(len(found))] or len(found) < len(self.found_directions):
+        if not found or {*found} != {*range(len(found))} or len(found) < len(self.found_directions):
             raise damaged("the directions of its objectives", f"are numbered {one_line(sorted(found, key=str))}")
         return [member(StudyDirection, found[objective], "a direction") for objective in range(len(found))]
 
@@ -277,9 +276,7 @@ class _Distributions:
     def _distribution(self, text: Any, what: str) -> BaseDistribution:
         json_of(text, f"the range of {what}")
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("error")
-                return json_to_distribution(text)
+            return json_to_distribution(text)
         except _NO_DISTRIBUTION as error:
             raise damaged(f"the range of {what}", f"cannot be read ({one_line(error)})") from error
 

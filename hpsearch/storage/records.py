@@ -154,6 +154,8 @@ def check_study(attributes: Mapping[str, Any]) -> None:
         DamagedStudyError: with the first that is wrong, and how.
     """
     found = _validated(StudyAttributes, attributes, "its attribute ")
+    if not isinstance(found.definition.get("data", {}).get("source"), str):
+        raise damaged("its attribute 'definition'", "does not say what its rows are")
     names = objective_names(attributes)
     if not all(isinstance(name, str) for name in names) or not set(names[1:]) <= set(COSTS):
         raise damaged("its attribute 'definition'", f"has the objectives {one_line(list(names), 80)}")
@@ -189,16 +191,19 @@ def check_directions(directions: Sequence[StudyDirection], attributes: Mapping[s
         raise damaged("the directions of its objectives", f"are {', '.join(one.name.lower() for one in directions)}")
 
 
-def check_trials(trials: Sequence[FrozenTrial], attributes: Mapping[str, Any]) -> None:
-    """Refuse trials of a study that hpsearch does not store, and take from them what others stored with them.
+def checked_trials(found: Sequence[FrozenTrial], attributes: Mapping[str, Any]) -> list[FrozenTrial]:
+    """The trials of a study: without what others stored with them, and without those that others put in a queue.
 
     Args:
-        trials: in the order in which they were made.
+        found: trials, in the order in which they were made.
         attributes: the study's, as :func:`check_study` accepts them.
 
     Raises:
-        DamagedStudyError: with the first that is wrong, and how.
+        DamagedStudyError: hpsearch does not store such trials; with the first that is wrong, and how.
     """
+    trials = list(found)
+    while trials and trials[-1].state is TrialState.WAITING:
+        trials.pop()
     searched, objectives = attributes["hyperparameters"], len(objective_names(attributes))
     sampler = _sampler(attributes)
     running = False
@@ -217,6 +222,7 @@ def check_trials(trials: Sequence[FrozenTrial], attributes: Mapping[str, Any]) -
             trial.system_attrs = _checked_notes(trial.system_attrs, sampler, searched)
             if trial.state.is_finished():
                 _check_ended(trial, _validated(TrialAttributes, trial.user_attrs, "its attribute "), objectives)
+    return trials
 
 
 def _sampler(attributes: Mapping[str, Any]) -> Any:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import unquote
 
 import optuna
 import sqlalchemy as sa
@@ -48,7 +49,7 @@ from hpsearch.storage.database import (
 )
 from hpsearch.storage.quiet import quiet
 from hpsearch.storage.reading import StudyRow, damaged, read_choices, read_studies, read_trials, unaccepted
-from hpsearch.storage.records import check_directions, check_study, check_trials, decoded, is_ours, objective_names
+from hpsearch.storage.records import check_directions, check_study, checked_trials, decoded, is_ours, objective_names
 from hpsearch.storage.row_results import RowResultFiles
 from hpsearch.storage.study_format import require_known_format
 from hpsearch.storage.trial_result import FUNCTIONS, MACHINE, TrialResult
@@ -192,8 +193,8 @@ class StoredStudy:
             if name not in names:
                 hint = did_you_mean(name, names) if names else "It holds no study yet."
                 raise UnknownStudyError(f"There is no study {quoted(name)} in {shown_url(url)}", do=hint)
-            if Path(name).name != name:  # files beside the storage have its name
-                raise damaged("its name", "is that of a path").at(*place(url, name))
+            with located(*place(url, name)):
+                _require_file_name(name)
             study = cls(storage, url, name, storage.get_study_id_from_name(name), rows)
             row = study._row()
             if not is_ours(row.keys):
@@ -268,9 +269,17 @@ class StoredStudy:
 
         Raises:
             DamagedStudyError: with what is damaged.
+            StorageError: another program put trials in a queue.
         """
         if is_ours(self._row().keys):
-            self.trials()
+            waiting = self.count() - len(self.trials())
+            if waiting > 0:
+                raise StorageError(
+                    "must have no trials that its own run did not propose",
+                    f"{waiting} wait, which another program put in a queue",
+                    "Have that program tell them as failed.",
+                    where=place(self.url, self.name),
+                )
 
     def count(self) -> int:
         """How many trials are stored, damaged ones too."""
@@ -407,8 +416,7 @@ class StoredStudy:
             if not is_ours(row.keys):  # another program's, which pages show as far as they can
                 return row.attributes(), trials
             attributes = checked_attributes(row)
-            check_trials(trials, attributes)
-        return attributes, trials
+            return attributes, checked_trials(trials, attributes)
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -448,7 +456,9 @@ class StoredStudy:
         url = self.storage.engine.url
         if url.get_backend_name() != "sqlite":
             return None
-        return Path(str(url.database).removeprefix("file:"))  # that begins a URL of SQLite's own, as readers have
+        name = str(url.database)
+        # Readers of a folder that cannot be written have a URL of SQLite's own.
+        return Path(unquote(name.removeprefix("file:")) if name.startswith("file:") else name)
 
     def add(self, proposal: Proposal) -> None:
         """Store a trial as RUNNING, all its hyperparameters at once."""
@@ -570,8 +580,19 @@ def checked_attributes(row: StudyRow) -> dict[str, Any]:
     check_study(attributes)
     if attributes["definition"].get("study", {}).get("name") != row.found_name:
         raise damaged("its name", "is not that of its definition")
+    _require_file_name(row.found_name)
     check_directions(row.directions(), attributes)
     return attributes
+
+
+def _require_file_name(name: str) -> None:
+    """Files beside the storage have the study's name.
+
+    Raises:
+        DamagedStudyError: it is that of a path.
+    """
+    if Path(name).name != name:
+        raise damaged("its name", "is that of a path")
 
 
 def name_taken(url: str, name: str) -> StorageError:

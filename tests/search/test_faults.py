@@ -265,7 +265,7 @@ def wait_for(process: subprocess.Popen[str], text: str) -> None:
 @pytest.mark.parametrize(
     ("number", "presses"),
     [
-        pytest.param(signal.SIGHUP, 2, marks=pytest.mark.campaign),
+        pytest.param(signal.SIGHUP, 3, marks=pytest.mark.campaign),
         pytest.param(signal.SIGTERM, 2, marks=pytest.mark.campaign),
         pytest.param(signal.SIGINT, 1, marks=pytest.mark.campaign),
         pytest.param(signal.SIGINT, 2, marks=pytest.mark.campaign),

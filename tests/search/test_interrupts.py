@@ -10,6 +10,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from collections.abc import Iterator, Sequence
@@ -23,6 +24,7 @@ from conftest import SMALL
 from test_coordinator import assert_same, at, tables
 
 import hpsearch
+from hpsearch.cli.streams import Stream
 from hpsearch.temporary import PART
 
 LONG = 120  # seconds: for a machine that is busy, never waited for else
@@ -151,6 +153,26 @@ def finished(small: Path) -> Path:
 
 
 @pytest.mark.campaign
+def test_what_reads_slowly_loses_nothing() -> None:
+    """Where a program that started this one has made the other end of its pipe wait for nobody."""
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    stream, text, read = Stream(writer, must_be_written=False), os.urandom(300_000), bytearray()
+
+    def read_all() -> None:
+        while len(read) < len(text):
+            time.sleep(0.01)
+            read.extend(os.read(reader, 65_536))
+
+    slow = threading.Thread(target=read_all)
+    slow.start()
+    stream.write(text)
+    slow.join(timeout=60)
+    os.close(reader)
+    os.close(writer)
+    assert bytes(read) == text
+
+
 def test_closed_streams_are_no_place_for_what_is_printed(finished: Path) -> None:
     """A database that is opened while standard output is closed would get its number, and what is printed."""
     before = Path("hpsearch.db").read_bytes()

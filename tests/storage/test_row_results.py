@@ -83,6 +83,17 @@ def test_only_complete_trials_have_a_file_and_a_trial_of_the_same_configuration_
         assert np.array_equal(stored.row_results.of(results[1]).losses, stored.row_results.of(results[0]).losses)
 
 
+def test_a_folder_that_cannot_be_written_is_read_with_its_rows(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever runs this may write everywhere, so only the answer is that of a user who may not."""
+    folder = small.parent / "a b"
+    folder.mkdir()
+    study = hpsearch.run(small, trials=3, storage=at(folder, "one"))
+    found = hpsearch.load_metrics(study)
+    monkeypatch.setattr("os.access", lambda *arguments: False)
+    read = hpsearch.load_metrics("small", at(folder, "one"))
+    assert read.equals(found)
+
+
 def test_a_name_of_dots_leads_to_no_other_folder() -> None:
     assert RowResultFiles.beside(Path("a/x.db"), "sqlite:///a/x.db", "..").folder == Path("a/x.db.rows/study-..")
     assert RowResultFiles.beside(None, "postgresql://h/b", "s").folder.parent.suffix == ".rows"

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import optuna
 import pandas as pd
 import pytest
 from conftest import FINALS, SMALL, Outcome
@@ -262,9 +263,10 @@ def test_nothing_that_is_stored_is_unpickled(copied: Copied, name: str, key: str
 def test_only_functions_of_the_users_own_are_called_because_a_storage_names_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.chdir(tmp_path)
+    (tmp_path / "python3").mkdir()  # as a Python's own folder may be called, and a project's
+    monkeypatch.chdir(tmp_path / "python3")
     code = "import numpy as np\n\ndef load():\n    X = np.random.default_rng(0).normal(size=(40, 2))\n"
-    Path("rows_of_mine.py").write_text(f"{code}    return X, (X[:, 0] > 0).astype(int)\n")
+    Path("rows_of_mine.py").write_text(f"from os import system\n{code}    return X, (X[:, 0] > 0).astype(int)\n")
     text = (
         TEXT.replace("n_splits = 3", "n_splits = 2").replace("samples = 12\n", "").replace("trials = 6", "trials = 1")
     )
@@ -278,6 +280,7 @@ def test_only_functions_of_the_users_own_are_called_because_a_storage_names_them
         for source, arguments in (
             ("python:os:system", {"command": "touch canary"}),
             ("python:posix:system", {"command": "touch canary"}),
+            ("python:rows_of_mine:system", {"command": "touch canary"}),
             ("python:pandas:read_pickle", {"filepath_or_buffer": "canary.pickle"}),
         ):
             changed = {**json.loads(stored), "data": {"source": source, **arguments}}
@@ -285,7 +288,7 @@ def test_only_functions_of_the_users_own_are_called_because_a_storage_names_them
                 "UPDATE study_user_attributes SET value_json = ? WHERE key = 'definition'", (json.dumps(changed),)
             )
             connection.commit()
-            Path("canary.pickle").write_bytes(pickle.dumps(Canary(tmp_path / "canary")))
+            Path("canary.pickle").write_bytes(pickle.dumps(Canary(tmp_path / "python3" / "canary")))
             for call in (
                 lambda: package.load_importance("small", URL),
                 lambda: package.confirm("small", storage=URL),
@@ -392,6 +395,69 @@ def test_a_setting_that_another_version_allowed_is_said_to_be_perhaps_its_own(co
         package.load_best(WHOLE, URL)
     assert "[train] dropout" in str(refused.value)
     assert "but is 0.9999. If another version" in str(refused.value)
+
+
+def _change(key: str, change: Callable[[Any], Any]) -> None:
+    """One of the attributes of the study ``whole``."""
+    of = "key = ? AND study_id = (SELECT study_id FROM studies WHERE study_name = ?)"
+    with closing(sqlite3.connect(NAME)) as connection:
+        (text,) = connection.execute(
+            f"SELECT value_json FROM study_user_attributes WHERE {of}", (key, WHOLE)
+        ).fetchone()
+        changed = json.dumps(change(json.loads(text)))
+        connection.execute(f"UPDATE study_user_attributes SET value_json = ? WHERE {of}", (changed, key, WHOLE))
+        connection.commit()
+
+
+@pytest.mark.parametrize(
+    ("key", "change", "all_see_it"),
+    [
+        ("definition", lambda value: {**value, "data": {}}, True),
+        ("definition", lambda value: {name: value[name] for name in value if name != "data"}, True),
+        ("hyperparameters", lambda value: {**value, "foo": "float64"}, False),
+    ],
+    ids=["no source", "no data", "another hyperparameter"],
+)
+def test_what_the_attributes_of_a_study_must_have(
+    copied: Copied, key: str, change: Callable[[Any], Any], all_see_it: bool
+) -> None:
+    copied()
+    _change(key, change)
+    damage = package.load_studies(URL).set_index("study")["damage"]
+    assert damage.notna()[WHOLE] == all_see_it
+    assert damage.drop(WHOLE).isna().all()
+    list_of_the_dashboard()
+    for call in (lambda: package.load_best(WHOLE, URL), lambda: package.run(definition(WHOLE), storage=URL)):
+        with pytest.raises((DamagedStudyError, package.StudyChangedError)):
+            call()
+
+
+def test_a_study_that_is_called_like_a_path_does_not_take_the_list_down(copied: Copied) -> None:
+    with closing(sqlite3.connect(copied())) as connection:
+        connection.execute("UPDATE studies SET study_name = 'a/b' WHERE study_name = ?", (WHOLE,))
+        connection.commit()
+    with closing(sqlite3.connect(NAME)) as connection:
+        connection.execute(
+            "UPDATE study_user_attributes SET value_json = json_set(value_json, '$.study.name', 'a/b')"
+            " WHERE key = 'definition' AND json_extract(value_json, '$.study.name') = ?",
+            (WHOLE,),
+        )
+        connection.commit()
+    assert "that of a path" in package.load_studies(URL).set_index("study")["damage"]["a/b"]
+    list_of_the_dashboard()
+
+
+def test_trials_that_another_program_put_in_a_queue_are_only_in_the_way_of_a_run(
+    copied: Copied, straight: Straight
+) -> None:
+    copied()
+    storage = optuna.storages.RDBStorage(URL)
+    optuna.load_study(study_name=WHOLE, storage=storage).enqueue_trial({"learning_rate": 0.5})
+    close(storage)
+    pd.testing.assert_frame_equal(package.load_trials(WHOLE, URL), straight[1])
+    assert package.load_best(WHOLE, URL)
+    with pytest.raises(StorageError, match="1 wait, which another program put in a queue"):
+        package.run(definition(WHOLE), storage=URL)
 
 
 # ------------------------------------------------------------ files beside the database
