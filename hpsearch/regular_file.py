@@ -48,6 +48,11 @@ def _require_regular(mode: int) -> None:
         raise OSError(errno.EINVAL, f"is {what}, not a regular file")
 
 
+def real_path(path: str | Path) -> Path:
+    """A path without links, as far as there are files; a loop of links stays, which ``Path.resolve`` ends on."""
+    return Path(os.path.realpath(path))
+
+
 def is_same_file(one: Path, other: Path) -> bool:
     """Whether both paths are of one file that is there."""
     try:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from hpsearch.api.stored import StudyResult, open_study, url_and_name
 from hpsearch.arguments import checked
 from hpsearch.errors import HpsearchError
+from hpsearch.regular_file import real_path
 
 if TYPE_CHECKING:
     from hpsearch.definition.study import StudyDefinition
@@ -115,6 +116,6 @@ def copy_study(
         raise gone("Copy it without a file, and give the copy its rows: with_rows.").worded(as_key)
     path = Path(output)
     require_replaceable(path, force)
-    text = study_file(copied, path.parent.resolve(), f"Copied from the study {original.name!r}.")
+    text = study_file(copied, real_path(path.parent), f"Copied from the study {original.name!r}.")
     write_atomically(path, text.encode())
     return StudyDefinition.from_file(path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 def main() -> None:
     """The ``hpsearch`` command. Exit status: 0 done, 2 the caller's mistake, 1 anything else, 130 interrupted."""
     output, signals = open_streams(), interrupts()
+    if len(os.environ.get("COLUMNS", "")) > 6:  # what draws tables takes any digits for a width
+        del os.environ["COLUMNS"]
     gc.set_threshold(100_000)  # imports leave many objects and no garbage, and looking for it takes a tenth of a start
     try:
         _call()

@@ -623,9 +623,13 @@ def predict(
     as_json: Json = False,
 ) -> None:
     """Predict the class of each row of a file, with the probability of every class."""
+    from hpsearch.errors import HpsearchError
     from hpsearch.model.bundle import Bundle
     from hpsearch.model.predict_file import predict_file
+    from hpsearch.regular_file import is_same_file
 
+    if output is not None and is_same_file(output, rows):
+        raise HpsearchError("must not be the file of the rows", "is", "Name another.", where=str(output))
     decided = {"threshold": by_class(threshold, "threshold", "yes=0.1"), "cost": by_class(cost, "cost", "yes=10")}
     bundle = Bundle.load(model)
     with progress.shown_if_slow() as doing:

@@ -9,6 +9,7 @@ import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from hpsearch.errors import printable
 from hpsearch.numbers import rounded
 
 if TYPE_CHECKING:
@@ -44,20 +45,26 @@ def open_console(stderr: bool = False) -> Console:
 
 
 def say(text: str) -> None:
-    open_console().print(text, markup=False, soft_wrap=True)
+    """Print lines."""
+    open_console().print(_shown(text), markup=False, soft_wrap=True)
+
+
+def _shown(text: str) -> str:
+    """Lines that do nothing to a terminal, whatever names and values of other people's they show."""
+    return "\n".join(map(printable, text.split("\n")))
 
 
 def say_rows(rows: Iterable[Sequence[str]]) -> None:
     """Rows of texts in plain columns, without heads."""
     drawn = columns(show_header=False)
     for row in rows:
-        drawn.add_row(*row)
+        drawn.add_row(*map(_shown, row))
     draw(drawn)
 
 
 def say_aside(text: str) -> None:
     """A line that is no result: to stderr."""
-    open_console(stderr=True).print(text, markup=False, soft_wrap=True)
+    open_console(stderr=True).print(_shown(text), markup=False, soft_wrap=True)
 
 
 def complain(text: str) -> None:
@@ -69,7 +76,7 @@ def _cell(value: Any) -> str:
 
     if pd.isna(value):
         return ""
-    return rounded(value)
+    return printable(rounded(value))
 
 
 def table(frame: pd.DataFrame, otherwise: str = "") -> None:
@@ -85,9 +92,9 @@ def table(frame: pd.DataFrame, otherwise: str = "") -> None:
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     shown = [name for name in frame.columns if not frame[name].isna().all()] if len(frame) else list(frame.columns)
     cells = {name: [[_cell(value)] for value in frame[name].tolist()] for name in shown}
-    heads = {name: [name] for name in shown}
+    heads = {name: [printable(name)] for name in shown}
     if width is not None and _width(heads, cells) > width:
-        heads = {name: re.sub(r"[_.]", r"\g<0>\n", name).split("\n") for name in shown}
+        heads = {name: re.sub(r"[_.]", r"\g<0>\n", printable(name)).split("\n") for name in shown}
         most = max(20, width // 3)
         cells = {name: [_folded(cell, most) for cell in column] for name, column in cells.items()}
     left_out: list[str] = []

@@ -25,6 +25,7 @@ from hpsearch.data.source import Source
 from hpsearch.data.table_sources import METADATA, Csv, Parquet, with_metadata
 from hpsearch.errors import DataError, DefinitionError, Setting, did_you_mean, listed, located, one_line, quoted
 from hpsearch.numbers import plural
+from hpsearch.regular_file import real_path
 
 _MOST_DRAWN = 1_000_000  # rows that are generated, in memory
 
@@ -149,7 +150,7 @@ class PythonFunction(Source):
         return "seed" not in self.options
 
     def moved(self, folder: Path, to: Path) -> dict[str, Any]:
-        if folder.resolve() != to.resolve():
+        if real_path(folder) != real_path(to):
             raise DataError("a study file must stand beside its module", do=f"Put it into {folder}.", where=self.source)
         return {**self.model_dump(exclude_defaults=True), **self.options}
 
@@ -186,7 +187,7 @@ class PythonFunction(Source):
         name = self._named()[0].partition(".")[0]
         found = importlib.machinery.PathFinder.find_spec(name, [str(folder), *sys.path])
         places = [] if found is None else [found.origin, *(found.submodule_search_locations or ())]
-        files = [Path(place).resolve() for place in places if place is not None]
+        files = [real_path(place) for place in places if place is not None]
         if not files or any(_is_installed(file) for file in files):
             raise _none_of_your_own("its module is installed or is not there", self.source)
 
@@ -283,12 +284,12 @@ def _none_of_your_own(got: str, source: str) -> DataError:
 
 def _is_written_by_the_user(function: Any) -> bool:
     """Whether it is a plain function of Python's, whose code is in no installed file."""
-    return inspect.isfunction(function) and not _is_installed(Path(function.__code__.co_filename).resolve())
+    return inspect.isfunction(function) and not _is_installed(real_path(function.__code__.co_filename))
 
 
 def _is_installed(file: Path) -> bool:
     """Whether a file is part of a Python, or of what was installed into one."""
-    pythons = [Path(sysconfig.get_path(of)).resolve() for of in ("stdlib", "platstdlib")]
+    pythons = [real_path(sysconfig.get_path(of)) for of in ("stdlib", "platstdlib")]
     return not {"site-packages", "dist-packages"}.isdisjoint(file.parts) or any(map(file.is_relative_to, pythons))
 
 

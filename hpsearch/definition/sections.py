@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticKnownError
 
 from hpsearch.data.audit import CHECKS
@@ -23,10 +23,22 @@ from hpsearch.validation.costs import COSTS
 from hpsearch.validation.metrics import METRICS
 
 
+def _unlike_a_file(name: str) -> str:
+    """Commands take a study by its name, or by its file."""
+    if name.endswith(".toml") or name.startswith("-") or not name.strip("."):
+        must = "must not end in .toml, as files do, begin with -, as options do, or be dots alone"
+        raise DefinitionError(must, f"is {quoted(name)}")
+    return name
+
+
 class StudySection(Section):
     """``[study]``: what it is called, and the seed that everything random follows from."""
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,100}$", description="the study's name in its storage")]
+    name: Annotated[
+        str,
+        Field(pattern=r"^[A-Za-z0-9._-]{1,100}$", description="the study's name in its storage"),
+        AfterValidator(_unlike_a_file),
+    ]
     seed: Annotated[int, Field(ge=0, lt=2**63, description="the one seed of the study")] = 0
 
 

@@ -40,7 +40,7 @@ from hpsearch.errors import DefinitionError, Setting, cut, did_you_mean, located
 from hpsearch.limits import MOST_CHECKPOINTS, MOST_PARAMETERS, MOST_SPLITS, MOST_STUDY_EPOCHS
 from hpsearch.nn.losses import LOSSES
 from hpsearch.numbers import plural
-from hpsearch.regular_file import open_regular
+from hpsearch.regular_file import open_regular, real_path
 from hpsearch.validation.config import ADDED, Config
 from hpsearch.validation.metric import Metric
 from hpsearch.validation.metrics import metrics_of, objective_metric
@@ -163,7 +163,7 @@ class StudyDefinition(Section):
             raw = _parsed(text)
         _override(raw, overrides)
         with located(str(path)):
-            definition = cls.from_mapping(raw, path.resolve().parent)
+            definition = cls.from_mapping(raw, real_path(path).parent)
         definition._location = _Location(definition.folder, path, (text, tuple(overrides)))
         return definition
 

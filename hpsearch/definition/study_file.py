@@ -11,6 +11,7 @@ import tomlkit
 from hpsearch.atomic_write import require_replaceable, write_atomically
 from hpsearch.data.frame_source import FrameRows
 from hpsearch.definition.study import StudyDefinition, parsed_override
+from hpsearch.regular_file import real_path
 
 
 def inline(table: Mapping[str, Any]) -> Any:
@@ -73,8 +74,8 @@ def save(definition: StudyDefinition, path: Path, force: bool = False) -> None:
             from elsewhere.
     """
     require_replaceable(path, force)
-    folder = path.parent.resolve()
+    folder = real_path(path.parent)
     text = definition.text
-    if folder != definition.folder.resolve():
+    if folder != real_path(definition.folder):
         text = study_file(definition, folder, f"The study {definition.name!r}.")
     write_atomically(path, text.encode())

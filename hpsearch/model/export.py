@@ -18,6 +18,7 @@ from hpsearch.model.bundle import Bundle
 from hpsearch.model.onnx import OnnxModel, require_packages, to_onnx
 from hpsearch.model.predict_file import read_rows
 from hpsearch.model.study_rows import rows_of, study_rows
+from hpsearch.regular_file import real_path
 from hpsearch.transform import inverse_yeo_johnson
 
 # Of a probability, or of a regression's prediction over the target's scale. Where the target is transformed, the
@@ -106,7 +107,7 @@ def export(
         raise HpsearchError(f"Unknown format {quoted(kind)}", do=did_you_mean(kind, EXPORTS))
     form = EXPORTS[kind]
     form.require()
-    target = Path(f"{folder.resolve().name}.{kind}") if path is None else path
+    target = Path(f"{real_path(folder).name}.{kind}") if path is None else path
     require_replaceable(target, force, failure=BundleError)
     bundle = Bundle.load(folder)
     content = form.write(bundle)

@@ -16,6 +16,7 @@ from hpsearch.data.table_sources import TableFile
 from hpsearch.definition.study import StudyDefinition
 from hpsearch.errors import DataError, quoted
 from hpsearch.model.bundle import Bundle
+from hpsearch.regular_file import real_path
 from hpsearch.search.objective import load_rows
 
 MOST_GENERATED = 10**6  # rows: whoever wrote a model could ask for any number
@@ -33,7 +34,7 @@ def recipe(definition: StudyDefinition, folder: Path | None) -> dict[str, Any] |
     sections = {name: definition.raw[name] for name in ("study", "holdout") if name in definition.raw}
     sections["validation"] = {"splitter": definition.validation.splitter}  # which says how rows are held out
     try:
-        moved = definition.data.moved(definition.folder, folder.resolve())
+        moved = definition.data.moved(definition.folder, real_path(folder))
     except ValueError:
         return None
     plain: dict[str, Any] = json.loads(json.dumps({**sections, "data": moved}, default=str))
@@ -53,7 +54,7 @@ def study_rows(bundle: Bundle, folder: Path) -> list[Raw]:
     rows = bundle.about.get("rows")
     if rows is None:
         raise DataError("the model must say where they are", "does not")
-    definition = StudyDefinition.from_mapping(rows, folder.resolve())
+    definition = StudyDefinition.from_mapping(rows, real_path(folder))
     _require_harmless(definition)
     return rows_of(bundle, definition)
 

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpsearch.arrays import FloatArray, IntArray
-from hpsearch.errors import HpsearchError
+from hpsearch.errors import HpsearchError, quoted
 
 BitArray = NDArray[np.signedinteger[Any]]  # floats seen as integers of their size
 LabelArray = NDArray[np.integer[Any]]
@@ -344,5 +344,5 @@ def begin(work: float) -> None:
     _work += work
     wanted = os.environ.get("HPSEARCH_KERNELS")
     if wanted not in (None, "", "numpy", "compiled"):
-        raise HpsearchError("HPSEARCH_KERNELS must be numpy or compiled", f"is {wanted!r}", "Leave it out.")
+        raise HpsearchError("HPSEARCH_KERNELS must be numpy or compiled", f"is {quoted(wanted)}", "Leave it out.")
     _active = compiled() if wanted == "compiled" or (wanted != "numpy" and _work > WORTHWHILE) else NUMPY

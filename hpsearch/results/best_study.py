@@ -11,7 +11,7 @@ from hpsearch.atomic_write import require_replaceable, write_atomically
 from hpsearch.definition.study import StudyDefinition
 from hpsearch.definition.study_file import inline
 from hpsearch.numbers import plural
-from hpsearch.regular_file import open_regular
+from hpsearch.regular_file import open_regular, real_path
 from hpsearch.results.best import Best
 
 
@@ -21,7 +21,7 @@ def export(best: Best, path: Path, force: bool = False) -> None:
     Raises:
         HpsearchError: the file cannot be written, or is there and no export, and ``force`` is not set.
     """
-    text = to_toml(best, path.parent.resolve())
+    text = to_toml(best, real_path(path.parent))
     require_replaceable(path, force, "an earlier export", _is_export)
     write_atomically(path, text.encode())
 

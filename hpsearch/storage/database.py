@@ -60,7 +60,7 @@ def shown_url(url: str) -> str:
     """A storage URL without its password."""
     try:
         return cut(make_url(url).render_as_string(hide_password=True), MOST_TO_COPY)
-    except sqlalchemy.exc.ArgumentError:
+    except (sqlalchemy.exc.ArgumentError, ValueError):
         return quoted(url)
 
 
@@ -82,7 +82,7 @@ def is_there(url: str) -> bool:
 def _parsed(url: str) -> URL:
     try:
         return make_url(url)
-    except sqlalchemy.exc.ArgumentError as error:
+    except (sqlalchemy.exc.ArgumentError, ValueError) as error:  # the latter of a port or an address
         raise StorageError(
             "must be a URL like sqlite:///hpsearch.db", f"is {quoted(url)}", where=Setting("storage")
         ) from error
@@ -119,12 +119,15 @@ def open_storage(url: str, create: bool = False, owner: bool = False) -> RDBStor
         how = {"poolclass": StaticPool} if owner else {"isolation_level": "REPEATABLE READ"}
         options = {"connect_args": {"application_name": name[:63]}, **how}
     with quiet(), clear_errors(url), _closed_on_failure(options), ExitStack() as stack:
-        if create and parsed.get_backend_name() == "sqlite" and not _is_made(url, options):
-            stack.enter_context(_alone_in(Path(str(parsed.database)).parent))
         try:
+            if create and parsed.get_backend_name() == "sqlite" and not _is_made(url, options):
+                stack.enter_context(_alone_in(Path(str(parsed.database)).parent))
             return _connect(url if owner else _read_only(parsed), options, create)
         except ImportError as error:
             raise StorageError("must have a database driver", f"it is missing: {error}", where=place(url)) from error
+        except (ValueError, TypeError) as error:  # of an option behind the question mark
+            must = "must be a URL that its database understands"
+            raise StorageError(must, one_line(error), where=place(url)) from error
         except RuntimeError as error:
             raise StorageError(
                 "must have the schema of the installed Optuna",

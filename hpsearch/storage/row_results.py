@@ -24,6 +24,7 @@ from sqlalchemy.engine import make_url
 
 from hpsearch.atomic_write import write_atomically
 from hpsearch.errors import StorageError, StorageLostError, one_line, reason
+from hpsearch.regular_file import open_regular, real_path
 from hpsearch.storage.trial_result import TrialResult
 from hpsearch.temporary import remove_left_beside
 from hpsearch.validation.cross_validate import RowResults
@@ -123,7 +124,7 @@ class RowResultFiles:
         fits = fits and rows.of_objective.shape[:2] == rows.losses.shape
         fits = fits and layout.classes <= max(2, rows.predictions.shape[1])
         if not fits or not np.allclose(rows.losses @ shares, means, rtol=1e-4, atol=1e-6):
-            raise StorageError(f"must be of trial {result.number}", "is of another study", where=str(path.resolve()))
+            raise StorageError(f"must be of trial {result.number}", "is of another study", where=str(real_path(path)))
         return rows
 
     def _write(self, path: Path, arrays: Mapping[str, NDArray[Any] | None]) -> None:
@@ -138,10 +139,10 @@ class RowResultFiles:
 
     def _read(self, content: type[Content], path: Path) -> Content:
         try:
-            with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as arrays:
+            with open_regular(path) as file, np.load(io.BytesIO(file.read()), allow_pickle=False) as arrays:
                 read = content(**{_NAMED.get(name, name): array for name, array in arrays.items()})
                 _check(read)
                 return read
         except _UNREADABLE as error:
             got = "is not there" if isinstance(error, FileNotFoundError) else f"cannot be read ({one_line(error)})"
-            raise StorageError("must be kept with the storage", got, where=str(path.resolve())) from error
+            raise StorageError("must be kept with the storage", got, where=str(real_path(path))) from error

@@ -193,6 +193,8 @@ class StoredStudy:
             if name not in names:
                 hint = did_you_mean(name, names) if names else "It holds no study yet."
                 raise UnknownStudyError(f"There is no study {quoted(name)} in {shown_url(url)}", do=hint)
+            if names.count(name) > 1:
+                raise damaged("its name", f"is that of {names.count(name)} studies").at(*place(url, name))
             with located(*place(url, name)):
                 _require_file_name(name)
             study = cls(storage, url, name, storage.get_study_id_from_name(name), rows)

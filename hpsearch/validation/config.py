@@ -136,11 +136,16 @@ class Config(BaseModel):
     )
     optimizer: Annotated[str, one_of(OPTIMIZERS, "optimizer")] = Field("adam", description="update rule")
     learning_rate: float = Field(0.01, ge=SMALLEST, le=LARGEST, description="learning rate of the first update")
-    decay: float = Field(0.0, ge=0, le=1e6, description="learning rate of update t is learning_rate / (1 + decay * t)")
+    decay: float = Field(
+        0.0, ge=0, le=MOST_OF_A_PENALTY, description="learning rate of update t is learning_rate / (1 + decay * t)"
+    )
     momentum: _Share = Field(0.0, description="momentum of sgd")
     rho: _Share = Field(0.9, description="memory of rmsprop's cache")
     epsilon: float = Field(
-        1e-7, ge=SMALLEST, le=1e6, description="added to the root of the cache by adagrad, rmsprop and adam"
+        1e-7,
+        ge=SMALLEST,
+        le=MOST_OF_A_PENALTY,
+        description="added to the root of the cache by adagrad, rmsprop and adam",
     )
     beta1: _Share = Field(0.9, description="memory of adam's mean gradient")
     beta2: _Share = Field(0.999, description="memory of adam's mean squared gradient")

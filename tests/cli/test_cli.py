@@ -164,6 +164,13 @@ def test_predictions_say_what_training_did_not_meet_beside_the_result(
     assert outcome.err == (
         "Column 'port': 5 rows have a category that training had not ('Paris'), taken as none of its categories.\n"
     )
+    before = Path("new.csv").read_bytes()
+    refused = hpsearch("predict", "model", "new.csv", "-o", "./new.csv")
+    assert (refused.status, refused.err) == (
+        2,
+        "hpsearch: new.csv: must not be the file of the rows, but is. Name another.\n",
+    )
+    assert Path("new.csv").read_bytes() == before
 
 
 def test_cv_takes_train_as_it_stands_and_stores_nothing(small: Path, hpsearch: Call) -> None:

@@ -23,6 +23,14 @@ FRAME = pd.DataFrame(
 )
 
 
+def test_names_of_others_do_nothing_to_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    nasty, shown = "a\x1b[2J\x9b31m\u202e", r"a\x1b[2J\x9b31m\u202e"
+    terminal.say(f"{nasty}\nb")
+    terminal.say_rows([(nasty, nasty)])
+    terminal.table(pd.DataFrame({nasty: [nasty]}))
+    assert capsys.readouterr().out == f"{shown}\nb\n{shown}  {shown}\n{shown}\n{shown}\n"
+
+
 @pytest.mark.parametrize("width", [30, 45, 60, 80, 120, 200])
 def test_every_value_is_whole_or_its_column_is_named(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, width: int

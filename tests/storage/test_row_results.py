@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -92,6 +93,16 @@ def test_a_folder_that_cannot_be_written_is_read_with_its_rows(small: Path, monk
     monkeypatch.setattr("os.access", lambda *arguments: False)
     read = hpsearch.load_metrics("small", at(folder, "one"))
     assert read.equals(found)
+
+
+def test_a_pipe_or_a_loop_of_links_in_the_place_of_rows_is_refused(small: Path) -> None:
+    study = hpsearch.run(small, trials=1)
+    for put in (os.mkfifo, lambda path: path.symlink_to(path.name)):
+        (path,) = Path("hpsearch.db.rows").rglob("trial-0.npz")
+        path.unlink()
+        put(path)
+        with pytest.raises(StorageError, match="must be kept with the storage, but cannot be read"):
+            hpsearch.load_metrics(study)
 
 
 def test_a_name_of_dots_leads_to_no_other_folder() -> None:

@@ -72,7 +72,13 @@ def test_sqlite_is_in_wal_mode_and_whole_after_a_study(small: Path) -> None:
     database.close()
 
 
-@pytest.mark.parametrize("url", ["nonsense", "sqlite://", "sqlite:///:memory:", "sqlite:///absent/folder/x.db"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("nonsense", "sqlite://", "sqlite:///:memory:", "sqlite:///absent/folder/x.db", "http://[::1"),
+        *("sqlite:///x.db?timeout=abc", "sqlite:///x.db?check_same_thread=q"),
+    ],
+)
 def test_a_storage_that_cannot_be_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(StorageError, match="storage"):
