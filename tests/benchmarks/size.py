@@ -250,6 +250,7 @@ def at_once(urls: list[str], names: list[str]) -> list[float]:
 
 def copy_studies(database: Path, copies: int) -> None:
     """The one study of a database so many times more, row by row, under other names."""
+    named = "json_set(value_json, '$.study.name', json_extract(value_json, '$.study.name') || '-' || (study_id - 1))"
     import sqlite3
 
     with closing(sqlite3.connect(database)) as connection, connection:
@@ -268,6 +269,9 @@ def copy_studies(database: Path, copies: int) -> None:
                 values = ", ".join(f"{name}{shifts.get(name, '')}" for name in names)
                 own = "study_id = 1" if "study_id" in names else f"trial_id <= {trials}"
                 connection.execute(f"INSERT INTO {table} SELECT {values} FROM {table} WHERE {own}")
+        connection.execute(
+            f"UPDATE study_user_attributes SET value_json = {named} WHERE key = 'definition' AND study_id > 1"
+        )
 
 
 def table(found: dict[str, dict[str, float]], unit: str) -> str:

@@ -119,6 +119,7 @@ def test_a_trial_appears_soon_after_its_end(small: Path, page: Any) -> None:
         page.get_by_text("3 Trials").wait_for(timeout=15_000)
         page.goto(f"{address}/dashboard/studies/1/trials?numbers=2")
         page.get_by_text(re.compile(r"over 3 splits at epoch|pruned at epoch|became")).first.wait_for(timeout=15_000)
+        page.goto("about:blank")  # a page asks again and again, also a server that has just ended
 
 
 CONTROLS = "button, [role=button], [role=switch], [role=checkbox], input[type=checkbox], input[type=radio]"

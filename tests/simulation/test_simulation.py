@@ -126,7 +126,7 @@ def test_a_planted_bug_is_found_and_shrunk_to_what_it_takes(name: str) -> None:
     for study in STUDIES:
         _ = subject(study).straight  # as it should be
     with PLANTED[name]():
-        failures, _ = simulate(0, 300, stop_at=1)
+        failures, _ = simulate(0, PLAIN, stop_at=1)
         assert failures
         schedule = Schedule.drawn(failures[0][0])
         shrunk = schedule.shrunk()
