@@ -153,11 +153,12 @@ def _given(overrides: Sequence[str]) -> Mapping[str, Any]:
     """
     from hpsearch.definition.study import tables
 
-    raw = tables(overrides)
-    given: dict[str, Any] = raw.pop("data", {})
-    if raw or not {*given} <= {*SETTABLE}:
-        must = f"must read data.KEY=VALUE, with one of {', '.join(SETTABLE)}"
-        raise DefinitionError(must, f"is {quoted(' '.join(overrides))}", where=Setting("overrides"))
+    for override in overrides:
+        own = tables([override])
+        if {*own} != {"data"} or not {*own["data"]} <= {*SETTABLE}:
+            must = f"must read data.KEY=VALUE, with one of {', '.join(SETTABLE)}"
+            raise DefinitionError(must, f"is {quoted(override)}", where=Setting("overrides"))
+    given: dict[str, Any] = tables(overrides).get("data", {})
     return given
 
 

@@ -283,7 +283,7 @@ WRONG: dict[str, tuple[Callable[[Path], list[str]], str]] = {
         "small.toml: [validation] n_splits must be at most the number of rows, 45",
     ),
     "rows in class order": (lambda f: ["run", str(f), "--set", "validation.shuffle=false"], "shuffle = true"),
-    "no trials": (lambda f: ["run", str(f), "--trials", "0"], "greater than or equal to 1"),
+    "no trials": (lambda f: ["run", str(f), "--trials", "0"], "--trials must be at least 1, but is '0'. See"),
     "a bad override": (lambda f: ["run", str(f), "--set", "trials"], "section.key=value"),
     "no such target": (
         lambda f: [write("rows.csv", "a,b\n1,x\n2,y\n") and "run", write("c.toml", CSV.format(target="c"))],
@@ -307,7 +307,15 @@ WRONG: dict[str, tuple[Callable[[Path], list[str]], str]] = {
     "no model to export": (lambda f: ["export", "absent"], "absent: must be a saved model"),
     "an unknown format": (lambda f: ["export", "absent", "--format", "onyx"], "Did you mean 'onnx'"),
     "no storage": (lambda f: ["trials", "small"], "There is no storage hpsearch.db"),
-    "an unknown command": (lambda f: ["rnu", str(f)], "No such command 'rnu'"),
+    "an unknown command": (
+        lambda f: ["rnu", str(f)],
+        "No such command 'rnu'. Did you mean 'run'? See `hpsearch --help`.",
+    ),
+    "no argument": (lambda f: ["best"], "Missing argument 'study'. See `hpsearch best --help`."),
+    "too few": (lambda f: ["best", "f", "--at-most", "-1"], "--at-most must be at least 1, but is '-1'. See"),
+    "no number": (lambda f: ["run", str(f), "--workers", "1e3"], "--workers must be an integer, but is '1e3'. See"),
+    "no integer of Python's": (lambda f: ["run", str(f), "--trials", "9" * 5000], "--trials must be an integer, but"),
+    "none of the choices": (lambda f: ["trials", "f", "--format", "xx"], "'xx' is not one of 'table', 'csv', 'json'"),
     "an unknown option": (lambda f: ["run", str(f), "--wrokers", "2"], "No such option"),
 }
 
@@ -322,8 +330,9 @@ def test_a_mistake_is_one_clear_line_and_nothing_is_written(small: Path, hpsearc
     assert message in outcome.err
     assert outcome.out == ""
     assert "Traceback" not in outcome.err
-    if outcome.err.startswith("hpsearch: "):
-        assert outcome.err.count("\n") == 1
+    assert outcome.err.startswith("hpsearch: ")
+    assert outcome.err.count("\n") == 1
+    assert len(outcome.err) < 1_000
     assert {path: path.stat().st_mtime_ns for path in small.parent.rglob("*")} == before
 
 
