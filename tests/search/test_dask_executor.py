@@ -77,7 +77,7 @@ def killable_scheduler(folder: Path) -> Iterator[tuple[str, Callable[[], None]]]
     """The same, with what kills it."""
     file = folder / "scheduler.json"
     with dask("scheduler", "--host", "127.0.0.1", "--port", "0", "--scheduler-file", str(file)) as process:
-        while not file.exists():
+        while not file.exists() or not file.read_text().endswith("}"):  # it may be half written
             time.sleep(0.05)
         yield json.loads(file.read_text())["address"], process.kill
 

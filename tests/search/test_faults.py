@@ -226,8 +226,8 @@ def test_a_trial_that_kills_its_worker_every_time_is_given_up_and_the_others_are
 def test_a_trial_without_enough_memory_is_recorded_and_the_study_goes_on(small: Path, workers: int) -> None:
     """Networks that a study may have, of more memory than this process, and its workers, may ask for."""
     head = small.read_text().partition("[space]")[0]
-    space = "[space]\nneurons = { choice = [4, 5_000] }\n"
-    known = "enqueue = [{ neurons = 4 }, { neurons = 5_000 }, { neurons = 4 }]"
+    space = "[space]\nneurons = { choice = [4, 9_500] }\n"
+    known = "enqueue = [{ neurons = 4 }, { neurons = 9_500 }, { neurons = 4 }]"
     small.write_text(f"{head}{space}[search]\ntrials = 3\nfinalists = 0\n{known}\n")
     definition = StudyDefinition.from_file(small, ["train.hidden_layers=2"])
     before = resource.getrlimit(resource.RLIMIT_AS)

@@ -233,7 +233,7 @@ class SimulatedCluster:
             self.begin_anew()
             if self._draw.random() < 0.5:
                 self._world.lost = "scheduler"
-        if was_lost or (at_a_call and self._draw.random() < 0.5):  # else the futures tell
+        if at_a_call and (was_lost or self._draw.random() < 0.5):  # else the futures tell
             error = self._draw.choice([CommClosedError, OSError, TimeoutError, RuntimeError])
             if error is RuntimeError:  # what the client does once it has closed itself
                 self.status = "closed"
