@@ -14,7 +14,8 @@ from typing import Any, NoReturn
 
 INTERRUPTED = 130  # the exit status
 _ENDING = ("SIGINT", "SIGTERM", "SIGHUP")
-_AT_ONCE = threading.Lock()
+_TELLING = threading.RLock()  # the handler and the thread tell of signals, each in a whole line and in their order
+_PATIENCE = 1.0  # seconds that the end at once waits for a line that a stopped terminal or a full pipe does not take
 
 
 class Interrupts:
@@ -54,8 +55,9 @@ class Interrupts:
                 end_at_once()
             return
         self.came = True
-        with suppress(RuntimeError):  # the signal came while something else was being printed
-            print("hpsearch: ending; a second Ctrl-C or signal ends it at once.", file=sys.stderr, flush=True)
+        with _TELLING, suppress(RuntimeError):  # the signal came while something else was being printed
+            sys.stderr.write("hpsearch: ending; a second Ctrl-C or signal ends it at once.\n")
+            sys.stderr.flush()
         raise KeyboardInterrupt
 
     def _listen(self, listening: int) -> None:
@@ -98,8 +100,8 @@ def interrupts() -> Interrupts:
 
 def end_at_once() -> NoReturn:
     """End this process without any clearing up; workers see that, and the next run removes what is left."""
-    if _AT_ONCE.acquire(blocking=False):  # the handler and the thread may both come here
-        show_cursor = b"\x1b[?25h" if os.isatty(2) else b""  # which a progress bar has hidden
-        with suppress(OSError):
-            os.write(2, show_cursor + b"hpsearch: ended at once. Nothing that was finished is lost.\n")
+    _TELLING.acquire(timeout=_PATIENCE)  # for good: whoever else comes here waits for the end
+    show_cursor = b"\x1b[?25h" if os.isatty(2) else b""  # which a progress bar has hidden
+    with suppress(OSError):
+        os.write(2, show_cursor + b"hpsearch: ended at once. Nothing that was finished is lost.\n")
     os._exit(INTERRUPTED)

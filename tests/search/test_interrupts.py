@@ -106,8 +106,12 @@ import sqlite3, sys
 from hpsearch.cli.interrupts import interrupts
 interrupts()
 connection = sqlite3.connect("locked.db", timeout=600)
-print("waiting", flush=True)
-connection.execute("BEGIN IMMEDIATE")
+while True:  # a first signal may come before SQLite waits
+    try:
+        print("waiting", flush=True)
+        connection.execute("BEGIN IMMEDIATE")
+    except KeyboardInterrupt:
+        pass
 """
 
 
