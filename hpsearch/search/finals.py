@@ -133,12 +133,12 @@ class Finals(Work):
         """
         self._prepared, self._stored, self._supervisor = prepared, stored, supervisor
         self._on_progress = on_progress
-        trials = stored.trials()
+        begun = stored.at_one_moment()
+        trials, known = begun.trials(), begun.finals()
         self._chosen = [trial.params for trial in trials]
         self._results = [stored_result(trial) for trial in trials if trial.state.is_finished()]
         definition = prepared.definition
         self._finalists = best_of_each(definition, self._results, self._chosen, definition.finalists)
-        known = stored.finals()
         self._finals = {r.number: known[r.number] for r in self._finalists if r.number in known}
         self._fewer_rows: Choice | None = None  # what is being trained on fewer rows
         self._reported_at = time.monotonic()

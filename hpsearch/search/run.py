@@ -86,11 +86,12 @@ def owned(
     with StoredStudy.create_or_open(url, prepared.definition.name, attributes, new) as stored, sole_owner(stored):
         stored.require_same(attributes, UNNAMED, allow_mixed)
         begun = stored.at_one_moment()  # looked at before anything is written
+        begun.require_no_queue()
         require_of_space(begun, prepared.definition)
         require_notes(begun, prepared.definition)
         require_scores(begun)
         require_comparison(begun)
-        stored.refresh(attributes)
+        begun.refresh(attributes)
         yield stored
 
 
@@ -138,9 +139,10 @@ def search(
         except TimeUpError:
             ended = False
     if ended:
-        store_score(stored)
+        whole = stored.at_one_moment()  # read once: nobody else writes what is looked at from here on
+        store_score(whole)
         if baselines:
             with suppress(TimeUpError):  # the next run does it
-                store_comparison(prepared, stored, supervisor.check_clock)
+                store_comparison(prepared, whole, supervisor.check_clock)
     logged.ended(ended)
     return ended

@@ -7,7 +7,7 @@ import socket
 import sqlite3
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -118,10 +118,8 @@ def open_storage(url: str, create: bool = False, owner: bool = False) -> RDBStor
         # Readers see one moment however many queries they make; the owner is the only one who writes what it reads.
         how = {"poolclass": StaticPool} if owner else {"isolation_level": "REPEATABLE READ"}
         options = {"connect_args": {"application_name": name[:63]}, **how}
-    with quiet(), clear_errors(url), _closed_on_failure(options), ExitStack() as stack:
+    with quiet(), clear_errors(url), _closed_on_failure(options):
         try:
-            if create and parsed.get_backend_name() == "sqlite" and not _is_made(url, options):
-                stack.enter_context(_alone_in(Path(str(parsed.database)).parent))
             return _connect(url if owner else _read_only(parsed), options, create)
         except ImportError as error:
             raise StorageError("must have a database driver", f"it is missing: {error}", where=place(url)) from error
@@ -274,14 +272,6 @@ def _alone_in(folder: Path) -> Iterator[None]:
         yield
 
 
-def _is_made(url: str, options: Mapping[str, Any]) -> bool:
-    """Whether a database has all its tables."""
-    try:
-        return _noted_version(url, options) is not None
-    except RuntimeError:  # they may be about to be made
-        return False
-
-
 def _opened(url: str, options: Mapping[str, Any], create: bool) -> RDBStorage:
     """A storage whose schema is the installed Optuna's.
 
@@ -292,12 +282,20 @@ def _opened(url: str, options: Mapping[str, Any], create: bool) -> RDBStorage:
         RuntimeError: it has another schema.
     """
     global _HEAD
-    version = _noted_version(url, options)
-    if version is None and not create:
-        raise StorageError("must be a database of studies", "holds none", where=place(url))
-    storage = RDBStorage(
-        url, engine_kwargs=dict(options), skip_compatibility_check=True, skip_table_creation=version is not None
-    )
+    parsed, version = _parsed(url), None
+    may_make_file = create and parsed.get_backend_name() == "sqlite"
+    with ExitStack() as stack:
+        # Another process may be about to make its tables.
+        with suppress(RuntimeError) if may_make_file else nullcontext():
+            version = _noted_version(url, options)
+        if version is None and may_make_file:
+            stack.enter_context(_alone_in(Path(str(parsed.database)).parent))
+            version = _noted_version(url, options)
+        if version is None and not create:
+            raise StorageError("must be a database of studies", "holds none", where=place(url))
+        storage = RDBStorage(
+            url, engine_kwargs=dict(options), skip_compatibility_check=True, skip_table_creation=version is not None
+        )
     _HEAD = _HEAD or storage.get_head_version()
     if version not in (None, _HEAD):
         raise RuntimeError

@@ -7,7 +7,8 @@ import math
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from copy import copy
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
@@ -151,10 +152,7 @@ class StoredStudy:
                     made = True
             if new and not made:
                 raise name_taken(url, name)
-            stored = cls(storage, url, name, storage.get_study_id_from_name(name))
-            if not made:
-                stored.require_whole()
-        return stored
+            return cls(storage, url, name, storage.get_study_id_from_name(name))
 
     @classmethod
     def open(cls, url: str, name: str, owner: bool = False, rows: Any = None) -> StoredStudy:
@@ -216,7 +214,9 @@ class StoredStudy:
             StorageError: a database that cannot be read.
             DamagedStudyError: the study is not as it was stored.
         """
-        return replace(self, moment=Moment(*self.whole()))
+        found = copy(self)  # not another: it was opened when this one was
+        object.__setattr__(found, "moment", Moment(*self.whole()))
+        return found
 
     def _row(self) -> StudyRow:
         with one_moment(self.storage, self.url) as connection:
@@ -266,22 +266,19 @@ class StoredStudy:
         with located(*place(self.url, self.name)), one_moment(self.storage, self.url) as connection:
             return read_choices(connection, self.study_id)
 
-    def require_whole(self) -> None:
-        """Refuse a study of which anything is not as it was stored, before anything is written.
-
+    def require_no_queue(self) -> None:
+        """
         Raises:
-            DamagedStudyError: with what is damaged.
             StorageError: another program put trials in a queue.
         """
-        if is_ours(self._row().keys):
-            waiting = self.count() - len(self.trials())
-            if waiting > 0:
-                raise StorageError(
-                    "must have no trials that its own run did not propose",
-                    f"{waiting} wait, which another program put in a queue",
-                    "Have that program tell them as failed.",
-                    where=place(self.url, self.name),
-                )
+        waiting = self.count() - len(self.trials())
+        if waiting > 0:
+            raise StorageError(
+                "must have no trials that its own run did not propose",
+                f"{waiting} wait, which another program put in a queue",
+                "Have that program tell them as failed.",
+                where=place(self.url, self.name),
+            )
 
     def count(self) -> int:
         """How many trials are stored, damaged ones too."""
@@ -325,11 +322,15 @@ class StoredStudy:
         return loss_name(self.attributes)
 
     def refresh(self, attributes: Mapping[str, Any]) -> None:
-        """Bring up to date what is stored of the study's file: where it lies may have changed, and how many trials."""
-        with self.transaction():
-            stored = self.storage.get_study_user_attrs(self.study_id)
-            for key, value in attributes.items():
-                if stored.get(key) != value:
+        """Bring up to date what is stored of the study: where its file lies may have changed, and how many trials.
+
+        Of attributes that its owner alone writes, so that what has been read of them is still so.
+        """
+        stored = self.attributes
+        changed = {key: value for key, value in attributes.items() if stored.get(key) != value}
+        if changed:
+            with self.transaction():
+                for key, value in changed.items():
                     self.storage.set_study_user_attr(self.study_id, key, value)
 
     def require_same(
