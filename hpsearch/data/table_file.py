@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -164,7 +165,11 @@ def reading(path: Path, what: str, errors: tuple[type[Exception], ...] = ()) -> 
             # A ValueError: a NUL in the path, or whatever a library says. (Our own are some too.)
             if isinstance(error, HpsearchError) or not isinstance(error, (OSError, ValueError, *errors)):
                 raise
-            raise DataError(f"must be a readable {what} file", one_line(error)) from error
+            do = "Download it, and name the file." if _URL.match(str(path)) else ""
+            raise DataError(f"must be a readable {what} file", one_line(error), do) from error
+
+
+_URL = re.compile(r"[a-z][a-z0-9+.-]+:/")
 
 
 def _check_header(header: Sequence[str]) -> None:

@@ -37,7 +37,7 @@ def listening(application: Application, host: str, port: int, idle_seconds: int 
 
     Args:
         application: what is served.
-        host: the address.
+        host: the address, or a name; of one with several addresses the first.
         port: a free port; 0 lets the system choose one.
         idle_seconds: after which a connection is closed that says nothing, or goes on in the middle of a request, or
             does not read.
@@ -45,10 +45,11 @@ def listening(application: Application, host: str, port: int, idle_seconds: int 
     Raises:
         OSError, ValueError: the address or the port cannot be had.
     """
+    _, _, _, _, (address, *_) = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # a browser's six requests at once are no news
     server = create_server(
         application,
-        host=host,
+        host=address,
         port=port,
         threads=_THREADS,
         ident=None,

@@ -111,6 +111,22 @@ class InProcessExecutor(TrialExecutor):
 # ---------------------------------------------------------------- processes of this machine
 
 
+def _temporary_folder() -> TemporaryFolder:
+    """
+    Raises:
+        HpsearchError: it cannot be made.
+    """
+    try:
+        return TemporaryFolder()
+    except OSError as error:
+        raise _no_room("A temporary folder must be one that can be written, with room", error) from error
+
+
+def _no_room(must: str, error: OSError, *where: Path) -> HpsearchError:
+    do = "Set TMPDIR to a folder with more room, or train in one process: ", Setting("workers", 1), "."
+    return HpsearchError(must, reason(error), do, tuple(map(str, where)))
+
+
 @dataclass(frozen=True)
 class Dump:
     """A prepared study in a folder of this machine: each process loads it once and maps the file of its features."""
@@ -123,8 +139,7 @@ class Dump:
         try:
             return cls._written(prepared, folder)
         except OSError as error:
-            do = "Set TMPDIR to a folder with more room, or train in one process: ", Setting("workers", 1), "."
-            raise HpsearchError("must have room for the rows", reason(error), do, str(folder.parent)) from error
+            raise _no_room("must have room for the rows", error, folder.parent) from error
 
     @classmethod
     def _written(cls, prepared: Prepared, folder: Path) -> Dump:
@@ -239,7 +254,7 @@ def local_pool(workers: int) -> tuple[Executor, ShutDown]:
     one = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     # Arrays of a megabyte and more go back to the system when they are freed, so that workers stay small (glibc).
     memory = {"MALLOC_MMAP_THRESHOLD_": "1000000"}
-    ours = TemporaryFolder()  # its name says whose semaphores these are, should this process be killed
+    ours = _temporary_folder()  # its name says whose semaphores these are, should this process be killed
     _start_trackers()
     pool = ProcessPoolExecutor(workers, initializer=begin_worker, initargs=(os.getpid(),), env={**one, **memory})
     for _ in range(workers):  # they import while the owner prepares
@@ -291,7 +306,7 @@ class LocalPoolExecutor(TrialExecutor):
         self._pool, self._shut_down = make()
 
     def start(self, prepared: Prepared, on_message: OnMessage) -> None:
-        self._temporary = TemporaryFolder()
+        self._temporary = _temporary_folder()
         self._on_message, self._dump, self._told = on_message, Dump.write(prepared, self._temporary.path), 0
 
     def submit(self, task: TrialTask) -> Future[TrialResult]:

@@ -126,6 +126,8 @@ def open_storage(url: str, create: bool = False, owner: bool = False) -> RDBStor
         except (ValueError, TypeError) as error:  # of an option behind the question mark
             must = "must be a URL that its database understands"
             raise StorageError(must, one_line(error), where=place(url)) from error
+        except _UnnotedError as error:
+            raise StorageError(_WHOLE, "does not say which schema it has", RESTORE, place(url)) from error
         except RuntimeError as error:
             raise StorageError(
                 "must have the schema of the installed Optuna",
@@ -218,7 +220,9 @@ def _check_sqlite(database: str | None, url: str, create: bool) -> None:
             "must name a file, as sqlite:///hpsearch.db does", f"is {quoted(url)}", where=Setting("storage")
         )
     path = Path(database)
-    if not create and not os.path.exists(path):  # a name may be longer than any file has
+    if os.path.isdir(path):  # a name may be longer than any file has
+        raise StorageError("must be a file", "is a folder", "Name a file in it.", place(url))
+    if not create and not os.path.exists(path):
         raise StorageError(
             f"There is no storage {cut(str(path), MOST_TO_COPY)}",
             do=("Run a study first, or give ", Setting("storage"), " the URL of another."),
@@ -279,6 +283,7 @@ def _opened(url: str, options: Mapping[str, Any], create: bool) -> RDBStorage:
     are the same for as long as the process lives.
 
     Raises:
+        _UnnotedError: it does not say which schema it has.
         RuntimeError: it has another schema.
     """
     global _HEAD
@@ -286,7 +291,7 @@ def _opened(url: str, options: Mapping[str, Any], create: bool) -> RDBStorage:
     may_make_file = create and parsed.get_backend_name() == "sqlite"
     with ExitStack() as stack:
         # Another process may be about to make its tables.
-        with suppress(RuntimeError) if may_make_file else nullcontext():
+        with suppress(_UnnotedError) if may_make_file else nullcontext():
             version = _noted_version(url, options)
         if version is None and may_make_file:
             stack.enter_context(_alone_in(Path(str(parsed.database)).parent))
@@ -309,7 +314,7 @@ def _noted_version(url: str, options: Mapping[str, Any]) -> str | None:
     one whose maker was killed, has none, nor any study.
 
     Raises:
-        RuntimeError: it says something else.
+        _UnnotedError: it has studies and no schema, or says two things.
     """
     engine = sqlalchemy.engine.create_engine(url, **options)
     try:
@@ -328,8 +333,12 @@ def _noted_version(url: str, options: Mapping[str, Any]) -> str | None:
     if len(versions) == len(libraries) == 1:
         return str(versions[0])
     if studies or versions:
-        raise RuntimeError
+        raise _UnnotedError
     return None
+
+
+class _UnnotedError(RuntimeError):
+    """A database does not say which schema it has: it is damaged, or another process is making it."""
 
 
 # Where Optuna notes which schema a database has, and that of which library: one row each.

@@ -364,6 +364,14 @@ def test_no_parquet_is_no_parquet(tmp_path: Path) -> None:
     assert "no such file" in refusal(tmp_path, "parquet")
 
 
+def test_an_address_on_the_web_is_no_file() -> None:
+    with (
+        pytest.raises(DataError, match=r"no such file or directory\. Download it, and name the file"),
+        table_file.reading(Path("https://example.org/rows.csv"), "CSV"),
+    ):
+        Path("https://example.org/rows.csv").read_bytes()
+
+
 # --- hostile files
 
 

@@ -64,6 +64,21 @@ def test_two_hundred_who_say_nothing_are_closed_and_keep_nobody_out(serve: Calla
         assert shown(server)
 
 
+def test_of_a_name_with_two_addresses_the_first_is_served(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As that of a machine with an address of either version. Here both are this machine's own."""
+    real = socket.getaddrinfo
+
+    def both(host: Any, *rest: Any, **options: Any) -> Any:
+        hosts = ["127.0.0.1", "127.0.0.2"] if host == "two.example" else [host]
+        return [info for one in hosts for info in real(one, *rest, **options)]
+
+    monkeypatch.setattr(socket, "getaddrinfo", both)
+    server = listening(application, "two.example", 0)
+    threading.Thread(target=server.run, daemon=True).start()
+    assert shown(server)
+    server.close()
+
+
 def test_a_request_that_never_ends_is_closed_however_often_a_byte_comes(serve: Callable[[int], Any]) -> None:
     server = serve(1)
     with connected(server) as drip, connected(server) as steady:

@@ -22,7 +22,7 @@ from hpsearch.data.splits import SplitOptions, make_splits
 from hpsearch.definition.pruners import PRUNERS
 from hpsearch.definition.study import StudyDefinition
 from hpsearch.errors import DataError, HpsearchError
-from hpsearch.search.executors import Dump
+from hpsearch.search.executors import Dump, local_pool
 from hpsearch.search.objective import Prepared, TrialTask, evaluate, prepare
 from hpsearch.search.pruning import PriorTrial
 from hpsearch.storage.trial_result import TrialResult
@@ -336,6 +336,14 @@ def test_data_that_cannot_be_split_are_refused_before_any_training(
     assert "\n" not in str(caught.value)
     for word in words:
         assert word in str(caught.value)
+
+
+def test_without_a_folder_for_temporary_files_workers_are_refused_with_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
+    with pytest.raises(HpsearchError, match=r"A temporary folder must be .*, but no such file .*Set TMPDIR to"):
+        local_pool(1)
 
 
 def test_rows_that_find_no_room_for_workers_are_refused_with_what_to_do(

@@ -10,6 +10,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from optuna.study import StudyDirection
 from sqlalchemy.exc import OperationalError
 
 import hpsearch
@@ -122,6 +123,27 @@ def test_the_schema_of_another_optuna_is_refused(tmp_path: Path, create: bool) -
         database.execute("UPDATE alembic_version SET version_num = 'v2.4.0.a'")
     with pytest.raises(StorageError, match="must have the schema of the installed Optuna"):
         open_storage(url, create=create)
+
+
+@pytest.mark.parametrize("create", [False, True])
+def test_a_database_of_studies_that_does_not_say_its_schema_is_no_whole_one(tmp_path: Path, create: bool) -> None:
+    url = f"sqlite:///{tmp_path / 'old.db'}"
+    storage = open_storage(url, create=True)
+    storage.create_new_study([StudyDirection.MINIMIZE], "s")
+    close(storage)
+    with closing(sqlite3.connect(tmp_path / "old.db")) as database, database:
+        database.execute("DROP TABLE alembic_version")
+    before = (tmp_path / "old.db").read_bytes()
+    with pytest.raises(StorageError, match="must be a whole database of studies, but does not say which schema"):
+        open_storage(url, create=create)
+    assert (tmp_path / "old.db").read_bytes() == before
+
+
+@pytest.mark.parametrize("create", [False, True])
+def test_a_folder_is_no_storage(tmp_path: Path, create: bool) -> None:
+    with pytest.raises(StorageError, match="must be a file, but is a folder"):
+        open_storage(f"sqlite:///{tmp_path}", create=create)
+    assert not [*tmp_path.iterdir()]
 
 
 def test_a_missing_database_driver_is_named_and_the_password_is_not(tmp_path: Path) -> None:
