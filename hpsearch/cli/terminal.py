@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import sys
@@ -47,6 +48,11 @@ def open_console(stderr: bool = False) -> Console:
 def say(text: str) -> None:
     """Print lines."""
     open_console().print(_shown(text), markup=False, soft_wrap=True)
+
+
+def say_json(value: Any) -> None:
+    """Print a value as one JSON object."""
+    print(json.dumps(value, indent=2))
 
 
 def _shown(text: str) -> str:
