@@ -12,7 +12,8 @@ from scipy.stats import rankdata
 
 from hpsearch.definition.space import split_name
 from hpsearch.definition.study import StudyDefinition
-from hpsearch.storage.stored_study import StoredStudy, stored_result
+from hpsearch.storage.stored_results import stored_result
+from hpsearch.storage.stored_study import StoredStudy
 from hpsearch.storage.trial_result import fold_value
 from hpsearch.validation.metric import Metric
 from hpsearch.validation.selection import Corrected

@@ -54,7 +54,8 @@ from hpsearch.search.coordinator import Progress
 from hpsearch.search.objective import divide
 from hpsearch.search.run import executor_for, owned
 from hpsearch.search.run import search as run_search
-from hpsearch.storage.stored_study import StoredStudy, stored_result
+from hpsearch.storage.stored_results import stored_result
+from hpsearch.storage.stored_study import StoredStudy
 from hpsearch.temporary import TemporaryFolder
 from hpsearch.validation.metrics import shown
 

@@ -13,7 +13,8 @@ from hpsearch.model.threshold import OutOfFold
 from hpsearch.search.baselines import shipped_predictions
 from hpsearch.search.correction import definition_of
 from hpsearch.search.finals import choose, finals
-from hpsearch.storage.stored_study import StoredStudy, stored_result
+from hpsearch.storage.stored_results import stored_result
+from hpsearch.storage.stored_study import StoredStudy
 
 MOST_ROWS = 20_000  # half a megabyte of the model
 

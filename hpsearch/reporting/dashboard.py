@@ -22,8 +22,9 @@ from hpsearch.reporting.view import View
 from hpsearch.results.best import find_best
 from hpsearch.storage.database import open_storage
 from hpsearch.storage.quiet import quiet
-from hpsearch.storage.records import is_ours
-from hpsearch.storage.stored_study import Moment, StoredStudy, objective_titles, stored_result
+from hpsearch.storage.records import is_ours, objective_titles
+from hpsearch.storage.stored_results import stored_result
+from hpsearch.storage.stored_study import Moment, StoredStudy
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 DRAWN = ("curves", "folds", "size", "gap")  # of the figures, those that are cheap enough to be drawn again and again

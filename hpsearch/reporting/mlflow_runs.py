@@ -40,7 +40,8 @@ from hpsearch.reporting.snapshot import Snapshot
 from hpsearch.results.best import Best, find_best
 from hpsearch.results.best_study import to_toml
 from hpsearch.results.tables import curves_table, finals_table, folds_table, trials_table
-from hpsearch.storage.stored_study import StoredStudy, stored_result
+from hpsearch.storage.stored_results import stored_result
+from hpsearch.storage.stored_study import StoredStudy
 from hpsearch.storage.trial_result import TrialResult
 from hpsearch.temporary import TemporaryFolder
 

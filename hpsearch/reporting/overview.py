@@ -21,7 +21,8 @@ from hpsearch.storage.database import one_moment
 from hpsearch.storage.lock import is_owned
 from hpsearch.storage.reading import StudyRow, read_studies
 from hpsearch.storage.records import is_ours
-from hpsearch.storage.stored_study import StoredStudy, checked_attributes, stored_result
+from hpsearch.storage.stored_results import stored_result
+from hpsearch.storage.stored_study import StoredStudy, checked_attributes
 from hpsearch.validation.metric import Metric
 from hpsearch.validation.selection import Corrected
 

@@ -6,7 +6,8 @@ from hpsearch.errors import HpsearchError
 from hpsearch.markup import chart, counted, text
 from hpsearch.results.best import find_best
 from hpsearch.storage.database import shown_url
-from hpsearch.storage.stored_study import StoredStudy, stored_result
+from hpsearch.storage.stored_results import stored_result
+from hpsearch.storage.stored_study import StoredStudy
 from hpsearch.storage.trial_result import TrialResult, best_result
 from hpsearch.validation.metric import Metric
 from hpsearch.validation.metrics import shown

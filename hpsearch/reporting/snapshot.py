@@ -20,7 +20,8 @@ from hpsearch.results.tables import trials_table
 from hpsearch.search.correction import definition_of
 from hpsearch.search.objective import Prepared, prepare
 from hpsearch.search.time_needed import in_words
-from hpsearch.storage.stored_study import StoredStudy, stored_result
+from hpsearch.storage.stored_results import stored_result
+from hpsearch.storage.stored_study import StoredStudy
 from hpsearch.storage.trial_result import TrialResult, ranked
 from hpsearch.validation.cross_validate import RowResults
 from hpsearch.validation.layout import Layout

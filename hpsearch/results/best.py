@@ -16,7 +16,8 @@ from hpsearch.search.baselines import Comparison, Shipped, shipped_predictions, 
 from hpsearch.search.correction import Correction, correct, correct_shipped, definition_of
 from hpsearch.search.finals import Choice, choose, finals
 from hpsearch.search.objective import data_fingerprint
-from hpsearch.storage.stored_study import SCORINGS, StoredStudy, stored_result
+from hpsearch.storage.stored_results import stored_result
+from hpsearch.storage.stored_study import SCORINGS, StoredStudy
 from hpsearch.storage.trial_result import TrialResult, best_result, one_se_result
 from hpsearch.validation.config import PER_LAYER, Config, used_by
 from hpsearch.validation.metric import Metric

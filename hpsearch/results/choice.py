@@ -21,7 +21,8 @@ from hpsearch.search.correction import (
     selection_of_search,
 )
 from hpsearch.search.finals import choose, finals
-from hpsearch.storage.stored_study import StoredStudy, stored_result
+from hpsearch.storage.stored_results import stored_result
+from hpsearch.storage.stored_study import StoredStudy
 from hpsearch.storage.trial_result import TrialResult, fold_value
 from hpsearch.validation.layout import Layout
 from hpsearch.validation.metric import Metric

@@ -17,7 +17,8 @@ from hpsearch.markup import table
 from hpsearch.search.correction import definition_of
 from hpsearch.search.finals import best_of_each
 from hpsearch.search.objective import fresh_splits, prepare
-from hpsearch.storage.stored_study import StoredStudy, stored_result
+from hpsearch.storage.stored_results import stored_result
+from hpsearch.storage.stored_study import StoredStudy
 from hpsearch.threads import one_thread
 from hpsearch.validation.cross_validate import CrossValidation, cross_validate
 from hpsearch.validation.estimates import LEVEL, Estimate, estimate, student

@@ -32,7 +32,8 @@ from hpsearch.search.baselines import seconds_of_training
 from hpsearch.search.correction import definition_of
 from hpsearch.search.finals import Choice, choose, finals
 from hpsearch.search.objective import Prepared, TrialTask, networks_of, prepare
-from hpsearch.storage.stored_study import StoredStudy, stored_result
+from hpsearch.storage.stored_results import stored_result
+from hpsearch.storage.stored_study import StoredStudy
 from hpsearch.storage.trial_result import TrialResult, best_result
 from hpsearch.validation.inspection import MOST_ROWS, POINTS, ColumnImportance, Effect, Inspected, times_scored
 from hpsearch.validation.metric import Metric, RankingMetric

@@ -25,7 +25,8 @@ import pandas as pd
 from hpsearch.errors import HpsearchError
 from hpsearch.results.best import find_best
 from hpsearch.results.tables import frame_of
-from hpsearch.storage.stored_study import StoredStudy, stored_result
+from hpsearch.storage.stored_results import stored_result
+from hpsearch.storage.stored_study import StoredStudy
 from hpsearch.storage.trial_result import TrialResult
 from hpsearch.validation.metrics import metrics_of
 

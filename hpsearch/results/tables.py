@@ -76,8 +76,9 @@ from hpsearch.extras import require
 from hpsearch.storage.counts import TrialCounts, trial_counts
 from hpsearch.storage.database import close, one_moment, open_storage, place
 from hpsearch.storage.reading import read_studies
-from hpsearch.storage.records import is_ours
-from hpsearch.storage.stored_study import StoredStudy, checked_attributes, objective_of, stored_result
+from hpsearch.storage.records import is_ours, objective_of
+from hpsearch.storage.stored_results import stored_result
+from hpsearch.storage.stored_study import StoredStudy, checked_attributes
 from hpsearch.storage.trial_result import TrialResult, front, standard_error
 from hpsearch.validation.metric import Metric
 from hpsearch.validation.score import SCORE_NAMES

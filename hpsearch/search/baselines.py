@@ -15,7 +15,8 @@ from hpsearch.data.splits import Split
 from hpsearch.errors import StorageError
 from hpsearch.search.finals import Choice, choose, finals
 from hpsearch.search.objective import Prepared
-from hpsearch.storage.stored_study import StoredStudy, stored_result
+from hpsearch.storage.stored_results import stored_result
+from hpsearch.storage.stored_study import StoredStudy
 from hpsearch.storage.trial_result import TrialResult, best_result
 from hpsearch.threads import one_thread
 from hpsearch.validation.baselines import BASELINES, Baseline, predict_out_of_fold

@@ -17,7 +17,8 @@ from hpsearch.search.proposer import Proposer
 from hpsearch.search.pruning import PriorTrial
 from hpsearch.search.reuse import replayed
 from hpsearch.search.supervisor import Supervisor, Work
-from hpsearch.storage.stored_study import Proposal, StoredStudy, stored_result
+from hpsearch.storage.stored_results import stored_result
+from hpsearch.storage.stored_study import Proposal, StoredStudy
 from hpsearch.storage.trial_result import TrialResult, best_result, minimised, standard_error
 from hpsearch.validation.metric import Metric
 

@@ -18,7 +18,8 @@ from hpsearch.errors import StorageError, StorageLostError
 from hpsearch.search.finals import Choice, choose, finals, is_of
 from hpsearch.search.stored_choices import require_of_space
 from hpsearch.storage.row_results import RowResultFiles
-from hpsearch.storage.stored_study import StoredStudy, stored_result
+from hpsearch.storage.stored_results import stored_result
+from hpsearch.storage.stored_study import StoredStudy
 from hpsearch.storage.trial_result import TrialResult, best_result
 from hpsearch.validation.learning_curve import LearningCurve, Point, reach
 from hpsearch.validation.metric import AdditiveMetric

@@ -28,7 +28,8 @@ from hpsearch.definition.study import StudyDefinition
 from hpsearch.search.coordinator import LIVE_SECONDS, Progress
 from hpsearch.search.objective import Prepared, TrialTask
 from hpsearch.search.supervisor import Supervisor, Work
-from hpsearch.storage.stored_study import StoredStudy, stored_result
+from hpsearch.storage.stored_results import stored_result
+from hpsearch.storage.stored_study import StoredStudy
 from hpsearch.storage.trial_result import TrialResult, ranked
 from hpsearch.validation.layout import Layout
 from hpsearch.validation.out_of_fold import ensemble_layout

@@ -12,7 +12,8 @@ from hpsearch.errors import HpsearchError, Setting, listed
 from hpsearch.search.correction import definition_of
 from hpsearch.search.finals import best_of_each
 from hpsearch.storage.database import close, is_there, open_storage, place, shown_url, study_names
-from hpsearch.storage.stored_study import StoredStudy, stored_result, study_rows
+from hpsearch.storage.stored_results import stored_result
+from hpsearch.storage.stored_study import StoredStudy, study_rows
 
 # More of one that misleads cost more trials than more of one that helps saved (tests/README.md).
 MOST = 12

@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, TypeAdapter, Val
 from hpsearch.errors import HpsearchError, one_line
 from hpsearch.storage.reading import damaged, json_of, of
 from hpsearch.validation.costs import COSTS
+from hpsearch.validation.metric import Metric
 from hpsearch.validation.metrics import objective_metric
 
 Value = TypeVar("Value")
@@ -176,6 +177,33 @@ def objective_names(attributes: Mapping[str, Any]) -> tuple[Any, ...]:
     search = attributes["definition"].get("search", {}) if "definition" in attributes else {}
     several = search.get("objectives")
     return tuple(several) if isinstance(several, list | tuple) and several else (search.get("objective", "loss"),)
+
+
+def objective_of(attributes: Mapping[str, Any]) -> Metric:
+    """A study's objective, from its attributes."""
+    return objective_metric(objective_name(attributes), loss_name(attributes))
+
+
+def objective_name(attributes: Mapping[str, Any]) -> str:
+    """The name of a study's objective, from its attributes."""
+    name: str = objective_names(attributes)[0]
+    return name
+
+
+def costs_of(attributes: Mapping[str, Any]) -> tuple[str, ...]:
+    """The names of a study's further objectives, from its attributes."""
+    return objective_names(attributes)[1:]
+
+
+def objective_titles(attributes: Mapping[str, Any]) -> list[str]:
+    """How people read a study's objectives, one a direction that it has in its storage."""
+    return [f"mean {objective_of(attributes).title}", *(COSTS[name].title for name in costs_of(attributes))]
+
+
+def loss_name(attributes: Mapping[str, Any]) -> str:
+    """The name of what training descends, from a study's attributes."""
+    name: str = attributes.get("loss", "cross_entropy")  # studies stored before there were others do not say
+    return name
 
 
 def check_directions(directions: Sequence[StudyDirection], attributes: Mapping[str, Any]) -> None:

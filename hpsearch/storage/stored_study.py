@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import math
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from copy import copy
 from dataclasses import dataclass, field
@@ -50,16 +48,24 @@ from hpsearch.storage.database import (
 )
 from hpsearch.storage.quiet import quiet
 from hpsearch.storage.reading import StudyRow, damaged, read_choices, read_studies, read_trials, unaccepted
-from hpsearch.storage.records import check_directions, check_study, checked_trials, decoded, is_ours, objective_names
+from hpsearch.storage.records import (
+    check_directions,
+    check_study,
+    checked_trials,
+    costs_of,
+    decoded,
+    is_ours,
+    loss_name,
+    objective_name,
+    objective_of,
+)
 from hpsearch.storage.row_results import RowResultFiles
+from hpsearch.storage.stored_results import attribute_rows, final_record, final_result, intermediate_rows
 from hpsearch.storage.study_format import require_known_format
 from hpsearch.storage.trial_result import FUNCTIONS, MACHINE, TrialResult
 from hpsearch.validation.costs import COSTS
-from hpsearch.validation.cross_validate import EnsembleCurve
 from hpsearch.validation.layout import Layout
 from hpsearch.validation.metric import Metric
-from hpsearch.validation.metrics import objective_metric
-from hpsearch.validation.score import as_plain, named_score
 
 Value = TypeVar("Value")
 
@@ -90,18 +96,12 @@ class Proposal:
 
 MOST_CHANGES = 5  # in one message
 _OURS, _NOT_OURS = "must be a study of hpsearch", "was not made by hpsearch"
-# One attribute each, because dashboards show attributes; all else of a result is in the one named _RECORD.
-_SHOWN = ("best_epoch", "machine", "parameters", "reason", "same_as", "seconds")  # and the score, by its name
-_RECORD = "record"
 _INTERMEDIATE = "trial_intermediate_values"  # a table of Optuna's
 _FINALS = "finals"  # an attribute of the study: of each finalist, by its trial's number, what became of it
 _FEWER_ROWS = "fewer_rows"  # likewise: the chosen finalist again, trained on fewer rows
 _FINGERPRINTS = ("data.fingerprint", "holdout.fingerprint")  # keys of the identity, and what else may change them
 _DEALING = ("data.", "holdout.", "study.seed")
 SCORINGS = "holdout_scorings"  # an attribute of the study: one entry a time that its hold-out was scored
-# Fields of a result, and their keys there.
-_IN_RECORD = {name: name for name in ("epochs", "training_loss", "validation_loss", "folds")}
-_IN_RECORD["pruner_attributes"] = "pruner_marks"
 
 
 @dataclass(frozen=True)
@@ -309,7 +309,7 @@ class StoredStudy:
     @property
     def objective(self) -> str:
         """Its name."""
-        return _objective_name(self.attributes)
+        return objective_name(self.attributes)
 
     @cached_property
     def _costs(self) -> tuple[str, ...]:
@@ -474,7 +474,7 @@ class StoredStudy:
 
     def report(self, number: int, values: Mapping[int, float]) -> None:
         """Store intermediate values, by epoch, of a trial that is running: for dashboards; nothing else reads them."""
-        replace_rows(self.storage, _INTERMEDIATE, self._trial_id(number), "step", _steps(values))
+        replace_rows(self.storage, _INTERMEDIATE, self._trial_id(number), "step", intermediate_rows(values))
 
     def write_row_results(self, result: TrialResult) -> None:
         """Write a complete trial's per-row results: before it is told, so that no told one lacks them."""
@@ -487,12 +487,8 @@ class StoredStudy:
         trial_id = self._trial_id(result.number)
         # What a trial reported before its worker died for good is no part of its result.
         values = dict(zip(result.epochs, result.intermediate, strict=True))
-        replace_rows(self.storage, _INTERMEDIATE, trial_id, "step", _steps(values), whole=True)
-        attributes = {key: getattr(result, key) for key in _SHOWN} | {result.score_name: result.score}
-        shown_values = {key: value for key, value in sorted(attributes.items()) if value is not None}
-        record = {_RECORD: {key: _without_nan(getattr(result, name)) for name, key in _IN_RECORD.items()}}
-        rows = [{"key": key, "value_json": json.dumps(value)} for key, value in {**shown_values, **record}.items()]
-        replace_rows(self.storage, "trial_user_attributes", trial_id, "key", rows)
+        replace_rows(self.storage, _INTERMEDIATE, trial_id, "step", intermediate_rows(values), whole=True)
+        replace_rows(self.storage, "trial_user_attributes", trial_id, "key", attribute_rows(result))
         # Like Optuna's own loop, a pruned trial's value in the storage is its last intermediate value.
         final = result.intermediate[-1] if result.state == "PRUNED" else result.value
         costs = [float(getattr(result, COSTS[name].field)) for name in self._costs]
@@ -502,19 +498,19 @@ class StoredStudy:
     def finals(self) -> dict[int, TrialResult]:
         """What became of finalists, by their trials' numbers, of earlier finals too."""
         records: Mapping[str, Any] = self.attributes.get(_FINALS, {})
-        return {int(number): _final(int(number), record) for number, record in records.items()}
+        return {int(number): final_result(int(number), record) for number, record in records.items()}
 
     def write_final(self, result: TrialResult) -> None:
         """Store what became of a finalist: first its per-row results, then that it was evaluated."""
         self._check_file()
         if result.rows is not None:
             self.final_row_results.write(result.number, result.rows)
-        self._change(_FINALS, lambda earlier: {**(earlier or {}), str(result.number): _of_final(result)})
+        self._change(_FINALS, lambda earlier: {**(earlier or {}), str(result.number): final_record(result)})
 
     def fewer_rows(self) -> TrialResult | None:
         """What became of the chosen finalist where it trained on fewer rows; None where that was not evaluated."""
         record = self.attributes.get(_FEWER_ROWS)
-        return None if record is None else _final(record["trial"], record)
+        return None if record is None else final_result(record["trial"], record)
 
     def write_fewer_rows(self, result: TrialResult, layout: Layout) -> None:
         """Store that, in the place of what was known: first its per-row results, then that it was evaluated."""
@@ -523,7 +519,7 @@ class StoredStudy:
             self.fewer_row_results.begin(layout)
             self.fewer_row_results.write(result.number, result.rows)
         with self.transaction():
-            record = {"trial": result.number, **_of_final(result)}
+            record = {"trial": result.number, **final_record(result)}
             self.storage.set_study_user_attr(self.study_id, _FEWER_ROWS, record)
 
 
@@ -532,37 +528,6 @@ def _status(path: Path | None) -> os.stat_result | None:
     with suppress(FileNotFoundError):
         return None if path is None else path.stat()
     return None
-
-
-# What is stored of a finalist beside its score and its ensemble. Not the curves of each split: the attributes of a
-# study are read whole, and often.
-_OF_FINAL = (
-    *("state", "value", "parameters", "seconds", "best_epoch", "reason", "epochs", "intermediate", "folds", "machine"),
-)
-
-
-def _of_final(result: TrialResult) -> dict[str, Any]:
-    record = {name: _without_nan(getattr(result, name)) for name in _OF_FINAL}
-    return {**record, result.score_name: result.score, "ensemble": result.ensemble and as_plain(result.ensemble)}
-
-
-def _final(number: int, record: Mapping[str, Any]) -> TrialResult:
-    score_name, score = named_score(record)
-    ensemble = record["ensemble"]
-    return TrialResult(
-        number=number,
-        score=score,
-        score_name=score_name,
-        ensemble=None
-        if ensemble is None
-        else EnsembleCurve(
-            objective=ensemble["objective"],
-            loss=ensemble["loss"],
-            score=ensemble[score_name],
-            score_name=score_name,
-        ),
-        **{name: record[name] for name in _OF_FINAL},
-    )
 
 
 def study_rows(storage: RDBStorage, url: str) -> list[StudyRow]:
@@ -601,75 +566,6 @@ def _require_file_name(name: str) -> None:
 def name_taken(url: str, name: str) -> StorageError:
     """Of a name that a study of the storage has."""
     return StorageError("must be a new name", "is that of a study", "Choose another.", where=place(url, name))
-
-
-def objective_of(attributes: Mapping[str, Any]) -> Metric:
-    """A study's objective, from its attributes."""
-    return objective_metric(_objective_name(attributes), loss_name(attributes))
-
-
-def _objective_name(attributes: Mapping[str, Any]) -> str:
-    name: str = objective_names(attributes)[0]
-    return name
-
-
-def costs_of(attributes: Mapping[str, Any]) -> tuple[str, ...]:
-    """The names of a study's further objectives, from its attributes."""
-    return objective_names(attributes)[1:]
-
-
-def objective_titles(attributes: Mapping[str, Any]) -> list[str]:
-    """How people read a study's objectives, one a direction that it has in its storage."""
-    return [f"mean {objective_of(attributes).title}", *(COSTS[name].title for name in costs_of(attributes))]
-
-
-def loss_name(attributes: Mapping[str, Any]) -> str:
-    """The name of what training descends, from a study's attributes."""
-    name: str = attributes.get("loss", "cross_entropy")  # studies stored before there were others do not say
-    return name
-
-
-def _steps(values: Mapping[int, float]) -> list[dict[str, Any]]:
-    """Values by epoch as rows of Optuna's table."""
-    return [{"step": epoch, **_stored(value)} for epoch, value in values.items()]
-
-
-def _stored(value: float) -> dict[str, Any]:
-    """A number as Optuna's tables have it: databases differ in what they make of inf and nan."""
-    if math.isnan(value):
-        return {"intermediate_value": None, "intermediate_value_type": "NAN"}
-    if math.isinf(value):
-        return {"intermediate_value": None, "intermediate_value_type": "INF_POS" if value > 0 else "INF_NEG"}
-    return {"intermediate_value": value, "intermediate_value_type": "FINITE"}
-
-
-def stored_result(trial: FrozenTrial) -> TrialResult:
-    """A finished trial as its coordinator told it."""
-    attributes = trial.user_attrs
-    score_name, score = named_score(attributes)
-    record = attributes.get(_RECORD) or {"epochs": sorted(trial.intermediate_values)}  # ended by another program
-    return TrialResult(
-        number=trial.number,
-        state=trial.state.name,  # type: ignore[arg-type]
-        value=trial.values[0] if trial.state is TrialState.COMPLETE else None,  # the others are the result's own
-        intermediate=[trial.intermediate_values[epoch] for epoch in record["epochs"]],
-        score=score,
-        score_name=score_name,
-        # What another program ended has no numbers of ours.
-        **{"parameters": 0, "seconds": 0.0, **{key: attributes[key] for key in _SHOWN if key in attributes}},
-        **{name: record[key] for name, key in _IN_RECORD.items() if key in record},
-    )
-
-
-def _without_nan(value: Any) -> Any:
-    """JSON has no nan and no inf: they are stored as null."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return [_without_nan(item) for item in value]
-    if isinstance(value, Mapping):
-        return {key: _without_nan(item) for key, item in value.items()}
-    return value
 
 
 def _rows_of(source: Mapping[str, Any]) -> str:

@@ -27,7 +27,7 @@ from hpsearch.definition.study import StudyDefinition
 from hpsearch.search.executors import InProcessExecutor
 from hpsearch.search.objective import Prepared, prepare
 from hpsearch.search.run import owned, search
-from hpsearch.storage.stored_study import stored_result
+from hpsearch.storage.stored_results import stored_result
 
 TABLES: dict[str, tuple[dict[str, Any], int]] = {  # and the most parameters
     "spiral": ({"source": "nnfs:spiral", "samples": 60}, 300),

@@ -52,7 +52,8 @@ from hpsearch.search.correction import definition_of
 from hpsearch.search.finals import choose, finals
 from hpsearch.search.objective import prepare
 from hpsearch.search.run import executor_for, owned, search
-from hpsearch.storage.stored_study import StoredStudy, stored_result
+from hpsearch.storage.stored_results import stored_result
+from hpsearch.storage.stored_study import StoredStudy
 from hpsearch.storage.trial_result import best_result
 from hpsearch.validation.paired import Scores, paired_difference
 

@@ -50,7 +50,8 @@ from hpsearch.results.nested import nested
 from hpsearch.search.finals import finals
 from hpsearch.search.objective import Prepared, prepare
 from hpsearch.search.run import executor_for, owned, search
-from hpsearch.storage.stored_study import StoredStudy, stored_result
+from hpsearch.storage.stored_results import stored_result
+from hpsearch.storage.stored_study import StoredStudy
 from hpsearch.validation.estimates import estimate
 from hpsearch.validation.selection import corrected
 

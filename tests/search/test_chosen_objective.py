@@ -23,7 +23,7 @@ from hpsearch.results.best_study import export
 from hpsearch.search.objective import TrialTask, evaluate, prepare
 from hpsearch.storage.database import close
 from hpsearch.storage.quiet import quiet
-from hpsearch.storage.stored_study import stored_result
+from hpsearch.storage.stored_results import stored_result
 from hpsearch.validation.metric import AdditiveMetric
 from hpsearch.validation.metrics import METRICS, metrics_of
 

@@ -36,7 +36,8 @@ from hpsearch.search.executors import LocalPoolExecutor, local_pool
 from hpsearch.search.finals import finals
 from hpsearch.search.objective import prepare
 from hpsearch.search.run import owned, search
-from hpsearch.storage.stored_study import StoredStudy, stored_result
+from hpsearch.storage.stored_results import stored_result
+from hpsearch.storage.stored_study import StoredStudy
 
 SMALL = WITHOUT_FINALS.replace("finalists = 0", FINALS)
 STORAGE = "sqlite:///hpsearch.db"

@@ -27,7 +27,8 @@ from hpsearch.reporting.snapshot import Snapshot
 from hpsearch.search.coordinator import Progress
 from hpsearch.search.objective import Prepared, TrialTask, evaluate, prepare
 from hpsearch.search.reuse import replayed
-from hpsearch.storage.stored_study import StoredStudy, stored_result
+from hpsearch.storage.stored_results import stored_result
+from hpsearch.storage.stored_study import StoredStudy
 from hpsearch.storage.trial_result import TrialResult
 
 # Of 20 epochs, a checkpoint after each: 0.3 and 0.15 are no binary fractions, and are met exactly.

@@ -14,7 +14,8 @@ import hpsearch
 from hpsearch.definition.study import StudyDefinition
 from hpsearch.errors import DefinitionError
 from hpsearch.search.coordinator import Progress, trials_wanted
-from hpsearch.storage.stored_study import StoredStudy, stored_result
+from hpsearch.storage.stored_results import stored_result
+from hpsearch.storage.stored_study import StoredStudy
 from hpsearch.storage.trial_result import best_result
 from hpsearch.validation.metrics import METRICS
 

@@ -23,7 +23,7 @@ from hpsearch.definition.study import StudyDefinition
 from hpsearch.errors import DefinitionError, HpsearchError
 from hpsearch.search.proposer import Proposer
 from hpsearch.storage.database import close
-from hpsearch.storage.stored_study import objective_titles
+from hpsearch.storage.records import objective_titles
 from hpsearch.storage.trial_result import TrialResult, front
 from hpsearch.validation.metrics import objective_metric
 

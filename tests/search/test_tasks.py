@@ -23,7 +23,7 @@ from hpsearch.reporting.figures import FIGURES
 from hpsearch.reporting.notes import study_note, trial_note
 from hpsearch.results.best_study import export
 from hpsearch.search.objective import prepare
-from hpsearch.storage.stored_study import stored_result
+from hpsearch.storage.stored_results import stored_result
 from hpsearch.validation.metrics import metrics_of
 
 TOP = Path(__file__).parents[2]

@@ -27,7 +27,8 @@ from hpsearch.search.objective import TrialTask, failed
 from hpsearch.search.proposer import Proposer
 from hpsearch.search.supervisor import Supervisor, TimeUpError
 from hpsearch.storage.row_results import RowResultFiles
-from hpsearch.storage.stored_study import Proposal, StoredStudy, stored_result
+from hpsearch.storage.stored_results import stored_result
+from hpsearch.storage.stored_study import Proposal, StoredStudy
 from hpsearch.storage.trial_result import TrialResult
 
 

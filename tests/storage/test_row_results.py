@@ -16,7 +16,8 @@ from hpsearch.definition.study import StudyDefinition
 from hpsearch.errors import StorageError
 from hpsearch.search.objective import prepare
 from hpsearch.storage.row_results import RowResultFiles
-from hpsearch.storage.stored_study import StoredStudy, stored_result
+from hpsearch.storage.stored_results import stored_result
+from hpsearch.storage.stored_study import StoredStudy
 from hpsearch.storage.trial_result import TrialResult
 
 

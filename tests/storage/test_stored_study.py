@@ -18,7 +18,8 @@ from hpsearch.definition.study import StudyDefinition
 from hpsearch.errors import StorageError, UnknownStudyError
 from hpsearch.search.objective import TrialTask, evaluate, prepare
 from hpsearch.storage.database import close, open_storage, shown_url
-from hpsearch.storage.stored_study import Proposal, StoredStudy, stored_result
+from hpsearch.storage.stored_results import stored_result
+from hpsearch.storage.stored_study import Proposal, StoredStudy
 
 URL = "sqlite:///hpsearch.db"
 

@@ -27,7 +27,7 @@ from hpsearch.errors import DataError, StudyChangedError
 from hpsearch.model.retrain import fit_prepared
 from hpsearch.nn.rows import Batching, PaddedRows
 from hpsearch.search.objective import prepare
-from hpsearch.storage.stored_study import stored_result
+from hpsearch.storage.stored_results import stored_result
 from hpsearch.validation.config import Config
 from hpsearch.validation.cross_validate import cross_validate
 from hpsearch.validation.estimates import mean_of_rows
