@@ -1,4 +1,4 @@
-"""Results of trials and of finalists as they are stored, and read again: user attributes and rows of Optuna's tables."""
+"""Results of trials and finalists as they are stored and read again: user attributes, and rows of Optuna's tables."""
 
 from __future__ import annotations
 
