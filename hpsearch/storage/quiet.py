@@ -12,6 +12,9 @@ import optuna
 def quiet() -> Iterator[None]:
     """Optuna without its notes to stderr, which would break a progress display."""
     before = optuna.logging.get_verbosity()
+    if before >= optuna.logging.WARNING:  # to set it again would have all of Python's loggers forget what they know
+        yield
+        return
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
         yield
