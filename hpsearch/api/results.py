@@ -33,6 +33,9 @@ def load_studies(storage: str | None = None) -> pd.DataFrame:
     >>> study = run("studies/wine.toml", trials=3)
     >>> load_studies().query("study == 'wine'")["complete"].tolist()
     [3]
+
+    Raises:
+        StorageError: a storage that cannot be read.
     """
     from hpsearch.results.tables import studies_table
 
@@ -54,6 +57,11 @@ def load_trials(study: str | Path | StudyResult, storage: str | None = None, *, 
         storage: where it is kept.
         front: only complete trials than which no other is better and as small, or smaller and as good; the smallest
             networks first.
+
+    Raises:
+        HpsearchError: no such study, or no such file.
+        StorageError: a storage that cannot be read.
+        DamagedStudyError: the study is not as it was stored.
     """
     from hpsearch.results.tables import trials_table
 
@@ -68,6 +76,15 @@ def load_folds(study: str | Path | StudyResult, storage: str | None = None) -> p
     >>> study = run("studies/wine.toml", trials=3)
     >>> len(load_folds("wine"))  # three trials, five folds dealt three times
     45
+
+    Args:
+        study: a stored study, what ``run`` returned, or by its name or its file.
+        storage: where it is kept.
+
+    Raises:
+        HpsearchError: no such study, or no such file.
+        StorageError: a storage that cannot be read.
+        DamagedStudyError: the study is not as it was stored.
     """
     from hpsearch.results.tables import folds_table
 
@@ -82,6 +99,15 @@ def load_curves(study: str | Path | StudyResult, storage: str | None = None) -> 
     >>> study = run("studies/wine.toml", trials=3)
     >>> load_curves("wine").columns.tolist()
     ['trial', 'epoch', 'repeat', 'fold', 'training_loss', 'validation_loss']
+
+    Args:
+        study: a stored study, what ``run`` returned, or by its name or its file.
+        storage: where it is kept.
+
+    Raises:
+        HpsearchError: no such study, or no such file.
+        StorageError: a storage that cannot be read.
+        DamagedStudyError: the study is not as it was stored.
     """
     from hpsearch.results.tables import curves_table
 
@@ -97,6 +123,15 @@ def load_finals(study: str | Path | StudyResult, storage: str | None = None) -> 
     >>> found = load_finals("wine")
     >>> sorted(set(found["trial"])), found["trial"][found["chosen"]].nunique()
     ([0, 1, 2], 1)
+
+    Args:
+        study: a stored study, what ``run`` returned, or by its name or its file.
+        storage: where it is kept.
+
+    Raises:
+        HpsearchError: no such study, or no such file.
+        StorageError: a storage that cannot be read.
+        DamagedStudyError: the study is not as it was stored.
     """
     from hpsearch.results.tables import finals_table
 

@@ -31,7 +31,13 @@ def storage_url(given: str | None = None) -> str:
 
 def open_study(study: str | Path | StudyResult, storage: str | None = None, owner: bool = False) -> StoredStudy:
     """A stored study, what ``run`` returned, or by its name or by its file, as it is at this moment; ``owner`` is for
-    who then takes its lock and writes."""
+    who then takes its lock and writes.
+
+    Raises:
+        HpsearchError: no such study, or no such file.
+        StorageError: a storage that cannot be read.
+        DamagedStudyError: the study is not as it was stored.
+    """
     from hpsearch.storage.database import closed_on_error
     from hpsearch.storage.stored_study import StoredStudy
 
