@@ -93,6 +93,7 @@ class DaskExecutor(TrialExecutor):
 
     def _prepare_scheduler(self) -> None:
         """Have it know who listens, and its workers the rows; of one that was started anew, again."""
+        self._scheduler = str(self._client.scheduler_info(n_workers=-1)["id"])  # another each time that one is started
         self._client.subscribe_topic(self._topic, lambda event: self._messages.put(event[1]))
         key = f"hpsearch-{self._content}"
         self._data = self._client.scatter({key: self._prepared}, broadcast=True)[key]
@@ -150,10 +151,12 @@ class DaskExecutor(TrialExecutor):
     def forget(self, number: int) -> None:
         pass
 
-    def restart(self) -> None:
+    def restart(self) -> bool:
+        before = self._scheduler
         with self._reached():
             self._wait_for_a_worker()
             self._prepare_scheduler()
+        return self._scheduler == before
 
     def close(self) -> None:
         if self._client is not None:

@@ -62,8 +62,12 @@ class TrialExecutor(ABC):
         """Pass on no more messages of a trial: it has ended."""
 
     @abstractmethod
-    def restart(self) -> None:
-        """Be ready again after a worker died; tasks not finished are gone."""
+    def restart(self) -> bool:
+        """Be ready again after a worker died; tasks not finished are gone.
+
+        Returns:
+            Whether a task may have killed the worker. Not where all were lost with what distributes them.
+        """
 
     @abstractmethod
     def close(self) -> None:
@@ -101,8 +105,8 @@ class InProcessExecutor(TrialExecutor):
     def forget(self, number: int) -> None:
         pass
 
-    def restart(self) -> None:
-        pass
+    def restart(self) -> bool:
+        return True
 
     def close(self) -> None:
         pass
@@ -340,9 +344,10 @@ class LocalPoolExecutor(TrialExecutor):
         self._read.pop(number, None)
         self._dump.messages(number).unlink(missing_ok=True)
 
-    def restart(self) -> None:
+    def restart(self) -> bool:
         self._shut_down()
         self._pool, self._shut_down = self._make()
+        return True
 
     def close(self) -> None:
         self._shut_down()

@@ -8,13 +8,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 
-from hpsearch.errors import one_line
+from hpsearch.errors import HpsearchError, one_line
 from hpsearch.search.executors import STARTED, TrialExecutor
 from hpsearch.search.objective import Prepared, TrialTask, failed
 from hpsearch.storage.trial_result import TrialResult
 
 POLL_SECONDS = 0.1  # between looks at messages, the clock and finished tasks
 MAX_FAILURES = 3  # deaths of a worker that had nothing else to do, before its task is given up
+MAX_LOSSES = 10  # of all tasks under way by no task's fault, without a result in between, before the run ends
 
 
 class TimeUpError(Exception):
@@ -55,6 +56,7 @@ class Supervisor:
         self._begun = time.monotonic()
         self._whole = math.inf if timeout is None else timeout
         self._started = False
+        self._losses = 0
 
     def attend(self, work: Work, share: float = 1.0) -> None:
         """Turn to some work, for at most this share of the time; what was under way is no longer waited for."""
@@ -84,6 +86,7 @@ class Supervisor:
 
         Raises:
             TimeUpError: the time is up.
+            HpsearchError: those who evaluate tasks lose them again and again.
         """
         if not self._started:
             self._started = True
@@ -123,6 +126,7 @@ class Supervisor:
         self._finished[number] = self._futures[number].result()  # where that raises, the task is still under way
         del self._futures[number]
         self._clear(number)
+        self._losses = 0
 
     def _clear(self, number: int) -> None:
         self._executor.forget(number)
@@ -132,13 +136,27 @@ class Supervisor:
             self._suspects.remove(number)
 
     def _after_worker_death(self, error: BaseException) -> None:
-        """A worker died, and with it every task under way. Only a task that was alone is to blame."""
+        """A worker died, and with it every task under way. Only a task that was alone is to blame.
+
+        Raises:
+            HpsearchError: all was lost with no task to blame, again and again.
+        """
         for number, future in list(self._futures.items()):
             if future.done() and not future.cancelled() and future.exception() is None:
                 self._finish(number)
-        lost = sorted(self._futures)
+        lost, running = sorted(self._futures), set(self._running)
         self._futures.clear()
         self._under_way.clear()
+        self._running.clear()
+        if not self._executor.restart():
+            self._losses += 1
+            if self._losses == MAX_LOSSES:
+                raise HpsearchError(
+                    "Those who evaluate trials must end them",
+                    f"all that were under way were lost {MAX_LOSSES} times in a row: {type(error).__name__}",
+                    "All results that were told are stored: run the study again when the cause is found.",
+                )
+            return
         if len(lost) == 1:
             (number,) = lost
             self._failures[number] = self._failures.get(number, 0) + 1
@@ -148,10 +166,8 @@ class Supervisor:
                 self._finished[number] = failed(self._work.task(number), reason)
                 self._clear(number)
         self._suspects = [
-            number for number in lost if number not in self._finished and (number in self._running or len(lost) == 1)
+            number for number in lost if number not in self._finished and (number in running or len(lost) == 1)
         ]
-        self._running.clear()
-        self._executor.restart()
 
     def _on_message(self, number: int, epoch: int, mean: float) -> None:
         self.check_clock()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Container, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from itertools import cycle
 from pathlib import Path
 from typing import Any
@@ -18,11 +18,12 @@ import hpsearch
 from hpsearch.definition.pruners import PRUNERS
 from hpsearch.definition.samplers import SAMPLERS
 from hpsearch.definition.study import StudyDefinition
-from hpsearch.errors import MissingExtraError, StudyChangedError
+from hpsearch.errors import HpsearchError, MissingExtraError, StudyChangedError
 from hpsearch.search.coordinator import Progress
 from hpsearch.search.executors import InProcessExecutor
 from hpsearch.search.objective import TrialTask, prepare
-from hpsearch.search.run import search
+from hpsearch.search.run import owned, search
+from hpsearch.search.supervisor import MAX_FAILURES, MAX_LOSSES
 from hpsearch.storage.database import close
 from hpsearch.storage.stored_study import StoredStudy
 from hpsearch.storage.trial_result import FUNCTIONS, TrialResult
@@ -153,6 +154,44 @@ def test_an_interrupt_at_any_trial_changes_nothing(small: Path, through: tuple[p
                 told = hpsearch.load_trials("small", storage)
                 unfinished = len(hpsearch.load_finals("small", storage)) < 3 * 2 or stored.fewer_rows() is None
                 assert "RUNNING" in set(told["state"]) or unfinished
+    assert_same(tables(storage), through)
+
+
+class Losing(InProcessExecutor):
+    """An executor that loses its first tasks, each of them alone, and no task is to blame."""
+
+    worker_errors = (CancelledError,)
+
+    def __init__(self, tasks: int) -> None:
+        self.left = tasks
+
+    def submit(self, task: TrialTask) -> Future[TrialResult]:
+        if self.left == 0:
+            return super().submit(task)
+        self.left -= 1
+        future = Future[TrialResult]()
+        future.cancel()
+        future.set_running_or_notify_cancel()
+        return future
+
+    def restart(self) -> bool:
+        return False
+
+
+@pytest.mark.parametrize("tasks", [MAX_FAILURES, MAX_LOSSES - 1, MAX_LOSSES])
+def test_what_is_lost_by_no_tasks_fault_is_evaluated_again_but_not_for_ever(
+    small: Path, through: tuple[pd.DataFrame, ...], tasks: int
+) -> None:
+    storage, prepared = at(small.parent, "lost"), prepare(StudyDefinition.from_file(small))
+    with owned(prepared, storage, []) as stored:
+        try:
+            search(prepared, stored, Losing(tasks))
+        except HpsearchError as error:
+            assert tasks == MAX_LOSSES
+            assert "were lost 10 times in a row" in str(error)
+            search(prepared, stored, InProcessExecutor())
+        else:
+            assert tasks < MAX_LOSSES
     assert_same(tables(storage), through)
 
 

@@ -70,6 +70,7 @@ _write_final = StoredStudy.write_final
 _write_fewer_rows = StoredStudy.write_fewer_rows
 _result = Supervisor.result
 _after_worker_death = Supervisor._after_worker_death
+_restart = DaskExecutor.restart
 _begin = RowResultFiles.begin
 
 
@@ -134,6 +135,11 @@ def _given_up_at_once(self: Supervisor, error: BaseException) -> None:
     for number in lost:
         self._finished[number] = failed(self._work.task(number), "its worker died")
         self._clear(number)
+
+
+def _scheduler_blamed_on_tasks(self: DaskExecutor) -> bool:
+    _restart(self)
+    return True
 
 
 def _late_messages(self: Supervisor, number: int, epoch: int, mean: float) -> None:
@@ -252,13 +258,15 @@ def _values_of_the_dead_stay(storage: Any, table: str, trial_id: int, key: str, 
     _replace_rows(storage, table, trial_id, key, rows)
 
 
-def _restarted_without_rows(self: DaskExecutor) -> None:
+def _restarted_without_rows(self: DaskExecutor) -> bool:
     self._client.subscribe_topic(self._topic, lambda event: self._messages.put(event[1]))
+    return True
 
 
-def _restarted_unheard(self: DaskExecutor) -> None:
+def _restarted_unheard(self: DaskExecutor) -> bool:
     key = f"hpsearch-{self._content}"
     self._data = self._client.scatter({key: self._prepared}, broadcast=True)[key]
+    return True
 
 
 _finals = Finals.__init__
@@ -307,5 +315,6 @@ PLANTED: Mapping[str, Callable[[], AbstractContextManager[Any]]] = {
         hpsearch.storage.stored_study, "replace_rows", _values_of_the_dead_stay
     ),
     "a Dask scheduler that came back has no rows": _method(DaskExecutor, "restart", _restarted_without_rows),
+    "a Dask scheduler's end is blamed on tasks": _method(DaskExecutor, "restart", _scheduler_blamed_on_tasks),
     "nobody listens to a Dask scheduler that came back": _method(DaskExecutor, "restart", _restarted_unheard),
 }

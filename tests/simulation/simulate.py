@@ -494,11 +494,14 @@ class Schedule:
         else:
             begun = draw.randrange(len(disks) // 2 if of_workers else len(disks))
         left = max(0, disks[-1].step - [*disks, *shorter][begun].step) + OPENING
-        # Anywhere in what is left, or soon; or soon after another, where what follows a failure fails too.
+        # Anywhere in what is left, or soon; or soon after another, where what follows a failure fails too. Sometimes
+        # the same again and again.
+        again = draw.random() < (0.25 if of_workers else 0.05)
+        kinds, most = ((draw.choice(kinds),), OPENING // 3) if again else (kinds, OPENING)
         steps: list[int] = []
-        for _ in range(draw.choice([1, 1, 2, 2, 3, 4])):
-            anywhere = draw.random() < (0.4 if steps else 0.3)
-            soon = draw.randrange(2 * OPENING) if not steps else steps[-1] + draw.randrange(OPENING)
+        for _ in range(draw.choice([3, 4, 5] if again else [1, 1, 2, 2, 3, 4])):
+            anywhere = draw.random() < (0.3 if not steps else 0.0 if again else 0.4)
+            soon = draw.randrange(2 * OPENING) if not steps else steps[-1] + draw.randrange(most)
             steps.append(draw.randrange(left) if anywhere else soon)
         faults = sorted(Fault(step, draw.choice(kinds)) for step in steps)
         if draw.random() < (0.2 if of_workers else 0.8):  # what the faults leave behind is found in another process

@@ -124,9 +124,10 @@ class SimulatedExecutor(TrialExecutor):
     def forget(self, number: int) -> None:
         pass  # messages go on coming
 
-    def restart(self) -> None:
+    def restart(self) -> bool:
         self._world.operation("restart")
         self._workers.give_up()
+        return True
 
     def close(self) -> None:
         pass
@@ -189,7 +190,7 @@ class SimulatedCluster:
             self._named += 1
         if len(self._present) > 1 and self._draw.random() < 0.1:
             self._present.remove(self._draw.choice(self._present))
-        return {"workers": dict.fromkeys(self._present)}
+        return {"id": f"Scheduler-{self._life}", "workers": dict.fromkeys(self._present)}
 
     def run(self, function: Callable[[], str], workers: Collection[str], on_error: str) -> Mapping[str, str]:
         self._world.operation("inquire")
