@@ -161,7 +161,7 @@ class Supervisor:
             (number,) = lost
             self._failures[number] = self._failures.get(number, 0) + 1
             if self._failures[number] >= MAX_FAILURES:
-                last = f"{type(error).__name__}: {one_line(error, 120)}"
+                last = ": ".join(filter(None, (type(error).__name__, one_line(error, 120))))
                 reason = f"its worker died {MAX_FAILURES} times with nothing else to do, the last time: {last}"
                 self._finished[number] = failed(self._work.task(number), reason)
                 self._clear(number)
