@@ -100,7 +100,12 @@ def test_a_schedule_begins_with_what_a_killed_process_left(begun: int) -> None:
 @pytest.mark.campaign
 def test_a_failing_seed_is_replayed_and_told_step_by_step() -> None:
     name = "a trial is told before its rows are kept"
-    done = subprocess.run([sys.executable, SCRIPT, "--planted", name, "--seed", "3"], capture_output=True, text=True)
+    for study in STUDIES:
+        _ = subject(study).straight  # as it should be
+    with PLANTED[name]():
+        failures, _ = simulate(0, PLAIN, stop_at=1)
+    command = [sys.executable, SCRIPT, "--planted", name, "--seed", str(failures[0][0])]
+    done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 1, done.stderr
     lines = done.stdout.splitlines()
     assert [line.startswith("Schedule(") for line in lines[:3]] == [True, False, True]
