@@ -397,9 +397,10 @@ def one_transaction(storage: RDBStorage) -> Iterator[None]:
 def _begin_to_write(connection: sa.Connection) -> None:
     """Begin as soon as no other process writes to an SQLite file. SQLite waits up to a tenth of a second between two
     looks: of four studies in one file that took a tenth of the time."""
-    milliseconds = connection.exec_driver_sql("PRAGMA busy_timeout").scalar_one()
+    driver = _driver(connection)
+    (milliseconds,) = driver.execute("PRAGMA busy_timeout").fetchone()
     until = time.monotonic() + milliseconds / 1000
-    connection.exec_driver_sql("PRAGMA busy_timeout = 0")
+    driver.execute("PRAGMA busy_timeout = 0")
     try:
         while True:
             try:
@@ -411,7 +412,7 @@ def _begin_to_write(connection: sa.Connection) -> None:
                     raise
             time.sleep(_PAUSE)
     finally:
-        connection.exec_driver_sql(f"PRAGMA busy_timeout = {milliseconds}")
+        driver.execute(f"PRAGMA busy_timeout = {milliseconds}")
 
 
 def lock_study(storage: RDBStorage, study_id: int) -> None:

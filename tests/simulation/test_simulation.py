@@ -71,7 +71,7 @@ def untimed(trial: Mapping[str, Any]) -> dict[str, Any]:
     return {**trial, "attributes": {**trial["attributes"], "seconds": None}}
 
 
-@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("seed", [*range(0, 120, 6), 70, 85])  # of some Optuna tries again
 def test_a_schedule_replays_exactly(seed: int) -> None:
     schedule = Schedule.drawn(seed)
     assert Schedule.drawn(seed) == schedule

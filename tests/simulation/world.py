@@ -382,6 +382,7 @@ def inhabited(world: World) -> Iterator[None]:
             patch.object(hpsearch.search.supervisor, "wait", world.wait),
             patch.object(hpsearch.storage.database, "time", clock),
             patch.object(optuna.storages._rdb.storage, "time", clock),
+            patch.object(optuna.storages._rdb.storage, "random", world.draw),  # how long it waits
         ):
             yield
     finally:
