@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,6 +17,8 @@ from hpsearch.limits import MOST_REPEATS
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from hpsearch.storage.stored_study import StoredStudy
 
 FILES = "--format csv"  # what shows a table whole
 
@@ -60,6 +64,23 @@ def emit(frame: pd.DataFrame, kind: Format | None, output: Path | None, as_json:
         typer.echo(tables.render(frame, chosen.value), nl=False)
 
 
+def _show(
+    study: str,
+    storage: str | None,
+    view: Callable[[StoredStudy], pd.DataFrame],
+    load: Callable[..., pd.DataFrame],
+    kind: Format | None,
+    output: Path | None,
+    as_json: bool,
+) -> None:
+    """One of a stored study's tables: arranged for people by ``view``, or whole, as ``load(study, storage)`` has it."""
+    if for_people(kind, output, as_json):
+        with api.open_study(study, storage) as stored:
+            terminal.table(view(stored), FILES)
+    else:
+        emit(load(study, storage), kind, output, as_json)
+
+
 def studies(storage: Storage = None, kind: TableFormat = None, output: Output = None, as_json: Json = False) -> None:
     """List the studies of a storage."""
     if for_people(kind, output, as_json):
@@ -93,13 +114,10 @@ def trials(
     as_json: Json = False,
 ) -> None:
     """Show a study's trials, one row each."""
-    if for_people(kind, output, as_json):
-        from hpsearch.results.views import trials_view
+    from hpsearch.results.views import trials_view
 
-        with api.open_study(study_of(study, set_), storage) as stored:
-            terminal.table(trials_view(stored, front), FILES)
-    else:
-        emit(api.load_trials(study_of(study, set_), storage, front=front), kind, output, as_json)
+    view, load = partial(trials_view, front_only=front), partial(api.load_trials, front=front)
+    _show(study_of(study, set_), storage, view, load, kind, output, as_json)
 
 
 def folds(
@@ -111,13 +129,9 @@ def folds(
     as_json: Json = False,
 ) -> None:
     """Show a study's folds, one row a complete trial and fold."""
-    if for_people(kind, output, as_json):
-        from hpsearch.results.views import folds_view
+    from hpsearch.results.views import folds_view
 
-        with api.open_study(study_of(study, set_), storage) as stored:
-            terminal.table(folds_view(stored), FILES)
-    else:
-        emit(api.load_folds(study_of(study, set_), storage), kind, output, as_json)
+    _show(study_of(study, set_), storage, folds_view, api.load_folds, kind, output, as_json)
 
 
 def curves(
@@ -129,13 +143,9 @@ def curves(
     as_json: Json = False,
 ) -> None:
     """Show a study's learning curves, one row a trial, checkpoint and fold."""
-    if for_people(kind, output, as_json):
-        from hpsearch.results.views import curves_view
+    from hpsearch.results.views import curves_view
 
-        with api.open_study(study_of(study, set_), storage) as stored:
-            terminal.table(curves_view(stored), FILES)
-    else:
-        emit(api.load_curves(study_of(study, set_), storage), kind, output, as_json)
+    _show(study_of(study, set_), storage, curves_view, api.load_curves, kind, output, as_json)
 
 
 def finals(
@@ -147,13 +157,9 @@ def finals(
     as_json: Json = False,
 ) -> None:
     """Show a study's finals: its best trials on fresh splits, one row a finalist and repeat."""
-    if for_people(kind, output, as_json):
-        from hpsearch.results.views import finals_view
+    from hpsearch.results.views import finals_view
 
-        with api.open_study(study_of(study, set_), storage) as stored:
-            terminal.table(finals_view(stored), FILES)
-    else:
-        emit(api.load_finals(study_of(study, set_), storage), kind, output, as_json)
+    _show(study_of(study, set_), storage, finals_view, api.load_finals, kind, output, as_json)
 
 
 def metrics(
@@ -166,13 +172,10 @@ def metrics(
     as_json: Json = False,
 ) -> None:
     """Show every metric of a trial's out-of-fold predictions, one row each fold and one of all of them."""
-    if for_people(kind, output, as_json):
-        from hpsearch.results.views import metrics_view
+    from hpsearch.results.views import metrics_view
 
-        with api.open_study(study_of(study, set_), storage) as stored:
-            terminal.table(metrics_view(stored, trial), FILES)
-    else:
-        emit(api.load_metrics(study_of(study, set_), storage, trial), kind, output, as_json)
+    view, load = partial(metrics_view, trial=trial), partial(api.load_metrics, trial=trial)
+    _show(study_of(study, set_), storage, view, load, kind, output, as_json)
 
 
 def importance(
